@@ -1,0 +1,70 @@
+// The one small port behind which a provider stands. Answers are values, never exceptions: each says
+// what is certain, because a submission is paid and must not be repeated on a guess.
+
+/** What a generation asks of the provider, in normal form: aliases resolved, absent fields null. */
+export interface RenderRequest {
+  readonly model: string
+  readonly prompt: string
+  readonly size: string | null
+  /** Clip length in seconds. */
+  readonly seconds: number | null
+  readonly inputReference: readonly string[] | null
+}
+
+/** What became of one paid submission. */
+export type SubmitOutcome =
+  /** The provider has the task and named it. */
+  | { readonly kind: 'accepted'; readonly taskId: string }
+  /**
+   * Certainly not accepted. `retryable`: the same request may succeed later (429, refused connection);
+   * otherwise the provider said no to this very request. `retryAfterMs` is null when it gave no hint.
+   */
+  | {
+      readonly kind: 'rejected'
+      readonly code: string
+      readonly message: string
+      readonly httpStatus: number | null
+      readonly retryable: boolean
+      readonly retryAfterMs: number | null
+    }
+  /** The task may exist and may have been charged; nothing can look it up. Never submit again unasked. */
+  | { readonly kind: 'unknown'; readonly code: string; readonly message: string; readonly httpStatus: number | null }
+
+/** The provider's final word about a task, in normal form: stored on the row before `complete` is woken. */
+export type TerminalAnswer =
+  | {
+      readonly kind: 'completed'
+      readonly videoUrl: string
+      /** Render time in seconds as the provider reports it, possibly fractional. */
+      readonly actualDuration: number | null
+      readonly cost: Cost | null
+    }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly cost: Cost | null }
+
+export interface Cost {
+  readonly amount: number | null
+  readonly totalTokens: number | null
+}
+
+export type PollAnswer =
+  | TerminalAnswer
+  /** Still rendering. `completedWithoutUrl`: it claims to be done but gave no link, so ask again. */
+  | { readonly kind: 'pending'; readonly status: string; readonly completedWithoutUrl: boolean }
+  /** No usable answer (error, 404, garbage, silence): says nothing about the task. */
+  | {
+      readonly kind: 'unavailable'
+      readonly code: string
+      readonly message: string
+      readonly retryAfterMs: number | null
+    }
+
+export interface Upstream {
+  /** Stored beside every task id: ids are unique per upstream only. */
+  readonly name: string
+  /** Submits once; never throws for anything the network or provider does. */
+  submit(request: RenderRequest): Promise<SubmitOutcome>
+  /** Asks about one task; never throws for anything the network or provider does. */
+  poll(taskId: string): Promise<PollAnswer>
+  /** Closes the connection pools. */
+  close(): Promise<void>
+}
