@@ -1,6 +1,8 @@
 // The one small port behind which a provider stands. Answers are values, never exceptions: each says
 // what is certain, because a submission is paid and must not be repeated on a guess.
 
+import type { TerminalAnswer } from '../domain/terminal-answer.ts'
+
 /** What a generation asks of the provider, in normal form: aliases resolved, absent fields null. */
 export interface RenderRequest {
   readonly model: string
@@ -29,22 +31,6 @@ export type SubmitOutcome =
     }
   /** The task may exist and may have been charged; nothing can look it up. Never submit again unasked. */
   | { readonly kind: 'unknown'; readonly code: string; readonly message: string; readonly httpStatus: number | null }
-
-/** The provider's final word about a task, in normal form: stored on the row before `complete` is woken. */
-export type TerminalAnswer =
-  | {
-      readonly kind: 'completed'
-      readonly videoUrl: string
-      /** Render time in seconds as the provider reports it, possibly fractional. */
-      readonly actualDuration: number | null
-      readonly cost: Cost | null
-    }
-  | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly cost: Cost | null }
-
-export interface Cost {
-  readonly amount: number | null
-  readonly totalTokens: number | null
-}
 
 export type PollAnswer =
   | TerminalAnswer

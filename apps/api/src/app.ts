@@ -1,0 +1,107 @@
+// Puts the API together: parsing, login, routes, documents. `buildApp` listens to nothing, so tests can inject.
+
+import fastifySwagger from '@fastify/swagger'
+import fastifySwaggerUi from '@fastify/swagger-ui'
+import { fieldErrors, unstorableText } from '@reelqueue/shared/contract/refusal'
+import { Problem } from '@reelqueue/shared/domain/problem'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import type { ApiDeps } from './deps.ts'
+import { requireProject } from './login.ts'
+import { openapiOptions } from './openapi.ts'
+import { replyNotFound, replyWithProblem } from './problem-reply.ts'
+import { batchRoutes } from './routes/batches.ts'
+import { generationRoutes } from './routes/generations.ts'
+import { healthRoutes } from './routes/health.ts'
+import { queueDashboard } from './routes/queue-dashboard.ts'
+import { upstreamShapeRoutes } from './routes/upstream-shape.ts'
+
+export type App = ReturnType<typeof withZod>
+
+const BODY_BYTES_MAX = 1024 * 1024
+
+export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
+  const log: FastifyBaseLogger = deps.log
+  const fastify = Fastify({
+    loggerInstance: log,
+    disableRequestLogging: true,
+    bodyLimit: BODY_BYTES_MAX,
+    // A close must not wait for a browser that keeps its connection open.
+    forceCloseConnections: 'idle',
+    requestTimeout: 120_000,
+  })
+  checkWithZod(fastify)
+  parseStrictJson(fastify)
+  logRequests(fastify)
+  fastify.setErrorHandler(replyWithProblem)
+  fastify.setNotFoundHandler(replyNotFound)
+
+  await fastify.register(fastifySwagger, openapiOptions)
+  await fastify.register(fastifySwaggerUi, { routePrefix: '/docs', uiConfig: { tryItOutEnabled: true } })
+  fastify.get('/openapi.json', { schema: { hide: true } }, async () => fastify.swagger())
+
+  healthRoutes(withZod(fastify), deps)
+  await fastify.register(async (keyed) => {
+    keyed.decorateRequest('project')
+    keyed.addHook('onRequest', async (request) => requireProject(deps.database, request))
+    const app = withZod(keyed)
+    generationRoutes(app, deps)
+    batchRoutes(app, deps)
+    upstreamShapeRoutes(app, deps)
+  })
+  await queueDashboard(fastify, deps)
+  return fastify
+}
+
+function withZod(fastify: FastifyInstance) {
+  return fastify.withTypeProvider<ZodTypeProvider>()
+}
+
+/** Requests are checked by their zod schemas; replies are trusted (tests check them), so that sending stays cheap. */
+function checkWithZod(fastify: FastifyInstance): void {
+  fastify.setValidatorCompiler(({ schema }) => {
+    if (!(schema instanceof z.ZodType)) throw new Error('route schemas are zod schemas')
+    return (data: unknown) => {
+      const result = schema.safeParse(data)
+      if (result.success) return { value: result.data }
+      const errors = fieldErrors(result.error.issues)
+      return { error: new Problem('validation_failed', undefined, errors, errors.length) }
+    }
+  })
+  fastify.setSerializerCompiler(() => (data: unknown) => JSON.stringify(data))
+  fastify.addHook('preValidation', async (request) => {
+    const errors = unstorableText(request.body)
+    if (errors.length > 0) throw new Problem('validation_failed', undefined, errors.slice(0, 100), errors.length)
+  })
+}
+
+/** JSON in UTF-8 only: Fastify's own parser would turn broken bytes into replacement characters in silence. */
+function parseStrictJson(fastify: FastifyInstance): void {
+  const parseJson = fastify.getDefaultJsonParser('error', 'error')
+  const utf8 = new TextDecoder('utf-8', { fatal: true })
+  fastify.removeContentTypeParser(['application/json', 'text/plain'])
+  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    let text: string
+    try {
+      text = utf8.decode(body)
+    } catch {
+      done(new Problem('malformed_json', 'The body is not valid UTF-8.'))
+      return
+    }
+    void parseJson(request, text, (error, value) => done(error ? new Problem('malformed_json') : null, value))
+  })
+}
+
+/** One line for each request: what was asked, the answer, how long it took; never a body, a query or a header. */
+function logRequests(fastify: FastifyInstance): void {
+  fastify.addHook('onResponse', async (request, reply) => {
+    request.log.info({
+      event: 'request.completed',
+      method: request.method,
+      route: request.routeOptions.url ?? 'unknown',
+      status: reply.statusCode,
+      durationMs: Math.round(reply.elapsedTime * 10) / 10,
+    })
+  })
+}

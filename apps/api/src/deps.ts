@@ -1,0 +1,26 @@
+// What the routes are given: nothing in this app reaches for anything else.
+
+import type { QueueBackend } from '@reelqueue/shared/queues/backend'
+import type { Queues } from '@reelqueue/shared/queues/queues'
+import type { Logger } from '@reelqueue/shared/runtime/log'
+import type { Database } from '@reelqueue/shared/store/database'
+import type { Waiter } from './waiter.ts'
+
+export interface ApiDeps {
+  readonly database: Database
+  readonly backend: QueueBackend
+  readonly queues: Queues
+  readonly waiter: Waiter
+  /** Moves queued generations on while slots are free; returns at once. */
+  readonly admit: () => void
+  readonly log: Logger
+  readonly settings: ApiSettings
+}
+
+export interface ApiSettings {
+  readonly operatorPassword: string | undefined
+  readonly viewerPassword: string | undefined
+  /** Whether this process may submit: without a key, admission stands still and readiness says so. */
+  readonly hasUpstreamKey: boolean
+  readonly reconcileIntervalMs: number
+}

@@ -1,0 +1,45 @@
+// Idempotency-Key: the key lives in the row that it created, so nothing needs to be cleaned up.
+
+import { createHash } from 'node:crypto'
+import { Problem } from '@reelqueue/shared/domain/problem'
+import type { FastifyReply } from 'fastify'
+import { z } from 'zod'
+
+export const idempotencyHeaders = z.object({
+  'idempotency-key': z
+    .string()
+    .min(1)
+    .max(255)
+    .optional()
+    .describe('The same key with the same request gives the same object; with another request, 409.'),
+})
+
+export interface Idempotency {
+  readonly idempotencyKey: string | null
+  readonly idempotencyHash: string | null
+}
+
+/** The key of a request with a hash of what it asks for: `route`, then the request in normal form. */
+export function idempotencyOf(key: string | undefined, route: string, request: unknown): Idempotency {
+  if (key === undefined) return { idempotencyKey: null, idempotencyHash: null }
+  const hash = createHash('sha256')
+    .update(JSON.stringify([route, request]))
+    .digest('hex')
+  return { idempotencyKey: key, idempotencyHash: hash }
+}
+
+/**
+ * Replays the row that won the key.
+ * @throws Problem `idempotency_conflict` when it was made by another request
+ */
+export function replay<T extends Idempotency>(
+  winner: T | null,
+  { idempotencyHash }: Idempotency,
+  reply: FastifyReply,
+): T {
+  // The row was there a moment ago, and rows are never deleted while their key counts.
+  if (!winner) throw new Error('the row that holds the idempotency key is gone')
+  if (winner.idempotencyHash !== idempotencyHash) throw new Problem('idempotency_conflict')
+  reply.header('idempotency-replayed', 'true')
+  return winner
+}

@@ -1,0 +1,83 @@
+// Who may come in: programs with an API key, operators with the password.
+
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { isIP } from 'node:net'
+import { Problem } from '@reelqueue/shared/domain/problem'
+import type { Database } from '@reelqueue/shared/store/database'
+import { findProjectByKey, type Project } from '@reelqueue/shared/store/projects'
+import type { FastifyRequest } from 'fastify'
+import type { ApiSettings } from './deps.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The project whose key the request carries; set before any handler under /v1 runs. */
+    project: Project
+  }
+}
+
+/** Finds the project of the request's API key. @throws Problem `unauthorized` */
+export async function requireProject(database: Database, request: FastifyRequest): Promise<void> {
+  const [, key] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? []
+  const project = key === undefined ? null : await findProjectByKey(database, key)
+  if (!project) throw new Problem('unauthorized')
+  request.project = project
+}
+
+const FORWARDING_HEADERS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via']
+const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS']
+
+/**
+ * Lets operators in: by password, or without one from the same machine only.
+ * @throws Problem `operator_login_required`, or `read_only` for a viewer who wants to change something
+ */
+export function requireOperator(settings: ApiSettings, request: FastifyRequest): void {
+  const safe = SAFE_METHODS.includes(request.method)
+  // A browser sends the login by itself: another site's page must not be able to use it.
+  if (!safe && isCrossSite(request)) throw new Problem('operator_login_required', 'The request came from another site.')
+  if (settings.operatorPassword === undefined) {
+    if (isLocal(request)) return
+    throw new Problem('operator_login_required')
+  }
+  const password = basicPassword(request.headers.authorization)
+  if (password !== null && sameText(password, settings.operatorPassword)) return
+  if (password !== null && settings.viewerPassword !== undefined && sameText(password, settings.viewerPassword)) {
+    if (safe) return
+    throw new Problem('read_only')
+  }
+  throw new Problem('operator_login_required')
+}
+
+function isCrossSite(request: FastifyRequest): boolean {
+  const origin = request.headers.origin
+  return origin !== undefined && (!URL.canParse(origin) || new URL(origin).host !== request.headers.host)
+}
+
+function isLocal(request: FastifyRequest): boolean {
+  const host = request.headers.host ?? ''
+  const name = URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : ''
+  return (
+    isLoopback(request.ip) &&
+    // A name of the attacker's own may resolve to this machine.
+    (name === 'localhost' || isLoopback(name.replace(/^\[|\]$/g, ''))) &&
+    FORWARDING_HEADERS.every((header) => request.headers[header] === undefined)
+  )
+}
+
+function isLoopback(address: string): boolean {
+  const ip = address.replace(/^::ffff:/, '')
+  return isIP(ip) === 4 ? ip.startsWith('127.') : ip === '::1'
+}
+
+function basicPassword(header: string | undefined): string | null {
+  const [, encoded] = /^Basic +(\S+)$/i.exec(header ?? '') ?? []
+  if (encoded === undefined) return null
+  const decoded = Buffer.from(encoded, 'base64').toString('utf8')
+  const colon = decoded.indexOf(':')
+  return colon < 0 ? null : decoded.slice(colon + 1)
+}
+
+/** Compares hashes, so that neither content nor length shows in the time taken. */
+function sameText(one: string, other: string): boolean {
+  const hash = (text: string) => createHash('sha256').update(text).digest()
+  return timingSafeEqual(hash(one), hash(other))
+}

@@ -1,0 +1,55 @@
+// The OpenAPI document: generated from the very schemas that check requests, so it cannot drift from them.
+
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import { PROBLEMS, type ProblemCode } from '@reelqueue/shared/domain/problem'
+import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
+import { PROBLEM_TYPE, problemJson } from './problem-reply.ts'
+
+export const openapiOptions: FastifyDynamicSwaggerOptions = {
+  openapi: {
+    openapi: '3.1.0',
+    info: {
+      title: 'Reelqueue',
+      version: '0.1.0',
+      description:
+        'A durable job queue for AI video generation. What is answered with 2xx is stored; what is submitted is paid for once. Errors are RFC 9457 problems with a stable `code`.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    tags: [
+      { name: 'Generations', description: 'One request for one video, and its whole life.' },
+      { name: 'Batches', description: 'Many generations accepted together.' },
+      {
+        name: 'Upstream-shaped',
+        description: "The provider's own wire shape: change the base URL of an existing client, nothing else.",
+      },
+      { name: 'Operation', description: 'For load balancers and operators.' },
+    ],
+    components: {
+      securitySchemes: {
+        apiKey: { type: 'http', scheme: 'bearer', description: 'A key made by `npm run keys -- create`.' },
+        operator: { type: 'http', scheme: 'basic', description: 'Any user name, and OPERATOR_PASSWORD.' },
+      },
+    },
+    security: [{ apiKey: [] }],
+  },
+  transform: jsonSchemaTransform,
+  transformObject: jsonSchemaTransformObject,
+}
+
+/** The documented refusals of a route; every keyed route also answers `unauthorized`. */
+export function problems(...codes: ProblemCode[]) {
+  const byStatus = new Map<number, ProblemCode[]>()
+  for (const code of [...codes, 'unauthorized' as const]) {
+    const status = PROBLEMS[code].status
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code])
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, some]) => [
+      status,
+      {
+        description: some.map((code) => `\`${code}\``).join(', '),
+        content: { [PROBLEM_TYPE]: { schema: problemJson } },
+      },
+    ]),
+  )
+}

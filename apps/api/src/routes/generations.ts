@@ -1,0 +1,219 @@
+// /v1/generations: accept, read, list, cancel, timeline.
+
+import { eventJson, toEventJson } from '@reelqueue/shared/contract/event'
+import { type GenerationFacts, generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
+import { generationRequest, type NormalRequest, normalForm } from '@reelqueue/shared/contract/generation-request'
+import { newId } from '@reelqueue/shared/domain/ids'
+import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
+import { Problem } from '@reelqueue/shared/domain/problem'
+import { isTerminal, STATUSES } from '@reelqueue/shared/domain/status'
+import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
+import {
+  findByIdempotencyKey,
+  findGeneration,
+  type Generation,
+  insertGenerations,
+  listEvents,
+  listGenerations,
+  type NewGeneration,
+} from '@reelqueue/shared/store/generations'
+import type { Project } from '@reelqueue/shared/store/projects'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import type { App } from '../app.ts'
+import type { ApiDeps } from '../deps.ts'
+import { type Idempotency, idempotencyHeaders, idempotencyOf, replay } from '../idempotency.ts'
+import { problems } from '../openapi.ts'
+import { cursorOf, listOf, pageOf, pageQuery } from '../page.ts'
+
+const byId = z.object({ id: z.string() })
+const EVENTS_MAX = 1_000
+
+export const waitQuery = z.object({
+  wait: z.coerce
+    .number()
+    .min(0)
+    .max(60)
+    .default(0)
+    .describe('Seconds to wait for the end, 0 to 60; then the present state.'),
+})
+
+export function generationRoutes(app: App, deps: ApiDeps): void {
+  const { database } = deps
+
+  app.post(
+    '/v1/generations',
+    {
+      schema: {
+        tags: ['Generations'],
+        summary: 'Accept a generation',
+        description: 'Durable when answered. The provider is paid once for it.',
+        headers: idempotencyHeaders,
+        body: generationRequest,
+        response: {
+          202: generationJson,
+          ...problems(
+            'malformed_json',
+            'idempotency_conflict',
+            'body_too_large',
+            'unsupported_media_type',
+            'validation_failed',
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const accepted = await acceptGeneration(deps, request, reply, '/v1/generations', normalForm(request.body))
+      return reply.code(202).send(toGenerationJson(accepted))
+    },
+  )
+
+  app.get(
+    '/v1/generations',
+    {
+      schema: {
+        tags: ['Generations'],
+        summary: 'List generations, newest first',
+        querystring: pageQuery.extend({
+          status: z.enum(STATUSES).optional(),
+          batch_id: z.string().optional(),
+          custom_id: z.string().optional(),
+        }),
+        response: { 200: listOf(generationJson), ...problems('validation_failed') },
+      },
+    },
+    async (request) => {
+      const { status, batch_id: batchId, custom_id: customId, limit, cursor } = request.query
+      const before = cursorOf('generation', cursor)
+      const rows = await listGenerations(database, request.project.id, { status, batchId, customId }, limit + 1, before)
+      return pageOf(rows, limit, toGenerationJson)
+    },
+  )
+
+  app.get(
+    '/v1/generations/:id',
+    {
+      schema: {
+        tags: ['Generations'],
+        summary: 'Read a generation, or wait for its end',
+        params: byId,
+        querystring: waitQuery,
+        response: { 200: generationJson, ...problems('not_found', 'validation_failed') },
+      },
+    },
+    async (request) => toGenerationJson(await readWaiting(deps, request, request.params.id, request.query.wait)),
+  )
+
+  app.post(
+    '/v1/generations/:id/cancel',
+    {
+      schema: {
+        tags: ['Generations'],
+        summary: 'Cancel a generation',
+        description:
+          'Immediate unless its submission is under way: then `cancel_requested_at` is set, and the outcome ends in `cancelled`. The provider cannot be told: a render that has begun may still be charged.',
+        params: byId,
+        response: { 200: generationJson, ...problems('not_found', 'illegal_move') },
+      },
+    },
+    async (request) => {
+      const { id } = await mustFind(deps, request.project, request.params.id)
+      const result = await cancelGeneration(database, id, RENDER_MAX_MS)
+      if (result.kind === 'ended')
+        throw new Problem('illegal_move', `The generation is ${result.status} and cannot be cancelled.`)
+      if (result.kind === 'cancelled' && result.moved.length > 0) {
+        deps.queues.wakeOwed(result.moved)
+        deps.admit()
+      }
+      return toGenerationJson(await mustFind(deps, request.project, id))
+    },
+  )
+
+  app.get(
+    '/v1/generations/:id/events',
+    {
+      schema: {
+        tags: ['Generations'],
+        summary: 'The timeline of a generation, oldest first',
+        params: byId,
+        querystring: z.object({ after: z.coerce.number().int().min(0).default(0).describe('Sequence to go on from.') }),
+        response: { 200: listOf(eventJson), ...problems('not_found', 'validation_failed') },
+      },
+    },
+    async (request) => {
+      const { id } = await mustFind(deps, request.project, request.params.id)
+      const events = await listEvents(database, id, EVENTS_MAX, request.query.after)
+      const last = events.length === EVENTS_MAX ? String(events.at(-1)?.sequence) : null
+      return { data: events.map(toEventJson), next_cursor: last }
+    },
+  )
+}
+
+/** Inserts a generation, or replays the one that its Idempotency-Key made before. */
+export async function acceptGeneration(
+  { database, admit }: ApiDeps,
+  request: FastifyRequest<{ Headers: { 'idempotency-key'?: string | undefined } }>,
+  reply: FastifyReply,
+  route: string,
+  normal: NormalRequest,
+): Promise<GenerationFacts> {
+  const idempotency = idempotencyOf(request.headers['idempotency-key'], route, normal)
+  const row = newGeneration(request.project, normal, idempotency)
+  const createdAt = (await insertGenerations(database.prisma, [row])).get(row.id)
+  if (createdAt === undefined && idempotency.idempotencyKey !== null) {
+    const winner = await findByIdempotencyKey(database, request.project.id, idempotency.idempotencyKey)
+    return replay(winner, idempotency, reply)
+  }
+  if (createdAt === undefined) throw new Error('a generation without an idempotency key was not inserted')
+  admit()
+  return { ...row, ...UNTOUCHED, createdAt }
+}
+
+const UNTOUCHED = {
+  status: 'queued',
+  videoUrl: null,
+  videoUrlExpiresAt: null,
+  actualDuration: null,
+  errorCode: null,
+  errorMessage: null,
+  upstreamTaskId: null,
+  cancelRequestedAt: null,
+  submittedAt: null,
+  finishedAt: null,
+} as const
+
+/** A row for the normal form of a request; what it leaves open comes from its project. */
+export function newGeneration(
+  project: Project,
+  normal: NormalRequest,
+  idempotency: Idempotency,
+  batchId: string | null = null,
+): NewGeneration {
+  return {
+    ...normal,
+    ...idempotency,
+    id: newId('generation'),
+    projectId: project.id,
+    batchId,
+    onUnknownSubmission: normal.onUnknownSubmission ?? project.onUnknownSubmission,
+  }
+}
+
+/** Reads a generation, first waiting up to `waitSeconds` for its end. @throws Problem `not_found` */
+export async function readWaiting(
+  deps: ApiDeps,
+  request: FastifyRequest,
+  id: string,
+  waitSeconds: number,
+): Promise<Generation> {
+  const generation = await mustFind(deps, request.project, id)
+  if (waitSeconds === 0 || isTerminal(generation.status)) return generation
+  await deps.waiter.wait(generation.id, waitSeconds * 1_000, request.signal)
+  return await mustFind(deps, request.project, id)
+}
+
+async function mustFind({ database }: ApiDeps, project: Project, id: string): Promise<Generation> {
+  const generation = await findGeneration(database, project.id, id)
+  if (!generation) throw new Problem('not_found')
+  return generation
+}

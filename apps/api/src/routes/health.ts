@@ -1,0 +1,91 @@
+// Liveness and readiness. Readiness names the part that is down; a lost queue delays work but loses none.
+
+import { withTimeout } from '@reelqueue/shared/runtime/clock'
+import { overdueWork } from '@reelqueue/shared/store/health'
+import { z } from 'zod'
+import type { App } from '../app.ts'
+import type { ApiDeps } from '../deps.ts'
+
+const check = z.object({ ok: z.boolean(), detail: z.string() })
+const readiness = z
+  .object({
+    status: z.enum(['ready', 'not_ready']),
+    checks: z.object({
+      postgres: check,
+      queue: check,
+      work: check.describe('Whether due work is being looked at.'),
+      upstream: check.describe('Whether this process may submit; does not count against readiness.'),
+    }),
+  })
+  .meta({ id: 'Readiness' })
+type Check = z.output<typeof check>
+
+const PROBE_TIMEOUT_MS = 2_000
+/** Work is overdue when several reconcile rounds have passed it by. */
+const OVERDUE_ROUNDS = 4
+const OVERDUE_MIN_MS = 60_000
+
+export function healthRoutes(app: App, { database, backend, settings }: ApiDeps): void {
+  app.get(
+    '/healthz',
+    {
+      schema: {
+        tags: ['Operation'],
+        summary: 'Whether the process is alive',
+        security: [],
+        response: { 200: z.object({ status: z.literal('ok') }) },
+      },
+    },
+    async () => ({ status: 'ok' as const }),
+  )
+
+  app.get(
+    '/readyz',
+    {
+      schema: {
+        tags: ['Operation'],
+        summary: 'Whether every part that work needs answers, and due work is being done',
+        security: [],
+        response: { 200: readiness, 503: readiness },
+      },
+    },
+    async (_request, reply) => {
+      const graceMs = Math.max(OVERDUE_MIN_MS, OVERDUE_ROUNDS * settings.reconcileIntervalMs)
+      const [overdue, queue] = await Promise.all([
+        probe(async () => (await overdueWork(database, graceMs)).count),
+        probe(async () => backend.ping()),
+      ])
+      const checks = {
+        postgres: overdue.error ?? { ok: true, detail: 'answers' },
+        queue: queue.error ?? { ok: true, detail: `${backend.name} answers` },
+        work: overdue.error ? { ok: false, detail: 'unknown while Postgres is down' } : workCheck(overdue.value),
+        upstream: settings.hasUpstreamKey
+          ? { ok: true, detail: 'UPSTREAM_API_KEY is set' }
+          : { ok: false, detail: 'UPSTREAM_API_KEY is not set: requests are kept, nothing is submitted' },
+      }
+      const ready = checks.postgres.ok && checks.queue.ok && checks.work.ok
+      return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks })
+    },
+  )
+}
+
+function workCheck(count: number): Check {
+  return count === 0
+    ? { ok: true, detail: 'nothing is overdue' }
+    : { ok: false, detail: `${count >= 1_000 ? '1,000 or more' : count} rows are overdue: is a worker running?` }
+}
+
+type Probed<T> = { readonly value: T; readonly error: null } | { readonly value: null; readonly error: Check }
+
+async function probe<T>(ask: () => Promise<T>): Promise<Probed<T>> {
+  try {
+    return { value: await withTimeout(ask(), PROBE_TIMEOUT_MS, 'probe'), error: null }
+  } catch (error) {
+    // The page is public: the reason goes without addresses and names of the inside.
+    const detail =
+      error instanceof Error && /no answer/.test(error.message)
+        ? `no answer within ${PROBE_TIMEOUT_MS} ms`
+        : 'does not answer'
+    return { value: null, error: { ok: false, detail } }
+  }
+}

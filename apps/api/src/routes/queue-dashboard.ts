@@ -1,0 +1,29 @@
+// bull-board at /admin/queues, behind the operator's login.
+
+import { createBullBoard } from '@bull-board/api'
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
+import { FastifyAdapter } from '@bull-board/fastify'
+import type { FastifyInstance } from 'fastify'
+import type { ApiDeps } from '../deps.ts'
+import { requireOperator } from '../login.ts'
+
+/** bull-board's types name the Redis backend, though it shows either. */
+type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0]
+
+const PATH = '/admin/queues'
+
+export async function queueDashboard(app: FastifyInstance, { queues, settings }: ApiDeps): Promise<void> {
+  const adapter = new FastifyAdapter()
+  adapter.setBasePath(PATH)
+  createBullBoard({
+    queues: Object.values(queues.queues).map((queue) => new BullMQAdapter(queue as BoardQueue)),
+    serverAdapter: adapter,
+    options: { uiConfig: { boardTitle: 'Reelqueue' } },
+  })
+  await app.register(async (operators) => {
+    operators.addHook('onRequest', async (request) => requireOperator(settings, request))
+    await operators.register(adapter.registerPlugin(), { prefix: PATH })
+    // Until the console stands here, the queues are what an operator wants to see.
+    operators.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect(PATH))
+  })
+}

@@ -1,0 +1,50 @@
+// The provider's own two routes: a client that changes its base URL gains durability and nothing else.
+
+import { normalForm, upstreamShapedRequest } from '@reelqueue/shared/contract/generation-request'
+import { toUpstreamTaskJson, upstreamTaskJson } from '@reelqueue/shared/contract/upstream-shape'
+import { z } from 'zod'
+import type { App } from '../app.ts'
+import type { ApiDeps } from '../deps.ts'
+import { idempotencyHeaders } from '../idempotency.ts'
+import { problems } from '../openapi.ts'
+import { acceptGeneration, readWaiting, waitQuery } from './generations.ts'
+
+export function upstreamShapeRoutes(app: App, deps: ApiDeps): void {
+  app.post(
+    '/v1/sora/videos',
+    {
+      schema: {
+        tags: ['Upstream-shaped'],
+        summary: 'Accept a generation, in the shape of the provider',
+        headers: idempotencyHeaders,
+        body: upstreamShapedRequest,
+        response: {
+          200: upstreamTaskJson,
+          ...problems(
+            'malformed_json',
+            'idempotency_conflict',
+            'body_too_large',
+            'unsupported_media_type',
+            'validation_failed',
+          ),
+        },
+      },
+    },
+    async (request, reply) =>
+      toUpstreamTaskJson(await acceptGeneration(deps, request, reply, '/v1/sora/videos', normalForm(request.body))),
+  )
+
+  app.get(
+    '/v1/result/:id',
+    {
+      schema: {
+        tags: ['Upstream-shaped'],
+        summary: 'Read a generation, in the shape of the provider',
+        params: z.object({ id: z.string() }),
+        querystring: waitQuery,
+        response: { 200: upstreamTaskJson, ...problems('not_found', 'validation_failed') },
+      },
+    },
+    async (request) => toUpstreamTaskJson(await readWaiting(deps, request, request.params.id, request.query.wait)),
+  )
+}

@@ -1,0 +1,95 @@
+// What can go wrong with one answer, how a fault is written (`429`, `reset`, `reject=1001,message`), and which
+// one of a plan is due. The same words serve prompt tags and the control endpoint.
+
+const BODY_FAULTS = ['hang', 'reset', 'html', 'empty', 'nonjson', 'noid', 'truncated', 'stall', 'huge'] as const
+type BodyFault = (typeof BODY_FAULTS)[number]
+
+export type Fault =
+  /** An HTTP status from 300 to 599. */
+  | { readonly kind: 'status'; readonly status: number }
+  /** HTTP 200 that says no: `{"code":…,"msg":…,"data":null}`. */
+  | { readonly kind: 'reject'; readonly code: number | string; readonly message: string }
+  /** The right answer, late. */
+  | { readonly kind: 'slow'; readonly delayMs: number }
+  | { readonly kind: BodyFault }
+
+export interface PlannedFault {
+  readonly fault: Fault
+  /** How often; null when the text gave no count. */
+  readonly times: number | null
+}
+
+/** The largest delay or render time a tag may ask for: 24 h in milliseconds. */
+const DELAY_MAX_MS = 86_400_000
+const COUNT_MAX = 1_000_000
+
+/** An integer from 0 to `max`, or null when `text` is anything else. */
+export function readInteger(text: string | null, max: number): number | null {
+  if (text === null || !/^\d{1,9}$/.test(text)) return null
+  const number = Number(text)
+  return number <= max ? number : null
+}
+
+/** Milliseconds from 0 to 24 h, or null when `text` is anything else. */
+export function readMillis(text: string | null): number | null {
+  return readInteger(text, DELAY_MAX_MS)
+}
+
+/** How often, from 1 to a million; null when `text` is anything else. */
+export function readCount(text: string | null): number | null {
+  const count = readInteger(text, COUNT_MAX)
+  return count === 0 ? null : count
+}
+
+/** `12` is the number 12; `"12"` in double quotes, and whatever is not a number, is a string. */
+export function readScalar(text: string): number | string {
+  if (/^".*"$/.test(text)) return text.slice(1, -1)
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
+}
+
+/** Reads a fault's name and optional value. Returns null when there is no such fault or the value makes no sense. */
+export function readFault(name: string, value: string | null): PlannedFault | null {
+  if (name === 'reject') return readReject(value ?? '1001')
+  if (name === 'slow') {
+    const delayMs = readMillis(value)
+    return delayMs === null ? null : { fault: { kind: 'slow', delayMs }, times: null }
+  }
+  const times = value === null ? null : readCount(value)
+  if (value !== null && times === null) return null
+  if (/^[345]\d\d$/.test(name)) return { fault: { kind: 'status', status: Number(name) }, times }
+  const kind = BODY_FAULTS.find((known) => known === name)
+  return kind === undefined ? null : { fault: { kind }, times }
+}
+
+/** `CODE`, `CODE,MESSAGE`, either followed by `*COUNT`. */
+function readReject(value: string): PlannedFault | null {
+  const match = /^([^,]*?)(?:,(.*?))?(?:\*(\d+))?$/s.exec(value)
+  if (match === null || !match[1]) return null
+  const times = match[3] === undefined ? null : readCount(match[3])
+  if (match[3] !== undefined && times === null) return null
+  return { fault: { kind: 'reject', code: readScalar(match[1]), message: match[2] ?? 'simulated rejection' }, times }
+}
+
+/** The fault's short name, as counted in the statistics: `429`, `reset`, `reject`… */
+export function faultName(fault: Fault): string {
+  return fault.kind === 'status' ? String(fault.status) : fault.kind
+}
+
+/** Whether a create request so answered may have left a task behind (and a charge): everything but a plain no. */
+export function mayLeaveTask(fault: Fault): boolean {
+  return fault.kind === 'status' ? fault.status >= 500 : fault.kind !== 'reject'
+}
+
+/**
+ * The fault for the `index`-th request (from 0) when `plan` is worked off in order, each fault as often as it
+ * says. Without a count a fault stays for ever, except 429, which comes once.
+ */
+export function faultAt(plan: readonly PlannedFault[], index: number): Fault | null {
+  let end = 0
+  for (const { fault, times } of plan) {
+    const once = fault.kind === 'status' && fault.status === 429
+    end += times ?? (once ? 1 : Number.POSITIVE_INFINITY)
+    if (index < end) return fault
+  }
+  return null
+}

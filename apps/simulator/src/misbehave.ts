@@ -1,0 +1,84 @@
+// Carries out a fault on a live connection. Whatever the fault, the request has been read and recorded by now:
+// what a client cannot know is exactly what these make it face.
+import { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { refusal } from './answers.ts'
+import type { Fault } from './faults.ts'
+
+const HUGE_BYTES = 32 * 1024 * 1024
+const HTML = '<!doctype html><html><head><title>Gateway</title></head><body><h1>Please wait</h1></body></html>'
+
+/** Waits without keeping the process alive: a closed simulator must not linger for a slow answer. */
+export async function pause(durationMs: number): Promise<void> {
+  if (durationMs > 0) await delay(durationMs, undefined, { ref: false })
+}
+
+/**
+ * Answers with the fault. `honest` makes the answer it stands in for, `retryAfter` goes with 429 and 503 (null: no
+ * such header). A `slow` fault only waits, and leaves the answering to the caller: then the result is false.
+ */
+export async function misbehave(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  fault: Fault,
+  honest: () => Record<string, unknown>,
+  retryAfter: string | null,
+): Promise<boolean> {
+  switch (fault.kind) {
+    case 'slow':
+      await pause(fault.delayMs)
+      return false
+    case 'status':
+      if (fault.status < 400) reply.header('location', request.url)
+      if (retryAfter !== null && (fault.status === 429 || fault.status === 503)) reply.header('retry-after', retryAfter)
+      await reply.code(fault.status).send(refusal(fault.status, 'simulated fault'))
+      return true
+    case 'reject':
+      await reply.send(refusal(fault.code, fault.message))
+      return true
+    case 'html':
+      await reply.type('text/html; charset=utf-8').send(HTML)
+      return true
+    case 'empty':
+      await reply.type('application/json').send('')
+      return true
+    case 'nonjson':
+      await reply.type('application/json').send('upstream accepted: ok')
+      return true
+    case 'noid':
+      await reply.send({ object: 'video.generation', status: 'queued' })
+      return true
+    case 'huge':
+      await reply.type('application/json').send(Readable.from(padded(honest())))
+      return true
+    case 'hang':
+      reply.hijack()
+      return true
+    case 'reset':
+      reply.hijack()
+      request.socket.resetAndDestroy()
+      return true
+    case 'truncated':
+    case 'stall':
+      breakOff(request, reply, JSON.stringify(honest()), fault.kind === 'truncated')
+      return true
+  }
+}
+
+/** Sends half of `body`, then closes the connection or falls silent. */
+function breakOff(request: FastifyRequest, reply: FastifyReply, body: string, close: boolean): void {
+  reply.hijack()
+  reply.raw.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
+  reply.raw.write(body.slice(0, body.length / 2), () => {
+    if (close) request.socket.destroy()
+  })
+}
+
+/** `honest` as JSON with 32 MiB of filler in front of its fields. */
+function* padded(honest: Record<string, unknown>): Generator<string> {
+  const chunk = 'x'.repeat(64 * 1024)
+  yield '{"filler":"'
+  for (let sent = 0; sent < HUGE_BYTES; sent += chunk.length) yield chunk
+  yield `",${JSON.stringify(honest).slice(1)}`
+}

@@ -1,0 +1,30 @@
+// How long a render takes: log-normal around a median that grows with the clip's length, a part of it spent
+// `queued`. The medians agree with the published estimates (10 s clip 2–5 min, 15 s 3–8 min) and go no further.
+import { normal, type Random } from './random.ts'
+
+/** Spread of the logarithm: about 68 % of the renders fall within ±42 % of the median. */
+const SIGMA = 0.35
+const MODEL_SLOWNESS: Readonly<Record<string, number>> = { openAiSora2Plus: 1, openAiSora2Pro: 1.8 }
+
+/** The median render time in real-world milliseconds (speed 1) of a clip of `seconds` by `model`. */
+export function medianRenderMs(model: string, seconds: number): number {
+  return (30 + 15 * seconds) * 1000 * (MODEL_SLOWNESS[model] ?? 1)
+}
+
+interface RenderTime {
+  /** From acceptance to `processing`. */
+  readonly queuedMs: number
+  /** From acceptance to the terminal status; includes `queuedMs`. */
+  readonly totalMs: number
+}
+
+/** Draws one render time at speed 1. */
+export function drawRenderTime(model: string, seconds: number, random: Random): RenderTime {
+  const totalMs = medianRenderMs(model, seconds) * Math.exp(SIGMA * normal(random))
+  return splitRenderTime(totalMs, random)
+}
+
+/** Gives a known total its `queued` part: 5 to 30 % of it. */
+export function splitRenderTime(totalMs: number, random: Random): RenderTime {
+  return { totalMs, queuedMs: totalMs * (0.05 + 0.25 * random()) }
+}

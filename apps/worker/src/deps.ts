@@ -1,0 +1,34 @@
+// What the steps are given: nothing in this app reaches for anything else.
+
+import type { PollLimits } from '@reelqueue/shared/domain/poll-plan'
+import type { Queues } from '@reelqueue/shared/queues/queues'
+import type { Logger } from '@reelqueue/shared/runtime/log'
+import type { Database } from '@reelqueue/shared/store/database'
+import type { Upstream } from '@reelqueue/shared/upstream/port'
+import type { GuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
+import type { Sealer } from '@reelqueue/shared/webhooks/seal'
+
+export interface StepDeps {
+  readonly database: Database
+  readonly queues: Queues
+  readonly log: Logger
+  /** Moves queued generations on while slots are free; returns at once. */
+  readonly admit: () => void
+  readonly webhooks: GuardedClient
+  readonly sealer: Sealer
+  readonly settings: WorkerSettings
+  /** From 0 (inclusive) to 1 (exclusive): jitter. */
+  readonly random: () => number
+}
+
+/** What submitting and polling need besides: absent when there is no key to pay with. */
+export interface UpstreamDeps extends StepDeps {
+  readonly upstream: Upstream
+}
+
+export interface WorkerSettings {
+  readonly poll: PollLimits
+  /** Total time of one request to the provider. */
+  readonly upstreamTimeoutMs: number
+  readonly reconcileIntervalMs: number
+}

@@ -1,0 +1,106 @@
+// One run of a polling lane: claims whatever generations are due, asks about them side by side, writes the answers back.
+// A poll never fails a generation; only a terminal answer or the deadline does.
+
+import type { FailureCode } from '@reelqueue/shared/domain/failure'
+import { latePollMs, nextPollMs, type PollLimits, RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
+import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
+import { pause } from '@reelqueue/shared/runtime/clock'
+import { claimDuePolls, type DuePoll, failOverdue, type PollRecord, recordPolls } from '@reelqueue/shared/store/polling'
+import type { PollAnswer } from '@reelqueue/shared/upstream/port'
+import type { UpstreamDeps } from '../deps.ts'
+
+/** Generations claimed at once; all of them are asked about side by side. */
+const PAGE = 100
+/** A run ends after this long even while rows are due: the next one, perhaps elsewhere, goes on. */
+const RUN_MAX_MS = 20_000
+/** Added to the request's own time: after that a claim of a dead worker lapses. */
+const LEASE_MARGIN_MS = 15_000
+/** Answers are written this often, so that one slow answer does not hold up the others. */
+const WRITE_EVERY_MS = 250
+
+export async function pollLane(deps: UpstreamDeps, signal: AbortSignal): Promise<StepOutcome> {
+  const beganAt = performance.now()
+  const leaseMs = deps.settings.upstreamTimeoutMs + LEASE_MARGIN_MS
+  let polls = 0
+  let claimed: number
+  do {
+    const due = await claimDuePolls(deps.database, PAGE, leaseMs)
+    claimed = due.length
+    polls += claimed
+    await askAll(deps, due)
+  } while (claimed === PAGE && performance.now() - beganAt < RUN_MAX_MS && !signal.aborted)
+  if (polls > 0) deps.log.info({ event: 'poll.run', polls, durationMs: Math.round(performance.now() - beganAt) })
+  return { kind: 'done' }
+}
+
+async function askAll(deps: UpstreamDeps, due: readonly DuePoll[]): Promise<void> {
+  const answered: Answered[] = []
+  const asking = Promise.all(
+    due.map(async (poll) => answered.push({ poll, answer: await deps.upstream.poll(poll.upstreamTaskId) })),
+  )
+  const ended = new AbortController()
+  const all = asking.finally(() => ended.abort())
+  while (!ended.signal.aborted) {
+    await pause(WRITE_EVERY_MS, ended.signal)
+    await write(deps, answered.splice(0))
+  }
+  await all
+  await write(deps, answered.splice(0))
+}
+
+export interface Answered {
+  readonly poll: DuePoll
+  readonly answer: PollAnswer
+}
+
+async function write(deps: UpstreamDeps, answered: readonly Answered[]): Promise<void> {
+  if (answered.length === 0) return
+  const readings = answered.map((one) => readAnswer(one, deps.settings.poll))
+  await recordPolls(
+    deps.database,
+    readings.map((reading) => reading.record),
+  )
+  const ended = readings.filter((reading) => reading.record.answer !== null)
+  deps.queues.wake(
+    'complete',
+    ended.map(({ record, wakes }) => ({ id: record.id, wakes })),
+  )
+  for (const code of ['deadline_exceeded', 'completed_without_url'] as const) {
+    const overdue = readings.filter((reading) => reading.overdue === code)
+    if (overdue.length === 0) continue
+    const ids = overdue.map((reading) => reading.record.id)
+    const moved = await failOverdue(deps.database, ids, code, overdue[0]?.record.nextMs ?? null, RENDER_MAX_MS)
+    deps.queues.wakeOwed(moved)
+    deps.log.warn({ event: 'poll.overdue', code, generations: moved.length })
+  }
+}
+
+export interface Reading {
+  readonly record: PollRecord
+  readonly wakes: number
+  /** Past its deadline without a terminal answer: to be failed with this code. */
+  readonly overdue: FailureCode | null
+}
+
+/** What one answer means for its row. Pure. */
+export function readAnswer({ poll, answer }: Answered, limits: PollLimits): Reading {
+  const { id, upstreamTaskId, elapsedMs, wakes } = poll
+  const base = { id, upstreamTaskId }
+  if (answer.kind === 'completed' || answer.kind === 'failed') {
+    return { record: { ...base, nextMs: 0, sawPending: false, pollFailures: 0, answer }, wakes, overdue: null }
+  }
+  const failures = answer.kind === 'unavailable' ? poll.pollFailures + 1 : 0
+  const state = { elapsedMs, failures, retryAfterMs: answer.kind === 'unavailable' ? answer.retryAfterMs : null }
+  const isLate = elapsedMs >= limits.deadlineMs
+  const withoutUrl = answer.kind === 'pending' && answer.completedWithoutUrl
+  const record = {
+    ...base,
+    nextMs: isLate ? latePollMs(state) : nextPollMs(state, limits),
+    // Claiming to be done without a link may mean that the video's day has begun.
+    sawPending: answer.kind === 'pending' && !withoutUrl,
+    pollFailures: failures,
+    answer: null,
+  }
+  const code = withoutUrl ? 'completed_without_url' : 'deadline_exceeded'
+  return { record, wakes, overdue: isLate && poll.status === 'processing' ? code : null }
+}

@@ -1,0 +1,56 @@
+// Puts the worker together: one consumer for each queue, and the reconcile timer.
+
+import type { QueueBackend } from '@reelqueue/shared/queues/backend'
+import { type Consumer, consume, type StepOutcome } from '@reelqueue/shared/queues/consumer'
+import type { QueueName } from '@reelqueue/shared/queues/queues'
+import type { Upstream } from '@reelqueue/shared/upstream/port'
+import type { StepDeps } from './deps.ts'
+import { complete } from './steps/complete.ts'
+import { deliver } from './steps/deliver.ts'
+import { finishBatch } from './steps/finish-batch.ts'
+import { pollLane } from './steps/poll.ts'
+import { reconcileForever } from './steps/reconcile.ts'
+import { submit } from './steps/submit.ts'
+
+/** Jobs of each queue that one worker works on at once: submissions and deliveries mostly wait for others. */
+const CONCURRENCY: Readonly<Record<QueueName, number>> = { submit: 50, poll: 2, complete: 10, deliver: 50, maintain: 2 }
+
+export interface RunningWorker {
+  /** Takes no more work, lets what is under way end, and hands back the rest. */
+  close(): Promise<void>
+}
+
+/** Starts to work. Without an upstream nothing is submitted or polled; the rest goes on. */
+export function startWorker(deps: StepDeps, backend: QueueBackend, upstream: Upstream | null): RunningWorker {
+  const stopping = new AbortController()
+  const onError = (error: Error) => deps.log.warn({ event: 'queue.error', err: error.message })
+  const consumers: Consumer[] = []
+  const start = (queue: QueueName, run: (id: string) => Promise<StepOutcome>) => {
+    const logged = async (id: string) => {
+      try {
+        return await run(id)
+      } catch (error) {
+        deps.log.error({ event: 'step.failed', step: queue, id, err: error })
+        throw error
+      }
+    }
+    consumers.push(consume({ backend, queue, concurrency: CONCURRENCY[queue], run: logged, onError }))
+  }
+
+  if (upstream) {
+    const paying = { ...deps, upstream }
+    start('submit', (id) => submit(paying, id))
+    start('poll', () => pollLane(paying, stopping.signal))
+  }
+  start('complete', (id) => complete(deps, id))
+  start('deliver', (id) => deliver(deps, id))
+  start('maintain', (id) => finishBatch(deps, id))
+  const reconciling = reconcileForever(deps, stopping.signal)
+
+  return {
+    async close() {
+      stopping.abort()
+      await Promise.all([reconciling, ...consumers.map((consumer) => consumer.close())])
+    },
+  }
+}

@@ -1,0 +1,40 @@
+// `npm run migration -- NAME`: writes prisma/migrations/<time>_NAME/migration.sql, the way from the existing
+// migrations to schema.prisma, computed on a throw-away Postgres. Read it before committing it: what Prisma cannot
+// say (partial indexes, checks, functions) is added by hand, and each script must run as one transaction.
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
+import { migrate, schemaDrift } from '@reelqueue/shared/store/migrate'
+
+const MIGRATIONS = fileURLToPath(new URL('../prisma/migrations', import.meta.url))
+
+const name = process.argv[2]
+if (name === undefined || !/^[a-z0-9_]+$/.test(name)) {
+  console.error('Usage: npm run migration -- NAME, where NAME is made of a-z, 0-9 and _')
+  process.exit(2)
+}
+const sql = await differenceFromMigrations()
+if (sql === '') {
+  console.log('Nothing to do: the migrations already lead to schema.prisma.')
+} else {
+  const time = new Date().toISOString().replace(/\D/g, '').slice(0, 14)
+  const folder = join(MIGRATIONS, `${time}_${name}`)
+  await mkdir(folder)
+  await writeFile(join(folder, 'migration.sql'), sql)
+  console.log(`Wrote ${join(folder, 'migration.sql')}`)
+}
+
+async function differenceFromMigrations(): Promise<string> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'reelqueue-migration-'))
+  await chmod(dataDir, 0o755)
+  const postgres = await startEmbeddedPostgres({ dataDir, log: () => undefined })
+  try {
+    await migrate(postgres.url)
+    return await schemaDrift(postgres.url)
+  } finally {
+    await postgres.stop()
+    await rm(dataDir, { recursive: true, force: true })
+  }
+}

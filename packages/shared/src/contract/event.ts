@@ -1,0 +1,39 @@
+// Events as callers see them: the timeline of a generation, and the body of a webhook.
+
+import { z } from 'zod'
+
+export const eventJson = z
+  .object({
+    id: z.string(),
+    object: z.literal('event'),
+    type: z.string(),
+    sequence: z.int().describe('1, 2, 3 … for each generation, without gaps.'),
+    created_at: z.iso.datetime(),
+    data: z.record(z.string(), z.unknown()).describe('What the event changed.'),
+  })
+  .meta({ id: 'Event' })
+export type EventJson = z.output<typeof eventJson>
+
+export interface EventFacts {
+  readonly id: string
+  readonly type: string
+  readonly sequence: number
+  readonly createdAt: Date
+  readonly data: unknown
+}
+
+export function toEventJson(event: EventFacts): EventJson {
+  return {
+    id: event.id,
+    object: 'event',
+    type: event.type,
+    sequence: event.sequence,
+    created_at: event.createdAt.toISOString(),
+    data: event.data as Record<string, unknown>,
+  }
+}
+
+/** The body of a Standard Webhook; `data` is the generation or batch as it was then. */
+export function webhookBody(event: EventFacts, data: unknown): string {
+  return JSON.stringify({ type: event.type, timestamp: event.createdAt.toISOString(), data })
+}

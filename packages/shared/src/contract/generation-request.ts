@@ -1,0 +1,143 @@
+// What a caller may ask for: the upstream's own field names plus ours. The allowed values come from the model table.
+
+import { z } from 'zod'
+import { findModel, models, sizeOfAspectRatio } from '../domain/models.ts'
+import { checkWebhookUrl } from '../domain/webhook-url.ts'
+
+const URL_CHARS_MAX = 2_048
+const METADATA_BYTES_MAX = 16_384
+
+/** A rule that zod has no word for; `allowed` reaches the caller. */
+function broken(rule: string, allowed: unknown, path: PropertyKey[] = []) {
+  return { code: 'custom' as const, path, message: rule, params: { rule, allowed } }
+}
+
+const imageUrl = z
+  .string()
+  .max(URL_CHARS_MAX)
+  .superRefine((value, context) => {
+    if (!URL.canParse(value) || !['http:', 'https:'].includes(new URL(value).protocol)) {
+      context.addIssue(broken('http_url', 'an absolute http or https URL'))
+    }
+  })
+
+export const webhookUrl = z.string().superRefine((value, context) => {
+  const check = checkWebhookUrl(value)
+  if (!check.ok)
+    context.addIssue(
+      broken(
+        `webhook_url_${check.refusal}`,
+        'an absolute http or https URL without credentials, at most 2,048 characters',
+      ),
+    )
+})
+
+export const metadata = z.record(z.string(), z.unknown()).superRefine((value, context) => {
+  if (Buffer.byteLength(JSON.stringify(value)) > METADATA_BYTES_MAX) {
+    context.addIssue(broken('max_bytes', METADATA_BYTES_MAX))
+  }
+})
+
+const images = z.array(imageUrl).min(1).nullish()
+
+const shape = {
+  model: z
+    .string()
+    .superRefine((value, context) => {
+      if (!findModel(value)) context.addIssue(broken('one_of', Object.keys(models)))
+    })
+    .meta({ enum: Object.keys(models) }),
+  prompt: z.string().min(1).describe('1 to 32,000 characters.'),
+  size: z.string().nullish().describe('`720x1280` or `1280x720`. Never together with `aspect_ratio`.'),
+  aspect_ratio: z.string().nullish().describe('`16:9` or `9:16`. Never together with `size`.'),
+  seconds: z.int().nullish().describe('4, 8 or 12, as a number. Never together with `duration`.'),
+  duration: z.int().nullish().describe('Another name for `seconds`.'),
+  input_reference: images.describe(
+    'At most one image URL that the provider can reach. Never together with `image_urls`.',
+  ),
+  image_urls: images.describe('Another name for `input_reference`.'),
+  webhook_url: webhookUrl.nullish().describe('Gets a signed webhook when the generation ends.'),
+  custom_id: z.string().min(1).max(256).nullish().describe('Your own name for it; lists can be filtered by it.'),
+  metadata: metadata.nullish().describe('Any JSON object up to 16 KB; comes back as it was.'),
+  priority: z.int().min(-100).max(100).nullish().describe('Higher goes first among your own; default 0.'),
+  on_unknown_submission: z
+    .enum(['fail', 'resubmit'])
+    .nullish()
+    .describe(
+      'What to do when it is unknown whether the provider took the (paid) submission: `fail`, or `resubmit` once more at most.',
+    ),
+}
+
+const PAIRS = [
+  ['size', 'aspect_ratio'],
+  ['seconds', 'duration'],
+  ['input_reference', 'image_urls'],
+] as const
+
+type Fields = z.output<z.ZodObject<typeof shape>>
+
+/** The rules between fields, and those that depend on the model. */
+function checkTogether(request: Fields, context: z.RefinementCtx): void {
+  for (const [one, other] of PAIRS) {
+    if (request[one] != null && request[other] != null)
+      context.addIssue(broken('exclusive', `either ${one} or ${other}`, [other]))
+  }
+  const model = findModel(request.model)
+  if (!model) return
+  const oneOf = (field: keyof Fields, allowed: readonly unknown[]) => {
+    if (request[field] != null && !allowed.includes(request[field]))
+      context.addIssue(broken('one_of', allowed, [field]))
+  }
+  oneOf('size', model.sizes)
+  oneOf('aspect_ratio', Object.keys(model.aspectRatios))
+  oneOf('seconds', model.seconds)
+  oneOf('duration', model.seconds)
+  for (const field of ['input_reference', 'image_urls'] as const) {
+    const count = request[field]?.length ?? 0
+    if (count > model.inputReferencesMax) context.addIssue(broken('max_items', model.inputReferencesMax, [field]))
+  }
+  // A code point may take two UTF-16 units: the provider, like JSON Schema, counts code points.
+  if (request.prompt.length > model.promptCharsMax && [...request.prompt].length > model.promptCharsMax) {
+    context.addIssue(broken('max_length', model.promptCharsMax, ['prompt']))
+  }
+}
+
+export const generationRequest = z.strictObject(shape).superRefine(checkTogether).meta({ id: 'GenerationRequest' })
+export type GenerationRequest = z.output<typeof generationRequest>
+
+/** The same fields for clients of the upstream, whose further fields are ignored as the upstream ignores them. */
+export const upstreamShapedRequest = z.object(shape).superRefine(checkTogether).meta({ id: 'UpstreamShapedRequest' })
+
+/** What `defaults` of a batch may hold: any field of its items. */
+export const generationDefaults = z.strictObject(shape).partial().meta({ id: 'GenerationDefaults' })
+
+/** A request in normal form: aliases resolved, absent fields null. Equal requests have equal normal forms. */
+export interface NormalRequest {
+  readonly model: string
+  readonly prompt: string
+  readonly size: string | null
+  readonly seconds: number | null
+  readonly inputReference: readonly string[] | null
+  readonly webhookUrl: string | null
+  readonly customId: string | null
+  readonly metadata: Readonly<Record<string, unknown>> | null
+  readonly priority: number
+  readonly onUnknownSubmission: 'fail' | 'resubmit' | null
+}
+
+export function normalForm(request: GenerationRequest): NormalRequest {
+  const model = findModel(request.model)
+  const ratio = request.aspect_ratio
+  return {
+    model: request.model,
+    prompt: request.prompt,
+    size: request.size ?? (model && ratio ? sizeOfAspectRatio(model, ratio) : null),
+    seconds: request.seconds ?? request.duration ?? null,
+    inputReference: request.input_reference ?? request.image_urls ?? null,
+    webhookUrl: request.webhook_url ?? null,
+    customId: request.custom_id ?? null,
+    metadata: request.metadata ?? null,
+    priority: request.priority ?? 0,
+    onUnknownSubmission: request.on_unknown_submission ?? null,
+  }
+}

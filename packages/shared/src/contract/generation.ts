@@ -1,0 +1,132 @@
+// A generation as callers see it, in replies and in webhooks.
+
+import { z } from 'zod'
+import { STATUSES, type Status } from '../domain/status.ts'
+
+const instant = z.iso.datetime()
+
+export const generationJson = z
+  .object({
+    id: z.string(),
+    object: z.literal('video.generation'),
+    status: z.enum(STATUSES),
+    model: z.string(),
+    prompt: z.string(),
+    size: z.string().nullable(),
+    seconds: z.int().nullable(),
+    input_reference: z.array(z.string()).nullable(),
+    batch_id: z.string().nullable(),
+    custom_id: z.string().nullable(),
+    metadata: z.record(z.string(), z.unknown()).nullable(),
+    webhook_url: z.string().nullable(),
+    priority: z.int(),
+    on_unknown_submission: z.enum(['fail', 'resubmit']),
+    video_url: z.string().nullable(),
+    video_url_expires_at: instant
+      .nullable()
+      .describe('The provider deletes the file a day after it finished; never later than the truth.'),
+    actual_duration: z.number().nullable().describe('Render time in seconds, as the provider reports it.'),
+    error: z.object({ code: z.string(), message: z.string() }).nullable(),
+    upstream_task_id: z.string().nullable(),
+    cancel_requested_at: instant
+      .nullable()
+      .describe('A submission was under way when it was cancelled: its outcome will end in `cancelled`.'),
+    created_at: instant,
+    submitted_at: instant.nullable(),
+    finished_at: instant.nullable(),
+  })
+  .meta({ id: 'Generation' })
+export type GenerationJson = z.output<typeof generationJson>
+
+/** The row's fields that a reply is made of; instants as Date. */
+export interface GenerationFacts {
+  readonly id: string
+  readonly status: Status
+  readonly model: string
+  readonly prompt: string
+  readonly size: string | null
+  readonly seconds: number | null
+  readonly inputReference: unknown
+  readonly batchId: string | null
+  readonly customId: string | null
+  readonly metadata: unknown
+  readonly webhookUrl: string | null
+  readonly priority: number
+  readonly onUnknownSubmission: 'fail' | 'resubmit'
+  readonly videoUrl: string | null
+  readonly videoUrlExpiresAt: Date | null
+  readonly actualDuration: number | null
+  readonly errorCode: string | null
+  readonly errorMessage: string | null
+  readonly upstreamTaskId: string | null
+  readonly cancelRequestedAt: Date | null
+  readonly createdAt: Date
+  readonly submittedAt: Date | null
+  readonly finishedAt: Date | null
+}
+
+const iso = (instant: Date | null) => instant?.toISOString() ?? null
+
+/** A row as a reply. */
+export function toGenerationJson(row: GenerationFacts): GenerationJson {
+  return {
+    id: row.id,
+    object: 'video.generation',
+    status: row.status,
+    model: row.model,
+    prompt: row.prompt,
+    size: row.size,
+    seconds: row.seconds,
+    input_reference: row.inputReference as string[] | null,
+    batch_id: row.batchId,
+    custom_id: row.customId,
+    metadata: row.metadata as Record<string, unknown> | null,
+    webhook_url: row.webhookUrl,
+    priority: row.priority,
+    on_unknown_submission: row.onUnknownSubmission,
+    video_url: row.videoUrl,
+    video_url_expires_at: iso(row.videoUrlExpiresAt),
+    actual_duration: row.actualDuration,
+    error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? '' },
+    upstream_task_id: row.upstreamTaskId,
+    cancel_requested_at: iso(row.cancelRequestedAt),
+    created_at: row.createdAt.toISOString(),
+    submitted_at: iso(row.submittedAt),
+    finished_at: iso(row.finishedAt),
+  }
+}
+
+/** What an event recorded of its generation; what it left out was null then. */
+export const generationSnapshot = generationJson
+  .pick({
+    status: true,
+    video_url: true,
+    video_url_expires_at: true,
+    actual_duration: true,
+    error: true,
+    upstream_task_id: true,
+    submitted_at: true,
+    finished_at: true,
+  })
+  .partial()
+
+const NOTHING_YET = {
+  video_url: null,
+  video_url_expires_at: null,
+  actual_duration: null,
+  error: null,
+  upstream_task_id: null,
+  submitted_at: null,
+  finished_at: null,
+}
+
+/** The generation as it was when the event happened: the same at every attempt, whatever has become of the row since. */
+export function generationAtEvent(row: GenerationFacts, eventData: unknown): GenerationJson {
+  return { ...toGenerationJson(row), ...NOTHING_YET, ...definedOnly(generationSnapshot.parse(eventData)) }
+}
+
+function definedOnly<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>
+  }
+}

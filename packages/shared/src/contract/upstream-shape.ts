@@ -1,0 +1,41 @@
+// The upstream's own wire shape, so that its existing clients work against Reelqueue. Times are unix seconds here.
+
+import { z } from 'zod'
+import type { GenerationFacts } from './generation.ts'
+
+export const upstreamTaskJson = z
+  .object({
+    id: z.string(),
+    object: z.literal('video.generation'),
+    created: z.int(),
+    model: z.string(),
+    status: z.enum(['queued', 'processing', 'completed', 'failed']),
+    video_url: z.string().nullable(),
+    actualDuration: z.number().nullable(),
+    error: z.string().nullable(),
+  })
+  .meta({ id: 'UpstreamTask' })
+export type UpstreamTaskJson = z.output<typeof upstreamTaskJson>
+
+const UPSTREAM_STATUS = {
+  queued: 'queued',
+  submitting: 'queued',
+  processing: 'processing',
+  completed: 'completed',
+  failed: 'failed',
+  cancelled: 'failed',
+} as const
+
+export function toUpstreamTaskJson(row: GenerationFacts): UpstreamTaskJson {
+  return {
+    id: row.id,
+    object: 'video.generation',
+    created: Math.floor(row.createdAt.getTime() / 1_000),
+    model: row.model,
+    status: UPSTREAM_STATUS[row.status],
+    video_url: row.videoUrl,
+    actualDuration: row.actualDuration,
+    error:
+      row.status === 'cancelled' ? 'cancelled' : row.status === 'failed' ? (row.errorMessage ?? row.errorCode) : null,
+  }
+}

@@ -1,0 +1,10 @@
+// The codes with which a generation fails. Upstream refusals and failures bring codes of their own (`upstream_…`).
+
+export const FAILURES = {
+  submission_unknown:
+    'It is not known whether the provider took this request: it may be rendering, and may have been charged. It was not submitted again.',
+  deadline_exceeded:
+    'The provider gave no result within the deadline. It is still asked about at a low rate for a day after submission.',
+  completed_without_url: 'The provider says that it has finished but gave no video URL before the deadline.',
+} as const
+export type FailureCode = keyof typeof FAILURES

@@ -1,0 +1,31 @@
+// Ids are TypeIDs: a prefix that says what the thing is, and a UUIDv7 in base 32, so they sort by age.
+
+import { TypeID, typeid } from 'typeid-js'
+
+const PREFIXES = {
+  project: 'prj',
+  apiKey: 'key',
+  generation: 'gen',
+  batch: 'batch',
+  submission: 'sub',
+  event: 'evt',
+  endpoint: 'ep',
+  delivery: 'dlv',
+  attempt: 'att',
+} as const
+export type Noun = keyof typeof PREFIXES
+
+/** A new id such as `gen_01jd…`; ids made by one process ascend. */
+export function newId(noun: Noun): string {
+  return typeid(PREFIXES[noun]).toString()
+}
+
+/** Whether `text` is a well-formed id of that noun. */
+export function isId(noun: Noun, text: string): boolean {
+  try {
+    TypeID.fromString(text, PREFIXES[noun])
+    return true
+  } catch {
+    return false
+  }
+}

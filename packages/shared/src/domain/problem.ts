@@ -1,0 +1,96 @@
+// Every refusal a caller can meet: one catalogue makes the RFC 9457 replies and docs/problems.md.
+// Clients branch on `code`, which never changes; titles and details may.
+
+export const PROBLEMS = {
+  malformed_json: { status: 400, title: 'The body is not valid JSON', fix: 'Send one JSON document in UTF-8.' },
+  malformed_request: {
+    status: 400,
+    title: 'The request could not be read',
+    fix: 'Check the request line, headers and body.',
+  },
+  unauthorized: {
+    status: 401,
+    title: 'The API key is missing, unknown or revoked',
+    fix: 'Send `Authorization: Bearer <key>` with a key made by `npm run keys -- create`.',
+  },
+  operator_login_required: {
+    status: 401,
+    title: 'This page is for operators',
+    fix: 'Log in with any user name and OPERATOR_PASSWORD; without a password it answers only to a browser on the same machine.',
+  },
+  read_only: { status: 403, title: 'This login may look but not change', fix: 'Log in with OPERATOR_PASSWORD.' },
+  not_found: {
+    status: 404,
+    title: 'Nothing here has that id or address',
+    fix: 'Check the id, and that the key belongs to its project.',
+  },
+  method_not_allowed: {
+    status: 405,
+    title: 'That address does not take this method',
+    fix: 'See /docs for the methods it takes.',
+  },
+  idempotency_conflict: {
+    status: 409,
+    title: 'This Idempotency-Key was used with another request',
+    fix: 'Use a new key for a new request, or send the same request again.',
+  },
+  illegal_move: {
+    status: 409,
+    title: 'The generation has moved on and cannot do that any more',
+    fix: 'Read the generation: its status says what is possible.',
+  },
+  body_too_large: { status: 413, title: 'The body is too large', fix: 'Send less in one request.' },
+  batch_too_large: {
+    status: 413,
+    title: 'The batch has too many items',
+    fix: 'Split it: at most 1,000 items in one batch.',
+  },
+  unsupported_media_type: {
+    status: 415,
+    title: 'The content type is not supported',
+    fix: 'Send `Content-Type: application/json`.',
+  },
+  validation_failed: {
+    status: 422,
+    title: 'Some fields are wrong',
+    fix: 'See `errors`: each names the field, the rule and what is allowed.',
+  },
+  internal_error: {
+    status: 500,
+    title: 'Reelqueue failed to answer',
+    fix: 'Try again; the log has the cause under this request id.',
+  },
+  unavailable: {
+    status: 503,
+    title: 'A part that Reelqueue needs is down',
+    fix: 'Try again soon; /readyz says which part.',
+  },
+} as const satisfies Record<string, { readonly status: number; readonly title: string; readonly fix: string }>
+export type ProblemCode = keyof typeof PROBLEMS
+
+export interface FieldError {
+  /** Path of the field in the request, such as `items.3.seconds`. */
+  readonly field: string
+  /** Stable name of the rule that was broken. */
+  readonly rule: string
+  /** What would be accepted: a list of values, a bound, or words. */
+  readonly allowed: unknown
+}
+
+/** A refusal to a caller. Thrown by routes; the HTTP boundary turns it into `application/problem+json`. */
+export class Problem extends Error {
+  readonly code: ProblemCode
+  readonly detail: string
+  readonly errors: readonly FieldError[] | undefined
+  /** How many fields were wrong; `errors` may list only the first of them. */
+  readonly total: number | undefined
+
+  constructor(code: ProblemCode, detail?: string, errors?: readonly FieldError[], total?: number) {
+    super(`${code}: ${detail ?? PROBLEMS[code].title}`)
+    this.name = 'Problem'
+    this.code = code
+    this.detail = detail ?? PROBLEMS[code].fix
+    this.errors = errors
+    this.total = total
+  }
+}

@@ -1,0 +1,28 @@
+// What a webhook URL must look like, before any name is resolved. It says nothing about where the URL leads: the
+// address is judged when connecting (guarded-connect.ts), because a name's addresses change.
+
+const URL_LENGTH_MAX = 2_048
+
+export type WebhookUrlRefusal = 'too_long' | 'malformed' | 'scheme' | 'credentials' | 'host'
+
+export type WebhookUrlCheck =
+  | { readonly ok: true; readonly url: URL }
+  /** `message` never repeats the URL: it may contain credentials. */
+  | { readonly ok: false; readonly refusal: WebhookUrlRefusal; readonly message: string }
+
+/** Checks a webhook URL: absolute, http or https, with a host, without credentials, at most 2,048 characters. */
+export function checkWebhookUrl(raw: string): WebhookUrlCheck {
+  if (raw.length > URL_LENGTH_MAX) return refuse('too_long', `The URL is longer than ${URL_LENGTH_MAX} characters.`)
+  // The URL parser drops these silently, and then stored and requested URL differ.
+  if (/[\s\p{Cc}]/u.test(raw)) return refuse('malformed', 'The URL contains white space or control characters.')
+  if (!URL.canParse(raw)) return refuse('malformed', 'This is not an absolute URL.')
+  const url = new URL(raw)
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') return refuse('scheme', 'The URL must be http or https.')
+  if (url.username !== '' || url.password !== '') return refuse('credentials', 'The URL must not carry credentials.')
+  if (/^\.*$/.test(url.hostname)) return refuse('host', 'The URL has no host.')
+  return { ok: true, url }
+}
+
+function refuse(refusal: WebhookUrlRefusal, message: string): WebhookUrlCheck {
+  return { ok: false, refusal, message }
+}

@@ -1,0 +1,130 @@
+// Where the queues live: Redis through ioredis, or BullMQ's own tables in Postgres. The only file that knows which.
+
+import {
+  type BackendFactory,
+  type ConnectionOptions,
+  createPostgresBackend,
+  createRedisBackend,
+  DEFAULT_SCHEMA,
+  type IQueueBackend,
+  isPgPool,
+  type JobProgress,
+  type Processor,
+  Queue,
+  type QueueOptions,
+  runMigrations,
+  Worker,
+} from 'bullmq'
+import { Redis } from 'ioredis'
+import pg from 'pg'
+
+export interface JobData {
+  readonly id: string
+}
+export type JobQueue = Queue<JobData, void, string, JobData, void, string, IQueueBackend>
+export type JobWorker = Worker<JobData, void, string, IQueueBackend, JobProgress>
+
+export interface QueueBackend {
+  readonly name: 'redis' | 'postgres'
+  /** A queue whose commands fail fast while the server is away. */
+  createQueue(name: string, options: Omit<QueueOptions, 'connection' | 'prefix'>): JobQueue
+  /** A worker whose commands wait until the server is back. */
+  createWorker(name: string, processor: Processor<JobData, void>, options: { readonly concurrency: number }): JobWorker
+  /** Answers when the server does; rejects when it is away. */
+  ping(): Promise<void>
+  close(): Promise<void>
+}
+
+/** In braces: on a Redis Cluster all keys of a queue must lie in one slot. Postgres ignores it. */
+const PREFIX = '{reelqueue}'
+/** Workers hold one connection each to LISTEN; the rest is for short statements. */
+const POSTGRES_CONNECTIONS_MAX = 24
+
+export interface BackendOptions {
+  readonly databaseUrl: string
+  /** Absent: Postgres. */
+  readonly redisUrl: string | undefined
+  readonly onError: (error: Error) => void
+}
+
+/** Opens the queues' backend; nothing needs to be reachable yet. */
+export function openQueueBackend({ databaseUrl, redisUrl, onError }: BackendOptions): QueueBackend {
+  return redisUrl === undefined ? onPostgres(databaseUrl, onError) : onRedis(redisUrl, onError)
+}
+
+/** Creates or upgrades BullMQ's tables; idempotent, and safe from several processes at once. */
+export async function migrateQueues(databaseUrl: string): Promise<void> {
+  const client = new pg.Client({ connectionString: databaseUrl })
+  await client.connect()
+  try {
+    await runMigrations(client, DEFAULT_SCHEMA)
+  } finally {
+    await client.end()
+  }
+}
+
+function onPostgres(databaseUrl: string, onError: (error: Error) => void): QueueBackend {
+  // One pool for every queue and worker: each would otherwise open its own.
+  const pool = new pg.Pool({
+    connectionString: databaseUrl,
+    max: POSTGRES_CONNECTIONS_MAX,
+    keepAlive: true,
+    connectionTimeoutMillis: 10_000,
+    options: `-c search_path=${DEFAULT_SCHEMA}`,
+  })
+  pool.on('error', onError)
+  // Every queue and worker listens to errors of the one pool: more than the ten listeners Node expects.
+  pool.setMaxListeners(50)
+  if (!isPgPool(pool)) throw new Error('BullMQ does not take this version of pg')
+  const factory: BackendFactory = (name, options, factoryOptions) =>
+    createPostgresBackend(name, { ...options, connection: pool }, factoryOptions)
+  return {
+    name: 'postgres',
+    ...constructors(factory, {}, {}),
+    async ping() {
+      await pool.query('SELECT 1')
+    },
+    close: () => pool.end(),
+  }
+}
+
+function onRedis(url: string, onError: (error: Error) => void): QueueBackend {
+  const retryStrategy = (times: number) => Math.min(times * 100, 2_000)
+  const producer = new Redis(url, {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 1,
+    commandTimeout: 5_000,
+    retryStrategy,
+  })
+  const consumer = new Redis(url, { maxRetriesPerRequest: null, retryStrategy })
+  for (const connection of [producer, consumer]) connection.on('error', onError)
+  return {
+    name: 'redis',
+    ...constructors(createRedisBackend, producer, consumer),
+    async ping() {
+      await producer.ping()
+    },
+    async close() {
+      for (const connection of [producer, consumer]) connection.disconnect()
+    },
+  }
+}
+
+function constructors(factory: BackendFactory, producer: ConnectionOptions, consumer: ConnectionOptions) {
+  const place = { prefix: PREFIX }
+  return {
+    createQueue: (name, options): JobQueue =>
+      new Queue<JobData, void, string, JobData, void, string, IQueueBackend>(
+        name,
+        { ...options, ...place, connection: producer },
+        factory,
+      ),
+    createWorker: (name, processor, options): JobWorker =>
+      new Worker<JobData, void, string, IQueueBackend>(
+        name,
+        processor,
+        { ...options, ...place, connection: consumer },
+        factory,
+      ),
+  } satisfies Pick<QueueBackend, 'createQueue' | 'createWorker'>
+}

@@ -1,0 +1,140 @@
+// The only reader of environment variables. Each is described once, here: docs/configuration.md is made from it.
+
+import ipaddr from 'ipaddr.js'
+import { z } from 'zod'
+
+const DAY_MS = 24 * 3_600_000
+
+/** An empty variable counts as absent: that is what `FOO=` in an .env file means to people. */
+const text = z.string().min(1)
+const ms = (min: number, max: number) => z.coerce.number().int().min(min).max(max)
+const port = z.coerce.number().int().min(0).max(65_535)
+
+function url(...schemes: string[]) {
+  return text.refine(
+    (value) => URL.canParse(value) && schemes.includes(new URL(value).protocol.slice(0, -1)),
+    `must be a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
+  )
+}
+
+const networks = z
+  .string()
+  .transform((value) =>
+    value
+      .split(',')
+      .map((part) => part.trim())
+      .filter(Boolean),
+  )
+  .refine((parts) => parts.every((part) => ipaddr.isValidCIDR(part)), 'must be networks such as 10.0.0.0/8,fd00::/8')
+
+export const VARIABLES = {
+  DATABASE_URL: url('postgres', 'postgresql')
+    .optional()
+    .describe(
+      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded one; the other commands require it.',
+    ),
+  REDIS_URL: url('redis', 'rediss')
+    .optional()
+    .describe('Redis for the queues. Absent: BullMQ runs on its own Postgres backend, in the same database.'),
+  UPSTREAM_BASE_URL: url('http', 'https')
+    .default('https://zcbservice.aizfw.cn/kyyReactApiServer')
+    .describe("The provider's base URL, with or without a trailing slash or /v1."),
+  UPSTREAM_API_KEY: text
+    .optional()
+    .describe(
+      'The key that pays for renders. Absent: requests are accepted and kept, nothing is submitted, and /readyz says so.',
+    ),
+  HOST: text.default('127.0.0.1').describe('Address that the API listens on.'),
+  PORT: port.default(3000).describe('Port that the API listens on; 0 lets the system choose.'),
+  BOOTSTRAP_API_KEY: text
+    .min(16, 'must have at least 16 characters')
+    .optional()
+    .describe('API key of the project `default`, created at the first start. Absent: one is made and printed once.'),
+  BOOTSTRAP_WEBHOOK_SECRET: text
+    .regex(/^whsec_[A-Za-z0-9+/]{32,88}={0,2}$/, 'must be whsec_ and 24 to 64 bytes in base64')
+    .optional()
+    .describe(
+      'Webhook secret of the project `default`, stored at the first start. Absent: one is made and printed once.',
+    ),
+  OPERATOR_PASSWORD: text
+    .min(8, 'must have at least 8 characters')
+    .optional()
+    .describe(
+      'Login (any user name) of the operator pages. Absent: they answer only to a browser on the same machine.',
+    ),
+  VIEWER_PASSWORD: text
+    .min(8, 'must have at least 8 characters')
+    .optional()
+    .describe('Login of the operator pages that may look but not change.'),
+  WEBHOOK_ALLOWED_NETWORKS: networks
+    .default([])
+    .describe('Networks (CIDR, comma-separated) that webhooks may reach although they are private.'),
+  UPSTREAM_MAX_IN_FLIGHT: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(100)
+    .describe('How many generations may be in flight at the provider at once, over all workers.'),
+  POLL_INTERVAL_MIN_MS: ms(10, DAY_MS).default(30_000).describe('Shortest time between two polls of one generation.'),
+  POLL_INTERVAL_MAX_MS: ms(10, DAY_MS)
+    .default(60_000)
+    .describe('Longest time between two polls of one generation that is answered.'),
+  UPSTREAM_TIMEOUT_MS: ms(100, 600_000)
+    .default(60_000)
+    .describe('Total time of one request to the provider, from connect to last byte.'),
+  GENERATION_DEADLINE_MS: ms(1_000, 20 * 3_600_000)
+    .default(2 * 3_600_000)
+    .describe('A generation fails this long after its submission was accepted, unless it has ended (at most 20 h).'),
+  RECONCILE_INTERVAL_MS: ms(100, 600_000).default(15_000).describe('How often each worker looks for overdue rows.'),
+  LOG_LEVEL: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+    .default('info')
+    .describe('Least severe log line that is written.'),
+  SECRET_KEY: text
+    .refine(
+      (value) => Buffer.from(value, 'base64').length === 32,
+      'must be 32 bytes in base64 (openssl rand -base64 32)',
+    )
+    .optional()
+    .describe(
+      'Encrypts webhook secrets at rest: 32 bytes in base64. Made in DATA_DIR beside the embedded Postgres, else required.',
+    ),
+  DATA_DIR: text.default('.reelqueue').describe('Folder of the embedded Postgres and of the generated SECRET_KEY.'),
+  SIMULATOR_PORT: port
+    .default(4010)
+    .describe('Port of the upstream simulator (`npm run simulator`); 0 lets the system choose.'),
+} as const
+export type VariableName = keyof typeof VARIABLES
+
+const schema = z.object(VARIABLES).refine((env) => env.POLL_INTERVAL_MIN_MS <= env.POLL_INTERVAL_MAX_MS, {
+  path: ['POLL_INTERVAL_MIN_MS'],
+  message: 'must not be above POLL_INTERVAL_MAX_MS',
+})
+
+export type Config = z.output<typeof schema>
+
+/** A wrong variable; the message names every one that is wrong and what it must be. Never quotes a value: it may be a secret. */
+export class ConfigError extends Error {}
+
+/**
+ * Reads and checks the configuration.
+ * @throws ConfigError naming each variable that is wrong
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const present = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, env[name] || undefined]))
+  const result = schema.safeParse(present)
+  if (result.success) return result.data
+  const lines = result.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`)
+  throw new ConfigError(`Wrong configuration:\n${lines.join('\n')}\nSee docs/configuration.md.`)
+}
+
+/**
+ * The value of a variable that a command cannot do without.
+ * @throws ConfigError naming it
+ */
+export function required<K extends 'DATABASE_URL' | 'SECRET_KEY'>(config: Config, name: K): string {
+  const value = config[name]
+  if (value === undefined) throw new ConfigError(`${name} is required here. ${VARIABLES[name].description}`)
+  return value
+}

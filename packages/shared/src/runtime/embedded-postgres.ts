@@ -1,0 +1,228 @@
+// The Postgres that `start`, `demo`, `test` and `bench` run when none is configured: durable settings, loopback only,
+// in DATA_DIR/postgres. It outlives a killed Reelqueue (nothing can stop it then); the next start on the folder
+// stops that orphan first. It must outlive Ctrl-C too, until stop(): the app still writes while it shuts down.
+import type { ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { chown, mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { claimOwnership, commandLine, processIdentity } from './folder-owner.ts'
+import { findPostgres, newDatabaseUser, type PostgresBinaries, spawnAs } from './postgres-binaries.ts'
+
+export interface EmbeddedPostgres {
+  /** Connects as the superuser; holds the password. */
+  readonly url: string
+  /** Ends every connection and returns when Postgres is gone (at most about 40 s). May be called again. */
+  stop(): Promise<void>
+}
+
+export interface EmbeddedPostgresOptions {
+  /** Created when missing. Holds the database, its password (mode 0600) and the owner file. */
+  readonly dataDir: string
+  /** Postgres's own log, a line at a time. */
+  readonly log: (line: string) => void
+}
+
+const MAJOR_VERSION = '18'
+/** Long, because after a crash Postgres first replays its log. */
+const START_TIMEOUT_MS = 300_000
+const STOP_TIMEOUT_MS = 30_000
+const PORT_TRIES = 5
+/** How much of Postgres's log an error quotes. */
+const LAST_LINES = 8
+
+/** Where everything of one database is. */
+interface Folder {
+  readonly database: string
+  readonly passwordFile: string
+  readonly ownerFile: string
+}
+
+/**
+ * Starts the database of `dataDir`, which is made on the first start (about a second).
+ * @throws Error that says what to do: the folder is in use, is not a database of this version, or is damaged.
+ */
+export async function startEmbeddedPostgres({ dataDir, log }: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+  const binaries = await findPostgres()
+  await mkdir(dataDir, { recursive: true })
+  const root = await realpath(dataDir)
+  const folder = {
+    database: join(root, 'postgres'),
+    passwordFile: join(root, 'postgres.password'),
+    ownerFile: join(root, 'postgres.owner'),
+  }
+  const release = await claimOwnership(folder.ownerFile)
+  if (typeof release === 'number') {
+    throw new Error(`Another Reelqueue (pid ${release}) is using ${root}: stop it, or set DATA_DIR to another folder.`)
+  }
+  try {
+    await stopOrphan(folder.database, log)
+    if (!(await databaseExists(folder.database))) await createDatabase(binaries, folder)
+    const password = await readPassword(folder)
+    const { port, server } = await launch(binaries, folder.database, log)
+    const stopAtExit = () => server.kill('SIGINT')
+    process.once('exit', stopAtExit)
+    server.once('exit', (code, signal) => log(`postgres ended (${signal ?? code})`))
+    let stopping: Promise<void> | undefined
+    const stop = async () => {
+      await stopServer(server)
+      process.removeListener('exit', stopAtExit)
+      await release()
+    }
+    return {
+      url: `postgresql://reelqueue:${password}@127.0.0.1:${port}/postgres`,
+      stop: () => {
+        stopping ??= stop()
+        return stopping
+      },
+    }
+  } catch (error) {
+    await release()
+    throw error
+  }
+}
+
+/** Stops the Postgres that a killed Reelqueue left running; forgets a pid that by now is someone else's. */
+async function stopOrphan(database: string, log: (line: string) => void): Promise<void> {
+  const pidFile = join(database, 'postmaster.pid')
+  const pid = Number((await readFile(pidFile, 'utf8').catch(() => '')).split('\n')[0])
+  if (!(pid > 0) || (await processIdentity(pid)) === null) return
+  if (!(await commandLine(pid)).includes(`-D ${database} `)) {
+    log(`postmaster.pid names process ${pid}, which is not this database's`)
+    // Postgres would take that process for itself and refuse to start. Windows hides what the process is.
+    if (process.platform !== 'win32') await rm(pidFile)
+    return
+  }
+  log(`stopping the postgres (pid ${pid}) that a killed Reelqueue left behind`)
+  for (const signal of ['SIGINT', 'SIGQUIT'] as const) {
+    process.kill(pid, signal)
+    const deadline = Date.now() + STOP_TIMEOUT_MS
+    while (Date.now() < deadline) {
+      if ((await processIdentity(pid)) === null) return
+      await delay(20)
+    }
+  }
+  throw new Error(`Postgres (pid ${pid}) of ${database} does not stop: end it, or set DATA_DIR to another folder.`)
+}
+
+/** Whether there is a database of ours; an empty folder is none. Rejects when something else is in its place. */
+async function databaseExists(database: string): Promise<boolean> {
+  const found = await stat(database).catch(() => null)
+  if (found === null) return false
+  const self = process.getuid?.()
+  if (self !== undefined && self !== 0 && found.uid !== self) {
+    throw new Error(
+      `${database} belongs to another user (uid ${found.uid}): run Reelqueue as that user, or set DATA_DIR to another folder.`,
+    )
+  }
+  const remedy = 'Move it away (or delete it with all it holds), or set DATA_DIR to another folder.'
+  if (!found.isDirectory()) throw new Error(`${database} is not a folder. ${remedy}`)
+  if ((await readdir(database)).length === 0) return false
+  const version = await readFile(join(database, 'PG_VERSION'), 'utf8').catch(() => null)
+  if (version === null) throw new Error(`${database} is not a Postgres database. ${remedy}`)
+  if (version.trim() !== MAJOR_VERSION) {
+    throw new Error(
+      `${database} is a database of Postgres ${version.trim()}, and this is Postgres ${MAJOR_VERSION}. ${remedy}`,
+    )
+  }
+  return true
+}
+
+/** Builds the database beside its place and moves it there when whole, so that a kill leaves no half of one. */
+async function createDatabase({ initdb }: PostgresBinaries, folder: Folder): Promise<void> {
+  const user = await newDatabaseUser()
+  const draft = `${folder.database}.new`
+  await rm(draft, { recursive: true, force: true })
+  await mkdir(draft, { mode: 0o700 })
+  await rm(folder.passwordFile, { force: true })
+  await writeFile(folder.passwordFile, randomBytes(24).toString('hex'), { mode: 0o600 })
+  if (user) for (const path of [draft, folder.passwordFile]) await chown(path, user.uid, user.gid)
+  const args = ['-D', draft, '--username=reelqueue', `--pwfile=${folder.passwordFile}`, '--auth=scram-sha-256']
+  const child = await spawnAs(user, initdb, [...args, '--encoding=UTF8', '--locale=C'], [draft])
+  const end = await watch(child, { until: null, log: () => undefined })
+  if (end !== 'code 0') throw new Error(`Could not create a database in ${folder.database}: ${end}`)
+  await rename(draft, folder.database)
+}
+
+async function readPassword({ passwordFile, database }: Folder): Promise<string> {
+  return readFile(passwordFile, 'utf8').catch((cause) => {
+    throw new Error(`${passwordFile}, the password of ${database}, cannot be read: put it back, or move both away.`, {
+      cause,
+    })
+  })
+}
+
+async function launch(
+  { postgres }: PostgresBinaries,
+  database: string,
+  log: (line: string) => void,
+): Promise<{ port: number; server: ChildProcess }> {
+  const { uid, gid } = await stat(database)
+  const user = process.getuid?.() === 0 ? { uid, gid } : null
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort()
+    const settings = [
+      'listen_addresses=127.0.0.1',
+      'unix_socket_directories=',
+      'max_connections=200',
+      'lc_messages=C',
+      'timezone=UTC',
+    ]
+    const args = ['-D', database, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])]
+    const server = await spawnAs(user, postgres, args, [database])
+    const tooLate = setTimeout(() => server.kill('SIGQUIT'), START_TIMEOUT_MS)
+    const end = await watch(server, { until: 'database system is ready to accept connections', log })
+    clearTimeout(tooLate)
+    if (end === null) return { port, server }
+    // Between our look for a free port and its use, someone else may have taken it.
+    if (attempt < PORT_TRIES && end.includes('Address already in use')) continue
+    throw new Error(
+      `Postgres does not start on ${database}: ${end}. If the database is damaged, move it away (with all it holds), or set DATA_DIR to another folder.`,
+    )
+  }
+}
+
+/** Follows a process to the line that contains `until` (null), or to its end: how it ended and what it said last. */
+async function watch(
+  child: ChildProcess,
+  { until, log }: { until: string | null; log: (line: string) => void },
+): Promise<string | null> {
+  const lastLines: string[] = []
+  return new Promise((resolve) => {
+    if (child.stderr) {
+      createInterface(child.stderr).on('line', (line) => {
+        log(line)
+        lastLines.push(line)
+        if (lastLines.length > LAST_LINES) lastLines.shift()
+        if (until !== null && line.includes(until)) resolve(null)
+      })
+    }
+    child.once('error', (error) => resolve(`${child.spawnfile} cannot run here (${error.message}); set DATABASE_URL`))
+    child.once('close', (code, signal) => {
+      const how = signal ?? `code ${code}`
+      resolve(code === 0 ? how : [how, ...lastLines].join('\n  '))
+    })
+  })
+}
+
+async function stopServer(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return
+  const exited = once(server, 'exit')
+  server.kill('SIGINT')
+  const tooLate = setTimeout(() => server.kill('SIGQUIT'), STOP_TIMEOUT_MS)
+  await exited
+  clearTimeout(tooLate)
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await once(probe, 'listening')
+  const address = probe.address()
+  probe.close()
+  await once(probe, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no TCP port')
+  return address.port
+}

@@ -1,0 +1,123 @@
+// Batches: many generations accepted together. Moves never touch the batch row; its end is noticed after them.
+
+import { BATCH_COMPLETED } from '../domain/events.ts'
+import type { Status } from '../domain/status.ts'
+import { type Database, withRetry } from './database.ts'
+import { type Batch, Prisma } from './generated/client.ts'
+import { insertGenerations, type NewGeneration } from './generations.ts'
+import { OWED_DELIVERIES } from './moves.ts'
+
+export type { Batch }
+
+export interface NewBatch {
+  readonly id: string
+  readonly projectId: string
+  readonly webhookUrl: string | null
+  readonly metadata: Readonly<Record<string, unknown>> | null
+  readonly idempotencyKey: string | null
+  readonly idempotencyHash: string | null
+}
+
+/** How many generations of a batch stand in each status. */
+export type Counts = Readonly<Record<Status, number>>
+
+/**
+ * Inserts a batch and its generations: all or nothing.
+ * @returns false when the batch's idempotency key is taken; nothing is inserted then
+ */
+export async function insertBatch(
+  { prisma }: Database,
+  batch: NewBatch,
+  items: readonly NewGeneration[],
+): Promise<boolean> {
+  const metadata = batch.metadata && JSON.stringify(batch.metadata)
+  return await prisma.$transaction(async (tx) => {
+    const inserted = await tx.$executeRaw`
+      INSERT INTO batches (id, project_id, total, webhook_url, metadata, idempotency_key, idempotency_hash)
+      VALUES (${batch.id}, ${batch.projectId}, ${items.length}, ${batch.webhookUrl}, ${metadata}::jsonb,
+        ${batch.idempotencyKey}, ${batch.idempotencyHash})
+      ON CONFLICT (project_id, idempotency_key) DO NOTHING`
+    if (inserted === 0) return false
+    await insertGenerations(tx, items)
+    return true
+  })
+}
+
+export async function findBatchByIdempotencyKey(
+  { prisma }: Database,
+  projectId: string,
+  key: string,
+): Promise<Batch | null> {
+  return await prisma.batch.findFirst({ where: { projectId, idempotencyKey: key } })
+}
+
+/** One batch of the project, or null: another project's id is as unknown as no id. */
+export async function findBatch({ prisma }: Database, projectId: string, id: string): Promise<Batch | null> {
+  return await prisma.batch.findFirst({ where: { id, projectId } })
+}
+
+/** The batch that an event is about, whatever its project. */
+export async function readBatch({ prisma }: Database, id: string): Promise<Batch> {
+  return await prisma.batch.findUniqueOrThrow({ where: { id } })
+}
+
+/** Up to `limit` batches older than `before`, newest first. */
+export async function listBatches(
+  { prisma }: Database,
+  projectId: string,
+  limit: number,
+  before?: string,
+): Promise<Batch[]> {
+  return await prisma.batch.findMany({
+    where: { projectId, ...(before && { id: { lt: before } }) },
+    orderBy: { id: 'desc' },
+    take: limit,
+  })
+}
+
+/** Counts by status of each batch, in one index scan over their generations. */
+export async function countByStatus({ prisma }: Database, batchIds: readonly string[]): Promise<Map<string, Counts>> {
+  const rows = await prisma.$queryRaw<{ batchId: string; status: Status; count: number }[]>`
+    SELECT batch_id AS "batchId", status::text, count(*)::int AS count FROM generations
+    WHERE batch_id = ANY (${batchIds}::text[]) AND batch_id IS NOT NULL GROUP BY batch_id, status`
+  const none: Counts = { queued: 0, submitting: 0, processing: 0, completed: 0, failed: 0, cancelled: 0 }
+  const counts = new Map(batchIds.map((id) => [id, none]))
+  for (const { batchId, status, count } of rows)
+    counts.set(batchId, { ...(counts.get(batchId) ?? none), [status]: count })
+  return counts
+}
+
+/**
+ * Marks those of `ids` as completed whose generations have all ended, with the event and its deliveries. Called after
+ * the commit that may have ended the last one, and by reconcile. A batch completes once.
+ * @returns the deliveries created, to be woken
+ */
+export async function finishBatches({ prisma }: Database, ids: readonly string[]): Promise<string[]> {
+  if (ids.length === 0) return []
+  const rows = await withRetry(
+    () => prisma.$queryRaw<{ id: string }[]>`
+      WITH moved AS (
+        UPDATE batches b SET completed_at = now(), event_seq = b.event_seq + 1
+        WHERE b.id = ANY (ARRAY(SELECT id FROM batches WHERE id = ANY (${ids}::text[]) AND completed_at IS NULL ORDER BY id FOR UPDATE))
+          AND b.completed_at IS NULL
+          AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'queued')
+          AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'submitting')
+          AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'processing')
+        RETURNING b.*
+      ), recorded AS (
+        INSERT INTO events (id, project_id, batch_id, sequence, type, data)
+        SELECT new_id('evt'), project_id, id, event_seq, ${BATCH_COMPLETED}, ${BATCH_SNAPSHOT} FROM moved
+        RETURNING id, project_id, batch_id, type
+      ), fact AS (
+        SELECT recorded.*, moved.webhook_url FROM recorded JOIN moved ON moved.id = recorded.batch_id
+      ), owed AS (${OWED_DELIVERIES})
+      SELECT id FROM owed`,
+  )
+  return rows.map((row) => row.id)
+}
+
+/** The counts at the batch's end: later retries change the counts of the row, never those of the event. */
+const BATCH_SNAPSHOT = Prisma.sql`jsonb_build_object(
+  'completed_at', to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+  'counts', (SELECT jsonb_object_agg(status, count) FROM (
+    SELECT status, count(*) FROM generations WHERE batch_id = moved.id GROUP BY status) AS by_status))`

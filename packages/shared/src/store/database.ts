@@ -1,0 +1,64 @@
+// The one pool of Postgres connections of a process, and the Prisma client that speaks through it.
+
+import { PrismaPg } from '@prisma/adapter-pg'
+import pg from 'pg'
+import { Prisma, PrismaClient } from './generated/client.ts'
+
+export interface Database {
+  readonly prisma: PrismaClient
+  close(): Promise<void>
+}
+
+/** What a statement runs on: the client itself or an open transaction of it. */
+export type Sql = Pick<PrismaClient, '$queryRaw' | '$executeRaw'>
+
+/**
+ * Opens a pool of at most `connectionsMax` connections; nothing connects until first used.
+ * `onError` hears of idle connections that broke (the pool replaces them by itself).
+ */
+export function openDatabase(url: string, onError: (error: Error) => void, connectionsMax = 20): Database {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: connectionsMax,
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+    // A statement that hangs must not hold a request or a step for ever.
+    statement_timeout: 60_000,
+    application_name: 'reelqueue',
+  })
+  pool.on('error', onError)
+  const prisma = new PrismaClient({
+    adapter: new PrismaPg(pool),
+    transactionOptions: { maxWait: 10_000, timeout: 30_000 },
+  })
+  return {
+    prisma,
+    async close() {
+      await prisma.$disconnect()
+      await pool.end()
+    },
+  }
+}
+
+/** Retries a transaction that Postgres ended to break a deadlock or a serialization conflict; at most five times. */
+export async function withRetry<T>(run: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await run()
+    } catch (error) {
+      if (attempt === 5 || !isDeadlock(error)) throw error
+    }
+  }
+}
+
+function isDeadlock(error: unknown): boolean {
+  if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return false
+  // P2034: write conflict or deadlock. Raw statements arrive as P2010 with the SQLSTATE in their message.
+  return error.code === 'P2034' || (error.code === 'P2010' && /40P01|40001|deadlock/.test(error.message))
+}
+
+/** Whether a raw statement broke a unique constraint. */
+export function isUniqueViolation(error: unknown): boolean {
+  if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return false
+  return error.code === 'P2002' || (error.code === 'P2010' && /23505|unique constraint/i.test(error.message))
+}

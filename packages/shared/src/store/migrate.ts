@@ -1,0 +1,224 @@
+// Brings a database up to prisma/migrations, and tells how far behind it is. The history is Prisma's own
+// (`_prisma_migrations`, under Prisma's own advisory lock), so `prisma migrate` agrees wherever it can run.
+// A migration must not contain BEGIN, COMMIT or CONCURRENTLY: each runs as one transaction, so that what a killed
+// process left unfinished can simply be applied again.
+import { fileURLToPath } from 'node:url'
+import type { HistoryDiagnostic, SchemaEngine } from '@prisma/schema-engine-wasm'
+import pg from 'pg'
+import { type PrismaFiles, readPrismaFiles, startSchemaEngine } from './schema-engine.ts'
+
+/** Something about the database that its operator must put right. The message says what, and never a password. */
+export class MigrationError extends Error {
+  override name = 'MigrationError'
+}
+
+export interface PrismaFolder {
+  /** Holds schema.prisma and migrations/. Default: the repository's. */
+  readonly prismaDir?: string
+}
+
+const PRISMA_DIR = fileURLToPath(new URL('../../../../prisma', import.meta.url))
+const NOTHING_EXCLUDED = { externalTables: [], externalEnums: [] }
+/** The key `prisma migrate` locks. */
+const ADVISORY_LOCK_KEY = 72707369
+const CONNECT_TIMEOUT_MS = 10_000
+const LOCK_TIMEOUT_MS = 300_000
+
+/**
+ * Applies what is pending, in order, and says which that was. Safe at any time and from any number of processes at
+ * once: one applies, the others wait for it (at most five minutes).
+ * @throws MigrationError when the database cannot be reached, a migration fails, or the history is not the code's.
+ */
+export async function migrate(
+  databaseUrl: string,
+  { prismaDir = PRISMA_DIR }: PrismaFolder = {},
+): Promise<{ applied: string[] }> {
+  return withDatabase(databaseUrl, prismaDir, 'exclusive', async ({ engine, files, client, refusedBy, location }) => {
+    const { interrupted } = await inspect(engine, files, client, location)
+    for (const migrationName of interrupted) await engine.markMigrationRolledBack({ migrationName })
+    try {
+      const input = { migrationsList: files.migrations, filters: NOTHING_EXCLUDED }
+      return { applied: (await engine.applyMigrations(input)).appliedMigrationNames }
+    } catch (cause) {
+      // The connection itself may be what was lost.
+      const begun = await unfinished(client).catch(() => [])
+      const failed = begun.find((row) => row.failed)?.name
+      if (failed === undefined) throw new MigrationError(refusal(cause, location), { cause })
+      throw new MigrationError(
+        `Migration ${failed} failed on ${location} and changed nothing: ${describe(refusedBy() ?? cause)}. ${howToRetry(failed)}`,
+        { cause: refusedBy() ?? cause },
+      )
+    }
+  })
+}
+
+/**
+ * The names of the migrations still to be applied, oldest first; waits for a migration that is running.
+ * @throws MigrationError as `migrate` does, also when an applied migration was edited or one has failed.
+ */
+export async function pendingMigrations(
+  databaseUrl: string,
+  { prismaDir = PRISMA_DIR }: PrismaFolder = {},
+): Promise<string[]> {
+  return withDatabase(databaseUrl, prismaDir, 'shared', async ({ engine, files, client, location }) => {
+    const { pending } = await inspect(engine, files, client, location)
+    return pending
+  })
+}
+
+/**
+ * The SQL that would turn the live database into schema.prisma; empty when they agree. What Prisma's language
+ * cannot say (partial indexes, check constraints, functions) is not compared.
+ * @throws MigrationError when the database cannot be reached.
+ */
+export async function schemaDrift(databaseUrl: string, { prismaDir = PRISMA_DIR }: PrismaFolder = {}): Promise<string> {
+  return withDatabase(databaseUrl, prismaDir, 'shared', async ({ engine, files }) => {
+    const { stdout } = await engine.diff({
+      from: { tag: 'schemaDatasource', ...files.schema, configDir: prismaDir },
+      to: { tag: 'schemaDatamodel', ...files.schema },
+      script: true,
+      exitCode: null,
+      filters: NOTHING_EXCLUDED,
+    })
+    const script = stdout ?? ''
+    return script.startsWith('-- This is an empty migration.') ? '' : script
+  })
+}
+
+interface Session {
+  readonly engine: SchemaEngine
+  readonly files: PrismaFiles
+  readonly client: pg.Client
+  /** What Postgres said when it last refused something. */
+  readonly refusedBy: () => unknown
+  /** host:port/database */
+  readonly location: string
+}
+
+/** Does `work` over one connection that holds Prisma's lock from beginning to end. */
+async function withDatabase<T>(
+  databaseUrl: string,
+  prismaDir: string,
+  lock: 'shared' | 'exclusive',
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const files = await readPrismaFiles(prismaDir)
+  const client = newClient(databaseUrl)
+  const location = `${client.host}:${client.port}/${client.database ?? ''}`
+  let lastError: unknown
+  client.on('error', (error) => {
+    lastError = error
+  })
+  await client.connect().catch((cause: unknown) => {
+    throw new MigrationError(`Cannot connect to Postgres at ${location}: ${describe(cause)}. ${connectHint(cause)}`, {
+      cause,
+    })
+  })
+  try {
+    await takeLock(client, lock, location)
+    const engine = await startSchemaEngine(client, files.schema, (error) => {
+      lastError = error
+    })
+    try {
+      return await work({ engine, files, client, refusedBy: () => lastError, location })
+    } finally {
+      engine.free()
+    }
+  } finally {
+    await client.end()
+  }
+}
+
+function newClient(databaseUrl: string): pg.Client {
+  try {
+    return new pg.Client({
+      connectionString: databaseUrl,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      application_name: 'reelqueue migrate',
+    })
+  } catch {
+    throw new MigrationError(
+      'DATABASE_URL is not a Postgres URL; it looks like postgresql://user:password@host:5432/database.',
+    )
+  }
+}
+
+async function takeLock(client: pg.Client, lock: 'shared' | 'exclusive', location: string): Promise<void> {
+  const acquire = lock === 'shared' ? 'pg_advisory_lock_shared' : 'pg_advisory_lock'
+  await client.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}`)
+  await client.query(`SELECT ${acquire}(${ADVISORY_LOCK_KEY})`).catch((cause: unknown) => {
+    throw new MigrationError(`Another process seems to be migrating ${location}: ${describe(cause)}`, { cause })
+  })
+  await client.query('RESET lock_timeout')
+}
+
+/** Sorts the history: what is to be applied, and what a killed process began; anything else about it is an error. */
+async function inspect(engine: SchemaEngine, files: PrismaFiles, client: pg.Client, location: string) {
+  const state = await engine.diagnoseMigrationHistory({
+    migrationsList: files.migrations,
+    optInToShadowDatabase: false,
+    filters: NOTHING_EXCLUDED,
+  })
+  const begun = state.hasMigrationsTable ? await unfinished(client) : []
+  const failed = begun.find((row) => row.failed)
+  if (failed)
+    throw new MigrationError(`Migration ${failed.name} failed earlier on ${location}. ${howToRetry(failed.name)}`)
+  const unknown = state.history === null ? [] : appliedButMissing(state.history)
+  if (unknown.length > 0) {
+    throw new MigrationError(
+      `The database ${location} is newer than this version of Reelqueue: it has ${unknown.join(', ')}, which the code does not. ` +
+        'Run the version that migrated it, or a later one.',
+    )
+  }
+  const interrupted = begun.map((row) => row.name)
+  const edited = state.editedMigrationNames.find((name) => !interrupted.includes(name))
+  if (edited !== undefined) {
+    throw new MigrationError(
+      `Migration ${edited} was changed after it had been applied to ${location}. Restore its file; put changes into a new migration.`,
+    )
+  }
+  const unapplied = state.history === null ? [] : neverApplied(state.history)
+  return { interrupted, pending: [...new Set([...interrupted, ...unapplied])].sort() }
+}
+
+/** Rows that were begun, neither finished nor rolled back. `failed` ones have a log; a killed process leaves none. */
+async function unfinished(client: pg.Client): Promise<{ name: string; failed: boolean }[]> {
+  const { rows } = await client.query<{ name: string; failed: boolean }>(
+    `SELECT migration_name AS name, logs IS NOT NULL AS failed FROM _prisma_migrations
+     WHERE finished_at IS NULL AND rolled_back_at IS NULL ORDER BY started_at`,
+  )
+  return rows
+}
+
+function appliedButMissing(history: HistoryDiagnostic): string[] {
+  return history.diagnostic === 'databaseIsBehind' ? [] : history.unpersistedMigrationNames
+}
+
+function neverApplied(history: HistoryDiagnostic): string[] {
+  return history.diagnostic === 'migrationsDirectoryIsBehind' ? [] : history.unappliedMigrationNames
+}
+
+function howToRetry(name: string): string {
+  return `Correct what it ran into, mark it with "npx prisma migrate resolve --rolled-back ${name}" and migrate again.`
+}
+
+function refusal(cause: unknown, location: string): string {
+  if (cause instanceof Error && 'code' in cause && cause.code === 'P3005') {
+    return `The database ${location} already holds tables that are not Reelqueue's: give Reelqueue a database of its own.`
+  }
+  return `Could not migrate ${location}: ${describe(cause)}`
+}
+
+function connectHint(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  if (code === '28P01' || code === '28000') return 'Check the user and password in DATABASE_URL.'
+  if (code === '3D000') return 'Create that database, or name an existing one in DATABASE_URL.'
+  if (code === '53300') return 'Raise max_connections, or stop what holds the connections.'
+  return 'Check that it is running and that DATABASE_URL names its host and port.'
+}
+
+/** One line: Node reports a refused connection as an AggregateError without a message, the engine adds a trace. */
+function describe(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(describe).join('; ')
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''
+}

@@ -1,0 +1,89 @@
+// What the polling lanes read and write: claims of due generations, and the answers of one round in one statement.
+
+import type { FailureCode } from '../domain/failure.ts'
+import { FAILURES } from '../domain/failure.ts'
+import type { TerminalAnswer } from '../domain/terminal-answer.ts'
+import type { Database } from './database.ts'
+import { Prisma } from './generated/client.ts'
+import { type Moved, moveGenerations } from './moves.ts'
+
+export interface DuePoll {
+  readonly id: string
+  readonly upstreamTaskId: string
+  /** `failed`: past its deadline, asked about in case it still succeeds. */
+  readonly status: 'processing' | 'failed'
+  /** Since the submission was accepted. */
+  readonly elapsedMs: number
+  readonly pollFailures: number
+  readonly wakes: number
+}
+
+/**
+ * Claims up to `limit` generations that are due, the longest overdue first. Their `due_at` becomes the lease's end:
+ * should this process die, any lane finds them again then.
+ */
+export async function claimDuePolls({ prisma }: Database, limit: number, leaseMs: number): Promise<DuePoll[]> {
+  // ANY (ARRAY(…)) keeps the index on due_at in use when the statement is prepared; IN (…) may not.
+  return await prisma.$queryRaw<DuePoll[]>`
+    UPDATE generations SET due_at = now() + ${leaseMs} * interval '1 ms'
+    WHERE id = ANY (ARRAY(
+      SELECT id FROM generations
+      WHERE due_at <= now() AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL
+      ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
+    RETURNING id, upstream_task_id AS "upstreamTaskId", status::text, poll_failures AS "pollFailures", wakes,
+      extract(epoch FROM now() - submitted_at)::float8 * 1000 AS "elapsedMs"`
+}
+
+/** What one poll means for its row. */
+export interface PollRecord {
+  readonly id: string
+  /** The task that was asked about: an answer about a task that the row has left changes nothing. */
+  readonly upstreamTaskId: string
+  /** Delay until the row is due again; null when it is not to be asked about any more. */
+  readonly nextMs: number | null
+  /** The provider said that the task is unfinished. */
+  readonly sawPending: boolean
+  readonly pollFailures: number
+  readonly answer: TerminalAnswer | null
+}
+
+/** Writes the answers of one round. A terminal answer waits on the row, due at once, for the complete step. */
+export async function recordPolls({ prisma }: Database, polls: readonly PollRecord[]): Promise<void> {
+  if (polls.length === 0) return
+  await prisma.$executeRaw`
+    UPDATE generations g
+    SET due_at = CASE WHEN poll.answer IS NOT NULL THEN now() ELSE now() + poll.next_ms * interval '1 ms' END,
+      last_pending_at = CASE WHEN poll.saw_pending THEN now() ELSE g.last_pending_at END,
+      poll_failures = poll.failures,
+      answer = poll.answer
+    FROM unnest(
+      ${polls.map((poll) => poll.id)}::text[],
+      ${polls.map((poll) => poll.upstreamTaskId)}::text[],
+      ${polls.map((poll) => poll.nextMs)}::float8[],
+      ${polls.map((poll) => poll.sawPending)}::boolean[],
+      ${polls.map((poll) => poll.pollFailures)}::int[],
+      ${polls.map((poll) => (poll.answer ? JSON.stringify(poll.answer) : null))}::jsonb[]
+    ) AS poll (id, task_id, next_ms, saw_pending, failures, answer)
+    WHERE g.id = ANY (ARRAY(SELECT id FROM generations WHERE id = ANY (${polls.map((poll) => poll.id)}::text[]) ORDER BY id FOR UPDATE))
+      AND g.id = poll.id AND g.upstream_task_id = poll.task_id
+      AND g.status IN ('processing', 'failed') AND g.answer IS NULL AND g.due_at IS NOT NULL`
+}
+
+/**
+ * Fails generations past their deadline. They stay due after `lateMs`, because a late success still counts,
+ * and keep their slots for `renderMaxMs`, because the provider may still be rendering.
+ */
+export async function failOverdue(
+  { prisma }: Database,
+  ids: readonly string[],
+  code: FailureCode,
+  lateMs: number | null,
+  renderMaxMs: number,
+): Promise<Moved[]> {
+  const set = Prisma.sql`error_code = ${code}, error_message = ${FAILURES[code]},
+    due_at = now() + ${lateMs}::float8 * interval '1 ms', slot_until = now() + ${renderMaxMs} * interval '1 ms'`
+  return await moveGenerations(prisma, ids, 'fail', {
+    set,
+    guard: Prisma.sql`g.status = 'processing' AND g.answer IS NULL`,
+  })
+}

@@ -1,0 +1,61 @@
+// Projects and their API keys. A key is shown once, when made; only its hash is kept.
+
+import { createHash, randomBytes } from 'node:crypto'
+import { newId } from '../domain/ids.ts'
+import type { Database } from './database.ts'
+import type { ApiKey, Project } from './generated/client.ts'
+
+export type { ApiKey, Project }
+
+export const DEFAULT_PROJECT = 'default'
+
+/** SHA-256, hex: keys carry enough entropy that a slow hash would only cost. */
+const hashOf = (key: string) => createHash('sha256').update(key).digest('hex')
+
+/** Enough to tell keys apart, too little to guess one. */
+const hintOf = (key: string) => key.slice(0, 7)
+
+/** A new API key: `rq_` and 256 random bits. */
+export function newApiKey(): string {
+  return `rq_${randomBytes(32).toString('base64url')}`
+}
+
+/** The project whose live key this is, or null. */
+export async function findProjectByKey({ prisma }: Database, key: string): Promise<Project | null> {
+  const found = await prisma.apiKey.findUnique({ where: { hash: hashOf(key) }, include: { project: true } })
+  return found && found.revokedAt === null ? found.project : null
+}
+
+/**
+ * Creates the project unless one of that name exists; safe when several processes start at once.
+ * @returns the project's id, and whether this call created it
+ */
+export async function ensureProject(
+  { prisma }: Database,
+  name: string,
+  sealedWebhookSecret: string,
+): Promise<{ readonly id: string; readonly created: boolean }> {
+  const created = await prisma.$executeRaw`
+    INSERT INTO projects (id, name, webhook_secret) VALUES (${newId('project')}, ${name}, ${sealedWebhookSecret})
+    ON CONFLICT (name) DO NOTHING`
+  const project = await prisma.project.findUniqueOrThrow({ where: { name }, select: { id: true } })
+  return { id: project.id, created: created === 1 }
+}
+
+/** Stores a key of the project; a key that is stored already stays as it is. */
+export async function addApiKey({ prisma }: Database, projectId: string, name: string, key: string): Promise<void> {
+  await prisma.$executeRaw`
+    INSERT INTO api_keys (id, project_id, name, hash, hint)
+    VALUES (${newId('apiKey')}, ${projectId}, ${name}, ${hashOf(key)}, ${hintOf(key)}) ON CONFLICT (hash) DO NOTHING`
+}
+
+/** Every key with its project's name, oldest first. */
+export async function listApiKeys({ prisma }: Database): Promise<(ApiKey & { project: { name: string } })[]> {
+  return await prisma.apiKey.findMany({ include: { project: { select: { name: true } } }, orderBy: { id: 'asc' } })
+}
+
+/** Revokes a key by id. @returns false when there is no such key, or it is revoked already */
+export async function revokeApiKey({ prisma }: Database, id: string): Promise<boolean> {
+  const { count } = await prisma.apiKey.updateMany({ where: { id, revokedAt: null }, data: { revokedAt: new Date() } })
+  return count === 1
+}

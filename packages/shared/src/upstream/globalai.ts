@@ -1,0 +1,89 @@
+// The adapter of the provider "GlobalAI OPC". Creates are paid and go out on connections that are fresh or were
+// in use within the last second; polls are free and pool as they like. All judgement is in the readers.
+
+import { Agent } from 'undici'
+import { parseBaseUrl } from './base-url.ts'
+import { readSilentCreate, readSilentPoll } from './errors.ts'
+import { exchange } from './exchange.ts'
+import { findModel } from '../domain/models.ts'
+import { parseCreate } from './parse-create.ts'
+import { wellFormed } from './parse-fields.ts'
+import { parsePoll } from './parse-poll.ts'
+import type { RenderRequest, Upstream } from './port.ts'
+
+export interface GlobalAiOptions {
+  /** With or without a trailing slash or `/v1`. */
+  readonly baseUrl: string
+  readonly apiKey: string
+  /** Total for one call, from connecting to the last byte of the answer. */
+  readonly timeoutMs: number
+}
+
+// One total timeout governs (exchange.ts): two clocks would mean two readings of the same silence.
+const timing = { connectTimeout: 10_000, headersTimeout: 0, bodyTimeout: 0, pipelining: 1 } as const
+// Both bounds: a server's Keep-Alive hint overrides the first, up to the second.
+const CREATE_IDLE_MAX_MS = 1_000
+
+/** The adapter. Throws for a base URL or key that cannot be used; its calls then never throw. */
+export function createGlobalAi({ baseUrl, apiKey, timeoutMs }: GlobalAiOptions): Upstream {
+  const { origin, path } = parseBaseUrl(baseUrl)
+  if (!/^[\x21-\x7e]+$/.test(apiKey)) throw new Error('the upstream API key must be printable ASCII without spaces')
+  const creates = new Agent({
+    ...timing,
+    keepAliveTimeout: CREATE_IDLE_MAX_MS,
+    keepAliveMaxTimeout: CREATE_IDLE_MAX_MS,
+  })
+  const polls = new Agent(timing)
+  // An answer compressed unasked could not be read, and it may be paid for.
+  const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json', 'accept-encoding': 'identity' }
+
+  return {
+    name: 'globalai',
+
+    async submit(request) {
+      const model = findModel(request.model)
+      if (model === null) {
+        const message = 'The model is not one this upstream offers.'
+        return {
+          kind: 'rejected',
+          code: 'unknown_model',
+          message,
+          httpStatus: null,
+          retryable: false,
+          retryAfterMs: null,
+        }
+      }
+      const create = {
+        origin,
+        path: `${path}${model.createPath}`,
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json' },
+        body: createBody(request),
+      }
+      const answer = await exchange(creates, create, timeoutMs)
+      return answer.kind === 'silence' ? readSilentCreate(answer) : parseCreate(answer, [apiKey, request.prompt])
+    },
+
+    async poll(taskId) {
+      // Origin and path apart: as one URL, an id such as ".." would walk out of the path.
+      const resultPath = `${path}/v1/result/${encodeURIComponent(wellFormed(taskId))}`
+      const answer = await exchange(polls, { origin, path: resultPath, method: 'GET', headers }, timeoutMs)
+      return answer.kind === 'silence' ? readSilentPoll(answer) : parsePoll(answer, [apiKey])
+    },
+
+    async close() {
+      await Promise.all([creates.close(), polls.close()])
+    },
+  }
+}
+
+/** The provider's own field names; absent fields are left out, for it does not document null. */
+function createBody({ model, prompt, size, seconds, inputReference }: RenderRequest): string {
+  return JSON.stringify({
+    model,
+    prompt,
+    size: size ?? undefined,
+    seconds: seconds ?? undefined,
+    input_reference: inputReference ?? undefined,
+  })
+}

@@ -1,0 +1,181 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { parseCreate } from './parse-create.ts'
+import type { Reply } from './reply.ts'
+
+const key = 'sk-0123456789abcdef'
+const prompt = 'a red fox runs through the snow'
+
+function reply(httpStatus: number, body: unknown, more: Partial<Reply> = {}): Reply {
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  return { kind: 'reply', httpStatus, retryAfterMs: null, text, cut: null, ...more }
+}
+const read = (httpStatus: number, body: unknown, more?: Partial<Reply>) =>
+  parseCreate(reply(httpStatus, body, more), [key, prompt])
+
+describe('accepted needs a task id', () => {
+  test.each([
+    [{ id: 'sora_abc123', object: 'video.generation', status: 'queued' }, 'sora_abc123'],
+    [{ task_id: 'video_1' }, 'video_1'],
+    [{ taskId: 'mcp_ff' }, 'mcp_ff'],
+    [{ projectId: 'proj_1' }, 'proj_1'],
+    [{ code: '0', msg: null, data: { projectId: 'proj_2' } }, 'proj_2'],
+    [{ code: 0, data: { id: 42 } }, '42'],
+    [{ code: 200, msg: 'success', data: { task_id: 't' } }, 't'],
+    [{ id: null, data: { id: 'inner' } }, 'inner'],
+    [{ id: 'failed_at_once', status: 'failed', error: 'content policy' }, 'failed_at_once'],
+    ['\n {"id":1835276354123456789,"status":"queued"}', '1835276354123456789'],
+    ['{"data":{"task_id": 18352763541234567890 }}', '18352763541234567890'],
+  ])('%j is task %s', (body, taskId) => {
+    expect(read(200, body)).toEqual({ kind: 'accepted', taskId })
+    expect(read(202, body)).toEqual({ kind: 'accepted', taskId })
+  })
+
+  test('an answer cut off after its JSON was complete still names its task', () => {
+    expect(read(200, { id: 'x' }, { cut: 'connection_lost' })).toEqual({ kind: 'accepted', taskId: 'x' })
+  })
+
+  test.each([
+    ['<html>gateway</html>', 'upstream_unreadable'],
+    ['', 'upstream_unreadable'],
+    ['null', 'upstream_unreadable'],
+    ['"sora_1"', 'upstream_unreadable'],
+    [[{ id: 'x' }], 'upstream_unreadable'],
+    [{}, 'upstream_no_task_id'],
+    [{ code: 0, msg: 'success', data: null }, 'upstream_no_task_id'],
+    [{ code: 200, msg: 'success' }, 'upstream_no_task_id'],
+    [{ id: '' }, 'upstream_no_task_id'],
+    [{ id: '  ' }, 'upstream_no_task_id'],
+    [{ id: 'a\nb' }, 'upstream_no_task_id'],
+    [{ id: '\ud800' }, 'upstream_no_task_id'],
+    [{ id: 'x'.repeat(513) }, 'upstream_no_task_id'],
+    [{ id: 0 }, 'upstream_no_task_id'],
+    [{ id: -1 }, 'upstream_no_task_id'],
+    [{ id: 1.5 }, 'upstream_no_task_id'],
+    ['{"id":1e30}', 'upstream_no_task_id'],
+    [{ id: { id: 'x' } }, 'upstream_no_task_id'],
+    [{ status: 'queued', error: { message: 'hm' } }, 'upstream_no_task_id'],
+  ])('2xx with %j may have been charged', (body, code) => {
+    expect(read(200, body)).toMatchObject({ kind: 'unknown', code, httpStatus: 200 })
+  })
+
+  test.each([
+    ['timeout', 'upstream_timeout'],
+    ['connection_lost', 'upstream_connection_lost'],
+    ['too_large', 'upstream_answer_too_large'],
+  ] as const)('2xx cut by %s may have been charged', (cut, code) => {
+    expect(read(200, '{"id":"so', { cut })).toMatchObject({ kind: 'unknown', code })
+  })
+})
+
+describe('rejected needs an explicit no', () => {
+  test('an error envelope keeps its code and message', () => {
+    expect(read(200, { code: 1001, msg: 'bad size', data: null })).toEqual({
+      kind: 'rejected',
+      code: 'upstream_1001',
+      message: 'bad size',
+      httpStatus: 200,
+      retryable: false,
+      retryAfterMs: null,
+    })
+    expect(read(200, { code: 'NO CREDIT', msg: 'x' })).toMatchObject({ code: 'upstream_NO_CREDIT' })
+  })
+
+  test('an error envelope that says too many requests may be retried', () => {
+    expect(read(200, { code: '429', msg: 'slow down' }, { retryAfterMs: 5 })).toMatchObject({
+      kind: 'rejected',
+      retryable: true,
+      retryAfterMs: 5,
+    })
+  })
+
+  test('an error envelope with a task id is a contradiction, so unknown, and names the id', () => {
+    const outcome = read(200, { code: 1001, msg: 'busy', data: { id: 'sora_9' } })
+    expect(outcome).toMatchObject({ kind: 'unknown', code: 'upstream_contradiction' })
+    expect(outcome).toHaveProperty('message', expect.stringContaining('sora_9'))
+  })
+
+  test.each([400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 431, 451])('HTTP %i', (status) => {
+    const outcome = read(status, { error: { message: 'no' } }, { retryAfterMs: 7 })
+    const code = `upstream_http_${status}`
+    expect(outcome).toEqual({
+      kind: 'rejected',
+      code,
+      message: 'no',
+      httpStatus: status,
+      retryable: false,
+      retryAfterMs: null,
+    })
+  })
+
+  test.each([425, 429])('HTTP %i may be retried, even when its body was cut off', (status) => {
+    const outcome = read(status, '{"err', { retryAfterMs: 2_000, cut: 'connection_lost' })
+    expect(outcome).toMatchObject({ kind: 'rejected', retryable: true, retryAfterMs: 2_000 })
+  })
+
+  test.each([301, 302, 307, 308])('a redirect (HTTP %i) is refused, not followed', (status) => {
+    expect(read(status, '')).toMatchObject({ kind: 'rejected', code: `upstream_http_${status}`, retryable: false })
+  })
+
+  test.each([408, 409, 418, 499, 500, 502, 503, 504, 524, 599])('HTTP %i may have been charged', (status) => {
+    expect(read(status, { id: 'x', code: 1001 })).toMatchObject({ kind: 'unknown', code: `upstream_http_${status}` })
+  })
+})
+
+describe('messages', () => {
+  test.each([
+    [{ error: 'plain' }, 'plain'],
+    [{ error: { message: 'inner' } }, 'inner'],
+    [{ message: 'm' }, 'm'],
+    [{ data: { msg: 'deep' } }, 'deep'],
+    ['no such key', 'no such key'],
+    ['<html><h1>403</h1></html>', 'The provider answered HTTP 403.'],
+    [{ error: 'x'.repeat(900) }, 'x'.repeat(500)],
+    [{ error: `${'x'.repeat(499)}😀` }, 'x'.repeat(499)],
+    [{ error: 'a\u0000b\ud800c' }, 'ab\uFFFDc'],
+    [{ error: `key ${key} for "${prompt}"` }, 'key [hidden] for "[hidden]"'],
+    [{ error: `${'x'.repeat(495)}${key}` }, `${'x'.repeat(495)}[hidd`],
+  ])('%j', (body, message) => {
+    expect(read(403, body)).toHaveProperty('message', message)
+  })
+})
+
+const isUnstorable = (value: unknown) => typeof value === 'string' && (/\p{Cs}/u.test(value) || value.includes('\0'))
+
+describe('whatever arrives', () => {
+  const ids = { id: fc.anything(), task_id: fc.anything(), taskId: fc.anything(), projectId: fc.anything() }
+  const fields = { ...ids, code: fc.anything(), msg: fc.anything(), error: fc.anything() }
+  const jsonText = fc
+    .record({ ...fields, data: fc.record(fields, { requiredKeys: [] }) }, { requiredKeys: [] })
+    .map((body) => JSON.stringify(body, (_key, value) => (typeof value === 'bigint' ? String(value) : value)))
+  const text = fc.oneof(jsonText, fc.json(), fc.string({ unit: 'binary' }))
+  const status = fc.oneof(fc.constant(200), fc.integer({ min: 100, max: 999 }))
+  const cut = fc.constantFrom(null, 'timeout' as const, 'connection_lost' as const, 'too_large' as const)
+
+  test('never throws, never stores what Postgres refuses, and is accepted only on 2xx with that very id', () => {
+    fc.assert(
+      fc.property(status, text, cut, (httpStatus, body, how) => {
+        const outcome = read(httpStatus, body, { cut: how })
+        expect(Object.values(outcome).some(isUnstorable)).toBe(false)
+        if (outcome.kind === 'accepted') {
+          expect(Math.floor(httpStatus / 100)).toBe(2)
+          const top = JSON.parse(body)
+          const named = [top, top.data].flatMap((x) => (x ? [x.id, x.task_id, x.taskId, x.projectId] : []))
+          expect(named.map((id) => (typeof id === 'number' ? String(id) : id))).toContain(outcome.taskId)
+        } else {
+          expect(outcome.message.length).toBeLessThanOrEqual(500)
+        }
+        if (outcome.kind === 'rejected' && httpStatus < 300) expect([0, '0', 200]).not.toContain(JSON.parse(body).code)
+        if (outcome.kind === 'rejected' && httpStatus >= 500) expect.unreachable()
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
+  test('no beginning of an accepted answer is read as anything but unknown', () => {
+    const whole = JSON.stringify({ code: 0, data: { id: 'sora_1', note: '}' } })
+    for (let length = 0; length < whole.length; length++) {
+      expect(read(200, whole.slice(0, length), { cut: 'connection_lost' }).kind).toBe('unknown')
+    }
+  })
+})

@@ -1,0 +1,80 @@
+// Reads the answer to a create. The question is only ever "can this have been charged?": rejected needs an
+// explicit no, accepted needs a task id, and everything between is unknown. Guessing either way costs money.
+
+import {
+  type Body,
+  envelopeError,
+  findField,
+  parseBody,
+  providerMessage,
+  storableText,
+  upstreamCode,
+} from './parse-fields.ts'
+import type { SubmitOutcome } from './port.ts'
+import type { Reply } from './reply.ts'
+
+const MESSAGE_CHARS_MAX = 500
+const TASK_ID_CHARS_MAX = 512
+
+// Statuses that say no to this very request. Absent on purpose: 408 and 409, which can follow an accepted one.
+const refusals: ReadonlySet<number> = new Set([
+  400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 431, 451,
+])
+const refusalsForNow: ReadonlySet<number> = new Set([425, 429])
+
+/** What became of a submission that was answered. `secrets` (key, prompt) never appear in the message. */
+export function parseCreate(reply: Reply, secrets: readonly string[]): SubmitOutcome {
+  const { httpStatus, retryAfterMs } = reply
+  const said = () => providerMessage(reply.text, MESSAGE_CHARS_MAX, secrets)
+  const rejected = (code: string, message: string, retryable: boolean): SubmitOutcome => ({
+    kind: 'rejected',
+    code,
+    message,
+    httpStatus,
+    retryable,
+    retryAfterMs: retryable ? retryAfterMs : null,
+  })
+  const unknown = (code: string, message: string): SubmitOutcome => ({ kind: 'unknown', code, message, httpStatus })
+
+  const byStatus = () => said() ?? `The provider answered HTTP ${httpStatus}.`
+  if (refusalsForNow.has(httpStatus)) return rejected(`upstream_http_${httpStatus}`, byStatus(), true)
+  if (refusals.has(httpStatus)) return rejected(`upstream_http_${httpStatus}`, byStatus(), false)
+  if (httpStatus >= 300 && httpStatus < 400) {
+    const message = `The provider answered with a redirect (HTTP ${httpStatus}), which is not followed: check the base URL.`
+    return rejected(`upstream_http_${httpStatus}`, message, false)
+  }
+  if (httpStatus < 200 || httpStatus > 299) return unknown(`upstream_http_${httpStatus}`, byStatus())
+
+  const body = parseBody(quoteLongIds(reply.text))
+  if (body === null) return unknown(...unreadable[reply.cut ?? 'whole'])
+  const taskId = readTaskId(body)
+  const code = envelopeError(body)
+  if (taskId !== null && code === null) return { kind: 'accepted', taskId }
+  if (taskId !== null) {
+    const message = `The provider named the task ${taskId} and the error ${code} at once: ${said() ?? 'no message'}`
+    return unknown('upstream_contradiction', storableText(message, MESSAGE_CHARS_MAX, secrets))
+  }
+  if (code === null) return unknown('upstream_no_task_id', said() ?? 'The provider answered without a task id.')
+  return rejected(upstreamCode(code, secrets), said() ?? 'The provider refused without a message.', code === '429')
+}
+
+const unreadable: Record<NonNullable<Reply['cut']> | 'whole', [code: string, message: string]> = {
+  whole: ['upstream_unreadable', 'The provider answered with something that is not a JSON object.'],
+  timeout: ['upstream_timeout', "The provider's answer did not arrive in time."],
+  connection_lost: ['upstream_connection_lost', "The connection was lost in the middle of the provider's answer."],
+  too_large: ['upstream_answer_too_large', "The provider's answer is too large to read."],
+}
+
+/** The task's id under any of its known names: a bounded string without control characters, or a positive integer. */
+function readTaskId(body: Body): string | null {
+  return findField(body, ['id', 'task_id', 'taskId', 'projectId'], (value) => {
+    if (typeof value === 'number') return Number.isSafeInteger(value) && value > 0 ? String(value) : null
+    if (typeof value !== 'string' || value.length > TASK_ID_CHARS_MAX) return null
+    return value.trim() === '' || /[\p{Cc}\p{Cs}]/u.test(value) ? null : value
+  })
+}
+
+/** Quotes ids of 16 digits and more, which JSON.parse would round to another task's id. */
+function quoteLongIds(text: string): string {
+  return text.replace(/("(?:id|task_id|taskId|projectId)"\s*:\s*)([1-9]\d{15,})(?=\s*[,}])/g, '$1"$2"')
+}

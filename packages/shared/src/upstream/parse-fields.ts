@@ -1,0 +1,100 @@
+// Reads the provider's JSON without trusting any of it: every field may be missing, of another type, or one
+// level down in `data`. Text read here goes to Postgres, which refuses U+0000 and lone surrogates.
+
+export type Fields = Readonly<Record<string, unknown>>
+
+export interface Body {
+  readonly top: Fields
+  readonly data: Fields | null
+}
+
+/** The body as a JSON object, or null. A cut-off object never parses, so what parses is whole. */
+export function parseBody(text: string): Body | null {
+  const top = parseJson(text)
+  if (!isFields(top)) return null
+  return { top, data: isFields(top.data) ? top.data : null }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** The first value under any of `keys` that `read` accepts; keys in order, the top level before `data`. */
+export function findField<T>(body: Body, keys: readonly string[], read: (value: unknown) => T | null): T | null {
+  for (const key of keys) {
+    for (const level of body.data === null ? [body.top] : [body.top, body.data]) {
+      const value = read(level[key])
+      if (value !== null) return value
+    }
+  }
+  return null
+}
+
+const successCodes: ReadonlySet<string> = new Set(['0', '200', 'success', 'ok'])
+
+/** The envelope's error code, or null when there is no envelope or it says success. */
+export function envelopeError(body: Body): string | null {
+  const { code } = body.top
+  if (typeof code !== 'number' && typeof code !== 'string') return null
+  const text = String(code).trim()
+  return text === '' || successCodes.has(text.toLowerCase()) ? null : text
+}
+
+/** An error code of ours made of the provider's: `upstream_` and at most 64 plain characters. */
+export function upstreamCode(code: string, secrets: readonly string[]): string {
+  return `upstream_${storableText(code, 64, secrets).replace(/[^\w.-]+/g, '_')}`
+}
+
+/**
+ * What the provider says went wrong, at most `charsMax` characters, or null. A body that is not JSON is
+ * quoted unless it looks like a page or a piece of JSON.
+ */
+export function providerMessage(text: string, charsMax: number, secrets: readonly string[]): string | null {
+  const read = (value: unknown): string | null => {
+    if (typeof value !== 'string') return null
+    const message = storableText(value, charsMax, secrets)
+    // An envelope's "success" around a failed task is no reason.
+    return message === '' || successCodes.has(message.toLowerCase()) ? null : message
+  }
+  const body = parseBody(text)
+  if (body === null) return /^\s*[<{["]/.test(text) ? null : read(text)
+  return findField(body, ['error', 'message', 'msg', 'detail'], (value) =>
+    read(isFields(value) ? (value.message ?? value.msg) : value),
+  )
+}
+
+/** Shorter secrets are left alone: hiding "cat" would only garble the text. */
+const SECRET_CHARS_MIN = 8
+
+/** Well-formed text without U+0000, without the secrets, trimmed and cut to `charsMax` characters. */
+export function storableText(value: string, charsMax: number, secrets: readonly string[]): string {
+  let text = wellFormed(value).replaceAll('\u0000', '')
+  for (const secret of secrets) {
+    if (secret.length >= SECRET_CHARS_MIN) text = text.replaceAll(secret, '[hidden]')
+  }
+  // Cutting may halve a surrogate pair.
+  return text
+    .trim()
+    .slice(0, charsMax)
+    .replace(/\p{Cs}/gu, '')
+    .trim()
+}
+
+/** Lone surrogates replaced, as String.prototype.toWellFormed does. */
+export function wellFormed(value: string): string {
+  return value.replace(/\p{Cs}/gu, '\uFFFD')
+}
+
+/** A finite number from 0 to `max`, also when written as a decimal string; else null. */
+export function readNumber(value: unknown, max: number): number | null {
+  const decimal = typeof value === 'string' && /^\s*\d{1,20}(\.\d{1,20})?\s*$/.test(value) ? Number(value) : value
+  return typeof decimal === 'number' && decimal >= 0 && decimal <= max ? decimal : null
+}

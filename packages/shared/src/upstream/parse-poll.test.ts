@@ -1,0 +1,194 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { parsePoll } from './parse-poll.ts'
+import type { Reply } from './reply.ts'
+
+const key = 'sk-0123456789abcdef'
+const url = 'https://cdn.example.com/v.mp4?sig=a%2Fb'
+
+function read(httpStatus: number, body: unknown, more: Partial<Reply> = {}) {
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  return parsePoll({ kind: 'reply', httpStatus, retryAfterMs: null, text, cut: null, ...more }, [key])
+}
+
+describe('status words', () => {
+  test.each([
+    ...['queued', 'processing', 'running', 'generating', 'in_progress', 'pending', 'submitted', 'waiting'],
+    ...['In-Progress', ' QUEUED ', 'rendering stage 2', 'finalising', 'constructor'],
+  ])('%s is still running', (status) => {
+    const answer = read(200, { id: 'x', status, video_url: null })
+    expect(answer).toMatchObject({ kind: 'pending', completedWithoutUrl: false })
+  })
+
+  test.each(['completed', 'Completed', 'SUCCEEDED', 'success', ' done\n'])('%s with a link is completed', (status) => {
+    const answer = read(200, { status, video_url: url, actualDuration: 5.04 })
+    expect(answer).toEqual({ kind: 'completed', videoUrl: url, actualDuration: 5.04, cost: null })
+  })
+
+  test.each([
+    ['failed', 'upstream_failed'],
+    ['ERROR', 'upstream_failed'],
+    ['failure', 'upstream_failed'],
+    ['canceled', 'upstream_cancelled'],
+    ['Cancelled', 'upstream_cancelled'],
+    ['expired', 'upstream_expired'],
+  ])('%s is failed, with code %s, whatever link it carries', (status, code) => {
+    expect(read(200, { status, error: 'why', video_url: url })).toEqual({
+      kind: 'failed',
+      code,
+      message: 'why',
+      cost: null,
+    })
+  })
+
+  test.each([{}, { status: '' }, { status: 500, error: 'x' }, { status: null }, { video_url: url }, { data: [] }])(
+    '%j says nothing about the task',
+    (body) => {
+      expect(read(200, body)).toMatchObject({ kind: 'unavailable', code: 'upstream_no_status' })
+    },
+  )
+
+  test("the task's status in data outranks the envelope's", () => {
+    const inner = (status: string, data: object) => read(200, { status, data }).kind
+    expect(inner('success', { status: 'processing', url })).toBe('pending')
+    expect(inner('success', { status: 'failed' })).toBe('failed')
+    expect(inner('ok', { status: 'completed', url })).toBe('completed')
+    expect(inner('error', { status: 'queued' })).toBe('pending')
+  })
+
+  test.each([
+    ['processing', 'completed'],
+    ['failed', 'completed'],
+    ['queued', 'failed'],
+  ])('%s outside and %s inside end nothing', (status, within) => {
+    const answer = read(200, { status, data: { status: within, video_url: url } })
+    expect(answer).toMatchObject({ kind: 'unavailable', code: 'upstream_contradiction' })
+  })
+})
+
+describe('links', () => {
+  test.each(['video_url', 'videoUrl', 'result_url', 'content_url', 'url'])('%s, on top or in data', (name) => {
+    expect(read(200, { status: 'completed', [name]: url })).toMatchObject({ kind: 'completed', videoUrl: url })
+    const wrapped = { code: '0', data: { status: 'completed', [name]: url } }
+    expect(read(200, wrapped)).toMatchObject({ kind: 'completed', videoUrl: url })
+  })
+
+  test.each([
+    undefined,
+    null,
+    '',
+    'not a url',
+    'ftp://h/v.mp4',
+    'javascript:alert(1)',
+    '/v.mp4',
+    'http://',
+    7,
+    [url],
+    `https://h/${'x'.repeat(4_096)}`,
+  ])('completed with %j as its link is asked again', (link) => {
+    const answer = read(200, { status: 'completed', video_url: link })
+    expect(answer).toEqual({ kind: 'pending', status: 'completed', completedWithoutUrl: true })
+  })
+
+  test('an unusable link does not hide a usable one', () => {
+    expect(read(200, { status: 'done', video_url: '', url })).toMatchObject({ videoUrl: url })
+  })
+
+  test('a link with odd characters becomes plain ASCII', () => {
+    const answer = read(200, { status: 'done', url: ' https://h/视\u0000频 \ud800.mp4 ' })
+    expect(answer).toMatchObject({ kind: 'completed', videoUrl: expect.stringMatching(/^https:\/\/h\/[\x21-\x7e]+$/) })
+  })
+})
+
+describe('reasons and costs', () => {
+  test.each([
+    [{ error: 'policy' }, 'policy'],
+    [{ error: { message: 'inner' } }, 'inner'],
+    [{ error: 'x'.repeat(3_000) }, 'x'.repeat(2_000)],
+    [{ error: 'a\u0000\udc00b' }, 'a\uFFFDb'],
+    [{ error: `bad ${key}` }, 'bad [hidden]'],
+    [{ error: null, msg: 'why' }, 'why'],
+    [{ error: null, msg: 'success' }, 'The provider reported a failure without a reason.'],
+    [{ error: 12 }, 'The provider reported a failure without a reason.'],
+  ])('failed with %j', (more, message) => {
+    expect(read(200, { status: 'failed', ...more })).toHaveProperty('message', message)
+  })
+
+  test.each([
+    [
+      { amount: 0.3, totalTokens: '1200' },
+      { amount: 0.3, totalTokens: 1200 },
+    ],
+    [{ data: { status: 'done', amount: '1.50' } }, { amount: 1.5, totalTokens: null }],
+    [{ amount: 'free', totalTokens: 1.5 }, null],
+    [{ amount: -1, totalTokens: '1e9' }, null],
+  ])('the cost in %j', (more, cost) => {
+    expect(read(200, { status: 'done', url, ...more })).toMatchObject({ kind: 'completed', cost })
+  })
+
+  test.each([
+    ['4.9', 4.9],
+    [8, 8],
+    ['8s', null],
+    [-1, null],
+    [1e9, null],
+  ])('an actual duration of %j', (actualDuration, seconds) => {
+    expect(read(200, { status: 'done', url, actualDuration })).toMatchObject({ actualDuration: seconds })
+  })
+})
+
+describe('no usable answer says nothing about the task', () => {
+  test.each([301, 400, 401, 404, 410, 429, 500, 502, 503, 504])('HTTP %i, whatever its body claims', (status) => {
+    const answer = read(status, { status: 'failed', error: 'gone' }, { retryAfterMs: 3_000 })
+    expect(answer).toEqual({
+      kind: 'unavailable',
+      code: `upstream_http_${status}`,
+      message: 'gone',
+      retryAfterMs: 3_000,
+    })
+  })
+
+  test.each(['', '<html>', '[]', 'null', '{"status":"completed","video_url":"https://h/a'])('%s', (text) => {
+    expect(read(200, text)).toMatchObject({ kind: 'unavailable', code: 'upstream_unreadable' })
+  })
+
+  test('an error envelope, even around a terminal word', () => {
+    const body = { code: 1001, msg: 'busy', data: { status: 'completed', url } }
+    expect(read(200, body)).toMatchObject({ kind: 'unavailable', code: 'upstream_1001', message: 'busy' })
+  })
+})
+
+const isUnstorable = (value: unknown) => typeof value === 'string' && (/\p{Cs}/u.test(value) || value.includes('\0'))
+
+test('whatever arrives: never throws, and ends only on a terminal word, with an http(s) link for success', () => {
+  const word = fc.oneof(fc.constantFrom('completed', 'done', 'failed', 'processing', 'Success'), fc.anything())
+  const link = fc.oneof(fc.webUrl(), fc.string({ unit: 'binary' }), fc.anything())
+  const fields = { status: word, video_url: link, url: link, code: fc.oneof(fc.constant(0), fc.anything()) }
+  const more = { error: fc.anything(), amount: fc.anything(), actualDuration: fc.anything() }
+  const level = fc.record({ ...fields, ...more }, { requiredKeys: [] })
+  const jsonText = fc
+    .tuple(level, fc.option(level))
+    .map(([top, data]) => (data === null ? top : { ...top, data }))
+    .map((body) => JSON.stringify(body, (_key, value) => (typeof value === 'bigint' ? String(value) : value)))
+  const text = fc.oneof(jsonText, fc.json(), fc.string({ unit: 'binary' }))
+  const status = fc.oneof(fc.constant(200), fc.integer({ min: 100, max: 999 }))
+
+  fc.assert(
+    fc.property(status, text, (httpStatus, body) => {
+      const answer = read(httpStatus, body)
+      expect(Object.values(answer).some(isUnstorable)).toBe(false)
+      if (answer.kind !== 'completed' && answer.kind !== 'failed') return
+      expect(Math.floor(httpStatus / 100)).toBe(2)
+      const { status: outer, data } = JSON.parse(body)
+      const words = [outer, data?.status].filter((x) => typeof x === 'string').map((x) => x.trim().toLowerCase())
+      if (answer.kind === 'failed') {
+        expect(words).toContain('failed')
+      } else {
+        expect(words.some((x) => ['completed', 'done', 'success'].includes(x))).toBe(true)
+        expect(words).not.toContain('failed')
+        expect(new URL(answer.videoUrl).protocol).toMatch(/^https?:$/)
+      }
+    }),
+    { numRuns: 2_000 },
+  )
+})

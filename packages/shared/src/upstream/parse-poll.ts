@@ -1,0 +1,126 @@
+// Reads the answer to a poll. Only two readings end a generation: a known terminal word, and for success a link
+// with it. Everything else means "ask again", because a wrong end cannot be taken back.
+
+import type { Cost } from '../domain/terminal-answer.ts'
+import {
+  type Body,
+  envelopeError,
+  findField,
+  parseBody,
+  providerMessage,
+  readNumber,
+  storableText,
+  upstreamCode,
+} from './parse-fields.ts'
+import type { PollAnswer } from './port.ts'
+import type { Reply } from './reply.ts'
+
+const UNAVAILABLE_CHARS_MAX = 500
+const FAILURE_CHARS_MAX = 2_000
+const STATUS_CHARS_MAX = 64
+const VIDEO_URL_CHARS_MAX = 4_096
+const ACTUAL_DURATION_MAX_S = 86_400
+
+type Meaning = 'pending' | 'completed' | 'failed' | 'cancelled' | 'expired'
+
+// A word that is not here means "still running".
+const meanings: ReadonlyMap<string, Meaning> = new Map([
+  ...words('pending', 'queued processing running generating in_progress pending submitted waiting'),
+  ...words('completed', 'completed succeeded success done'),
+  ...words('failed', 'failed error failure'),
+  ...words('cancelled', 'cancelled canceled'),
+  ...words('expired', 'expired'),
+])
+
+const endings = {
+  failed: ['upstream_failed', 'The provider reported a failure without a reason.'],
+  cancelled: ['upstream_cancelled', 'The provider cancelled the task.'],
+  expired: ['upstream_expired', 'The task expired at the provider.'],
+} as const
+
+/** What the provider says about a task. `secrets` (the key) never appear in a message. */
+export function parsePoll(reply: Reply, secrets: readonly string[]): PollAnswer {
+  const { httpStatus, retryAfterMs } = reply
+  const said = (charsMax: number) => providerMessage(reply.text, charsMax, secrets)
+  const unavailable = (code: string, fallback: string): PollAnswer => {
+    return { kind: 'unavailable', code, message: said(UNAVAILABLE_CHARS_MAX) ?? fallback, retryAfterMs }
+  }
+  if (httpStatus < 200 || httpStatus > 299) {
+    return unavailable(`upstream_http_${httpStatus}`, `The provider answered HTTP ${httpStatus}.`)
+  }
+  const body = parseBody(reply.text)
+  if (body === null) {
+    return reply.cut === 'timeout'
+      ? unavailable('upstream_timeout', "The provider's answer did not arrive in time.")
+      : unavailable('upstream_unreadable', "The provider's answer could not be read.")
+  }
+  const error = envelopeError(body)
+  if (error !== null) return unavailable(upstreamCode(error, secrets), 'The provider answered with an error.')
+  const status = readStatus(body)
+  if (status === null) return unavailable('upstream_no_status', 'The provider answered without a status.')
+  if (status === 'contradiction') {
+    return unavailable('upstream_contradiction', 'The provider named two statuses that exclude each other.')
+  }
+
+  const { meaning, word } = status
+  if (meaning === 'pending') return { kind: 'pending', status: word, completedWithoutUrl: false }
+  if (meaning !== 'completed') {
+    const [code, fallback] = endings[meaning]
+    return { kind: 'failed', code, message: said(FAILURE_CHARS_MAX) ?? fallback, cost: readCost(body) }
+  }
+  const videoUrl = findField(body, ['video_url', 'videoUrl', 'result_url', 'content_url', 'url'], readVideoUrl)
+  if (videoUrl === null) return { kind: 'pending', status: word, completedWithoutUrl: true }
+  const actualDuration = findField(body, ['actualDuration'], (value) => readNumber(value, ACTUAL_DURATION_MAX_S))
+  return { kind: 'completed', videoUrl, actualDuration, cost: readCost(body) }
+}
+
+interface Status {
+  readonly word: string
+  readonly meaning: Meaning
+  readonly known: boolean
+}
+
+/**
+ * The task's status. With one on both levels, the outer is usually the envelope's ("success") and the inner the
+ * task's; but an inner ending against a known other word outside is a contradiction, and ends nothing.
+ */
+function readStatus(body: Body): Status | 'contradiction' | null {
+  const outer = statusOf(body.top.status)
+  const inner = statusOf(body.data?.status)
+  if (inner === null || outer === null) return inner ?? outer
+  if (inner.meaning === 'pending' || !outer.known || outer.meaning === inner.meaning) return inner
+  return inner.meaning === 'completed' || outer.meaning === 'pending' ? 'contradiction' : inner
+}
+
+function statusOf(value: unknown): Status | null {
+  if (typeof value !== 'string') return null
+  const word = storableText(value, STATUS_CHARS_MAX, [])
+    .toLowerCase()
+    .replace(/[\s-]+/g, '_')
+  const meaning = meanings.get(word)
+  return word === '' ? null : { word, meaning: meaning ?? 'pending', known: meaning !== undefined }
+}
+
+/** An http(s) link of bounded length, or null. Printable ASCII is kept byte for byte: links carry signatures. */
+function readVideoUrl(value: unknown): string | null {
+  if (typeof value !== 'string' || value.length > VIDEO_URL_CHARS_MAX) return null
+  const text = value.trim()
+  if (!URL.canParse(text)) return null
+  const { protocol, href } = new URL(text)
+  if (protocol !== 'http:' && protocol !== 'https:') return null
+  const link = /^[\x21-\x7e]+$/.test(text) ? text : href
+  return link.length > VIDEO_URL_CHARS_MAX ? null : link
+}
+
+function readCost(body: Body): Cost | null {
+  const amount = findField(body, ['amount'], (value) => readNumber(value, Number.MAX_SAFE_INTEGER))
+  const totalTokens = findField(body, ['totalTokens'], (value) => {
+    const tokens = readNumber(value, Number.MAX_SAFE_INTEGER)
+    return Number.isInteger(tokens) ? tokens : null
+  })
+  return amount === null && totalTokens === null ? null : { amount, totalTokens }
+}
+
+function words(meaning: Meaning, list: string): [string, Meaning][] {
+  return list.split(' ').map((word) => [word, meaning])
+}

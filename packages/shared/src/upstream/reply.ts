@@ -1,0 +1,21 @@
+// What one HTTP exchange with the provider left behind, before anyone says what it means. Pure types: the
+// socket side (exchange.ts) fills them, the readers (errors.ts, parse-*.ts) judge them.
+
+/** An answer whose status line arrived. `text` may be the beginning only: then `cut` says why. */
+export interface Reply {
+  readonly kind: 'reply'
+  readonly httpStatus: number
+  readonly retryAfterMs: number | null
+  readonly text: string
+  readonly cut: 'timeout' | 'connection_lost' | 'too_large' | null
+}
+
+/** No status line arrived. */
+export interface Silence {
+  readonly kind: 'silence'
+  /** INVARIANT: false only when no byte of the request can have left, now or later. */
+  readonly sent: boolean
+  readonly timedOut: boolean
+  /** Short system code such as ECONNREFUSED; never a message, for messages may quote the request. */
+  readonly cause: string
+}

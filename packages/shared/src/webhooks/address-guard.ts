@@ -1,0 +1,89 @@
+// Which IP addresses a webhook may be sent to: global unicast, and the networks the operator exempted.
+// Easy to get wrong: an IPv6 address can carry an IPv4 one (mapped, 6to4, NAT64 …), and the range tables of ipaddr.js call
+// everything they do not know "unicast"; so IPv6 is allowed only inside 2000::/3, never by default.
+
+import { isIP } from 'node:net'
+import ipaddr from 'ipaddr.js'
+
+type Address = ipaddr.IPv4 | ipaddr.IPv6
+type Network = [Address, number]
+
+export type AddressVerdict =
+  | { readonly allowed: true }
+  /** `range`: the name of the range that forbids it, e.g. `private`, `loopback`, `6to4`. */
+  | { readonly allowed: false; readonly range: string }
+
+export type AddressGuard = (address: string) => AddressVerdict
+
+const GLOBAL_UNICAST: Network = ipaddr.parseCIDR('2000::/3')
+const NAT64_WELL_KNOWN: Network = ipaddr.parseCIDR('64:ff9b::/96')
+
+/** What the tables of ipaddr.js lack. */
+const EXTRA_RANGES: Readonly<Record<string, readonly Network[]>> = {
+  // Azure's host agent hands out credentials at an address that looks public.
+  cloudMetadata: [ipaddr.parseCIDR('168.63.129.16/32')],
+  ipv4Compatible: [ipaddr.parseCIDR('::/96')],
+}
+
+/** The low 32 bits of these ranges are an IPv4 address. */
+const IPV4_IN_LOW_BITS: ReadonlySet<string> = new Set(['ipv4Mapped', 'ipv4Compatible', 'rfc6145'])
+
+/**
+ * Builds the check. `allowedNetworks` are CIDR blocks exempt from refusal; one matches the address itself or the IPv4
+ * address embedded in it. Throws an Error naming the first entry that is not a CIDR block.
+ */
+export function createAddressGuard(allowedNetworks: readonly string[]): AddressGuard {
+  const networks = allowedNetworks.map(parseNetwork)
+  return (text) => {
+    const address = parseAddress(text)
+    if (address === null) return { allowed: false, range: 'unparsable' }
+    const range = rangeOf(address)
+    if (range === 'unicast') return { allowed: true }
+    const embedded = embeddedIpv4(address, range)
+    const exempt = networks.some(
+      (network) => contains(network, address) || (embedded !== null && contains(network, embedded)),
+    )
+    return exempt ? { allowed: true } : { allowed: false, range }
+  }
+}
+
+function parseAddress(text: string): Address | null {
+  const family = isIP(text)
+  if (family === 0) return null
+  if (family === 4) return ipaddr.IPv4.parse(text)
+  // ipaddr.js takes ::1.2.3.4 for ::ffff:1.2.3.4, another address; the URL parser spells IPv6 without dots.
+  const [withoutZone] = text.split('%')
+  return ipaddr.IPv6.parse(new URL(`http://[${withoutZone}]`).hostname.slice(1, -1))
+}
+
+function parseNetwork(text: string): Network {
+  // Four-part decimal only: elsewhere "10/8" would silently mean 0.0.0.10/8.
+  const valid = ipaddr.IPv4.isValidCIDRFourPartDecimal(text) || ipaddr.IPv6.isValidCIDR(text)
+  if (!valid) throw new Error(`not a CIDR block (such as 10.0.0.0/8 or fd00::/8): ${JSON.stringify(text)}`)
+  return ipaddr.parseCIDR(text)
+}
+
+function contains([network, bits]: Network, address: Address): boolean {
+  return network.kind() === address.kind() && address.match(network, bits)
+}
+
+function rangeOf(address: Address): string {
+  const known: string = address.range()
+  if (known !== 'unicast') return known
+  for (const [name, networks] of Object.entries(EXTRA_RANGES)) {
+    if (networks.some((network) => contains(network, address))) return name
+  }
+  if (address.kind() === 'ipv6' && !contains(GLOBAL_UNICAST, address)) return 'unallocated'
+  return 'unicast'
+}
+
+/**
+ * Only embeddings with one reading count. Teredo (obfuscated) and 64:ff9b:1::/48 (a prefix length only its network
+ * knows) do not: whoever chose the other reading would walk through an exemption meant for a different host.
+ */
+function embeddedIpv4(address: Address, range: string): ipaddr.IPv4 | null {
+  const bytes = address.toByteArray()
+  if (range === '6to4') return new ipaddr.IPv4(bytes.slice(2, 6))
+  if (IPV4_IN_LOW_BITS.has(range) || contains(NAT64_WELL_KNOWN, address)) return new ipaddr.IPv4(bytes.slice(12))
+  return null
+}

@@ -1,0 +1,177 @@
+// The only way a webhook leaves the house: one POST to a permitted address, everything bounded, nothing followed.
+// Easy to get wrong: undici cannot abort a request that still waits for a connection. So the deadline settles the
+// outcome by itself, and a request whose turn comes later is dropped before a byte of it is written.
+
+import { Agent, type Dispatcher, errors } from 'undici'
+import { createAddressGuard } from './address-guard.ts'
+import { createGuardedConnector, type Lookup } from './guarded-connect.ts'
+import { retryAfterMs, storableText } from './reply.ts'
+import { classifyError, type Failure, type SendOutcome } from './send-outcome.ts'
+import { checkWebhookUrl } from '../domain/webhook-url.ts'
+
+const SEND_TIMEOUT_MS_DEFAULT = 15_000
+
+const CONNECTIONS_PER_ORIGIN_MAX = 16
+/** However long an endpoint offers to keep an idle connection open. */
+const IDLE_CONNECTION_MS_MAX = 30_000
+const REPLY_BYTES_READ_MAX = 64 * 1_024
+const REPLY_BYTES_KEPT_MAX = 4 * 1_024
+
+export interface GuardedClientOptions {
+  /** CIDR blocks exempt from the block of everything but global unicast. */
+  readonly allowedNetworks: readonly string[]
+  /** Default 15 s. Total time of a post: waiting for a connection, connecting, sending and reading to the last byte. */
+  readonly timeoutMs?: number
+  /** Replaces the system's name resolution, in tests. */
+  readonly lookup?: Lookup
+}
+
+export interface GuardedClient {
+  /**
+   * Sends one POST and says what became of it. Delivered means: a 2xx status and a reply that ended, or went on past
+   * the 64 KB that are read. Never throws for anything the network or the endpoint does; rejects for a header that HTTP
+   * does not allow, and after `close`.
+   */
+  post(url: string, headers: Readonly<Record<string, string>>, body: string): Promise<SendOutcome>
+  /** Waits for the posts under way, then closes all connections. May be called again. */
+  close(): Promise<void>
+}
+
+/** Throws an Error when an allowed network is not a CIDR block. */
+export function createGuardedClient(options: GuardedClientOptions): GuardedClient {
+  const { allowedNetworks, timeoutMs = SEND_TIMEOUT_MS_DEFAULT, lookup } = options
+  const guard = createAddressGuard(allowedNetworks)
+  const agent = new Agent({
+    connect: createGuardedConnector({ guard, timeoutMs, lookup }),
+    connections: CONNECTIONS_PER_ORIGIN_MAX,
+    keepAliveMaxTimeout: IDLE_CONNECTION_MS_MAX,
+    // The one deadline below covers both.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  })
+  let closing: Promise<void> | undefined
+  return {
+    post: async (url, headers, body) => {
+      const checked = checkWebhookUrl(url)
+      if (checked.ok) return send(agent, checked.url, headers, body, timeoutMs)
+      const failure: Failure = { errorClass: 'invalid_url', message: checked.message }
+      return outcomeOf(new Reply(), failure, 0)
+    },
+    close: () => {
+      closing ??= agent.close()
+      return closing
+    },
+  }
+}
+
+/** What has arrived of the reply so far. */
+class Reply {
+  httpStatus: number | null = null
+  retryAfterMs: number | null = null
+  bytesRead = 0
+  readonly #kept: Buffer[] = []
+
+  add(chunk: Buffer): void {
+    if (this.bytesRead < REPLY_BYTES_KEPT_MAX) this.#kept.push(chunk)
+    this.bytesRead += chunk.length
+  }
+
+  snippet(): string | null {
+    return this.bytesRead === 0 ? null : storableText(Buffer.concat(this.#kept), REPLY_BYTES_KEPT_MAX)
+  }
+}
+
+function send(
+  agent: Agent,
+  url: URL,
+  headers: Readonly<Record<string, string>>,
+  body: string,
+  timeoutMs: number,
+): Promise<SendOutcome> {
+  return new Promise((resolve, reject) => {
+    const startedAt = performance.now()
+    const reply = new Reply()
+    let request: Dispatcher.DispatchController | null = null
+    let settled = false
+
+    const settle = (failure: Failure | null) => {
+      if (settled) return
+      settled = true
+      clearTimeout(deadline)
+      resolve(outcomeOf(reply, failure, Math.round(performance.now() - startedAt)))
+    }
+    const deadline = setTimeout(() => {
+      settle({ errorClass: 'timeout', message: timeoutMessage(timeoutMs, request !== null, reply.httpStatus) })
+      request?.abort(new errors.RequestAbortedError())
+    }, timeoutMs)
+
+    const handler: Dispatcher.DispatchHandler = {
+      onRequestStart(controller) {
+        request = controller
+        if (settled) controller.abort(new errors.RequestAbortedError())
+      },
+      onResponseStart(_controller, status, replyHeaders) {
+        if (status < 200) return
+        reply.httpStatus = status
+        reply.retryAfterMs = retryAfterMs(replyHeaders['retry-after'], new Date())
+      },
+      onResponseData(controller, chunk) {
+        reply.add(chunk)
+        if (reply.bytesRead <= REPLY_BYTES_READ_MAX) return
+        settle(null)
+        controller.abort(new errors.RequestAbortedError())
+      },
+      onResponseEnd() {
+        settle(null)
+      },
+      onResponseError(_controller, error) {
+        if (isMisuse(error)) {
+          clearTimeout(deadline)
+          reject(error)
+        } else {
+          settle(classifyError(error, { sending: request !== null, secure: url.protocol === 'https:' }))
+        }
+      },
+    }
+    agent.dispatch({ origin: url.origin, path: url.pathname + url.search, method: 'POST', headers, body }, handler)
+  })
+}
+
+/** `failure`: what cut the exchange short; null when the reply ended or enough of it was read. */
+function outcomeOf(reply: Reply, failure: Failure | null, durationMs: number): SendOutcome {
+  // A status that already means failure says more than how its body then broke off.
+  const verdict = verdictOfStatus(reply.httpStatus) ?? failure
+  return {
+    kind: verdict === null ? 'delivered' : 'failed',
+    httpStatus: reply.httpStatus,
+    errorClass: verdict?.errorClass ?? null,
+    message: verdict?.message ?? `the endpoint answered ${reply.httpStatus}`,
+    replySnippet: reply.snippet(),
+    durationMs,
+    retryAfterMs: reply.retryAfterMs,
+    final: verdict?.errorClass === 'refused_address' || verdict?.errorClass === 'invalid_url',
+  }
+}
+
+function verdictOfStatus(httpStatus: number | null): Failure | null {
+  if (httpStatus === null || (httpStatus >= 200 && httpStatus < 300)) return null
+  return httpStatus >= 300 && httpStatus < 400
+    ? { errorClass: 'redirect', message: `the endpoint answered ${httpStatus}; redirects are not followed` }
+    : { errorClass: 'http_status', message: `the endpoint answered ${httpStatus}` }
+}
+
+function timeoutMessage(timeoutMs: number, sending: boolean, httpStatus: number | null): string {
+  if (httpStatus !== null)
+    return `the endpoint answered ${httpStatus}, but its reply did not end within ${timeoutMs} ms`
+  if (sending) return `no answer within ${timeoutMs} ms`
+  return `no connection could be made, or none was free, within ${timeoutMs} ms; nothing was sent`
+}
+
+/** Errors that are the caller's bug, not the network's doing. */
+function isMisuse(error: Error): boolean {
+  return (
+    error instanceof errors.InvalidArgumentError ||
+    error instanceof errors.ClientClosedError ||
+    error instanceof errors.ClientDestroyedError
+  )
+}

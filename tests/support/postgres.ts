@@ -1,0 +1,92 @@
+// The Postgres of a test run, and one migrated template database in it that every test file clones.
+// DATABASE_URL wins; then a container (TEST_POSTGRES=testcontainers, or a Docker engine that answers); else the
+// embedded Postgres in a fresh folder. Only databases made here are dropped: a given server may hold others'.
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
+import { migrate } from '@reelqueue/shared/store/migrate'
+import type { TestProject } from 'vitest/node'
+import { runSql, withDatabaseName } from './database.ts'
+
+const CONTAINER_IMAGE = 'postgres:17-alpine'
+const DOCKER_ANSWER_TIMEOUT_MS = 500
+
+/** Vitest's globalSetup; the function it returns is the teardown. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const server = await startServer()
+  const template = `reelqueue_template_${randomBytes(5).toString('hex')}`
+  const dropTemplate = () => runSql(server.url, `DROP DATABASE IF EXISTS ${template} WITH (FORCE)`)
+  try {
+    await runSql(server.url, `CREATE DATABASE ${template} TEMPLATE template0 ENCODING 'UTF8'`)
+    await migrate(withDatabaseName(server.url, template))
+  } catch (error) {
+    await dropTemplate()
+    await server.stop()
+    throw error
+  }
+  project.provide('postgresUrl', server.url)
+  project.provide('templateDatabase', template)
+  return async () => {
+    await dropTemplate()
+    await server.stop()
+  }
+}
+
+interface Server {
+  /** Connects as someone who may create databases. */
+  readonly url: string
+  stop(): Promise<void>
+}
+
+async function startServer(): Promise<Server> {
+  const { DATABASE_URL, DOCKER_HOST, TEST_POSTGRES } = process.env
+  if (DATABASE_URL) return { url: DATABASE_URL, stop: async () => undefined }
+  if (TEST_POSTGRES === 'testcontainers' || (TEST_POSTGRES === undefined && (await dockerAnswers(DOCKER_HOST)))) {
+    return startContainer()
+  }
+  return startEmbedded()
+}
+
+async function startContainer(): Promise<Server> {
+  const { PostgreSqlContainer } = await import('@testcontainers/postgresql')
+  const container = await new PostgreSqlContainer(CONTAINER_IMAGE)
+    .withCommand(['postgres', '-c', 'max_connections=200'])
+    .start()
+  return {
+    url: container.getConnectionUri(),
+    stop: async () => {
+      await container.stop()
+    },
+  }
+}
+
+async function startEmbedded(): Promise<Server> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'reelqueue-test-'))
+  await chmod(dataDir, 0o755)
+  const { url, stop } = await startEmbeddedPostgres({ dataDir, log: () => undefined })
+  return {
+    url,
+    stop: async () => {
+      await stop()
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A set DOCKER_HOST is believed; the default socket is asked, because it outlives a stopped engine. */
+async function dockerAnswers(dockerHost: string | undefined): Promise<boolean> {
+  if (dockerHost) return true
+  return new Promise((resolve) => {
+    const ping = request({ socketPath: '/var/run/docker.sock', path: '/_ping', timeout: DOCKER_ANSWER_TIMEOUT_MS })
+    ping.on('response', (reply) => {
+      reply.resume()
+      resolve(reply.statusCode === 200)
+    })
+    ping.on('timeout', () => ping.destroy(new Error('no answer')))
+    ping.on('error', () => resolve(false))
+    ping.end()
+  })
+}

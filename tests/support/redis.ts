@@ -1,0 +1,104 @@
+// A Redis of a test's own: the machine's `redis-server` on a free port in a fresh folder, with the settings
+// Reelqueue asks for. It keeps its port over restarts, and is ended by the pid kept here, never by name.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
+export interface TestRedis {
+  readonly url: string
+  /** Of the present process: another one after each restart. */
+  readonly pid: number
+  /** Shuts down in order; the data stay for `restart`. */
+  stop(): Promise<void>
+  /** Ends it at once, as a crash would. */
+  kill(): Promise<void>
+  /** Starts it again on the same port, after stopping it if it runs. `wipe` loses all data first. */
+  restart(options?: { wipe?: boolean }): Promise<void>
+  /** Stops it for good and removes its folder. */
+  destroy(): Promise<void>
+}
+
+/** @throws Error saying how to install Redis when there is none. */
+export async function startRedis(): Promise<TestRedis> {
+  const port = await freePort()
+  let folder = await mkdtemp(join(tmpdir(), 'reelqueue-redis-'))
+  let server = await launch(port, folder).catch(async (error: unknown) => {
+    await rm(folder, { recursive: true })
+    throw error
+  })
+  const killAtExit = () => server.kill('SIGKILL')
+  process.once('exit', killAtExit)
+
+  async function end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    if (server.exitCode !== null || server.signalCode !== null) return
+    const exited = once(server, 'exit')
+    server.kill(signal)
+    await exited
+  }
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    get pid() {
+      return pidOf(server)
+    },
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
+    restart: async ({ wipe = false } = {}) => {
+      await end('SIGTERM')
+      if (wipe) {
+        await rm(folder, { recursive: true })
+        folder = await mkdtemp(join(tmpdir(), 'reelqueue-redis-'))
+      }
+      server = await launch(port, folder)
+    },
+    destroy: async () => {
+      await end('SIGKILL')
+      process.removeListener('exit', killAtExit)
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function launch(port: number, folder: string): Promise<ChildProcess> {
+  const settings = {
+    bind: '127.0.0.1',
+    port,
+    dir: folder,
+    save: '',
+    appendonly: 'yes',
+    'maxmemory-policy': 'noeviction',
+  }
+  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)])
+  const server = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'ignore'] })
+  const lines: string[] = []
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(new Error(INSTALL_HINT, { cause })))
+    server.once('exit', (code) => reject(new Error(`redis-server ended (${code}): ${lines.join('\n')}`)))
+    createInterface(server.stdout).on('line', (line) => {
+      lines.push(line)
+      if (line.includes('Ready to accept connections')) resolve()
+    })
+  })
+  return server
+}
+
+const INSTALL_HINT =
+  'This test needs redis-server: install it (Debian: apt-get install redis-server, macOS: brew install redis).'
+
+function pidOf(server: ChildProcess): number {
+  if (server.pid === undefined) throw new Error('redis-server was never started')
+  return server.pid
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await once(probe, 'listening')
+  const address = probe.address()
+  probe.close()
+  await once(probe, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no TCP port')
+  return address.port
+}
