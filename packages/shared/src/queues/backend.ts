@@ -1,6 +1,7 @@
 // Where the queues live: Redis through ioredis, or BullMQ's own tables in Postgres. The only file that knows which.
 
 import {
+  assertSchemaCompatibility,
   type BackendFactory,
   type ConnectionOptions,
   createPostgresBackend,
@@ -13,6 +14,8 @@ import {
   Queue,
   type QueueOptions,
   runMigrations,
+  SchemaMigrationRequiredError,
+  SchemaVersionMismatchError,
   Worker,
 } from 'bullmq'
 import { Redis } from 'ioredis'
@@ -54,10 +57,27 @@ export function openQueueBackend({ databaseUrl, redisUrl, onError }: BackendOpti
 
 /** Creates or upgrades BullMQ's tables; idempotent, and safe from several processes at once. */
 export async function migrateQueues(databaseUrl: string): Promise<void> {
+  await withClient(databaseUrl, (client) => runMigrations(client, DEFAULT_SCHEMA))
+}
+
+/** Whether BullMQ's tables are those that this version of it needs. */
+export async function areQueuesMigrated(databaseUrl: string): Promise<boolean> {
+  return await withClient(databaseUrl, async (client) => {
+    try {
+      await assertSchemaCompatibility(client, DEFAULT_SCHEMA)
+      return true
+    } catch (error) {
+      if (error instanceof SchemaMigrationRequiredError || error instanceof SchemaVersionMismatchError) return false
+      throw error
+    }
+  })
+}
+
+async function withClient<T>(databaseUrl: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
   try {
-    await runMigrations(client, DEFAULT_SCHEMA)
+    return await use(client)
   } finally {
     await client.end()
   }

@@ -5,7 +5,7 @@ import type { Database } from './database.ts'
 /** Rows admitted by one call: bounds the transaction that holds the lock. */
 const ADMIT_MAX = 1_000
 /** After this long without its submit job having begun, an admitted row is woken again by reconcile. */
-const WAKE_GRACE = 30_000
+const WAKE_GRACE_MS = 15_000
 /** Any number, the same in every process. */
 const ADMISSION_LOCK = 7_301_001
 
@@ -32,7 +32,7 @@ export async function admitGenerations({ prisma }: Database, slots: number): Pro
           ORDER BY priority DESC, id LIMIT (SELECT n FROM free)
         ) waiting
       )
-      UPDATE generations SET admitted_at = now(), due_at = now() + ${WAKE_GRACE} * interval '1 ms'
+      UPDATE generations SET admitted_at = now(), due_at = now() + ${WAKE_GRACE_MS} * interval '1 ms'
       WHERE id = ANY (ARRAY(SELECT id FROM candidate ORDER BY turn, priority DESC, id LIMIT (SELECT n FROM free)))
         AND status = 'queued' AND admitted_at IS NULL
       RETURNING id`

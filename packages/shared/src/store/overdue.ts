@@ -19,7 +19,7 @@ export interface OverdueGenerations {
 export async function claimOverdueGenerations({ prisma }: Database, limit: number): Promise<OverdueGenerations> {
   const rows = await prisma.$queryRaw<(WakeUp & { status: Status; hasAnswer: boolean })[]>`
     UPDATE generations
-    SET wakes = wakes + 1, due_at = now() + least(30 * 2 ^ least(wakes, 10), 600) * interval '1 second'
+    SET wakes = wakes + 1, due_at = now() + least(15 * 2 ^ least(wakes, 10), 600) * interval '1 second'
     WHERE id = ANY (ARRAY(
       SELECT id FROM generations
       WHERE due_at <= now() AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
@@ -34,7 +34,7 @@ export async function claimOverdueGenerations({ prisma }: Database, limit: numbe
 /** Claims up to `limit` deliveries whose next attempt is due. */
 export async function claimOverdueDeliveries({ prisma }: Database, limit: number): Promise<WakeUp[]> {
   return await prisma.$queryRaw<WakeUp[]>`
-    UPDATE deliveries SET wakes = wakes + 1, due_at = now() + least(30 * 2 ^ least(wakes, 10), 600) * interval '1 second'
+    UPDATE deliveries SET wakes = wakes + 1, due_at = now() + least(15 * 2 ^ least(wakes, 10), 600) * interval '1 second'
     WHERE id = ANY (ARRAY(
       SELECT id FROM deliveries WHERE state = 'pending' AND due_at <= now() ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
     RETURNING id, wakes`

@@ -2,10 +2,10 @@
 // in use within the last second; polls are free and pool as they like. All judgement is in the readers.
 
 import { Agent } from 'undici'
+import { findModel } from '../domain/models.ts'
 import { parseBaseUrl } from './base-url.ts'
 import { readSilentCreate, readSilentPoll } from './errors.ts'
 import { exchange } from './exchange.ts'
-import { findModel } from '../domain/models.ts'
 import { parseCreate } from './parse-create.ts'
 import { wellFormed } from './parse-fields.ts'
 import { parsePoll } from './parse-poll.ts'

@@ -3,11 +3,11 @@
 // outcome by itself, and a request whose turn comes later is dropped before a byte of it is written.
 
 import { Agent, type Dispatcher, errors } from 'undici'
+import { checkWebhookUrl } from '../domain/webhook-url.ts'
 import { createAddressGuard } from './address-guard.ts'
 import { createGuardedConnector, type Lookup } from './guarded-connect.ts'
 import { retryAfterMs, storableText } from './reply.ts'
 import { classifyError, type Failure, type SendOutcome } from './send-outcome.ts'
-import { checkWebhookUrl } from '../domain/webhook-url.ts'
 
 const SEND_TIMEOUT_MS_DEFAULT = 15_000
 

@@ -1,0 +1,91 @@
+// The embedded Postgres of `npm start` and `npm run demo`, and what lies beside it in DATA_DIR.
+
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { Config } from '@reelqueue/shared/runtime/config'
+import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
+import type { Logger } from '@reelqueue/shared/runtime/log'
+import { UserError } from './command.ts'
+
+/** The address of the running database, for `npm run keys`; readable by its owner only, as it holds the password. */
+const ADDRESS_FILE = 'postgres.url'
+
+export interface Embedded {
+  /** The configuration, completed by the database's address and the key that seals secrets. */
+  readonly config: Config
+  stop(): Promise<void>
+}
+
+/** Completes a configuration without `DATABASE_URL` by an embedded Postgres in `DATA_DIR`; leaves any other as it is. */
+export async function embedUnlessConfigured(config: Config, log: Logger): Promise<Embedded> {
+  if (config.DATABASE_URL !== undefined) return { config, stop: async () => undefined }
+  const dataDir = resolve(config.DATA_DIR)
+  const postgres = await startExplained(dataDir, log)
+  const addressFile = join(dataDir, ADDRESS_FILE)
+  await writePrivate(addressFile, postgres.url)
+  return {
+    config: { ...config, DATABASE_URL: postgres.url, SECRET_KEY: config.SECRET_KEY ?? (await secretKeyOf(dataDir)) },
+    async stop() {
+      await rm(addressFile, { force: true })
+      await postgres.stop()
+    },
+  }
+}
+
+/** Completes a configuration by the embedded Postgres that a running `npm start` left word of, or starts it for a while. */
+export async function joinEmbedded(config: Config, log: Logger): Promise<Embedded> {
+  if (config.DATABASE_URL !== undefined) return { config, stop: async () => undefined }
+  const dataDir = resolve(config.DATA_DIR)
+  const address = await readIfThere(join(dataDir, ADDRESS_FILE))
+  if (address === null || !(await isAnswering(address))) return await embedUnlessConfigured(config, log)
+  const key = config.SECRET_KEY ?? (await secretKeyOf(dataDir))
+  return { config: { ...config, DATABASE_URL: address, SECRET_KEY: key }, stop: async () => undefined }
+}
+
+async function startExplained(dataDir: string, log: Logger) {
+  try {
+    await mkdir(dataDir, { recursive: true })
+    return await startEmbeddedPostgres({ dataDir, log: (line) => log.debug({ event: 'postgres.log', line }) })
+  } catch (error) {
+    throw new UserError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** The key of this folder's secrets, made at the first start. */
+async function secretKeyOf(dataDir: string): Promise<string> {
+  const path = join(dataDir, 'secret.key')
+  const stored = await readIfThere(path)
+  if (stored !== null) return stored.trim()
+  const key = randomBytes(32).toString('base64')
+  await writePrivate(path, key)
+  return key
+}
+
+async function readIfThere(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+    throw error
+  }
+}
+
+async function writePrivate(path: string, text: string): Promise<void> {
+  await writeFile(path, text, { mode: 0o600 })
+  await chmod(path, 0o600)
+}
+
+/** A killed `npm start` leaves its address behind. */
+async function isAnswering(url: string): Promise<boolean> {
+  const { default: pg } = await import('pg')
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 })
+  try {
+    await client.connect()
+    return true
+  } catch {
+    return false
+  } finally {
+    await client.end()
+  }
+}

@@ -1,0 +1,85 @@
+// `npm run keys -- create|list|revoke`: manages API keys until the console does.
+
+import { parseArgs } from 'node:util'
+import { loadConfig, required } from '@reelqueue/shared/runtime/config'
+import { createLogger } from '@reelqueue/shared/runtime/log'
+import {
+  addApiKey,
+  DEFAULT_PROJECT,
+  ensureProject,
+  listApiKeys,
+  newApiKey,
+  revokeApiKey,
+} from '@reelqueue/shared/store/projects'
+import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
+import { runCommand, UserError } from './command.ts'
+import { joinEmbedded } from './embedded.ts'
+import { type House, openHouse, prepareDatabase } from './house.ts'
+
+const USAGE = `Usage:
+  npm run keys -- create [--project default] [--name NAME]   prints a new key, once
+  npm run keys -- list
+  npm run keys -- revoke KEY_ID                              the key is refused from then on`
+
+await runCommand(async () => {
+  const given = loadConfig()
+  const { positionals, values } = parseWords()
+  const [action, id] = positionals
+  const embedded = await joinEmbedded(given, createLogger('silent'))
+  try {
+    await prepareDatabase(required(embedded.config, 'DATABASE_URL'))
+    const house = openHouse(embedded.config, createLogger('silent'))
+    try {
+      if (action === 'create') await create(house, values.project, values.name)
+      else if (action === 'list') await list(house)
+      else if (action === 'revoke' && id !== undefined) await revoke(house, id)
+      else throw new UserError(USAGE)
+    } finally {
+      await house.close()
+    }
+  } finally {
+    await embedded.stop()
+  }
+})
+
+function parseWords() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: { project: { type: 'string', default: DEFAULT_PROJECT }, name: { type: 'string', default: 'unnamed' } },
+    })
+  } catch (error) {
+    throw new UserError(`${error instanceof Error ? error.message : error}\n${USAGE}`)
+  }
+}
+
+async function create({ database, sealer }: House, projectName: string, name: string): Promise<void> {
+  const webhookSecret = newWebhookSecret()
+  const project = await ensureProject(database, projectName, sealer.seal(webhookSecret))
+  const key = newApiKey()
+  await addApiKey(database, project.id, name, key)
+  if (project.created)
+    console.log(`The project ${projectName} was created. Its webhook secret, shown only once: ${webhookSecret}`)
+  console.log(`A key of the project ${projectName}, shown only once:\n${key}`)
+}
+
+async function list({ database }: House): Promise<void> {
+  const keys = await listApiKeys(database)
+  if (keys.length === 0) console.log('There are no keys yet: npm run keys -- create')
+  else
+    console.table(
+      keys.map((key) => ({
+        id: key.id,
+        project: key.project.name,
+        name: key.name,
+        begins: `${key.hint}…`,
+        created: key.createdAt.toISOString(),
+        revoked: key.revokedAt?.toISOString() ?? '',
+      })),
+    )
+}
+
+async function revoke({ database }: House, id: string): Promise<void> {
+  if (!(await revokeApiKey(database, id))) throw new UserError(`There is no live key ${id}: npm run keys -- list`)
+  console.log(`The key ${id} is refused from now on.`)
+}

@@ -1,0 +1,24 @@
+// `npm run simulator`: the stand-in for the upstream, on loopback.
+
+import { parseArgs } from 'node:util'
+import { loadConfig } from '@reelqueue/shared/runtime/config'
+import { buildSimulator } from '@reelqueue/simulator/app'
+import { explainListenError, runCommand, stopOnSignal, UserError } from './command.ts'
+
+await runCommand(async () => {
+  const { SIMULATOR_PORT: port, LOG_LEVEL: logLevel } = loadConfig()
+  const { values } = parseArgs({
+    options: { host: { type: 'string', default: '127.0.0.1' }, speed: { type: 'string', default: '1' } },
+  })
+  const speed = Number(values.speed)
+  if (!(speed > 0))
+    throw new UserError('--speed must be a number above 0: how many times faster than in the real world videos render.')
+  const simulator = buildSimulator({ speed, logLevel })
+  try {
+    const url = await simulator.listen({ host: values.host, port })
+    console.log(`The simulator answers at ${url}: set UPSTREAM_BASE_URL to it, and UPSTREAM_API_KEY to any word.`)
+  } catch (error) {
+    throw explainListenError(error, values.host, port, 'SIMULATOR_PORT')
+  }
+  stopOnSignal(() => simulator.close(), 10_000, console.error)
+})
