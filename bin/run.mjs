@@ -49,15 +49,17 @@ function installMissing() {
   }
   const client = at('packages/shared/src/store/generated/client.ts')
   if (!existsSync(client) || statSync(client).mtimeMs < statSync(at('prisma/schema.prisma')).mtimeMs) {
-    run(at('node_modules/.bin/prisma'), ['generate'], { stdio: ['ignore', 'ignore', 'inherit'] })
+    run(at('node_modules/.bin/prisma'), ['generate'], { stdio: 'pipe' })
   }
 }
 
 function run(program, words, options = {}) {
   const env = { ...process.env, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' }
-  const { status, error } = spawnSync(program, words, { stdio: 'inherit', cwd: ROOT, env, ...options })
+  const { status, error, stderr } = spawnSync(program, words, { stdio: 'inherit', cwd: ROOT, env, ...options })
   if (error) fail(`${program} could not be run: ${error.message}. Is Node.js installed with npm?`)
-  if (status !== 0) process.exit(status ?? 1)
+  if (status === 0) return
+  if (stderr) console.error(stderr.toString())
+  process.exit(status ?? 1)
 }
 
 function fail(message) {

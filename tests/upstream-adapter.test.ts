@@ -1,8 +1,9 @@
 // The adapter against a real server: what it sends, and each row of "what a robust client must survive". What the
 // server received is the evidence that nothing went out twice.
 
+import type { RenderRequest } from '@reelqueue/shared/domain/render-request'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
-import type { RenderRequest, Upstream } from '@reelqueue/shared/upstream/port'
+import type { Upstream } from '@reelqueue/shared/upstream/port'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   type Act,

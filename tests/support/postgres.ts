@@ -51,12 +51,16 @@ async function startServer(): Promise<Server> {
 }
 
 async function startContainer(): Promise<Server> {
-  const { PostgreSqlContainer } = await import('@testcontainers/postgresql')
-  const container = await new PostgreSqlContainer(CONTAINER_IMAGE)
+  const { GenericContainer, Wait } = await import('testcontainers')
+  const container = await new GenericContainer(CONTAINER_IMAGE)
+    .withEnvironment({ POSTGRES_PASSWORD: 'test' })
     .withCommand(['postgres', '-c', 'max_connections=200'])
+    .withExposedPorts(5432)
+    // The image starts the server twice: the first one only prepares the database.
+    .withWaitStrategy(Wait.forLogMessage(/ready to accept connections/, 2))
     .start()
   return {
-    url: container.getConnectionUri(),
+    url: `postgresql://postgres:test@${container.getHost()}:${container.getMappedPort(5432)}/postgres`,
     stop: async () => {
       await container.stop()
     },

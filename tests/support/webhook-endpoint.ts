@@ -11,7 +11,7 @@ export async function closeEndpoints(): Promise<void> {
   for (const close of closers.splice(0)) await close()
 }
 
-export interface Endpoint {
+interface Endpoint {
   readonly port: number
   readonly url: string
   readonly seen: { connections: number; requests: { headers: http.IncomingHttpHeaders; url: string; body: string }[] }

@@ -38,7 +38,11 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   fastify.setNotFoundHandler(replyNotFound)
 
   await fastify.register(fastifySwagger, openapiOptions)
-  await fastify.register(fastifySwaggerUi, { routePrefix: '/docs', uiConfig: { tryItOutEnabled: true } })
+  await fastify.register(fastifySwaggerUi, {
+    routePrefix: '/docs',
+    uiConfig: { tryItOutEnabled: true },
+    theme: { title: 'Reelqueue API', css: [{ filename: 'reelqueue.css', content: '.topbar { display: none }' }] },
+  })
   fastify.get('/openapi.json', { schema: { hide: true } }, async () => fastify.swagger())
 
   healthRoutes(withZod(fastify), deps)

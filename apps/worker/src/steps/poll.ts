@@ -69,7 +69,7 @@ async function write(deps: UpstreamDeps, answered: readonly Answered[]): Promise
     const overdue = readings.filter((reading) => reading.overdue === code)
     if (overdue.length === 0) continue
     const ids = overdue.map((reading) => reading.record.id)
-    const moved = await failOverdue(deps.database, ids, code, overdue[0]?.record.nextMs ?? null, RENDER_MAX_MS)
+    const moved = await failOverdue(deps.database, ids, code, RENDER_MAX_MS)
     deps.queues.wakeOwed(moved)
     deps.log.warn({ event: 'poll.overdue', code, generations: moved.length })
   }
@@ -93,9 +93,11 @@ export function readAnswer({ poll, answer }: Answered, limits: PollLimits): Read
   const state = { elapsedMs, failures, retryAfterMs: answer.kind === 'unavailable' ? answer.retryAfterMs : null }
   const isLate = elapsedMs >= limits.deadlineMs
   const withoutUrl = answer.kind === 'pending' && answer.completedWithoutUrl
+  // A row that is still to be failed stays due whatever its age: this process may die before it does so.
+  const lateMs = latePollMs(state) ?? (poll.status === 'processing' ? limits.intervalMaxMs : null)
   const record = {
     ...base,
-    nextMs: isLate ? latePollMs(state) : nextPollMs(state, limits),
+    nextMs: isLate ? lateMs : nextPollMs(state, limits),
     // Claiming to be done without a link may mean that the video's day has begun.
     sawPending: answer.kind === 'pending' && !withoutUrl,
     pollFailures: failures,

@@ -72,8 +72,7 @@ const GIVEN_UP: SubmissionResult = {
 }
 
 async function pay({ upstream, random }: UpstreamDeps, intent: Intent): Promise<SubmissionResult> {
-  const { model, prompt, size, seconds, inputReference } = intent
-  const outcome = await upstream.submit({ model, prompt, size, seconds, inputReference })
+  const outcome = await upstream.submit(intent.request)
   if (outcome.kind !== 'rejected') return outcome
   const { retryAfterMs, ...refusal } = outcome
   return { ...refusal, backoffMs: submitBackoffMs(intent.number, retryAfterMs, random()) }

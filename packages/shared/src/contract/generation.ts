@@ -25,7 +25,10 @@ export const generationJson = z
     video_url_expires_at: instant
       .nullable()
       .describe('The provider deletes the file a day after it finished; never later than the truth.'),
-    actual_duration: z.number().nullable().describe('Render time in seconds, as the provider reports it.'),
+    actual_duration: z
+      .number()
+      .nullable()
+      .describe('Seconds, as the provider reports them: as seen, the length of the delivered clip.'),
     error: z.object({ code: z.string(), message: z.string() }).nullable(),
     upstream_task_id: z.string().nullable(),
     cancel_requested_at: instant

@@ -10,7 +10,7 @@ export type TerminalAnswer =
   | {
       readonly kind: 'completed'
       readonly videoUrl: string
-      /** Render time in seconds as the provider reports it, possibly fractional. */
+      /** Seconds, as the provider reports them, possibly fractional: as seen, the length of the delivered clip. */
       readonly actualDuration: number | null
       readonly cost: Cost | null
     }

@@ -70,18 +70,17 @@ export async function recordPolls({ prisma }: Database, polls: readonly PollReco
 }
 
 /**
- * Fails generations past their deadline. They stay due after `lateMs`, because a late success still counts,
- * and keep their slots for `renderMaxMs`, because the provider may still be rendering.
+ * Fails generations past their deadline. They stay due as `recordPolls` left them, because a late success still
+ * counts, and keep their slots for `renderMaxMs`, because the provider may still be rendering.
  */
 export async function failOverdue(
   { prisma }: Database,
   ids: readonly string[],
   code: FailureCode,
-  lateMs: number | null,
   renderMaxMs: number,
 ): Promise<Moved[]> {
   const set = Prisma.sql`error_code = ${code}, error_message = ${FAILURES[code]},
-    due_at = now() + ${lateMs}::float8 * interval '1 ms', slot_until = now() + ${renderMaxMs} * interval '1 ms'`
+    slot_until = now() + ${renderMaxMs} * interval '1 ms'`
   return await moveGenerations(prisma, ids, 'fail', {
     set,
     guard: Prisma.sql`g.status = 'processing' AND g.answer IS NULL`,

@@ -3,6 +3,7 @@
 
 import { FAILURES } from '../domain/failure.ts'
 import { newId } from '../domain/ids.ts'
+import type { RenderRequest } from '../domain/render-request.ts'
 import { MOVES, type Status } from '../domain/status.ts'
 import { consequenceOf, SUBMIT_RETRY_MAX_MS } from '../domain/submission.ts'
 import { type Database, isUniqueViolation, type Sql, withRetry } from './database.ts'
@@ -14,11 +15,7 @@ export interface Intent {
   readonly submissionId: string
   /** Submissions of this generation so far, this one included. */
   readonly number: number
-  readonly model: string
-  readonly prompt: string
-  readonly size: string | null
-  readonly seconds: number | null
-  readonly inputReference: readonly string[] | null
+  readonly request: RenderRequest
 }
 
 export type BeginResult =
@@ -30,14 +27,9 @@ export type BeginResult =
   /** The worker of the open submission fell silent past its lease: settle it as unknown. */
   | { readonly kind: 'expired'; readonly submissionId: string }
 
-interface LockedGeneration {
+interface LockedGeneration extends RenderRequest {
   readonly status: Status
   readonly admitted: boolean
-  readonly model: string
-  readonly prompt: string
-  readonly size: string | null
-  readonly seconds: number | null
-  readonly inputReference: string[] | null
   readonly cancelRequested: boolean
   readonly submissions: number
 }
@@ -84,7 +76,8 @@ export async function beginSubmission(
       if (generation.status === 'queued') await moveGenerations(tx, [generationId], 'submit', { set })
       else await tx.$executeRaw`UPDATE generations SET ${set} WHERE id = ${generationId}`
       const { model, prompt, size, seconds, inputReference, submissions } = generation
-      const intent = { submissionId, number: submissions + 1, model, prompt, size, seconds, inputReference }
+      const request = { model, prompt, size, seconds, inputReference }
+      const intent = { submissionId, number: submissions + 1, request }
       return { kind: 'begun', intent }
     }),
   )

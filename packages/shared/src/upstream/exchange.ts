@@ -4,11 +4,13 @@
 
 import { Buffer } from 'node:buffer'
 import type { Agent, Dispatcher } from 'undici'
+import { parseRetryAfter } from '../domain/retry-after.ts'
 import { networkCause } from './errors.ts'
 import type { Reply, Silence } from './reply.ts'
-import { parseRetryAfter } from './retry-after.ts'
 
 const ANSWER_BYTES_MAX = 1_048_576
+/** A provider that says "tomorrow" must not park a generation past its video's one-day life. */
+const RETRY_AFTER_MAX_MS = 3_600_000
 
 /**
  * Sends one request, once: no redirect is followed and nothing is repeated. `timeoutMs` is the total from
@@ -55,7 +57,7 @@ export function exchange(
         if (httpStatus < 200) return
         const retryAfter = headers['retry-after']
         const header = Array.isArray(retryAfter) ? retryAfter[0] : retryAfter
-        head = { httpStatus, retryAfterMs: parseRetryAfter(header ?? null, Date.now()) }
+        head = { httpStatus, retryAfterMs: parseRetryAfter(header, Date.now(), RETRY_AFTER_MAX_MS) }
       },
       onResponseData(_controller, chunk) {
         if (settled) return

@@ -3,13 +3,14 @@
 
 import { Agent } from 'undici'
 import { findModel } from '../domain/models.ts'
+import type { RenderRequest } from '../domain/render-request.ts'
 import { parseBaseUrl } from './base-url.ts'
 import { readSilentCreate, readSilentPoll } from './errors.ts'
 import { exchange } from './exchange.ts'
 import { parseCreate } from './parse-create.ts'
 import { wellFormed } from './parse-fields.ts'
 import { parsePoll } from './parse-poll.ts'
-import type { RenderRequest, Upstream } from './port.ts'
+import type { Upstream } from './port.ts'
 
 export interface GlobalAiOptions {
   /** With or without a trailing slash or `/v1`. */

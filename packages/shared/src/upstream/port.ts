@@ -1,17 +1,8 @@
 // The one small port behind which a provider stands. Answers are values, never exceptions: each says
 // what is certain, because a submission is paid and must not be repeated on a guess.
 
+import type { RenderRequest } from '../domain/render-request.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
-
-/** What a generation asks of the provider, in normal form: aliases resolved, absent fields null. */
-export interface RenderRequest {
-  readonly model: string
-  readonly prompt: string
-  readonly size: string | null
-  /** Clip length in seconds. */
-  readonly seconds: number | null
-  readonly inputReference: readonly string[] | null
-}
 
 /** What became of one paid submission. */
 export type SubmitOutcome =

@@ -3,10 +3,11 @@
 // outcome by itself, and a request whose turn comes later is dropped before a byte of it is written.
 
 import { Agent, type Dispatcher, errors } from 'undici'
+import { parseRetryAfter } from '../domain/retry-after.ts'
 import { checkWebhookUrl } from '../domain/webhook-url.ts'
 import { createAddressGuard } from './address-guard.ts'
 import { createGuardedConnector, type Lookup } from './guarded-connect.ts'
-import { retryAfterMs, storableText } from './reply.ts'
+import { storableText } from './reply.ts'
 import { classifyError, type Failure, type SendOutcome } from './send-outcome.ts'
 
 const SEND_TIMEOUT_MS_DEFAULT = 15_000
@@ -16,6 +17,7 @@ const CONNECTIONS_PER_ORIGIN_MAX = 16
 const IDLE_CONNECTION_MS_MAX = 30_000
 const REPLY_BYTES_READ_MAX = 64 * 1_024
 const REPLY_BYTES_KEPT_MAX = 4 * 1_024
+const RETRY_AFTER_MS_MAX = 24 * 3_600_000
 
 export interface GuardedClientOptions {
   /** CIDR blocks exempt from the block of everything but global unicast. */
@@ -113,7 +115,8 @@ function send(
       onResponseStart(_controller, status, replyHeaders) {
         if (status < 200) return
         reply.httpStatus = status
-        reply.retryAfterMs = retryAfterMs(replyHeaders['retry-after'], new Date())
+        const retryAfter = replyHeaders['retry-after']
+        reply.retryAfterMs = parseRetryAfter([retryAfter].flat()[0], Date.now(), RETRY_AFTER_MS_MAX)
       },
       onResponseData(controller, chunk) {
         reply.add(chunk)

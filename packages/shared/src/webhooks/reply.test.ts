@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { retryAfterMs, storableText } from './reply.ts'
+import { storableText } from './reply.ts'
 
 describe('storableText', () => {
   it.each([
@@ -19,28 +19,5 @@ describe('storableText', () => {
     const text = storableText(Buffer.alloc(10_000, 0xff), 4_096)
     expect(Buffer.byteLength(text)).toBeLessThanOrEqual(4_096)
     expect(Buffer.byteLength(text)).toBeGreaterThan(4_090)
-  })
-})
-
-describe('retryAfterMs', () => {
-  const now = new Date('2026-01-01T00:00:00Z')
-
-  it.each([
-    ['120', 120_000],
-    [' 0 ', 0],
-    [['30', '60'], 30_000],
-    ['Thu, 01 Jan 2026 00:01:30 GMT', 90_000],
-    ['Wed, 31 Dec 2025 23:00:00 GMT', 0],
-    ['99999999999999999999', 86_400_000],
-    ['Fri, 01 Jan 2100 00:00:00 GMT', 86_400_000],
-    [undefined, null],
-    ['', null],
-    ['-5', null],
-    ['1.5', null],
-    ['soon', null],
-    ['2026', 2_026_000],
-    ['nonsense GMT', null],
-  ])('reads %j as %j ms', (value, ms) => {
-    expect(retryAfterMs(value, now)).toBe(ms)
   })
 })

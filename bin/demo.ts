@@ -1,0 +1,148 @@
+// `npm run demo`: the whole house in one process, on an embedded Postgres, with the simulator as its provider.
+// It reads nothing of a real installation: neither DATABASE_URL nor REDIS_URL nor any key.
+
+import { join } from 'node:path'
+import { loadConfig } from '@reelqueue/shared/runtime/config'
+import { createLogger } from '@reelqueue/shared/runtime/log'
+import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
+import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
+import { buildSimulator } from '@reelqueue/simulator/app'
+import { explainListenError, runCommand, stopOnSignal } from './command.ts'
+import { createClient } from './demo/client.ts'
+import { showProgress } from './demo/progress.ts'
+import { DEFAULTS, ITEMS } from './demo/prompts.ts'
+import { type Receiver, startReceiver } from './demo/receiver.ts'
+import { embedUnlessConfigured } from './embedded.ts'
+import { type House, openHouse, prepareDatabase, startApi, startWorkerIn } from './house.ts'
+
+/** Renders run this many times faster than the provider's. */
+const SPEED = 20
+const BATCH_TIMEOUT_MS = 150_000
+const STOP_BOUND_MS = 30_000
+
+await runCommand(async () => {
+  const once = process.argv.includes('--once')
+  const stops: (() => Promise<void>)[] = []
+  const stopAll = async () => {
+    for (const stop of stops.splice(0).reverse()) await stop()
+  }
+  stopOnSignal(stopAll, STOP_BOUND_MS, (line) => console.log(`\n${line}`))
+  try {
+    const demo = await startDemo(stops)
+    const succeeded = await runBatch(demo)
+    if (!once) return printWhereToGo(demo)
+    await stopAll()
+    process.exit(succeeded ? 0 : 1)
+  } catch (error) {
+    await stopAll()
+    throw error
+  }
+})
+
+interface Demo {
+  readonly url: string
+  readonly key: string
+  readonly receiver: Receiver
+  readonly logFile: string
+}
+
+/** Starts the parts one by one; what is started says in `stops` how to stop it. */
+async function startDemo(stops: (() => Promise<void>)[]): Promise<Demo> {
+  const { HOST, PORT, SIMULATOR_PORT, DATA_DIR, LOG_LEVEL } = process.env
+  const given = loadConfig({ HOST, PORT, SIMULATOR_PORT, LOG_LEVEL, DATA_DIR: join(DATA_DIR || '.reelqueue', 'demo') })
+  const logFile = join(given.DATA_DIR, 'demo.log')
+  const log = createLogger(given.LOG_LEVEL, logFile)
+
+  say(`Starting Postgres in ${given.DATA_DIR} …`)
+  const embedded = await embedUnlessConfigured(given, log)
+  stops.push(() => embedded.stop())
+  const databaseUrl = embedded.config.DATABASE_URL ?? ''
+  await prepareDatabase(databaseUrl)
+
+  say('Starting the simulated provider, the API and a worker …')
+  const simulator = buildSimulator({ speed: SPEED })
+  stops.push(() => simulator.close())
+  const upstreamUrl = await simulator
+    .listen({ host: '127.0.0.1', port: given.SIMULATOR_PORT })
+    .catch((error: unknown) => {
+      throw explainListenError(error, '127.0.0.1', given.SIMULATOR_PORT, 'SIMULATOR_PORT')
+    })
+  const house = openHouse(
+    {
+      ...embedded.config,
+      UPSTREAM_BASE_URL: upstreamUrl,
+      UPSTREAM_API_KEY: 'demo',
+      POLL_INTERVAL_MIN_MS: 500,
+      POLL_INTERVAL_MAX_MS: 1_000,
+      WEBHOOK_ALLOWED_NETWORKS: ['127.0.0.0/8', '::1/128'],
+    },
+    log,
+  )
+  stops.push(() => house.close())
+  const api = await startApi(house)
+  stops.push(() => api.close())
+  const worker = startWorkerIn(house)
+  stops.push(() => worker.close())
+
+  const { key, receiver } = await createProject(house)
+  stops.push(() => receiver.close())
+  return { url: api.url, key, receiver, logFile }
+}
+
+/** A project of its own for each run: the webhook secret of an older one cannot be shown again. */
+async function createProject({ database, sealer }: House): Promise<{ key: string; receiver: Receiver }> {
+  const secret = newWebhookSecret()
+  const project = await ensureProject(database, `demo ${new Date().toISOString()}`, sealer.seal(secret))
+  const key = newApiKey()
+  await addApiKey(database, project.id, 'demo', key)
+  return { key, receiver: await startReceiver(secret) }
+}
+
+/** Submits the sample batch and shows it to its end. @returns whether every video and webhook came */
+async function runBatch({ url, key, receiver }: Demo): Promise<boolean> {
+  const client = createClient(url, key)
+  const batch = await client.createBatch({ defaults: DEFAULTS, items: ITEMS, webhook_url: receiver.url })
+  say(
+    `Accepted the batch ${batch.id} of ${batch.total} generations. Renders run ${SPEED} times faster than real ones.\n`,
+  )
+
+  await showProgress({
+    // The list begins with the newest.
+    generations: (await client.listBatch(batch.id)).reverse(),
+    look: () => client.listBatch(batch.id),
+    receipt: async (generation) => {
+      const receipt = await receiver.waitFor(`generation.${generation.status}`, generation.id)
+      return `${receipt.webhookId} verified`
+    },
+    timeoutMs: BATCH_TIMEOUT_MS,
+  })
+
+  const { counts } = await client.readBatch(batch.id)
+  const succeeded = counts.completed === batch.total
+  if (succeeded) {
+    const { webhookId } = await receiver.waitFor('batch.completed', batch.id)
+    say(`\nbatch.completed arrived too: ${webhookId} verified.`)
+  }
+  say(
+    `${counts.completed} of ${batch.total} completed, ${receiver.receipts.length} webhooks verified, ${receiver.refused()} refused.`,
+  )
+  return succeeded && receiver.receipts.length === batch.total + 1 && receiver.refused() === 0
+}
+
+function printWhereToGo({ url, key, logFile }: Demo): void {
+  say(`
+Look around:
+  queues   ${url}/admin/queues
+  docs     ${url}/docs
+  log      ${logFile}
+
+Try it yourself:
+  curl -s ${url}/v1/generations -H 'Authorization: Bearer ${key}' \\
+    -H 'Content-Type: application/json' -d '{"model":"openAiSora2Plus","prompt":"a cat in a spacesuit","seconds":4}'
+
+Ctrl-C stops everything.`)
+}
+
+function say(line: string): void {
+  console.log(line)
+}

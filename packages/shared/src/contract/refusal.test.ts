@@ -1,0 +1,96 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { generationRequest } from './generation-request.ts'
+import { fieldErrors, unstorableText } from './refusal.ts'
+
+const VALID = { model: 'openAiSora2Plus', prompt: 'a fox' }
+
+function errorsOf(body: unknown, prefix?: readonly PropertyKey[]) {
+  const parsed = generationRequest.safeParse(body)
+  return parsed.success ? [] : fieldErrors(parsed.error.issues, prefix)
+}
+
+describe('fieldErrors', () => {
+  it.each([
+    [{ model: undefined }, { field: 'model', rule: 'required', allowed: 'string' }],
+    [{ prompt: null }, { field: 'prompt', rule: 'type', allowed: 'string' }],
+    [{ prompt: '' }, { field: 'prompt', rule: 'min_length', allowed: 1 }],
+    [{ prompt: 'x'.repeat(32_001) }, { field: 'prompt', rule: 'max_length', allowed: 32_000 }],
+    [{ model: 'sora' }, { field: 'model', rule: 'one_of', allowed: ['openAiSora2Plus', 'openAiSora2Pro'] }],
+    [{ size: '1x1' }, { field: 'size', rule: 'one_of', allowed: ['720x1280', '1280x720'] }],
+    [{ aspect_ratio: '1:1' }, { field: 'aspect_ratio', rule: 'one_of', allowed: ['16:9', '9:16'] }],
+    [{ seconds: 5 }, { field: 'seconds', rule: 'one_of', allowed: [4, 8, 12] }],
+    [{ duration: 4.5 }, { field: 'duration', rule: 'type', allowed: 'int' }],
+    [{ input_reference: [] }, { field: 'input_reference', rule: 'min_items', allowed: 1 }],
+    [{ priority: 101 }, { field: 'priority', rule: 'maximum', allowed: 100 }],
+    [{ priority: -101 }, { field: 'priority', rule: 'minimum', allowed: -100 }],
+    [{ on_unknown_submission: 'again' }, { field: 'on_unknown_submission', rule: 'one_of' }],
+    [{ metadata: { long: 'x'.repeat(16_385) } }, { field: 'metadata', rule: 'max_bytes', allowed: 16_384 }],
+    [{ webhook_url: 'https://user:pw@example.com' }, { field: 'webhook_url', rule: 'webhook_url_credentials' }],
+    [{ input_reference: ['ftp://example.com'] }, { field: 'input_reference.0', rule: 'http_url' }],
+    [{ seed: 1 }, { field: 'seed', rule: 'unknown_field', allowed: null }],
+    [{ seconds: '8' }, { field: 'seconds', rule: 'type' }],
+  ])('says of %j which field broke which rule', (wrong, expected) => {
+    expect(errorsOf({ ...VALID, ...wrong })).toEqual([expect.objectContaining(expected)])
+  })
+
+  it.each([
+    ['size', '720x1280', 'aspect_ratio', '9:16'],
+    ['seconds', 4, 'duration', 4],
+    ['input_reference', ['https://example.com/a.png'], 'image_urls', ['https://example.com/a.png']],
+  ])('refuses %s=%j together with %s=%j', (one, value, other, otherValue) => {
+    expect(errorsOf({ ...VALID, [one]: value, [other]: otherValue })).toEqual([
+      { field: other, rule: 'exclusive', allowed: `either ${one} or ${other}` },
+    ])
+    expect(errorsOf({ ...VALID, [one]: value, [other]: null })).toEqual([])
+  })
+
+  it('names every wrong field at once, behind the prefix of the item', () => {
+    expect(errorsOf({ seed: 1, prompt: '' }, ['items', 3]).map((error) => error.field)).toEqual([
+      'items.3.model',
+      'items.3.prompt',
+      'items.3.seed',
+    ])
+  })
+
+  it('names the body itself when it is no object', () => {
+    expect(errorsOf('text')).toEqual([{ field: 'body', rule: 'type', allowed: 'object' }])
+  })
+
+  it('counts a prompt in code points, as the provider does', () => {
+    expect(errorsOf({ ...VALID, prompt: '🦊'.repeat(32_000) })).toEqual([])
+    expect(errorsOf({ ...VALID, prompt: '🦊'.repeat(32_001) })).toHaveLength(1)
+  })
+})
+
+describe('unstorableText', () => {
+  it.each([
+    ['a\0b', 'body'],
+    [{ prompt: '\0' }, 'prompt'],
+    [{ items: [{}, { metadata: { deep: ['\ud800'] } }] }, 'items.1.metadata.deep.0'],
+    [{ metadata: { 'k\0': 1 } }, 'metadata.key'],
+    [['\udc00'], '0'],
+  ])('finds what Postgres refuses in %j', (value, field) => {
+    expect(unstorableText(value)).toEqual([expect.objectContaining({ field, rule: 'storable_text' })])
+  })
+
+  it('passes every well-formed JSON value without U+0000', () => {
+    const text = fc.string({ unit: 'binary' }).filter((value) => !value.includes('\0'))
+    const json = fc.letrec((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 4 },
+        text,
+        fc.double(),
+        fc.boolean(),
+        fc.constant(null),
+        fc.array(tie('value'), { maxLength: 4 }),
+        fc.dictionary(text, tie('value'), { maxKeys: 4 }),
+      ),
+    })).value
+    fc.assert(
+      fc.property(json, (value) => {
+        expect(unstorableText(value)).toEqual([])
+      }),
+    )
+  })
+})

@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest'
+import { createAdmitter } from './admitter.ts'
+
+/** An admission whose runs end when the test says so. */
+function scripted() {
+  const open: { resolve: (result: { ids: string[]; more: boolean }) => void; reject: (error: Error) => void }[] = []
+  const woken: string[] = []
+  const errors: unknown[] = []
+  let runs = 0
+  const admitter = createAdmitter({
+    admit: () => {
+      runs++
+      return new Promise((resolve, reject) => open.push({ resolve, reject }))
+    },
+    wake: (ids) => woken.push(...ids),
+    onError: (error) => errors.push(error),
+  })
+  const next = () => {
+    const run = open.shift()
+    if (!run) throw new Error('no run is under way')
+    return run
+  }
+  const turn = () => new Promise(setImmediate)
+  return { admitter, woken, errors, next, turn, runs: () => runs, open: () => open.length }
+}
+
+describe('the admitter', () => {
+  it('turns any number of calls into one run under way and one to follow', async () => {
+    const { admitter, next, turn, runs, open } = scripted()
+    for (let call = 0; call < 100; call++) admitter.admit()
+    expect(runs()).toBe(1)
+    next().resolve({ ids: [], more: false })
+    await turn()
+    // Whatever came in while the first run was looking may have been missed by it.
+    expect([runs(), open()]).toEqual([2, 1])
+    next().resolve({ ids: [], more: false })
+    await admitter.idle()
+    expect(runs()).toBe(2)
+
+    admitter.admit()
+    next().resolve({ ids: [], more: false })
+    await admitter.idle()
+    expect(runs()).toBe(3)
+  })
+
+  it('wakes what each run admitted, and goes on while there may be more', async () => {
+    const { admitter, woken, next, turn, runs } = scripted()
+    admitter.admit()
+    next().resolve({ ids: ['a', 'b'], more: true })
+    await turn()
+    next().resolve({ ids: ['c'], more: false })
+    await admitter.idle()
+    expect(woken).toEqual(['a', 'b', 'c'])
+    expect(runs()).toBe(2)
+  })
+
+  it('survives a failed run: the next call runs again', async () => {
+    const { admitter, woken, errors, next } = scripted()
+    admitter.admit()
+    next().reject(new Error('no database'))
+    await admitter.idle()
+    expect(errors).toEqual([new Error('no database')])
+    admitter.admit()
+    next().resolve({ ids: ['a'], more: false })
+    await admitter.idle()
+    expect(woken).toEqual(['a'])
+  })
+
+  it('is idle at once when nothing was asked for', async () => {
+    await scripted().admitter.idle()
+  })
+})

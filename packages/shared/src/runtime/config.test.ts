@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest'
+import { ConfigError, loadConfig, required, VARIABLES, type VariableName } from './config.ts'
+
+const WORD = 'wr0ng-s3cret'
+
+/** Wrong values of each variable; those that take any text cannot be wrong. */
+const WRONG: Readonly<Record<VariableName, readonly string[]>> = {
+  DATABASE_URL: [WORD, `mysql://${WORD}@localhost/db`],
+  REDIS_URL: [WORD, `http://${WORD}`],
+  UPSTREAM_BASE_URL: [WORD, `ftp://${WORD}`],
+  UPSTREAM_API_KEY: [],
+  HOST: [],
+  PORT: [WORD, '-1', '65536', '1.5'],
+  BOOTSTRAP_API_KEY: [WORD],
+  BOOTSTRAP_WEBHOOK_SECRET: [WORD, `whsec_${WORD}`],
+  OPERATOR_PASSWORD: ['s3cret'],
+  VIEWER_PASSWORD: ['s3cret'],
+  WEBHOOK_ALLOWED_NETWORKS: [WORD, `10.0.0.0/8,${WORD}`, '10.0.0.0/33'],
+  UPSTREAM_MAX_IN_FLIGHT: [WORD, '0', '100001'],
+  POLL_INTERVAL_MIN_MS: [WORD, '9', '86400001'],
+  POLL_INTERVAL_MAX_MS: [WORD, '9', '86400001'],
+  UPSTREAM_TIMEOUT_MS: [WORD, '99', '600001'],
+  GENERATION_DEADLINE_MS: [WORD, '999', '72000001'],
+  RECONCILE_INTERVAL_MS: [WORD, '99', '600001'],
+  LOG_LEVEL: [WORD],
+  SECRET_KEY: [WORD, Buffer.alloc(31, WORD).toString('base64'), Buffer.alloc(33, WORD).toString('base64')],
+  DATA_DIR: [],
+  SIMULATOR_PORT: [WORD, '65536'],
+}
+const cases = Object.entries(WRONG).flatMap(([name, values]) => values.map((value) => ({ name, value })))
+
+function messageOf(env: Readonly<Record<string, string>>): string {
+  try {
+    loadConfig(env)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message
+    throw error
+  }
+  return ''
+}
+
+describe('loadConfig', () => {
+  it.each(cases)('names $name when it is wrong ($value), and never its value', ({ name, value }) => {
+    const message = messageOf({ [name]: value })
+    expect(message).toContain(`  ${name}: `)
+    // Two intervals out of order are a second mistake.
+    const named = message.match(/^ {2}\S+(?=:)/gm)?.map((line) => line.trim()) ?? []
+    expect([name, 'POLL_INTERVAL_MIN_MS']).toEqual(expect.arrayContaining(named))
+    if (value.length >= 6 && !/^\d+$/.test(value)) expect(message).not.toContain(value)
+    expect(message).not.toContain(WORD)
+    expect(message).not.toContain('s3cret')
+  })
+
+  it('names every wrong variable at once', () => {
+    const message = messageOf({ PORT: WORD, SECRET_KEY: WORD, LOG_LEVEL: WORD })
+    for (const name of ['PORT', 'SECRET_KEY', 'LOG_LEVEL']) expect(message).toContain(`  ${name}: `)
+  })
+
+  it('names the interval that is above the other', () => {
+    expect(messageOf({ POLL_INTERVAL_MIN_MS: '70000' })).toContain(
+      '  POLL_INTERVAL_MIN_MS: must not be above POLL_INTERVAL_MAX_MS',
+    )
+  })
+
+  it('needs nothing to be set, and reads an empty variable as absent', () => {
+    const empty = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, '']))
+    expect(loadConfig(empty)).toEqual(loadConfig({}))
+    expect(loadConfig({})).toMatchObject({ HOST: '127.0.0.1', PORT: 3000, POLL_INTERVAL_MIN_MS: 30_000 })
+  })
+
+  it('reads numbers and lists', () => {
+    expect(loadConfig({ PORT: '0', WEBHOOK_ALLOWED_NETWORKS: ' 10.0.0.0/8, fd00::/8 ,' })).toMatchObject({
+      PORT: 0,
+      WEBHOOK_ALLOWED_NETWORKS: ['10.0.0.0/8', 'fd00::/8'],
+    })
+  })
+
+  it('describes every variable, for its documentation', () => {
+    for (const [name, schema] of Object.entries(VARIABLES)) expect(schema.description, name).toMatch(/\.$/)
+  })
+})
+
+describe('required', () => {
+  it('names what a command cannot do without', () => {
+    expect(() => required(loadConfig({}), 'DATABASE_URL')).toThrow(/^DATABASE_URL is required/)
+    const url = 'postgresql://u:p@localhost/db'
+    expect(required(loadConfig({ DATABASE_URL: url }), 'DATABASE_URL')).toBe(url)
+  })
+})

@@ -1,0 +1,76 @@
+// Speaks to the API as a client would: over sockets, with bodies and headers exactly as given, so that what a test sends
+// is what arrives. Replies are kept raw; `problemOf` and the contract's own schemas judge them.
+
+import { once } from 'node:events'
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { PROBLEM_TYPE, problemJson } from '@reelqueue/api/problem-reply'
+import { generationJson } from '@reelqueue/shared/contract/generation'
+import { expect } from 'vitest'
+import { runSql } from './database.ts'
+
+export interface Reply {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly text: string
+}
+
+type Headers = Readonly<Record<string, string>>
+
+/** Sends one request on a connection of its own; a body that is neither text nor bytes goes as JSON. */
+export async function send(method: string, url: string, body?: unknown, headers: Headers = {}): Promise<Reply> {
+  const isRaw = typeof body === 'string' || Buffer.isBuffer(body)
+  const payload = body === undefined || isRaw ? body : JSON.stringify(body)
+  const outgoing = httpRequest(url, {
+    method,
+    agent: false,
+    headers: {
+      ...(payload !== undefined && { 'content-length': Buffer.byteLength(payload) }),
+      ...(payload !== undefined && !isRaw && { 'content-type': 'application/json' }),
+      ...headers,
+    },
+  })
+  outgoing.end(payload)
+  const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
+  return { status: response.statusCode ?? 0, headers: response.headers, text: await text(response) }
+}
+
+export interface Client {
+  get(path: string, headers?: Headers): Promise<Reply>
+  post(path: string, body?: unknown, headers?: Headers): Promise<Reply>
+}
+
+/** A client of the API that shows `key` with every request. */
+export function clientOf(base: string, key: string): Client {
+  const authorization = `Bearer ${key}`
+  return {
+    get: (path, headers) => send('GET', base + path, undefined, { authorization, ...headers }),
+    post: (path, body, headers) => send('POST', base + path, body, { authorization, ...headers }),
+  }
+}
+
+/** The reply's body, after checking that it is a refusal in the documented shape. */
+export function problemOf(reply: Reply) {
+  expect(reply.headers['content-type']).toMatch(new RegExp(`^${PROBLEM_TYPE.replace('+', '\\+')}`))
+  const problem = problemJson.strict().parse(JSON.parse(reply.text))
+  expect(problem.status).toBe(reply.status)
+  return problem
+}
+
+/** The reply's body, after checking that it is a generation: nothing missing, nothing undocumented. */
+export function generationOf(reply: Reply) {
+  expect(reply.headers['content-type']).toMatch(/^application\/json/)
+  return generationJson.strict().parse(JSON.parse(reply.text))
+}
+
+export const MINIMAL = { model: 'openAiSora2Plus', prompt: 'a fox in the snow' } as const
+
+const COUNTED = ['generations', 'batches', 'events', 'submissions', 'deliveries'] as const
+
+/** How many rows there are of everything that a request could write. */
+export async function countRows(databaseUrl: string): Promise<Readonly<Record<(typeof COUNTED)[number], number>>> {
+  const columns = COUNTED.map((table) => `(SELECT count(*)::int FROM ${table}) AS ${table}`)
+  const [row] = await runSql<Record<(typeof COUNTED)[number], number>>(databaseUrl, `SELECT ${columns.join(', ')}`)
+  if (!row) throw new Error('no counts')
+  return row
+}
