@@ -22,34 +22,53 @@ function explain(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
+/** How to stop the parts that were started, in the order in which they were. */
+export type Stops = (() => Promise<void>)[]
+
 /**
- * Stops on SIGINT or SIGTERM: `stop` first, and then exit with 0. A second signal, or `boundMs`, ends the process at once.
+ * Starts parts and leaves them running until SIGINT or SIGTERM, or, when `start` resolves to an exit code, until then: they
+ * are stopped, the last one first. A second signal, or a stop that takes longer than `boundMs`, ends the process at once.
+ * What `start` throws is thrown on after everything has been stopped.
  */
-export function stopOnSignal(stop: () => Promise<void>, boundMs: number, say: (line: string) => void): void {
-  let stopping = false
-  const onSignal = (signal: NodeJS.Signals) => {
-    if (stopping) {
-      say('Stopped at once.')
-      process.exit(1)
-    }
-    stopping = true
-    say(`${signal}: finishing what is under way (again to stop at once) …`)
+export async function runParts(boundMs: number, start: (stops: Stops) => Promise<number | null>): Promise<void> {
+  const stops: Stops = []
+  let stopping: Promise<void> | undefined
+  const stopAll = () => {
+    stopping ??= (async () => {
+      for (const stop of stops.splice(0).reverse()) await stop()
+    })()
+    return stopping
+  }
+  const exitStopped = async (code: number) => {
     setTimeout(() => {
-      say(
-        `Not finished after ${Math.round(boundMs / 1_000)} s: stopped. Whatever was under way is found again at the next start.`,
-      )
+      console.error(`Not finished after ${Math.round(boundMs / 1_000)} s: stopped. The next start goes on from here.`)
       process.exit(1)
     }, boundMs).unref()
-    stop().then(
-      () => process.exit(0),
-      (error) => {
-        console.error(explain(error))
-        process.exit(1)
-      },
-    )
+    await stopAll()
+    process.exit(code)
+  }
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (stopping) {
+      console.error('Stopped at once.')
+      process.exit(1)
+    }
+    console.error(`\n${signal}: finishing what is under way (again to stop at once) …`)
+    exitStopped(0).catch((error: unknown) => {
+      console.error(explain(error))
+      process.exit(1)
+    })
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
+  try {
+    const code = await start(stops)
+    if (code !== null) await exitStopped(code)
+  } catch (error) {
+    // A start that a signal interrupted fails for lack of what was stopped.
+    if (stopping) return await stopping
+    await stopAll()
+    throw error
+  }
 }
 
 /** Turns a port that is taken into a message that names the variable to set. */

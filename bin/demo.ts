@@ -7,7 +7,7 @@ import { createLogger } from '@reelqueue/shared/runtime/log'
 import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { buildSimulator } from '@reelqueue/simulator/app'
-import { explainListenError, runCommand, stopOnSignal } from './command.ts'
+import { explainListenError, runCommand, runParts, type Stops } from './command.ts'
 import { createClient } from './demo/client.ts'
 import { showProgress } from './demo/progress.ts'
 import { DEFAULTS, ITEMS } from './demo/prompts.ts'
@@ -22,21 +22,13 @@ const STOP_BOUND_MS = 30_000
 
 await runCommand(async () => {
   const once = process.argv.includes('--once')
-  const stops: (() => Promise<void>)[] = []
-  const stopAll = async () => {
-    for (const stop of stops.splice(0).reverse()) await stop()
-  }
-  stopOnSignal(stopAll, STOP_BOUND_MS, (line) => console.log(`\n${line}`))
-  try {
+  await runParts(STOP_BOUND_MS, async (stops) => {
     const demo = await startDemo(stops)
     const succeeded = await runBatch(demo)
-    if (!once) return printWhereToGo(demo)
-    await stopAll()
-    process.exit(succeeded ? 0 : 1)
-  } catch (error) {
-    await stopAll()
-    throw error
-  }
+    if (once) return succeeded ? 0 : 1
+    printWhereToGo(demo)
+    return null
+  })
 })
 
 interface Demo {
@@ -47,7 +39,7 @@ interface Demo {
 }
 
 /** Starts the parts one by one; what is started says in `stops` how to stop it. */
-async function startDemo(stops: (() => Promise<void>)[]): Promise<Demo> {
+async function startDemo(stops: Stops): Promise<Demo> {
   const { HOST, PORT, SIMULATOR_PORT, DATA_DIR, LOG_LEVEL } = process.env
   const given = loadConfig({ HOST, PORT, SIMULATOR_PORT, LOG_LEVEL, DATA_DIR: join(DATA_DIR || '.reelqueue', 'demo') })
   const logFile = join(given.DATA_DIR, 'demo.log')

@@ -24,7 +24,8 @@ const USAGE = `Usage:
 await runCommand(async () => {
   const given = loadConfig()
   const { positionals, values } = parseWords()
-  const [action, id] = positionals
+  const [action = '', id] = positionals
+  if (!['create', 'list'].includes(action) && !(action === 'revoke' && id !== undefined)) throw new UserError(USAGE)
   const embedded = await joinEmbedded(given, createLogger('silent'))
   try {
     await prepareDatabase(required(embedded.config, 'DATABASE_URL'))
@@ -32,8 +33,7 @@ await runCommand(async () => {
     try {
       if (action === 'create') await create(house, values.project, values.name)
       else if (action === 'list') await list(house)
-      else if (action === 'revoke' && id !== undefined) await revoke(house, id)
-      else throw new UserError(USAGE)
+      else if (id !== undefined) await revoke(house, id)
     } finally {
       await house.close()
     }

@@ -3,7 +3,9 @@
 import { parseArgs } from 'node:util'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { buildSimulator } from '@reelqueue/simulator/app'
-import { explainListenError, runCommand, stopOnSignal, UserError } from './command.ts'
+import { explainListenError, runCommand, runParts, UserError } from './command.ts'
+
+const STOP_BOUND_MS = 10_000
 
 await runCommand(async () => {
   const { SIMULATOR_PORT: port, LOG_LEVEL: logLevel } = loadConfig()
@@ -13,12 +15,13 @@ await runCommand(async () => {
   const speed = Number(values.speed)
   if (!(speed > 0))
     throw new UserError('--speed must be a number above 0: how many times faster than in the real world videos render.')
-  const simulator = buildSimulator({ speed, logLevel })
-  try {
-    const url = await simulator.listen({ host: values.host, port })
+  await runParts(STOP_BOUND_MS, async (stops) => {
+    const simulator = buildSimulator({ speed, logLevel })
+    stops.push(() => simulator.close())
+    const url = await simulator.listen({ host: values.host, port }).catch((error: unknown) => {
+      throw explainListenError(error, values.host, port, 'SIMULATOR_PORT')
+    })
     console.log(`The simulator answers at ${url}: set UPSTREAM_BASE_URL to it, and UPSTREAM_API_KEY to any word.`)
-  } catch (error) {
-    throw explainListenError(error, values.host, port, 'SIMULATOR_PORT')
-  }
-  stopOnSignal(() => simulator.close(), 10_000, console.error)
+    return null
+  })
 })

@@ -2,20 +2,17 @@
 
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
-import { runCommand, stopOnSignal } from './command.ts'
+import { runCommand, runParts } from './command.ts'
 import { openHouse, refuseWhilePending, startWorkerIn, stopBoundMs } from './house.ts'
 
 await runCommand(async () => {
   const config = loadConfig()
   await refuseWhilePending(config)
-  const house = openHouse(config, createLogger(config.LOG_LEVEL))
-  const worker = startWorkerIn(house)
-  stopOnSignal(
-    async () => {
-      await worker.close()
-      await house.close()
-    },
-    stopBoundMs(config),
-    console.error,
-  )
+  await runParts(stopBoundMs(config), async (stops) => {
+    const house = openHouse(config, createLogger(config.LOG_LEVEL))
+    stops.push(() => house.close())
+    const worker = startWorkerIn(house)
+    stops.push(() => worker.close())
+    return null
+  })
 })

@@ -1,7 +1,14 @@
 // Accepting a generation: every way to ask for the same thing, and what an Idempotency-Key promises.
-import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Client, clientOf, countRows, generationOf, MINIMAL, problemOf } from './support/api.ts'
+import {
+  type Client,
+  clientOf,
+  clientOfNewProject,
+  countRows,
+  generationOf,
+  MINIMAL,
+  problemOf,
+} from './support/api.ts'
 import { createDatabase, type TestDatabase } from './support/database.ts'
 import { startHouse, type TestHouse } from './support/house.ts'
 
@@ -19,13 +26,6 @@ afterAll(async () => {
   await house?.close()
   await database?.drop()
 })
-
-async function clientOfAnotherProject(): Promise<Client> {
-  const project = await ensureProject(house.database, 'other', house.house.sealer.seal(house.webhookSecret))
-  const key = newApiKey()
-  await addApiKey(house.database, project.id, 'other', key)
-  return clientOf(house.url, key)
-}
 
 /** The smallest request's answer: what nobody named is null, or the documented default. */
 const DEFAULTS = {
@@ -173,7 +173,7 @@ describe('Idempotency-Key', () => {
   })
 
   it("is another project's own", async () => {
-    const other = await clientOfAnotherProject()
+    const other = await clientOfNewProject(house, 'other')
     const mine = await client.post('/v1/generations', MINIMAL, keyed('shared'))
     const theirs = await other.post('/v1/generations', { ...MINIMAL, seconds: 12 }, keyed('shared'))
     expect(theirs.status).toBe(202)

@@ -6,8 +6,10 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage 
 import { text } from 'node:stream/consumers'
 import { PROBLEM_TYPE, problemJson } from '@reelqueue/api/problem-reply'
 import { generationJson } from '@reelqueue/shared/contract/generation'
+import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { expect } from 'vitest'
 import { runSql } from './database.ts'
+import type { TestHouse } from './house.ts'
 
 export interface Reply {
   readonly status: number
@@ -73,4 +75,12 @@ export async function countRows(databaseUrl: string): Promise<Readonly<Record<(t
   const [row] = await runSql<Record<(typeof COUNTED)[number], number>>(databaseUrl, `SELECT ${columns.join(', ')}`)
   if (!row) throw new Error('no counts')
   return row
+}
+
+/** A client with a key of a new project. */
+export async function clientOfNewProject({ house, url, webhookSecret }: TestHouse, name: string): Promise<Client> {
+  const project = await ensureProject(house.database, name, house.sealer.seal(webhookSecret))
+  const key = newApiKey()
+  await addApiKey(house.database, project.id, name, key)
+  return clientOf(url, key)
 }

@@ -2,7 +2,7 @@
 
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
-import { fieldErrors, unstorableText } from '@reelqueue/shared/contract/refusal'
+import { ERRORS_MAX, fieldErrors, unstorableText } from '@reelqueue/shared/contract/refusal'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
@@ -30,6 +30,8 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     // A close must not wait for a browser that keeps its connection open.
     forceCloseConnections: 'idle',
     requestTimeout: 120_000,
+    // Addresses that cannot be decoded never reach a route.
+    frameworkErrors: (error, request, reply) => void replyWithProblem(error, request, reply),
   })
   checkWithZod(fastify)
   parseStrictJson(fastify)
@@ -70,13 +72,16 @@ function checkWithZod(fastify: FastifyInstance): void {
       const result = schema.safeParse(data)
       if (result.success) return { value: result.data }
       const errors = fieldErrors(result.error.issues)
-      return { error: new Problem('validation_failed', undefined, errors, errors.length) }
+      return { error: new Problem('validation_failed', undefined, errors.slice(0, ERRORS_MAX), errors.length) }
     }
   })
   fastify.setSerializerCompiler(() => (data: unknown) => JSON.stringify(data))
   fastify.addHook('preValidation', async (request) => {
-    const errors = unstorableText(request.body)
-    if (errors.length > 0) throw new Problem('validation_failed', undefined, errors.slice(0, 100), errors.length)
+    if (unstorableText(request.params).total > 0) throw new Problem('not_found')
+    for (const part of [request.query, request.body]) {
+      const { errors, total } = unstorableText(part)
+      if (total > 0) throw new Problem('validation_failed', undefined, errors, total)
+    }
   })
 }
 

@@ -2,7 +2,7 @@
 
 import { BATCH_ITEMS_MAX, batchJson, batchRequest, toBatchJson } from '@reelqueue/shared/contract/batch'
 import { generationRequest, type NormalRequest, normalForm } from '@reelqueue/shared/contract/generation-request'
-import { fieldErrors } from '@reelqueue/shared/contract/refusal'
+import { ERRORS_MAX, fieldErrors } from '@reelqueue/shared/contract/refusal'
 import { newId } from '@reelqueue/shared/domain/ids'
 import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
 import {
@@ -23,7 +23,6 @@ import { newGeneration } from './generations.ts'
 
 /** Room for a thousand long prompts. */
 const BATCH_BYTES_MAX = 64 * 1024 * 1024
-const ERRORS_MAX = 100
 
 export function batchRoutes(app: App, deps: ApiDeps): void {
   const { database } = deps
@@ -146,35 +145,34 @@ const ALIASES: Readonly<Record<string, string>> = {
  * Completes each item by the defaults and checks it.
  * @throws Problem `validation_failed` with the first hundred errors of all items, and how many there are
  */
-function readItems(
-  defaults: Readonly<Record<string, unknown>>,
-  items: readonly Readonly<Record<string, unknown>>[],
-): NormalRequest[] {
-  const errors: (FieldError & { line: number })[] = []
+function readItems(defaults: Readonly<Record<string, unknown>>, items: readonly unknown[]): NormalRequest[] {
+  const errors: FieldError[] = []
   const seen = new Set<string>()
   const normals = items.flatMap((item, index) => {
-    const add = (found: readonly FieldError[]) => {
-      for (const error of found) errors.push({ ...error, line: index + 1 })
-    }
-    const fallback = Object.entries(defaults).filter(([field]) => item[ALIASES[field] ?? field] == null)
-    const parsed = generationRequest.safeParse({ ...Object.fromEntries(fallback), ...item })
+    const parsed = generationRequest.safeParse(completeBy(defaults, item))
     if (!parsed.success) {
-      add(fieldErrors(parsed.error.issues, ['items', index]))
+      for (const error of fieldErrors(parsed.error.issues, ['items', index])) errors.push(error)
       return []
     }
     const normal = normalForm(parsed.data)
     if (normal.customId !== null && seen.has(normal.customId)) {
-      add([
-        {
-          field: `items.${index}.custom_id`,
-          rule: 'unique',
-          allowed: 'a custom_id that no other item of the batch has',
-        },
-      ])
+      errors.push({
+        field: `items.${index}.custom_id`,
+        rule: 'unique',
+        allowed: 'a custom_id that no other item of the batch has',
+        line: index + 1,
+      })
     }
     if (normal.customId !== null) seen.add(normal.customId)
     return [normal]
   })
   if (errors.length > 0) throw new Problem('validation_failed', undefined, errors.slice(0, ERRORS_MAX), errors.length)
   return normals
+}
+
+function completeBy(defaults: Readonly<Record<string, unknown>>, item: unknown): unknown {
+  if (typeof item !== 'object' || item === null || Array.isArray(item)) return item
+  const own: Readonly<Record<string, unknown>> = { ...item }
+  const fallback = Object.entries(defaults).filter(([field]) => own[ALIASES[field] ?? field] == null)
+  return { ...Object.fromEntries(fallback), ...own }
 }

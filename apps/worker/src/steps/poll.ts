@@ -63,7 +63,7 @@ async function write(deps: UpstreamDeps, answered: readonly Answered[]): Promise
   const ended = readings.filter((reading) => reading.record.answer !== null)
   deps.queues.wake(
     'complete',
-    ended.map(({ record, wakes }) => ({ id: record.id, wakes })),
+    ended.map(({ record, wakes }) => ({ id: record.id, wakes: wakes + 1 })),
   )
   for (const code of ['deadline_exceeded', 'completed_without_url'] as const) {
     const overdue = readings.filter((reading) => reading.overdue === code)

@@ -1,9 +1,9 @@
 // The paid step. The intent is committed before the POST; whatever comes back, or does not, is recorded after it.
 
+import { setTimeout as delay } from 'node:timers/promises'
 import { firstPollMs, RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import { submitBackoffMs } from '@reelqueue/shared/domain/submission'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
-import { pause } from '@reelqueue/shared/runtime/clock'
 import {
   beginSubmission,
   type Intent,
@@ -95,7 +95,7 @@ async function settle(deps: UpstreamDeps, submissionId: string, result: Submissi
         err: error,
       })
       if (tries === RECORD_TRIES) throw error
-      await pause(Math.min(250 * 2 ** tries, 10_000), new AbortController().signal)
+      await delay(Math.min(250 * 2 ** tries, 10_000))
     }
   }
 }

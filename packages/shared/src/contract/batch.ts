@@ -9,8 +9,9 @@ export const BATCH_ITEMS_MAX = 1_000
 export const batchRequest = z
   .strictObject({
     defaults: generationDefaults.nullish().describe('Fields for items that do not name their own.'),
+    // Checked one by one, completed by `defaults`, once they are known to be few: millions of wrong ones would fill the memory.
     items: z
-      .array(z.record(z.string(), z.unknown()))
+      .array(z.unknown().meta({ type: 'object' }))
       .min(1)
       .describe('1 to 1,000 generation requests, completed by `defaults`.'),
     webhook_url: webhookUrl.nullish().describe('Inherited by items without their own; also gets `batch.completed`.'),

@@ -71,7 +71,18 @@ describe('unstorableText', () => {
     [{ metadata: { 'k\0': 1 } }, 'metadata.key'],
     [['\udc00'], '0'],
   ])('finds what Postgres refuses in %j', (value, field) => {
-    expect(unstorableText(value)).toEqual([expect.objectContaining({ field, rule: 'storable_text' })])
+    expect(unstorableText(value)).toEqual({
+      errors: [expect.objectContaining({ field, rule: 'storable_text' })],
+      total: 1,
+    })
+  })
+
+  it('lists a hundred errors, counts them all, and ends on what is nested without end', () => {
+    const { errors, total } = unstorableText({ items: Array.from({ length: 150 }, () => '\0') })
+    expect([errors.length, total]).toEqual([100, 150])
+    let deep: unknown = '\0'
+    for (let level = 0; level < 50_000; level++) deep = [deep]
+    expect(unstorableText(deep).errors).toEqual([expect.objectContaining({ rule: 'max_depth' })])
   })
 
   it('passes every well-formed JSON value without U+0000', () => {
@@ -89,7 +100,7 @@ describe('unstorableText', () => {
     })).value
     fc.assert(
       fc.property(json, (value) => {
-        expect(unstorableText(value)).toEqual([])
+        expect(unstorableText(value)).toEqual({ errors: [], total: 0 })
       }),
     )
   })

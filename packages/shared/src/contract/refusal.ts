@@ -8,13 +8,20 @@ export function fieldErrors(issues: readonly z.core.$ZodIssue[], prefix: readonl
   return issues.flatMap((issue) => {
     const path = [...prefix, ...issue.path]
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => ({ field: [...path, key].join('.'), rule: 'unknown_field', allowed: null }))
+      return issue.keys.map((key) => ({ ...placeOf([...path, key]), rule: 'unknown_field', allowed: null }))
     }
-    return [{ field: path.join('.') || 'body', ...ruleOf(issue) }]
+    return [{ ...placeOf(path), ...ruleOf(issue) }]
   })
 }
 
-function ruleOf(issue: z.core.$ZodIssue): Omit<FieldError, 'field'> {
+/** Names the field, and in a batch also the item's line. */
+function placeOf(path: readonly PropertyKey[]): Pick<FieldError, 'field' | 'line'> {
+  const [first, index] = path
+  const line = first === 'items' && typeof index === 'number' ? { line: index + 1 } : {}
+  return { field: path.join('.') || 'body', ...line }
+}
+
+function ruleOf(issue: z.core.$ZodIssue): Pick<FieldError, 'rule' | 'allowed'> {
   switch (issue.code) {
     case 'custom':
       return { rule: String(issue.params?.rule ?? 'invalid'), allowed: issue.params?.allowed ?? issue.message }
@@ -39,20 +46,49 @@ function boundRule(end: 'min' | 'max', origin: string): string {
   return origin === 'array' ? `${end}_items` : end === 'min' ? 'minimum' : 'maximum'
 }
 
+/** Errors that one reply lists; further ones are only counted. */
+export const ERRORS_MAX = 100
+/** Levels of nesting: far more than anyone needs, and far fewer than overflow a stack here or in Postgres. */
+const DEPTH_MAX = 64
+
+export interface Unstorable {
+  /** The first hundred. */
+  readonly errors: readonly FieldError[]
+  readonly total: number
+}
+
 /**
- * Fields holding text that Postgres cannot store (U+0000, lone surrogates), keys of objects included. One such field
- * would fail the whole statement that it shares with other requests.
+ * Fields that Postgres cannot store: text with U+0000 or a lone surrogate (keys of objects included), and what is nested
+ * too deeply. One such field would fail the whole statement that it shares with other requests.
  */
-export function unstorableText(value: unknown, path: readonly PropertyKey[] = []): FieldError[] {
-  if (typeof value === 'string') {
-    return value.includes('\0') || !value.isWellFormed()
-      ? [{ field: path.join('.') || 'body', rule: 'storable_text', allowed: 'well-formed Unicode without U+0000' }]
-      : []
+export function unstorableText(root: unknown): Unstorable {
+  const errors: FieldError[] = []
+  const path: PropertyKey[] = []
+  let total = 0
+
+  function refuse(rule: string, allowed: unknown): void {
+    total += 1
+    if (errors.length < ERRORS_MAX) errors.push({ ...placeOf(path), rule, allowed })
   }
-  if (Array.isArray(value)) return value.flatMap((item, index) => unstorableText(item, [...path, index]))
-  if (typeof value !== 'object' || value === null) return []
-  return Object.entries(value).flatMap(([key, item]) => [
-    ...unstorableText(key, [...path, 'key']),
-    ...unstorableText(item, [...path, key]),
-  ])
+  function look(key: PropertyKey, value: unknown): void {
+    path.push(key)
+    walk(value)
+    path.pop()
+  }
+  function walk(value: unknown): void {
+    if (typeof value === 'string') {
+      if (value.includes('\0') || !value.isWellFormed()) refuse('storable_text', 'well-formed Unicode without U+0000')
+    } else if (typeof value === 'object' && value !== null) {
+      if (path.length >= DEPTH_MAX) refuse('max_depth', DEPTH_MAX)
+      else if (Array.isArray(value)) for (const [index, item] of value.entries()) look(index, item)
+      else {
+        for (const [key, item] of Object.entries(value)) {
+          look('key', key)
+          look(key, item)
+        }
+      }
+    }
+  }
+  walk(root)
+  return { errors, total }
 }

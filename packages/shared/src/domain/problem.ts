@@ -75,6 +75,8 @@ export interface FieldError {
   readonly rule: string
   /** What would be accepted: a list of values, a bound, or words. */
   readonly allowed: unknown
+  /** Number of the item in its batch, from 1. */
+  readonly line?: number
 }
 
 /** A refusal to a caller. Thrown by routes; the HTTP boundary turns it into `application/problem+json`. */

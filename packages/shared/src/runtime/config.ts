@@ -7,8 +7,12 @@ const DAY_MS = 24 * 3_600_000
 
 /** An empty variable counts as absent: that is what `FOO=` in an .env file means to people. */
 const text = z.string().min(1)
-const ms = (min: number, max: number) => z.coerce.number().int().min(min).max(max)
-const port = z.coerce.number().int().min(0).max(65_535)
+/** A whole number from `min` to `max`. */
+function whole(min: number, max: number) {
+  const rule = `must be a whole number from ${min} to ${max}`
+  return z.coerce.number(rule).int(rule).min(min, rule).max(max, rule)
+}
+const port = whole(0, 65_535)
 
 function url(...schemes: string[]) {
   return text.refine(
@@ -69,24 +73,22 @@ export const VARIABLES = {
   WEBHOOK_ALLOWED_NETWORKS: networks
     .default([])
     .describe('Networks (CIDR, comma-separated) that webhooks may reach although they are private.'),
-  UPSTREAM_MAX_IN_FLIGHT: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(100_000)
+  UPSTREAM_MAX_IN_FLIGHT: whole(1, 100_000)
     .default(100)
     .describe('How many generations may be in flight at the provider at once, over all workers.'),
-  POLL_INTERVAL_MIN_MS: ms(10, DAY_MS).default(30_000).describe('Shortest time between two polls of one generation.'),
-  POLL_INTERVAL_MAX_MS: ms(10, DAY_MS)
+  POLL_INTERVAL_MIN_MS: whole(10, DAY_MS)
+    .default(30_000)
+    .describe('Shortest time between two polls of one generation.'),
+  POLL_INTERVAL_MAX_MS: whole(10, DAY_MS)
     .default(60_000)
     .describe('Longest time between two polls of one generation that is answered.'),
-  UPSTREAM_TIMEOUT_MS: ms(100, 600_000)
+  UPSTREAM_TIMEOUT_MS: whole(100, 600_000)
     .default(60_000)
     .describe('Total time of one request to the provider, from connect to last byte.'),
-  GENERATION_DEADLINE_MS: ms(1_000, 20 * 3_600_000)
+  GENERATION_DEADLINE_MS: whole(1_000, 20 * 3_600_000)
     .default(2 * 3_600_000)
     .describe('A generation fails this long after its submission was accepted, unless it has ended (at most 20 h).'),
-  RECONCILE_INTERVAL_MS: ms(100, 600_000).default(15_000).describe('How often each worker looks for overdue rows.'),
+  RECONCILE_INTERVAL_MS: whole(100, 600_000).default(15_000).describe('How often each worker looks for overdue rows.'),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')

@@ -29,6 +29,7 @@ export function openDatabase(url: string, onError: (error: Error) => void, conne
   pool.on('error', onError)
   const prisma = new PrismaClient({
     adapter: new PrismaPg(pool),
+    errorFormat: 'minimal',
     transactionOptions: { maxWait: 10_000, timeout: 30_000 },
   })
   return {

@@ -25,7 +25,7 @@ export async function claimDelivery(
   leaseMs: number,
 ): Promise<ClaimedDelivery | null> {
   const claimed = await prisma.$executeRaw`
-    UPDATE deliveries SET attempts = attempts + 1, wakes = 0,
+    UPDATE deliveries SET attempts = attempts + 1,
       next_attempt_at = now() + ${leaseMs} * interval '1 ms', due_at = now() + ${leaseMs} * interval '1 ms'
     WHERE id = ${id} AND state = 'pending' AND next_attempt_at <= now()`
   if (claimed === 0) return null

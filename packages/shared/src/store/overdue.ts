@@ -3,6 +3,10 @@
 import { owedStep } from '../domain/owed-step.ts'
 import type { Status } from '../domain/status.ts'
 import type { Database } from './database.ts'
+import { Prisma } from './generated/client.ts'
+
+/** How long a row is left alone after it was woken: longer each time, up to two minutes. */
+const GRACE = Prisma.raw(`least(15 * 2 ^ least(wakes, 3), 120) * interval '1 second'`)
 
 /** A job's id is made of the row's id and its number of wake-ups: a job that was kept cannot block the next one. */
 export interface WakeUp {
@@ -19,7 +23,7 @@ export interface OverdueGenerations {
 export async function claimOverdueGenerations({ prisma }: Database, limit: number): Promise<OverdueGenerations> {
   const rows = await prisma.$queryRaw<(WakeUp & { status: Status; hasAnswer: boolean })[]>`
     UPDATE generations
-    SET wakes = wakes + 1, due_at = now() + least(15 * 2 ^ least(wakes, 10), 600) * interval '1 second'
+    SET wakes = wakes + 1, due_at = now() + ${GRACE}
     WHERE id = ANY (ARRAY(
       SELECT id FROM generations
       WHERE due_at <= now() AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
@@ -34,7 +38,7 @@ export async function claimOverdueGenerations({ prisma }: Database, limit: numbe
 /** Claims up to `limit` deliveries whose next attempt is due. */
 export async function claimOverdueDeliveries({ prisma }: Database, limit: number): Promise<WakeUp[]> {
   return await prisma.$queryRaw<WakeUp[]>`
-    UPDATE deliveries SET wakes = wakes + 1, due_at = now() + least(15 * 2 ^ least(wakes, 10), 600) * interval '1 second'
+    UPDATE deliveries SET wakes = wakes + 1, due_at = now() + ${GRACE}
     WHERE id = ANY (ARRAY(
       SELECT id FROM deliveries WHERE state = 'pending' AND due_at <= now() ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
     RETURNING id, wakes`

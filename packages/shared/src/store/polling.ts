@@ -55,7 +55,9 @@ export async function recordPolls({ prisma }: Database, polls: readonly PollReco
     SET due_at = CASE WHEN poll.answer IS NOT NULL THEN now() ELSE now() + poll.next_ms * interval '1 ms' END,
       last_pending_at = CASE WHEN poll.saw_pending THEN now() ELSE g.last_pending_at END,
       poll_failures = poll.failures,
-      answer = poll.answer
+      answer = poll.answer,
+      -- The wake-up that follows needs a job id of its own.
+      wakes = g.wakes + (poll.answer IS NOT NULL)::int
     FROM unnest(
       ${polls.map((poll) => poll.id)}::text[],
       ${polls.map((poll) => poll.upstreamTaskId)}::text[],

@@ -71,7 +71,7 @@ export async function beginSubmission(
         INSERT INTO submissions (id, generation_id, upstream, lease_until)
         VALUES (${submissionId}, ${generationId}, ${upstream}, now() + ${leaseMs} * interval '1 ms')`
       // One second past the lease, so that whoever looks then finds it expired.
-      const set = Prisma.sql`current_submission_id = ${submissionId}, upstream = ${upstream}, wakes = 0,
+      const set = Prisma.sql`current_submission_id = ${submissionId}, upstream = ${upstream},
         due_at = now() + ${leaseMs + 1_000} * interval '1 ms'`
       if (generation.status === 'queued') await moveGenerations(tx, [generationId], 'submit', { set })
       else await tx.$executeRaw`UPDATE generations SET ${set} WHERE id = ${generationId}`
@@ -202,7 +202,7 @@ async function carryOut(
   result: SubmissionResult,
   { firstPollMs, renderMaxMs }: SettleOptions,
 ): Promise<Settled> {
-  const processing = (taskId: string) => Prisma.sql`upstream_task_id = ${taskId}, submitted_at = now(), wakes = 0,
+  const processing = (taskId: string) => Prisma.sql`upstream_task_id = ${taskId}, submitted_at = now(),
     error_code = NULL, error_message = NULL, due_at = now() + ${firstPollMs} * interval '1 ms'`
 
   if (generation.status === 'failed' && generation.errorCode === 'submission_unknown' && result.kind === 'accepted') {

@@ -1,0 +1,418 @@
+// Bad input, one line each: every refusal is a problem with a stable code and named fields, and writes nothing.
+// The counts are compared over the whole database: a refusal that left an orphan behind would show.
+import { addApiKey, ensureProject, listApiKeys, newApiKey, revokeApiKey } from '@reelqueue/shared/store/projects'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type Client, clientOf, countRows, MINIMAL, problemOf, send } from './support/api.ts'
+import { createDatabase, type TestDatabase } from './support/database.ts'
+import { startHouse, type TestHouse } from './support/house.ts'
+
+let database: TestDatabase
+let house: TestHouse
+let client: Client
+let before: Awaited<ReturnType<typeof countRows>>
+
+beforeAll(async () => {
+  database = await createDatabase()
+  house = await startHouse({ databaseUrl: database.url, api: true })
+  client = clientOf(house.url, house.key)
+})
+
+beforeEach(async () => {
+  before = await countRows(database.url)
+})
+
+afterAll(async () => {
+  await house?.close()
+  await database?.drop()
+})
+
+const MODELS = ['openAiSora2Plus', 'openAiSora2Pro']
+const IMAGE = 'https://images.example/a.png'
+const STORABLE = 'well-formed Unicode without U+0000'
+const WEBHOOK = expect.stringMatching(/http/)
+const SURROGATE = '\ud83e'
+
+type FieldCase = [title: string, fields: Record<string, unknown>, field: string, rule: string, allowed: unknown]
+
+/** Each is sent to all three routes that accept generations, alone and as an item of a batch. */
+const FIELDS: FieldCase[] = [
+  ['no prompt', { prompt: undefined }, 'prompt', 'required', 'string'],
+  ['no model', { model: undefined }, 'model', 'required', 'string'],
+  ['an unknown model', { model: 'sora-9' }, 'model', 'one_of', MODELS],
+  ['a model named like a built-in property', { model: 'constructor' }, 'model', 'one_of', MODELS],
+  ['a null model', { model: null }, 'model', 'type', 'string'],
+  ['an empty prompt', { prompt: '' }, 'prompt', 'min_length', 1],
+  ['a prompt that is no string', { prompt: 7 }, 'prompt', 'type', 'string'],
+  ['a prompt of 32,001 characters', { prompt: 'x'.repeat(32_001) }, 'prompt', 'max_length', 32_000],
+  ['a prompt of 32,001 emoji', { prompt: '🦊'.repeat(32_001) }, 'prompt', 'max_length', 32_000],
+  ['a prompt of 100,000 characters', { prompt: 'x'.repeat(100_000) }, 'prompt', 'max_length', 32_000],
+  [
+    'size with aspect_ratio',
+    { size: '720x1280', aspect_ratio: '9:16' },
+    'aspect_ratio',
+    'exclusive',
+    'either size or aspect_ratio',
+  ],
+  ['seconds with duration', { seconds: 8, duration: 8 }, 'duration', 'exclusive', 'either seconds or duration'],
+  [
+    'input_reference with image_urls',
+    { input_reference: [IMAGE], image_urls: [IMAGE] },
+    'image_urls',
+    'exclusive',
+    'either input_reference or image_urls',
+  ],
+  ['a size the model has not', { size: '1024x1024' }, 'size', 'one_of', ['720x1280', '1280x720']],
+  ['an aspect ratio the model has not', { aspect_ratio: '1:1' }, 'aspect_ratio', 'one_of', ['16:9', '9:16']],
+  [
+    'an aspect ratio named like a built-in property',
+    { aspect_ratio: 'toString' },
+    'aspect_ratio',
+    'one_of',
+    ['16:9', '9:16'],
+  ],
+  ['seconds the model has not', { seconds: 5 }, 'seconds', 'one_of', [4, 8, 12]],
+  ['a duration the model has not', { duration: 0 }, 'duration', 'one_of', [4, 8, 12]],
+  ['seconds as a string', { seconds: '8' }, 'seconds', 'type', expect.anything()],
+  ['a fraction of a second', { seconds: 8.5 }, 'seconds', 'type', expect.anything()],
+  ['two images', { input_reference: [IMAGE, IMAGE] }, 'input_reference', 'max_items', 1],
+  ['no image in a list', { image_urls: [] }, 'image_urls', 'min_items', 1],
+  ['an image that is no list', { image_urls: IMAGE }, 'image_urls', 'type', 'array'],
+  [
+    'an image that is no URL',
+    { input_reference: ['a.png'] },
+    'input_reference.0',
+    'http_url',
+    'an absolute http or https URL',
+  ],
+  [
+    'an image by ftp',
+    { image_urls: ['ftp://images.example/a.png'] },
+    'image_urls.0',
+    'http_url',
+    'an absolute http or https URL',
+  ],
+  [
+    'an image as data',
+    { image_urls: ['data:image/png;base64,AAAA'] },
+    'image_urls.0',
+    'http_url',
+    'an absolute http or https URL',
+  ],
+  [
+    'an image URL of 2,049 characters',
+    { image_urls: [`${IMAGE}?${'q'.repeat(2_048 - IMAGE.length)}`] },
+    'image_urls.0',
+    'max_length',
+    2_048,
+  ],
+  ['a webhook URL that is none', { webhook_url: 'hooks.example' }, 'webhook_url', 'webhook_url_malformed', WEBHOOK],
+  ['a webhook by another scheme', { webhook_url: 'file:///etc/passwd' }, 'webhook_url', 'webhook_url_scheme', WEBHOOK],
+  [
+    'a webhook URL with credentials',
+    { webhook_url: 'https://me:secret@hooks.example/' },
+    'webhook_url',
+    'webhook_url_credentials',
+    WEBHOOK,
+  ],
+  [
+    'a webhook URL with a line break',
+    { webhook_url: 'https://hooks.example/\r\nx' },
+    'webhook_url',
+    'webhook_url_malformed',
+    WEBHOOK,
+  ],
+  [
+    'a webhook URL of 2,049 characters',
+    { webhook_url: `https://h/${'p'.repeat(2_039)}` },
+    'webhook_url',
+    'webhook_url_too_long',
+    WEBHOOK,
+  ],
+  ['an empty custom_id', { custom_id: '' }, 'custom_id', 'min_length', 1],
+  ['a custom_id of 257 characters', { custom_id: 'c'.repeat(257) }, 'custom_id', 'max_length', 256],
+  ['a custom_id that is no string', { custom_id: 17 }, 'custom_id', 'type', 'string'],
+  ['metadata that is no object', { metadata: 'text' }, 'metadata', 'type', 'record'],
+  ['metadata that is a list', { metadata: [1] }, 'metadata', 'type', 'record'],
+  ['metadata above 16 KB', { metadata: { a: 'x'.repeat(16_384) } }, 'metadata', 'max_bytes', 16_384],
+  ['priority below -100', { priority: -101 }, 'priority', 'minimum', -100],
+  ['priority above 100', { priority: 101 }, 'priority', 'maximum', 100],
+  ['a fractional priority', { priority: 0.5 }, 'priority', 'type', expect.anything()],
+  ['another policy', { on_unknown_submission: 'retry' }, 'on_unknown_submission', 'one_of', ['fail', 'resubmit']],
+  ['U+0000 in the prompt', { prompt: 'a\0b' }, 'prompt', 'storable_text', STORABLE],
+  ['a lone surrogate in the prompt', { prompt: SURROGATE }, 'prompt', 'storable_text', STORABLE],
+  ['U+0000 in a custom_id', { custom_id: '\0' }, 'custom_id', 'storable_text', STORABLE],
+  ['U+0000 deep in metadata', { metadata: { a: [{ b: '\0' }] } }, 'metadata.a.0.b', 'storable_text', STORABLE],
+  ['a lone surrogate in metadata', { metadata: { a: SURROGATE } }, 'metadata.a', 'storable_text', STORABLE],
+  ['U+0000 in a metadata key', { metadata: { 'a\0': 1 } }, 'metadata.key', 'storable_text', STORABLE],
+  ['a lone surrogate in a metadata key', { metadata: { [SURROGATE]: 1 } }, 'metadata.key', 'storable_text', STORABLE],
+  ['metadata nested 100 levels deep', { metadata: nested(100) }, 'metadata', 'max_depth', 64],
+]
+
+function nested(levels: number): Record<string, unknown> {
+  let value: Record<string, unknown> = {}
+  for (let level = 1; level < levels; level++) value = { a: value }
+  return value
+}
+
+async function expectNothingWritten(): Promise<void> {
+  expect(await countRows(database.url)).toEqual(before)
+}
+
+describe('a field that breaks a rule', () => {
+  it.each(FIELDS)('%s is refused by POST /v1/generations', async (_title, fields, field, rule, allowed) => {
+    const reply = await client.post('/v1/generations', { ...MINIMAL, ...fields })
+    expect(reply.status).toBe(422)
+    const { code, errors, total } = problemOf(reply)
+    expect(code).toBe('validation_failed')
+    expect(errors).toEqual([{ field: expect.stringMatching(`^${field.replaceAll('.', '\\.')}`), rule, allowed }])
+    if (rule !== 'max_depth') expect(errors?.[0]?.field).toBe(field)
+    expect(total).toBe(1)
+    await expectNothingWritten()
+  })
+
+  it.each(FIELDS)('%s is refused in the shape of the upstream', async (_title, fields, _field, rule, allowed) => {
+    const reply = await client.post('/v1/sora/videos', { ...MINIMAL, ...fields })
+    expect(reply.status).toBe(422)
+    expect(problemOf(reply)).toMatchObject({ code: 'validation_failed', errors: [{ rule, allowed }] })
+    await expectNothingWritten()
+  })
+
+  it.each(FIELDS)('%s is refused as an item of a batch', async (_title, fields, field, rule, allowed) => {
+    const reply = await client.post('/v1/batches', { items: [MINIMAL, { ...MINIMAL, ...fields }] })
+    expect(reply.status).toBe(422)
+    const { code, errors } = problemOf(reply)
+    expect(code).toBe('validation_failed')
+    expect(errors).toEqual([
+      { field: expect.stringMatching(`^items\\.1\\.${field.replaceAll('.', '\\.')}`), rule, allowed, line: 2 },
+    ])
+    await expectNothingWritten()
+  })
+
+  it('is listed beside every other one', async () => {
+    const reply = await client.post('/v1/generations', { model: 'x', prompt: '', priority: 1_000, sise: '720x1280' })
+    const { errors, total } = problemOf(reply)
+    expect(errors?.map(({ field, rule }) => [field, rule])).toEqual(
+      expect.arrayContaining([
+        ['model', 'one_of'],
+        ['prompt', 'min_length'],
+        ['priority', 'maximum'],
+        ['sise', 'unknown_field'],
+      ]),
+    )
+    expect(total).toBe(4)
+  })
+
+  it('is listed a hundred times at most, and counted in full', async () => {
+    const unknown = Object.fromEntries(Array.from({ length: 5_000 }, (_, index) => [`field_${index}`, 1]))
+    const { errors, total } = problemOf(await client.post('/v1/generations', { ...MINIMAL, ...unknown }))
+    expect(errors).toHaveLength(100)
+    expect(total).toBe(5_000)
+  })
+
+  it('has a name: an unknown field is refused rather than ignored', async () => {
+    const reply = await client.post('/v1/generations', { ...MINIMAL, n: 1 })
+    expect(reply.status).toBe(422)
+    expect(problemOf(reply).errors).toEqual([{ field: 'n', rule: 'unknown_field', allowed: null }])
+    await expectNothingWritten()
+  })
+})
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+const VALID = JSON.stringify(MINIMAL)
+const withRaw = (raw: string) => `${VALID.slice(0, -1)},${raw}}`
+const DEEP = 10_000
+
+/** Bodies sent byte for byte. */
+const BODIES: [title: string, body: string | Buffer, headers: Record<string, string>, status: number, code: string][] =
+  [
+    ['text that is not JSON', '{"model":', JSON_TYPE, 400, 'malformed_json'],
+    ['JSON with something behind it', `${VALID}x`, JSON_TYPE, 400, 'malformed_json'],
+    ['an empty body', '', JSON_TYPE, 400, 'malformed_json'],
+    [
+      'bytes that are not UTF-8',
+      Buffer.from([...Buffer.from('{"prompt":"'), 0xff, 0xfe, 0x22, 0x7d]),
+      JSON_TYPE,
+      400,
+      'malformed_json',
+    ],
+    ['UTF-16', Buffer.from(VALID, 'utf16le'), JSON_TYPE, 400, 'malformed_json'],
+    ['a __proto__ key', withRaw('"__proto__":{"priority":1}'), JSON_TYPE, 400, 'malformed_json'],
+    ['a __proto__ key deep in metadata', withRaw('"metadata":{"a":{"__proto__":1}}'), JSON_TYPE, 400, 'malformed_json'],
+    ['an escaped __proto__ key', withRaw('"metadata":{"\\u005f_proto__":1}'), JSON_TYPE, 400, 'malformed_json'],
+    [
+      'a polluting constructor key',
+      withRaw('"metadata":{"constructor":{"prototype":{}}}'),
+      JSON_TYPE,
+      400,
+      'malformed_json',
+    ],
+    ['a list', '[]', JSON_TYPE, 422, 'validation_failed'],
+    ['null', 'null', JSON_TYPE, 422, 'validation_failed'],
+    ['a string', '"x"', JSON_TYPE, 422, 'validation_failed'],
+    [
+      '10,000 nested objects',
+      withRaw(`"metadata":${'{"a":'.repeat(DEEP)}1${'}'.repeat(DEEP)}`),
+      JSON_TYPE,
+      422,
+      'validation_failed',
+    ],
+    [
+      '10,000 nested lists',
+      withRaw(`"metadata":{"a":${'['.repeat(DEEP)}${']'.repeat(DEEP)}}`),
+      JSON_TYPE,
+      422,
+      'validation_failed',
+    ],
+    ['500,000 nested lists', `${'['.repeat(500_000)}${']'.repeat(500_000)}`, JSON_TYPE, 422, 'validation_failed'],
+    ['a form', 'model=x', { 'content-type': 'application/x-www-form-urlencoded' }, 415, 'unsupported_media_type'],
+    ['plain text', VALID, { 'content-type': 'text/plain' }, 415, 'unsupported_media_type'],
+    ['no content type', VALID, {}, 415, 'unsupported_media_type'],
+    ['a body above 1 MB', `"${'x'.repeat(1024 * 1024)}"`, JSON_TYPE, 413, 'body_too_large'],
+  ]
+
+describe('a body that cannot be read', () => {
+  it.each(BODIES)('%s is refused', async (_title, body, headers, status, code) => {
+    for (const path of ['/v1/generations', '/v1/sora/videos']) {
+      const reply = await client.post(path, body, headers)
+      expect(reply.status).toBe(status)
+      expect(problemOf(reply).code).toBe(code)
+    }
+    await expectNothingWritten()
+    expect((await send('GET', `${house.url}/healthz`)).status).toBe(200)
+  })
+})
+
+const OUT_OF_RANGE: [path: string, field: string, rule: string][] = [
+  ['/v1/generations?limit=0', 'limit', 'minimum'],
+  ['/v1/generations?limit=101', 'limit', 'maximum'],
+  ['/v1/generations?limit=2.5', 'limit', 'type'],
+  ['/v1/generations?limit=many', 'limit', 'type'],
+  ['/v1/generations?limit=', 'limit', 'minimum'],
+  ['/v1/generations?cursor=xyz', 'cursor', 'cursor'],
+  ['/v1/generations?cursor=', 'cursor', 'cursor'],
+  ['/v1/generations?cursor=batch_01jd0000000000000000000000', 'cursor', 'cursor'],
+  ['/v1/generations?status=done', 'status', 'one_of'],
+  ['/v1/generations?custom_id=%00', 'custom_id', 'storable_text'],
+  ['/v1/generations?batch_id=a%00', 'batch_id', 'storable_text'],
+  ['/v1/batches?limit=0', 'limit', 'minimum'],
+  ['/v1/batches?cursor=gen_01jd0000000000000000000000', 'cursor', 'cursor'],
+  ['/v1/generations/gen_x?wait=-1', 'wait', 'minimum'],
+  ['/v1/generations/gen_x?wait=60.5', 'wait', 'maximum'],
+  ['/v1/generations/gen_x?wait=61', 'wait', 'maximum'],
+  ['/v1/generations/gen_x?wait=soon', 'wait', 'type'],
+  ['/v1/generations/gen_x?wait=Infinity', 'wait', 'type'],
+  ['/v1/generations/gen_x?wait=1&wait=2', 'wait', 'type'],
+  ['/v1/result/gen_x?wait=61', 'wait', 'maximum'],
+]
+
+describe('an address', () => {
+  it.each(OUT_OF_RANGE)('%s is refused', async (path, field, rule) => {
+    const reply = await client.get(path)
+    expect(reply.status).toBe(422)
+    const { code, errors } = problemOf(reply)
+    expect(code).toBe('validation_failed')
+    expect(errors).toEqual([{ field, rule, allowed: expect.anything() }])
+  })
+
+  it.each([
+    '/v1/generations/gen_unknown',
+    '/v1/generations/%00',
+    '/v1/generations/%F0%9F%A6%8A',
+    `/v1/generations/${'x'.repeat(1_000)}`,
+    '/v1/generations/gen_unknown/events',
+    '/v1/batches/batch_unknown',
+    '/v1/batches/%00',
+    '/v1/result/sora_unknown',
+    '/v1/result/%00',
+    '/v1/nothing',
+    '/nothing',
+  ])('GET %.60s is not found', async (path) => {
+    const reply = await client.get(path)
+    expect(reply.status).toBe(404)
+    expect(problemOf(reply).code).toBe('not_found')
+  })
+
+  it('that cannot be decoded is a problem like any other', async () => {
+    const reply = await client.get('/v1/generations/%zz')
+    expect(reply.status).toBe(400)
+    expect(problemOf(reply).code).toBe('malformed_request')
+  })
+})
+
+describe('an Idempotency-Key', () => {
+  it.each([
+    ['that is empty', '', 'min_length', 1],
+    ['of 256 characters', 'k'.repeat(256), 'max_length', 255],
+  ])('%s is refused', async (_title, key, rule, allowed) => {
+    for (const [path, body] of [
+      ['/v1/generations', MINIMAL],
+      ['/v1/sora/videos', MINIMAL],
+      ['/v1/batches', { items: [MINIMAL] }],
+    ] as const) {
+      const reply = await client.post(path, body, { 'idempotency-key': key })
+      expect(reply.status).toBe(422)
+      expect(problemOf(reply).errors).toEqual([{ field: 'idempotency-key', rule, allowed }])
+    }
+    await expectNothingWritten()
+  })
+})
+
+describe('a key', () => {
+  const ROUTES = [
+    ['POST', '/v1/generations'],
+    ['GET', '/v1/generations'],
+    ['GET', '/v1/generations/gen_x'],
+    ['POST', '/v1/generations/gen_x/cancel'],
+    ['GET', '/v1/generations/gen_x/events'],
+    ['POST', '/v1/batches'],
+    ['GET', '/v1/batches'],
+    ['GET', '/v1/batches/batch_x'],
+    ['POST', '/v1/sora/videos'],
+    ['GET', '/v1/result/gen_x'],
+  ] as const
+
+  async function revokedKey(): Promise<string> {
+    const project = await ensureProject(house.database, 'default', '')
+    const key = newApiKey()
+    await addApiKey(house.database, project.id, 'to be revoked', key)
+    expect((await clientOf(house.url, key).get('/v1/generations')).status).toBe(200)
+    const id = (await listApiKeys(house.database)).find((stored) => stored.name === 'to be revoked')?.id
+    expect(await revokeApiKey(house.database, id ?? '')).toBe(true)
+    return key
+  }
+
+  it.each(ROUTES)('is needed for %s %s, whatever the body', async (method, path) => {
+    const body = method === 'POST' ? '{"broken' : undefined
+    for (const authorization of [
+      undefined,
+      'Bearer',
+      'Bearer rq_unknown',
+      `Basic ${house.key}`,
+      `Bearer ${house.key}x`,
+    ]) {
+      const reply = await send(method, house.url + path, body, {
+        ...JSON_TYPE,
+        ...(authorization && { authorization }),
+      })
+      expect(reply.status).toBe(401)
+      expect(problemOf(reply).code).toBe('unauthorized')
+      expect(reply.headers['www-authenticate']).toBe('Bearer')
+    }
+    await expectNothingWritten()
+  })
+
+  it('is refused from the moment it is revoked', async () => {
+    const reply = await clientOf(house.url, await revokedKey()).post('/v1/generations', MINIMAL)
+    expect(reply.status).toBe(401)
+    expect(problemOf(reply).code).toBe('unauthorized')
+    await expectNothingWritten()
+  })
+
+  it('is never written to the log, nor is a prompt', async () => {
+    await client.post('/v1/generations', { ...MINIMAL, prompt: 'a secret wish', size: 'wrong' })
+    const log = JSON.stringify(await house.logLines())
+    expect(log).toContain('request.completed')
+    expect(log).not.toContain(house.key)
+    expect(log).not.toContain('a secret wish')
+  })
+})

@@ -1,0 +1,38 @@
+// Ends a generation by the store's own moves, as the worker would, for tests that need one ended without a provider.
+
+import { admitGenerations } from '@reelqueue/shared/store/admission'
+import { completeGeneration } from '@reelqueue/shared/store/completion'
+import type { Database } from '@reelqueue/shared/store/database'
+import { recordPolls } from '@reelqueue/shared/store/polling'
+import { beginSubmission, settleSubmission } from '@reelqueue/shared/store/submissions'
+
+const MINUTE_MS = 60_000
+const DELAYS = { firstPollMs: MINUTE_MS, renderMaxMs: MINUTE_MS }
+
+export const VIDEO_URL = 'https://videos.example/clip.mp4'
+
+/** Submits a queued generation. @returns the id of its open submission */
+export async function openSubmission(database: Database, id: string): Promise<string> {
+  await admitGenerations(database, 100_000)
+  const begun = await beginSubmission(database, id, 'test', MINUTE_MS)
+  if (begun.kind !== 'begun') throw new Error(`${id} could not be submitted: ${begun.kind}`)
+  return begun.intent.submissionId
+}
+
+/** Takes a queued generation to `processing`. @returns its upstream task id */
+export async function startGeneration(database: Database, id: string): Promise<string> {
+  const taskId = `task_of_${id}`
+  await settleSubmission(database, await openSubmission(database, id), { kind: 'accepted', taskId }, DELAYS)
+  return taskId
+}
+
+/** Takes a queued generation to its end. */
+export async function endGeneration(database: Database, id: string, end: 'completed' | 'failed'): Promise<void> {
+  const upstreamTaskId = await startGeneration(database, id)
+  const answer =
+    end === 'completed'
+      ? ({ kind: 'completed', videoUrl: VIDEO_URL, actualDuration: 4.04, cost: null } as const)
+      : ({ kind: 'failed', code: 'upstream_failed', message: 'the provider said no', cost: null } as const)
+  await recordPolls(database, [{ id, upstreamTaskId, nextMs: null, sawPending: false, pollFailures: 0, answer }])
+  await completeGeneration(database, id)
+}
