@@ -16,6 +16,12 @@ export async function runCommand(run: () => Promise<void>): Promise<void> {
   }
 }
 
+/** Runs a command that comes to an end. It waits for no idle timer: Prisma's schema engine leaves one of ten seconds. */
+export async function runToEnd(run: () => Promise<void>): Promise<void> {
+  await runCommand(run)
+  process.exit(0)
+}
+
 function explain(error: unknown): string {
   if (error instanceof UserError || error instanceof ConfigError || error instanceof MigrationError)
     return error.message

@@ -12,7 +12,7 @@ import {
   revokeApiKey,
 } from '@reelqueue/shared/store/projects'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
-import { runCommand, UserError } from './command.ts'
+import { runToEnd, UserError } from './command.ts'
 import { joinEmbedded } from './embedded.ts'
 import { type House, openHouse, prepareDatabase } from './house.ts'
 
@@ -21,7 +21,7 @@ const USAGE = `Usage:
   npm run keys -- list
   npm run keys -- revoke KEY_ID                              the key is refused from then on`
 
-await runCommand(async () => {
+await runToEnd(async () => {
   const given = loadConfig()
   const { positionals, values } = parseWords()
   const [action = '', id] = positionals

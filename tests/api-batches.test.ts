@@ -284,11 +284,9 @@ describe('GET /v1/batches', () => {
     try {
       const { id } = await accept({ items: [MINIMAL, MINIMAL], webhook_url: 'https://hooks.invalid/batch' })
       for (const item of await itemsOf(id)) await client.post(`/v1/generations/${item.id}/cancel`)
-      const batch = await until('the batch is complete', async () => {
-        const now = batchOf(await client.get(`/v1/batches/${id}`))
-        return now.completed_at !== null && now
-      })
-      expect(batch.counts).toEqual({ ...NONE, cancelled: 2 })
+      const read = async () => batchOf(await client.get(`/v1/batches/${id}`))
+      await until('the batch is complete', async () => (await read()).completed_at !== null)
+      expect((await read()).counts).toEqual({ ...NONE, cancelled: 2 })
       const events = await house.database.prisma.event.findMany({
         where: { batchId: id },
         include: { deliveries: true },

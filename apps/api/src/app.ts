@@ -5,7 +5,6 @@ import fastifySwaggerUi from '@fastify/swagger-ui'
 import { ERRORS_MAX, fieldErrors, unstorableText } from '@reelqueue/shared/contract/refusal'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
-import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { ApiDeps } from './deps.ts'
 import { requireProject } from './login.ts'
@@ -16,8 +15,7 @@ import { generationRoutes } from './routes/generations.ts'
 import { healthRoutes } from './routes/health.ts'
 import { queueDashboard } from './routes/queue-dashboard.ts'
 import { upstreamShapeRoutes } from './routes/upstream-shape.ts'
-
-export type App = ReturnType<typeof withZod>
+import { withZod } from './typed-app.ts'
 
 const BODY_BYTES_MAX = 1024 * 1024
 
@@ -58,10 +56,6 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   })
   await queueDashboard(fastify, deps)
   return fastify
-}
-
-function withZod(fastify: FastifyInstance) {
-  return fastify.withTypeProvider<ZodTypeProvider>()
 }
 
 /** Requests are checked by their zod schemas; replies are trusted (tests check them), so that sending stays cheap. */

@@ -14,12 +14,12 @@ import {
   listBatches,
 } from '@reelqueue/shared/store/batches'
 import { z } from 'zod'
-import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
+import { newGeneration } from '../generations.ts'
 import { idempotencyHeaders, idempotencyOf, replay } from '../idempotency.ts'
 import { problems } from '../openapi.ts'
 import { cursorOf, listOf, pageOf, pageQuery } from '../page.ts'
-import { newGeneration } from './generations.ts'
+import type { App } from '../typed-app.ts'
 
 /** Room for a thousand long prompts. */
 const BATCH_BYTES_MAX = 64 * 1024 * 1024

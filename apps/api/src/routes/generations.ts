@@ -1,42 +1,23 @@
 // /v1/generations: accept, read, list, cancel, timeline.
 
 import { eventJson, toEventJson } from '@reelqueue/shared/contract/event'
-import { type GenerationFacts, generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
-import { generationRequest, type NormalRequest, normalForm } from '@reelqueue/shared/contract/generation-request'
-import { newId } from '@reelqueue/shared/domain/ids'
+import { generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
+import { generationRequest, normalForm } from '@reelqueue/shared/contract/generation-request'
 import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import { Problem } from '@reelqueue/shared/domain/problem'
-import { isTerminal, STATUSES } from '@reelqueue/shared/domain/status'
+import { STATUSES } from '@reelqueue/shared/domain/status'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
-import {
-  findByIdempotencyKey,
-  findGeneration,
-  type Generation,
-  insertGenerations,
-  listEvents,
-  listGenerations,
-  type NewGeneration,
-} from '@reelqueue/shared/store/generations'
-import type { Project } from '@reelqueue/shared/store/projects'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import { listEvents, listGenerations } from '@reelqueue/shared/store/generations'
 import { z } from 'zod'
-import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
-import { type Idempotency, idempotencyHeaders, idempotencyOf, replay } from '../idempotency.ts'
+import { acceptGeneration, mustFind, readWaiting, waitQuery } from '../generations.ts'
+import { idempotencyHeaders } from '../idempotency.ts'
 import { problems } from '../openapi.ts'
 import { cursorOf, listOf, pageOf, pageQuery } from '../page.ts'
+import type { App } from '../typed-app.ts'
 
 const byId = z.object({ id: z.string() })
 const EVENTS_MAX = 1_000
-
-export const waitQuery = z.object({
-  wait: z.coerce
-    .number()
-    .min(0)
-    .max(60)
-    .default(0)
-    .describe('Seconds to wait for the end, 0 to 60; then the present state.'),
-})
 
 export function generationRoutes(app: App, deps: ApiDeps): void {
   const { database } = deps
@@ -147,73 +128,4 @@ export function generationRoutes(app: App, deps: ApiDeps): void {
       return { data: events.map(toEventJson), next_cursor: last }
     },
   )
-}
-
-/** Inserts a generation, or replays the one that its Idempotency-Key made before. */
-export async function acceptGeneration(
-  { database, admit }: ApiDeps,
-  request: FastifyRequest<{ Headers: { 'idempotency-key'?: string | undefined } }>,
-  reply: FastifyReply,
-  route: string,
-  normal: NormalRequest,
-): Promise<GenerationFacts> {
-  const idempotency = idempotencyOf(request.headers['idempotency-key'], route, normal)
-  const row = newGeneration(request.project, normal, idempotency)
-  const createdAt = (await insertGenerations(database.prisma, [row])).get(row.id)
-  if (createdAt === undefined && idempotency.idempotencyKey !== null) {
-    const winner = await findByIdempotencyKey(database, request.project.id, idempotency.idempotencyKey)
-    return replay(winner, idempotency, reply)
-  }
-  if (createdAt === undefined) throw new Error('a generation without an idempotency key was not inserted')
-  admit()
-  return { ...row, ...UNTOUCHED, createdAt }
-}
-
-const UNTOUCHED = {
-  status: 'queued',
-  videoUrl: null,
-  videoUrlExpiresAt: null,
-  actualDuration: null,
-  errorCode: null,
-  errorMessage: null,
-  upstreamTaskId: null,
-  cancelRequestedAt: null,
-  submittedAt: null,
-  finishedAt: null,
-} as const
-
-/** A row for the normal form of a request; what it leaves open comes from its project. */
-export function newGeneration(
-  project: Project,
-  normal: NormalRequest,
-  idempotency: Idempotency,
-  batchId: string | null = null,
-): NewGeneration {
-  return {
-    ...normal,
-    ...idempotency,
-    id: newId('generation'),
-    projectId: project.id,
-    batchId,
-    onUnknownSubmission: normal.onUnknownSubmission ?? project.onUnknownSubmission,
-  }
-}
-
-/** Reads a generation, first waiting up to `waitSeconds` for its end. @throws Problem `not_found` */
-export async function readWaiting(
-  deps: ApiDeps,
-  request: FastifyRequest,
-  id: string,
-  waitSeconds: number,
-): Promise<Generation> {
-  const generation = await mustFind(deps, request.project, id)
-  if (waitSeconds === 0 || isTerminal(generation.status)) return generation
-  await deps.waiter.wait(generation.id, waitSeconds * 1_000, request.signal)
-  return await mustFind(deps, request.project, id)
-}
-
-async function mustFind({ database }: ApiDeps, project: Project, id: string): Promise<Generation> {
-  const generation = await findGeneration(database, project.id, id)
-  if (!generation) throw new Problem('not_found')
-  return generation
 }

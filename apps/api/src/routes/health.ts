@@ -3,8 +3,8 @@
 import { withTimeout } from '@reelqueue/shared/runtime/clock'
 import { overdueWork } from '@reelqueue/shared/store/health'
 import { z } from 'zod'
-import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
+import type { App } from '../typed-app.ts'
 
 const check = z.object({ ok: z.boolean(), detail: z.string() })
 const readiness = z

@@ -3,9 +3,11 @@
 import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { FastifyAdapter } from '@bull-board/fastify'
+import { Problem } from '@reelqueue/shared/domain/problem'
 import type { FastifyInstance } from 'fastify'
 import type { ApiDeps } from '../deps.ts'
 import { requireOperator } from '../login.ts'
+import { sendProblem } from '../problem-reply.ts'
 
 /** bull-board's types name the Redis backend, though it shows either. */
 type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0]
@@ -21,7 +23,15 @@ export async function queueDashboard(app: FastifyInstance, { queues, settings }:
     options: { uiConfig: { boardTitle: 'Reelqueue' } },
   })
   await app.register(async (operators) => {
-    operators.addHook('onRequest', async (request) => requireOperator(settings, request))
+    operators.addHook('onRequest', async (request, reply) => {
+      try {
+        requireOperator(settings, request)
+      } catch (error) {
+        // bull-board's own error handler would make a 500 of it.
+        if (error instanceof Problem) return sendProblem(reply, error)
+        throw error
+      }
+    })
     await operators.register(adapter.registerPlugin(), { prefix: PATH })
     // Until the console stands here, the queues are what an operator wants to see.
     operators.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect(PATH))

@@ -3,11 +3,11 @@
 import { normalForm, upstreamShapedRequest } from '@reelqueue/shared/contract/generation-request'
 import { toUpstreamTaskJson, upstreamTaskJson } from '@reelqueue/shared/contract/upstream-shape'
 import { z } from 'zod'
-import type { App } from '../app.ts'
 import type { ApiDeps } from '../deps.ts'
+import { acceptGeneration, readWaiting, waitQuery } from '../generations.ts'
 import { idempotencyHeaders } from '../idempotency.ts'
 import { problems } from '../openapi.ts'
-import { acceptGeneration, readWaiting, waitQuery } from './generations.ts'
+import type { App } from '../typed-app.ts'
 
 export function upstreamShapeRoutes(app: App, deps: ApiDeps): void {
   app.post(

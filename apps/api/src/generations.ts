@@ -1,0 +1,98 @@
+// What several routes do with generations: accept one, find one, wait for one.
+
+import type { GenerationFacts } from '@reelqueue/shared/contract/generation'
+import type { NormalRequest } from '@reelqueue/shared/contract/generation-request'
+import { newId } from '@reelqueue/shared/domain/ids'
+import { Problem } from '@reelqueue/shared/domain/problem'
+import { isTerminal } from '@reelqueue/shared/domain/status'
+import {
+  findByIdempotencyKey,
+  findGeneration,
+  type Generation,
+  insertGenerations,
+  type NewGeneration,
+} from '@reelqueue/shared/store/generations'
+import type { Project } from '@reelqueue/shared/store/projects'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import type { ApiDeps } from './deps.ts'
+import { type Idempotency, idempotencyOf, replay } from './idempotency.ts'
+
+export const waitQuery = z.object({
+  wait: z.coerce
+    .number()
+    .min(0)
+    .max(60)
+    .default(0)
+    .describe('Seconds to wait for the end, 0 to 60; then the present state.'),
+})
+
+/** Inserts a generation, or replays the one that its Idempotency-Key made before. */
+export async function acceptGeneration(
+  { database, admit }: ApiDeps,
+  request: FastifyRequest<{ Headers: { 'idempotency-key'?: string | undefined } }>,
+  reply: FastifyReply,
+  route: string,
+  normal: NormalRequest,
+): Promise<GenerationFacts> {
+  const idempotency = idempotencyOf(request.headers['idempotency-key'], route, normal)
+  const row = newGeneration(request.project, normal, idempotency)
+  const createdAt = (await insertGenerations(database.prisma, [row])).get(row.id)
+  if (createdAt === undefined && idempotency.idempotencyKey !== null) {
+    const winner = await findByIdempotencyKey(database, request.project.id, idempotency.idempotencyKey)
+    return replay(winner, idempotency, reply)
+  }
+  if (createdAt === undefined) throw new Error('a generation without an idempotency key was not inserted')
+  admit()
+  return { ...row, ...UNTOUCHED, createdAt }
+}
+
+const UNTOUCHED = {
+  status: 'queued',
+  videoUrl: null,
+  videoUrlExpiresAt: null,
+  actualDuration: null,
+  errorCode: null,
+  errorMessage: null,
+  upstreamTaskId: null,
+  cancelRequestedAt: null,
+  submittedAt: null,
+  finishedAt: null,
+} as const
+
+/** A row for the normal form of a request; what it leaves open comes from its project. */
+export function newGeneration(
+  project: Project,
+  normal: NormalRequest,
+  idempotency: Idempotency,
+  batchId: string | null = null,
+): NewGeneration {
+  return {
+    ...normal,
+    ...idempotency,
+    id: newId('generation'),
+    projectId: project.id,
+    batchId,
+    onUnknownSubmission: normal.onUnknownSubmission ?? project.onUnknownSubmission,
+  }
+}
+
+/** Reads a generation, first waiting up to `waitSeconds` for its end. @throws Problem `not_found` */
+export async function readWaiting(
+  deps: ApiDeps,
+  request: FastifyRequest,
+  id: string,
+  waitSeconds: number,
+): Promise<Generation> {
+  const generation = await mustFind(deps, request.project, id)
+  if (waitSeconds === 0 || isTerminal(generation.status)) return generation
+  await deps.waiter.wait(generation.id, waitSeconds * 1_000, request.signal)
+  return await mustFind(deps, request.project, id)
+}
+
+/** @throws Problem `not_found`, also for another project's id */
+export async function mustFind({ database }: ApiDeps, project: Project, id: string): Promise<Generation> {
+  const generation = await findGeneration(database, project.id, id)
+  if (!generation) throw new Problem('not_found')
+  return generation
+}

@@ -1,0 +1,120 @@
+// Cancelling is truthful: at once while nothing is paid, requested while a submission is open, refused when it is over.
+import type { GenerationJson } from '@reelqueue/shared/contract/generation'
+import { settleSubmission } from '@reelqueue/shared/store/submissions'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { type Client, clientOf, countRows, generationOf, MINIMAL, problemOf } from './support/api.ts'
+import { createDatabase, type TestDatabase } from './support/database.ts'
+import { endGeneration, openSubmission, startGeneration } from './support/endings.ts'
+import { startHouse, type TestHouse } from './support/house.ts'
+
+let database: TestDatabase
+let house: TestHouse
+let client: Client
+
+beforeAll(async () => {
+  database = await createDatabase()
+  house = await startHouse({ databaseUrl: database.url, api: true })
+  client = clientOf(house.url, house.key)
+})
+
+afterAll(async () => {
+  await house?.close()
+  await database?.drop()
+})
+
+async function accept(fields: Record<string, unknown> = {}): Promise<GenerationJson> {
+  return generationOf(await client.post('/v1/generations', { ...MINIMAL, ...fields }))
+}
+
+async function cancel(id: string): Promise<GenerationJson> {
+  const reply = await client.post(`/v1/generations/${id}/cancel`)
+  expect(reply.status, reply.text).toBe(200)
+  return generationOf(reply)
+}
+
+async function eventsOf(generationId: string) {
+  return await house.database.prisma.event.findMany({
+    where: { generationId },
+    include: { deliveries: true },
+    orderBy: { sequence: 'asc' },
+  })
+}
+
+it('cancels a queued generation at once, with its event and one delivery to its webhook', async () => {
+  const hook = 'https://hooks.example/cancelled'
+  const { id } = await accept({ webhook_url: hook })
+  const cancelled = await cancel(id)
+  expect(cancelled).toMatchObject({ status: 'cancelled', error: null, cancel_requested_at: null })
+  expect(cancelled.finished_at).not.toBeNull()
+  const events = await eventsOf(id)
+  expect(events.map((event) => event.type)).toEqual(['generation.queued', 'generation.cancelled'])
+  expect(events.map((event) => event.deliveries.map(({ url, state }) => [url, state]))).toEqual([
+    [],
+    [[hook, 'pending']],
+  ])
+})
+
+it('owes no delivery when there is no webhook', async () => {
+  const { id } = await accept()
+  await cancel(id)
+  expect((await eventsOf(id)).flatMap((event) => event.deliveries)).toEqual([])
+})
+
+it('answers a repeated cancel with the same object and writes nothing', async () => {
+  const { id } = await accept({ webhook_url: 'https://hooks.example/once' })
+  const first = await cancel(id)
+  const before = await countRows(database.url)
+  expect(await cancel(id)).toEqual(first)
+  expect(await countRows(database.url)).toEqual(before)
+})
+
+it('makes one event of twenty cancels at once', async () => {
+  const { id } = await accept()
+  const all = await Promise.all(Array.from({ length: 20 }, () => cancel(id)))
+  expect(new Set(all.map((generation) => generation.status))).toEqual(new Set(['cancelled']))
+  expect(await eventsOf(id)).toHaveLength(2)
+})
+
+it('stays cancelled: it can be submitted no more', async () => {
+  const { id } = await accept()
+  await cancel(id)
+  await expect(openSubmission(house.database, id)).rejects.toThrow('moved_on')
+  expect(generationOf(await client.get(`/v1/generations/${id}`)).status).toBe('cancelled')
+})
+
+it('cancels a rendering generation at once and keeps its task id', async () => {
+  const { id } = await accept()
+  const taskId = await startGeneration(house.database, id)
+  expect(await cancel(id)).toMatchObject({ status: 'cancelled', upstream_task_id: taskId })
+})
+
+it('only asks for it while a submission is open; its outcome then ends in cancelled', async () => {
+  const { id } = await accept()
+  const submissionId = await openSubmission(house.database, id)
+  const asked = await cancel(id)
+  expect(asked).toMatchObject({ status: 'submitting', finished_at: null })
+  expect(asked.cancel_requested_at).not.toBeNull()
+  expect(await cancel(id)).toEqual(asked)
+  const accepted = { kind: 'accepted', taskId: 'task_known_too_late' } as const
+  await settleSubmission(house.database, submissionId, accepted, { firstPollMs: 1_000, renderMaxMs: 1_000 })
+  expect(generationOf(await client.get(`/v1/generations/${id}`))).toMatchObject({
+    status: 'cancelled',
+    upstream_task_id: 'task_known_too_late',
+  })
+})
+
+it.each(['completed', 'failed'] as const)('refuses to cancel a %s generation and leaves it as it is', async (end) => {
+  const { id } = await accept()
+  await endGeneration(house.database, id, end)
+  const before = generationOf(await client.get(`/v1/generations/${id}`))
+  const reply = await client.post(`/v1/generations/${id}/cancel`)
+  expect(reply.status).toBe(409)
+  expect(problemOf(reply).code).toBe('illegal_move')
+  expect(generationOf(await client.get(`/v1/generations/${id}`))).toEqual(before)
+})
+
+it('does not know an id that nobody has', async () => {
+  const reply = await client.post('/v1/generations/gen_01jd0000000000000000000000/cancel')
+  expect(reply.status).toBe(404)
+  expect(problemOf(reply).code).toBe('not_found')
+})

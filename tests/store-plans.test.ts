@@ -1,0 +1,144 @@
+// The plans of the hot statements on a table with a history: each is served by its index. The statements are those that
+// the store really sends; they are overheard on their way to Postgres and explained with the same parameters.
+
+import { newId } from '@reelqueue/shared/domain/ids'
+import { admitGenerations } from '@reelqueue/shared/store/admission'
+import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'
+import { claimDelivery } from '@reelqueue/shared/store/deliveries'
+import {
+  endedAmong,
+  findByIdempotencyKey,
+  findGeneration,
+  listEvents,
+  listGenerations,
+} from '@reelqueue/shared/store/generations'
+import { overdueWork } from '@reelqueue/shared/store/health'
+import { claimOverdueDeliveries, claimOverdueGenerations, openBatches } from '@reelqueue/shared/store/overdue'
+import { claimDuePolls } from '@reelqueue/shared/store/polling'
+import { beginSubmission } from '@reelqueue/shared/store/submissions'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { type Seed, seedDatabase } from './support/seed.ts'
+
+const ROWS = 50_000
+
+let seed: Seed
+const batchId = newId('batch')
+let anyId: string
+
+/** Ended generations with their events and deliveries, a backlog, and a few rows in each open status. */
+beforeAll(async () => {
+  seed = await seedDatabase()
+  await seed.sql(
+    `INSERT INTO projects (id, name, webhook_secret) SELECT new_id('prj'), 'p' || n, 's' FROM generate_series(1, 99) n`,
+  )
+  await seed.sql(
+    `INSERT INTO batches (id, project_id, total, completed_at) SELECT new_id('batch'), id, 20, now() FROM projects, generate_series(1, 50)`,
+  )
+  await seed.sql(`INSERT INTO batches (id, project_id, total) VALUES ($1, $2, 100)`, [batchId, seed.projectId])
+  await seed.sql(
+    `INSERT INTO generations (id, project_id, batch_id, custom_id, idempotency_key, model, prompt, status, admitted_at,
+       due_at, submitted_at, upstream, upstream_task_id, video_url, video_url_expires_at, finished_at)
+     SELECT new_id('gen'), project.id, CASE WHEN n % 500 = 0 THEN $1 END, 'c-' || n, 'k-' || n, 'openAiSora2Plus', 'a fox', kind.status,
+       CASE WHEN kind.status <> 'queued' THEN now() END,
+       CASE WHEN kind.status IN ('submitting', 'processing') THEN now() - interval '1 s' END, now(), 'globalai', 'sora_' || n,
+       'https://v', now(), CASE WHEN kind.status = 'completed' THEN now() END
+     FROM generate_series(1, $2::int) n JOIN (SELECT id, row_number() OVER () AS number FROM projects) project ON project.number = 1 + n / 10 % 100,
+       LATERAL (SELECT (CASE WHEN n % 10 = 0 THEN 'queued' WHEN n % 501 = 0 THEN 'processing'
+       WHEN n % 502 = 0 THEN 'submitting' ELSE 'completed' END)::generation_status AS status) kind`,
+    [batchId, ROWS],
+  )
+  await seed.sql(`INSERT INTO submissions (id, generation_id, upstream, lease_until)
+    SELECT new_id('sub'), id, 'globalai', now() FROM generations`)
+  await seed.sql(`INSERT INTO events (id, project_id, generation_id, sequence, type, data)
+    SELECT new_id('evt'), project_id, id, 1, 'generation.queued', '{"status":"queued"}' FROM generations`)
+  await seed.sql(`INSERT INTO deliveries (id, project_id, event_id, url, state, next_attempt_at, due_at)
+    SELECT new_id('dlv'), project_id, id, 'https://e.com', state::delivery_state, at, at
+    FROM (SELECT *, row_number() OVER () % 100 = 0 AS is_due FROM events) numbered,
+      LATERAL (SELECT CASE WHEN is_due THEN 'pending' ELSE 'succeeded' END AS state, CASE WHEN is_due THEN now() END AS at) kind`)
+  const [queued] = await seed.sql<{ id: string }>(
+    `SELECT id FROM generations WHERE status = 'queued' AND project_id = $1 LIMIT 1`,
+    [seed.projectId],
+  )
+  anyId = queued?.id ?? ''
+  await seed.sql('ANALYZE')
+})
+afterAll(() => seed.close())
+
+interface Plan {
+  readonly 'Node Type': string
+  readonly 'Relation Name'?: string
+  readonly 'Index Name'?: string
+  readonly Plans?: readonly Plan[]
+}
+
+/** The statements that `act` sends, and then their plans, node by node. */
+async function plansOf(act: () => Promise<unknown>): Promise<Plan[]> {
+  const overheard = vi.spyOn(pg.Client.prototype, 'query')
+  await act()
+  const statements = overheard.mock.calls.map((call) => statementOf(call as readonly unknown[]))
+  overheard.mockRestore()
+  const plans: Plan[] = []
+  for (const { text, values } of statements) {
+    if (!/\b(generations|deliveries|batches|events|submissions)\b/.test(text)) continue
+    const [row] = await seed.sql<{ 'QUERY PLAN': [{ Plan: Plan }] }>(`EXPLAIN (FORMAT JSON) ${text}`, values)
+    if (row) plans.push(...nodesOf(row['QUERY PLAN'][0].Plan))
+  }
+  return plans
+}
+
+function statementOf([config, values]: readonly unknown[]): { text: string; values: unknown[] } {
+  if (typeof config === 'string') return { text: config, values: Array.isArray(values) ? values : [] }
+  const given = config as { text: string; values?: unknown[] }
+  return { text: given.text, values: given.values ?? (Array.isArray(values) ? values : []) }
+}
+
+function nodesOf(plan: Plan): Plan[] {
+  return [plan, ...(plan.Plans ?? []).flatMap(nodesOf)]
+}
+
+const TABLES = ['generations', 'deliveries', 'batches', 'events', 'submissions']
+const LIST = 'generations_project_id_id_idx'
+
+describe(`with ${ROWS} generations, by index and without reading a whole table:`, () => {
+  const project = () => seed.projectId
+  const database = () => seed.database
+  const cases: [string, string, () => Promise<unknown>][] = [
+    ['list', LIST, () => listGenerations(database(), project(), {}, 51)],
+    ['list, next page', LIST, () => listGenerations(database(), project(), {}, 51, anyId)],
+    [
+      'list by a rare status',
+      'generations_project_id_status_id_idx',
+      () => listGenerations(database(), project(), { status: 'failed' }, 51),
+    ],
+    [
+      'list by custom id',
+      'generations_custom_id_idx',
+      () => listGenerations(database(), project(), { customId: 'c-7' }, 51),
+    ],
+    ['list of a batch', 'generations_batch', () => listGenerations(database(), project(), { batchId }, 51)],
+    ['one generation', 'generations_p', () => findGeneration(database(), project(), anyId)],
+    ['idempotency key', 'generations_idempotency_key', () => findByIdempotencyKey(database(), project(), 'k-7')],
+    ['those who wait', 'generations_pkey', () => endedAmong(database(), [anyId])],
+    ['timeline', 'events_generation_id_sequence_key', () => listEvents(database(), anyId, 100)],
+    ['batch counts', 'generations_batch', () => countByStatus(database(), [batchId])],
+    ['list of batches', 'batches_project_id_id_idx', () => listBatches(database(), project(), 51)],
+    ['open batches', 'batches_open_idx', () => openBatches(database(), 500)],
+    ['end of a batch', 'generations_batch_status_idx', () => finishBatches(database(), [batchId])],
+    ['claim of polls', 'generations_poll_due_idx', () => claimDuePolls(database(), 100, 1_000)],
+    ['claim of overdue rows', 'generations_wake_due_idx', () => claimOverdueGenerations(database(), 500)],
+    ['claim of overdue deliveries', 'deliveries_due_idx', () => claimOverdueDeliveries(database(), 500)],
+    ['claim of a delivery', 'deliveries_pkey', () => claimDelivery(database(), 'dlv_none', 1_000)],
+    ['admission', 'generations_backlog_idx', () => admitGenerations(database(), 1_000)],
+    ['slots', 'generations_slots_idx', () => admitGenerations(database(), 1_000)],
+    ['beginning', 'submissions_generation_id_id_idx', () => beginSubmission(database(), anyId, 'u', 9)],
+    ['overdue work', 'generations_poll_due_idx', () => overdueWork(database(), 60_000)],
+  ]
+
+  it.each(cases)('%s (%s)', async (_name, index, act) => {
+    const nodes = await plansOf(act)
+    expect(nodes.flatMap((node) => node['Index Name'] ?? []).join(' ')).toContain(index)
+    const scanned = nodes.filter((node) => node['Node Type'] === 'Seq Scan').map((node) => node['Relation Name'] ?? '')
+    expect(scanned.filter((table) => TABLES.includes(table))).toEqual([])
+  })
+})

@@ -1,0 +1,250 @@
+// What the polling lanes read and write, on a real Postgres.
+
+import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
+import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
+import { completeGeneration } from '@reelqueue/shared/store/completion'
+import { overdueWork } from '@reelqueue/shared/store/health'
+import { claimOverdueGenerations } from '@reelqueue/shared/store/overdue'
+import { claimDuePolls, failOverdue, type PollRecord, recordPolls } from '@reelqueue/shared/store/polling'
+import { beginSubmission, settleSubmission } from '@reelqueue/shared/store/submissions'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { intentOf, SETTLING, type Seed, seedDatabase, taskIdOf } from './support/seed.ts'
+
+const LEASE_MS = 60_000
+const COMPLETED: TerminalAnswer = { kind: 'completed', videoUrl: 'https://v/1', actualDuration: null, cost: null }
+const OTHER: TerminalAnswer = { ...COMPLETED, videoUrl: 'https://v/2' }
+const FAILED: TerminalAnswer = { kind: 'failed', code: 'upstream_failed', message: 'no', cost: null }
+
+let seed: Seed
+beforeEach(async () => {
+  seed = await seedDatabase()
+})
+afterEach(() => seed.close())
+
+const claim = (limit = 100) => claimDuePolls(seed.database, limit, LEASE_MS)
+const fail = (id: string) => failOverdue(seed.database, [id], 'deadline_exceeded', SETTLING.renderMaxMs)
+
+function record(id: string, rest: Partial<PollRecord> = {}): PollRecord {
+  return {
+    id,
+    upstreamTaskId: taskIdOf(id),
+    nextMs: 5_000,
+    sawPending: true,
+    pollFailures: 0,
+    answer: null,
+    ...rest,
+  }
+}
+const write = (...records: PollRecord[]) => recordPolls(seed.database, records)
+
+async function makeDue(ids: readonly string[]): Promise<void> {
+  await seed.sql(`UPDATE generations SET due_at = now() - interval '1 s' WHERE id = ANY ($1)`, [ids])
+}
+async function due(count: number): Promise<string[]> {
+  const ids: string[] = []
+  for (let index = 0; index < count; index++) ids.push(await seed.processing())
+  await makeDue(ids)
+  return ids
+}
+
+describe('claiming', () => {
+  it('gives each due generation to one lane only, also while other lanes are still claiming', async () => {
+    const ids = await due(12)
+    const holder = await seed.database.prisma.$transaction(async (tx) => {
+      const held = await tx.$queryRaw<{ id: string }[]>`
+        SELECT id FROM generations WHERE due_at <= now() ORDER BY due_at LIMIT 4 FOR UPDATE`
+      // The rows of a lane that has not committed yet are passed over, not waited for.
+      const others = await Promise.all([claim(3), claim(3), claim(3)])
+      return { held: held.map((row) => row.id), others: others.flat().map((poll) => poll.id) }
+    })
+    expect(new Set([...holder.held, ...holder.others]).size).toBe(12)
+    expect(holder.others).toHaveLength(8)
+    expect((await claim()).map((poll) => poll.id).sort()).toEqual(holder.held.sort())
+    expect(await claim()).toEqual([])
+    expect(ids).toHaveLength(12)
+  })
+
+  it('is a lease: when the lane dies, any lane finds the row again', async () => {
+    const [id = ''] = await due(1)
+    expect(await claim()).toMatchObject([{ id, upstreamTaskId: taskIdOf(id), status: 'processing', pollFailures: 0 }])
+    expect(await claim()).toEqual([])
+    await makeDue([id])
+    expect(await claim()).toMatchObject([{ id }])
+  })
+
+  it('takes the longest overdue first, within its limit', async () => {
+    const ids = await due(3)
+    for (const [index, id] of ids.entries()) {
+      await seed.sql(`UPDATE generations SET due_at = now() - $2 * interval '1 min' WHERE id = $1`, [id, index])
+    }
+    expect((await claim(2)).map((poll) => poll.id).sort()).toEqual(ids.slice(1).sort())
+  })
+
+  it('and reconcile never claim the same row', async () => {
+    const [polled = '', answered = ''] = await due(2)
+    await write(record(answered, { answer: COMPLETED }))
+    const admitted = await seed.admitted()
+    await makeDue([answered, admitted])
+    expect((await claim()).map((poll) => poll.id)).toEqual([polled])
+    expect(await claimOverdueGenerations(seed.database, 10)).toMatchObject({
+      submit: [{ id: admitted, wakes: 1 }],
+      complete: [{ id: answered, wakes: 2 }],
+    })
+    expect(await claimOverdueGenerations(seed.database, 10)).toEqual({ submit: [], complete: [] })
+  })
+})
+
+describe('the grace of reconcile', () => {
+  it('grows with every wake-up that led nowhere, and never beyond two minutes', async () => {
+    const id = await seed.admitted()
+    const graces: number[] = []
+    for (let wake = 0; wake < 6; wake++) {
+      await makeDue([id])
+      await claimOverdueGenerations(seed.database, 10)
+      const [row] = await seed.sql<{ seconds: number }>(
+        `SELECT round(extract(epoch FROM due_at - now()))::int AS seconds FROM generations WHERE id = $1`,
+        [id],
+      )
+      graces.push(row?.seconds ?? 0)
+    }
+    expect(graces).toEqual([15, 30, 60, 120, 120, 120])
+  })
+})
+
+describe('a wake-up', () => {
+  it('never has the number of an earlier one: a job that was kept under its id cannot swallow it', async () => {
+    const id = await seed.admitted()
+    const numbers: number[] = []
+    const overdue = async () => {
+      await makeDue([id])
+      const { submit, complete } = await claimOverdueGenerations(seed.database, 10)
+      numbers.push(...[...submit, ...complete].map((wake) => wake.wakes))
+    }
+    await overdue()
+    const begun = intentOf(await beginSubmission(seed.database, id, 'globalai', LEASE_MS))
+    await overdue()
+    const accepted = { kind: 'accepted', taskId: taskIdOf(id) } as const
+    await settleSubmission(seed.database, begun.submissionId, accepted, SETTLING)
+    await makeDue([id])
+    const [poll] = await claim()
+    await write(record(id, { answer: COMPLETED }))
+    numbers.push((poll?.wakes ?? 0) + 1)
+    await overdue()
+    expect(numbers).toEqual([1, 2, 3, 4])
+  })
+})
+
+describe('recording', () => {
+  it('sets the next time, the failures in a row, and when the task was last seen unfinished', async () => {
+    const [id = ''] = await due(1)
+    await write(record(id, { sawPending: true }))
+    const seen = await seed.row(id)
+    expect(seen).toMatchObject({ pollFailures: 0, lastPendingAt: expect.any(Date), answer: null })
+    await write(record(id, { sawPending: false, pollFailures: 3, nextMs: 60_000 }))
+    const silent = await seed.row(id)
+    expect(silent).toMatchObject({ status: 'processing', pollFailures: 3, lastPendingAt: seen.lastPendingAt })
+    expect(silent.dueAt?.getTime()).toBeGreaterThan(Date.now() + 50_000)
+  })
+
+  it('changes nothing about a row that has left: cancelled, ended, answered, or gone on to another task', async () => {
+    const [cancelled = '', answered = '', elsewhere = '', done = ''] = await due(4)
+    await cancelGeneration(seed.database, cancelled, 0)
+    await write(record(answered, { answer: COMPLETED }), record(done, { answer: COMPLETED }))
+    await completeGeneration(seed.database, done)
+    await seed.sql(`UPDATE generations SET upstream_task_id = 'sora_new' WHERE id = $1`, [elsewhere])
+    const ids = [cancelled, answered, elsewhere, done]
+    const before = await Promise.all(ids.map((id) => seed.row(id)))
+    await write(...ids.map((id) => record(id, { answer: OTHER, pollFailures: 9 })))
+    expect(await Promise.all(ids.map((id) => seed.row(id)))).toEqual(before)
+    expect(await completeGeneration(seed.database, cancelled)).toEqual([])
+  })
+
+  it('of nothing is nothing', async () => {
+    await write()
+  })
+
+  it('by two lanes at the same instant keeps the first terminal answer', async () => {
+    const [id = ''] = await due(1)
+    await seed.collide(`SELECT 1 FROM generations WHERE id = '${id}' FOR UPDATE`, [
+      () => write(record(id, { answer: COMPLETED })),
+      () => write(record(id, { answer: FAILED })),
+      () => write(record(id)),
+    ])
+    expect((await seed.row(id)).answer).toEqual(COMPLETED)
+  })
+})
+
+describe('a deadline', () => {
+  it('fails the generation, which stays due; a late success still completes it, with its event', async () => {
+    const [id = ''] = await due(1)
+    await write(record(id, { nextMs: 600_000 }))
+    expect(await fail(id)).toMatchObject([{ id }])
+    const failed = await seed.row(id)
+    expect(failed).toMatchObject({ status: 'failed', errorCode: 'deadline_exceeded' })
+    expect(failed.dueAt?.getTime()).toBeGreaterThan(Date.now() + 500_000)
+    expect(failed.slotUntil?.getTime()).toBeGreaterThan(Date.now())
+
+    await makeDue([id])
+    expect(await claim()).toMatchObject([{ id, status: 'failed' }])
+    await write(record(id, { answer: COMPLETED }))
+    expect(await completeGeneration(seed.database, id)).toMatchObject([{ id }])
+    expect(await seed.row(id)).toMatchObject({
+      status: 'completed',
+      videoUrl: 'https://v/1',
+      errorCode: null,
+      errorMessage: null,
+      dueAt: null,
+      slotUntil: null,
+    })
+    expect((await seed.events(id)).map((event) => event.type)).toEqual([
+      'generation.queued',
+      'generation.submitting',
+      'generation.processing',
+      'generation.failed',
+      'generation.completed',
+    ])
+  })
+
+  it('is told once: a late failure changes neither code nor timeline, and ends the asking', async () => {
+    const [id = ''] = await due(1)
+    await fail(id)
+    await write(record(id, { answer: FAILED }))
+    expect(await completeGeneration(seed.database, id)).toEqual([])
+    expect(await seed.row(id)).toMatchObject({
+      status: 'failed',
+      errorCode: 'deadline_exceeded',
+      answer: null,
+      dueAt: null,
+      slotUntil: null,
+    })
+    expect((await seed.events(id)).filter((event) => event.type === 'generation.failed')).toHaveLength(1)
+  })
+
+  it('does not fail what has its answer already, at whatever instant that came', async () => {
+    const [id = ''] = await due(1)
+    const lock = `SELECT 1 FROM generations WHERE id = '${id}' FOR UPDATE`
+    const [, moved] = await seed.collide<unknown>(lock, [
+      () => write(record(id, { answer: COMPLETED })),
+      () => fail(id),
+    ])
+    expect(moved).toEqual([])
+    expect(await seed.row(id)).toMatchObject({ status: 'processing', answer: COMPLETED })
+  })
+
+  it('fails once when two lanes see it at the same instant', async () => {
+    const [id = ''] = await due(1)
+    const lock = `SELECT 1 FROM generations WHERE id = '${id}' FOR UPDATE`
+    const moved = await seed.collide(lock, [() => fail(id), () => fail(id)])
+    expect(moved.flat()).toHaveLength(1)
+  })
+})
+
+describe('overdue work', () => {
+  it('counts what nobody has looked at for longer than the grace', async () => {
+    expect(await overdueWork(seed.database, 500)).toEqual({ count: 0 })
+    await due(2)
+    await seed.queued()
+    expect(await overdueWork(seed.database, 500)).toEqual({ count: 2 })
+    expect(await overdueWork(seed.database, 60_000)).toEqual({ count: 0 })
+  })
+})
