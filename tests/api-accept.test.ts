@@ -210,4 +210,21 @@ describe('Idempotency-Key', () => {
       ids.add(generationOf(reply).id)
     expect(ids.size).toBe(3)
   })
+
+  it.each([
+    ['that is empty', '', 'min_length', 1],
+    ['of 256 characters', 'k'.repeat(256), 'max_length', 255],
+  ])('%s is refused, and nothing is written', async (_title, key, rule, allowed) => {
+    const before = await countRows(database.url)
+    for (const [path, body] of [
+      ['/v1/generations', MINIMAL],
+      ['/v1/sora/videos', MINIMAL],
+      ['/v1/batches', { items: [MINIMAL] }],
+    ] as const) {
+      const reply = await client.post(path, body, keyed(key))
+      expect(reply.status).toBe(422)
+      expect(problemOf(reply).errors).toEqual([{ field: 'idempotency-key', rule, allowed }])
+    }
+    expect(await countRows(database.url)).toEqual(before)
+  })
 })

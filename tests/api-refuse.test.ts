@@ -337,21 +337,3 @@ describe('an address', () => {
     expect(problemOf(reply).code).toBe('malformed_request')
   })
 })
-
-describe('an Idempotency-Key', () => {
-  it.each([
-    ['that is empty', '', 'min_length', 1],
-    ['of 256 characters', 'k'.repeat(256), 'max_length', 255],
-  ])('%s is refused', async (_title, key, rule, allowed) => {
-    for (const [path, body] of [
-      ['/v1/generations', MINIMAL],
-      ['/v1/sora/videos', MINIMAL],
-      ['/v1/batches', { items: [MINIMAL] }],
-    ] as const) {
-      const reply = await client.post(path, body, { 'idempotency-key': key })
-      expect(reply.status).toBe(422)
-      expect(problemOf(reply).errors).toEqual([{ field: 'idempotency-key', rule, allowed }])
-    }
-    await expectNothingWritten()
-  })
-})

@@ -98,12 +98,13 @@ function nodesOf(plan: Plan): Plan[] {
 }
 
 const TABLES = ['generations', 'deliveries', 'batches', 'events', 'submissions']
-const LIST = 'generations_project_id_id_idx'
+// Both give the page in its order; which is cheaper depends on the share of the project.
+const LIST = /generations_(project_id_id_idx|pkey)/
 
 describe(`with ${ROWS} generations, by index and without reading a whole table:`, () => {
   const project = () => seed.projectId
   const database = () => seed.database
-  const cases: [string, string, () => Promise<unknown>][] = [
+  const cases: [string, string | RegExp, () => Promise<unknown>][] = [
     ['list', LIST, () => listGenerations(database(), project(), {}, 51)],
     ['list, next page', LIST, () => listGenerations(database(), project(), {}, 51, anyId)],
     [
@@ -117,12 +118,16 @@ describe(`with ${ROWS} generations, by index and without reading a whole table:`
       () => listGenerations(database(), project(), { customId: 'c-7' }, 51),
     ],
     ['list of a batch', 'generations_batch', () => listGenerations(database(), project(), { batchId }, 51)],
-    ['one generation', 'generations_p', () => findGeneration(database(), project(), anyId)],
+    ['one generation', LIST, () => findGeneration(database(), project(), anyId)],
     ['idempotency key', 'generations_idempotency_key', () => findByIdempotencyKey(database(), project(), 'k-7')],
     ['those who wait', 'generations_pkey', () => endedAmong(database(), [anyId])],
     ['timeline', 'events_generation_id_sequence_key', () => listEvents(database(), anyId, 100)],
     ['batch counts', 'generations_batch', () => countByStatus(database(), [batchId])],
-    ['list of batches', 'batches_project_id_id_idx', () => listBatches(database(), project(), 51)],
+    [
+      'list of batches',
+      /batches_(project_id_id_idx|pkey|project_id_idempotency)/,
+      () => listBatches(database(), project(), 51),
+    ],
     ['open batches', 'batches_open_idx', () => openBatches(database(), 500)],
     ['end of a batch', 'generations_batch_status_idx', () => finishBatches(database(), [batchId])],
     ['claim of polls', 'generations_poll_due_idx', () => claimDuePolls(database(), 100, 1_000)],
@@ -135,9 +140,9 @@ describe(`with ${ROWS} generations, by index and without reading a whole table:`
     ['overdue work', 'generations_poll_due_idx', () => overdueWork(database(), 60_000)],
   ]
 
-  it.each(cases)('%s (%s)', async (_name, index, act) => {
+  it.each(cases)('%s', async (_name, index, act) => {
     const nodes = await plansOf(act)
-    expect(nodes.flatMap((node) => node['Index Name'] ?? []).join(' ')).toContain(index)
+    expect(nodes.flatMap((node) => node['Index Name'] ?? []).join(' ')).toMatch(index)
     const scanned = nodes.filter((node) => node['Node Type'] === 'Seq Scan').map((node) => node['Relation Name'] ?? '')
     expect(scanned.filter((table) => TABLES.includes(table))).toEqual([])
   })

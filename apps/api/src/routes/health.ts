@@ -7,7 +7,7 @@ import type { ApiDeps } from '../deps.ts'
 import type { App } from '../typed-app.ts'
 
 const check = z.object({ ok: z.boolean(), detail: z.string() })
-const readiness = z
+export const readiness = z
   .object({
     status: z.enum(['ready', 'not_ready']),
     checks: z.object({

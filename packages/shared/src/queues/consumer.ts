@@ -24,7 +24,7 @@ export interface Consumer {
   close(): Promise<void>
 }
 
-/** Starts to consume a queue. A run that throws is retried by BullMQ, and then kept as failed for the operator to see. */
+/** Starts to consume a queue. A run that throws leaves a failed job for the operator to see; reconcile tries again. */
 export function consume({ backend, queue, concurrency, run, onError }: ConsumerOptions): Consumer {
   const processor = async (job: Job<JobData>, token?: string): Promise<void> => {
     const outcome = await run(job.data.id)

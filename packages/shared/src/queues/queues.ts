@@ -40,10 +40,11 @@ const CHUNK = 1_000
 const PENDING_MAX = 20_000
 const ADD_TIMEOUT_MS = 5_000
 
-/** Kept jobs are for the operator's eyes only; their ids never come again, so they block nothing. */
+/**
+ * One attempt: reconcile wakes the row anew, and the failed job stays for the operator to see. Kept jobs block nothing,
+ * because their ids never come again.
+ */
 const RETENTION: JobsOptions = {
-  attempts: 3,
-  backoff: { type: 'exponential', delay: 1_000 },
   removeOnComplete: { count: 100, age: 3_600 },
   removeOnFail: { count: 1_000, age: 7 * 24 * 3_600 },
 }

@@ -1,0 +1,16 @@
+// `npm run docs`: writes the documents that are made from the code. tests/documents.test.ts fails while they are stale.
+
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { runCommand } from './command.ts'
+import { renderDocuments } from './docs/documents.ts'
+
+await runCommand(async () => {
+  for (const [path, text] of Object.entries(await renderDocuments())) {
+    const file = fileURLToPath(new URL(`../${path}`, import.meta.url))
+    await mkdir(dirname(file), { recursive: true })
+    await writeFile(file, text)
+    console.log(`Wrote ${path}`)
+  }
+})

@@ -1,0 +1,71 @@
+// docs/configuration.md and .env.example: every environment variable, as runtime/config.ts describes it.
+
+import { VARIABLES } from '@reelqueue/shared/runtime/config'
+import { code, page, table } from './markdown.ts'
+
+interface Variable {
+  readonly name: string
+  readonly meaning: string
+  /** As it would be written in the environment; null when the variable is simply absent. */
+  readonly preset: string | null
+  /** In words; empty when any text is. */
+  readonly accepted: string
+}
+
+/** No variable with a rule accepts this, so that its rule shows in the refusal. */
+const UNACCEPTABLE = '!'
+
+function variables(): Variable[] {
+  return Object.entries(VARIABLES).map(([name, schema]) => {
+    const { data } = schema.safeParse(undefined)
+    const rule = schema.safeParse(UNACCEPTABLE).error?.issues.at(-1)?.message ?? ''
+    return {
+      name,
+      meaning: schema.description ?? '',
+      preset: data === undefined || data.toString() === '' ? null : data.toString(),
+      accepted: rule.replace(/^must (be |have )?|^Invalid option: expected /, '').replaceAll('"', ''),
+    }
+  })
+}
+
+export function configurationPage(): string {
+  return page(
+    'Configuration',
+    '`runtime/config.ts`',
+    'All settings are environment variables, read and checked once at start: a wrong one ends the process with a message that names it. An empty variable counts as absent. Times are in milliseconds.',
+    table(
+      ['Variable', 'Default', 'Meaning', 'Accepted'],
+      variables().map(({ name, preset, meaning, accepted }) => [
+        code(name),
+        preset === null ? '–' : code(preset),
+        meaning,
+        accepted,
+      ]),
+    ),
+    'API and workers of one installation share `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `UPSTREAM_API_KEY` and `UPSTREAM_MAX_IN_FLIGHT`: both admit generations, and the limit holds over all of them together.',
+  )
+}
+
+const WIDTH = 120
+
+export function envExample(): string {
+  const intro =
+    'Every setting with its default. Docker Compose reads a copy of this file named .env by itself; before an npm command, load it into the shell: set -a; . ./.env; set +a'
+  const settings = variables().map(({ name, preset, meaning }) => `${comment(meaning)}\n#${name}=${preset ?? ''}`)
+  const compose = [
+    `${comment('docker-compose.yml only: the password of its Postgres, to be chosen before the first start.')}\n#POSTGRES_PASSWORD=reelqueue`,
+    `${comment('docker-compose.yml only: how many workers it runs.')}\n#WORKERS=1`,
+  ]
+  return `${[comment(`Made by \`npm run docs\`. ${intro}`), ...settings, ...compose].join('\n\n')}\n`
+}
+
+/** Words as comment lines of limited width. */
+function comment(words: string): string {
+  const lines = ['#']
+  for (const word of words.split(' ')) {
+    const last = lines.at(-1) ?? ''
+    if (last.length + 1 + word.length > WIDTH) lines.push(`# ${word}`)
+    else lines[lines.length - 1] = `${last} ${word}`
+  }
+  return lines.join('\n')
+}

@@ -1,0 +1,15 @@
+// Which files `npm run docs` makes; tests/documents.test.ts compares them with what is committed.
+
+import { configurationPage, envExample } from './configuration.ts'
+import { httpApiPage } from './http-api.ts'
+import { problemsPage } from './problems.ts'
+
+/** Every generated document, by its path from the repository's root. */
+export async function renderDocuments(): Promise<Readonly<Record<string, string>>> {
+  return {
+    'docs/problems.md': problemsPage(),
+    'docs/configuration.md': configurationPage(),
+    'docs/http-api.md': await httpApiPage(),
+    '.env.example': envExample(),
+  }
+}

@@ -1,0 +1,114 @@
+// docs/http-api.md: the routes, read from the very document that the API serves at /openapi.json.
+
+import { buildApp } from '@reelqueue/api/app'
+import { loadConfig } from '@reelqueue/shared/runtime/config'
+import { createLogger } from '@reelqueue/shared/runtime/log'
+import { z } from 'zod'
+import { openHouse } from '../house.ts'
+import { code, page, table } from './markdown.ts'
+
+/** What of an OpenAPI document the page is made from. */
+const openapi = z.object({
+  tags: z.array(z.object({ name: z.string(), description: z.string() })),
+  paths: z.record(
+    z.string(),
+    z.record(
+      z.string(),
+      z.object({
+        tags: z.tuple([z.string()]),
+        summary: z.string(),
+        description: z.string().optional(),
+        security: z.array(z.unknown()).optional(),
+        parameters: z.array(z.object({ in: z.string(), name: z.string() })).default([]),
+        responses: z.record(z.string(), z.object({ description: z.string() })),
+      }),
+    ),
+  ),
+})
+type Operation = z.output<typeof openapi>['paths'][string][string]
+
+export async function httpApiPage(): Promise<string> {
+  const { tags, paths } = openapi.parse(await openapiDocument())
+  const operations = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+  )
+  const sections = tags.flatMap(({ name, description }) => [
+    `## ${name}`,
+    description,
+    table(
+      ['Route', 'What it does', 'Parameters', 'Answers', 'Refusals'],
+      operations
+        .filter(({ operation }) => operation.tags[0] === name)
+        .map(({ path, method, operation }) => [
+          code(`${method.toUpperCase()} ${path}`),
+          [`${operation.summary}.`, operation.description ?? ''].join(' ').trim(),
+          parametersOf(operation),
+          answersOf(operation),
+          refusalsOf(operation),
+        ]),
+    ),
+  ])
+  return page(
+    'The HTTP API',
+    "the API's own OpenAPI document",
+    'A running API serves the full description, with every field, at `/openapi.json`, and the same to read and try at `/docs`. Bodies are JSON in UTF-8. Routes below `/v1` want `Authorization: Bearer <key>`. Refusals are explained in [problems.md](problems.md).',
+    'Lists are `{data, next_cursor}`, newest first; pass `next_cursor` as `cursor` for the next page.',
+    ...sections,
+    '## Pages for people',
+    table(
+      ['Address', 'What it shows'],
+      [
+        ['`/docs`, `/openapi.json`', 'This API, to read and to try; needs no login'],
+        ['`/admin/queues`', "The queues (bull-board), behind the operator's login"],
+        ['`/`', "Leads to the queues for now, behind the operator's login"],
+      ],
+    ),
+  )
+}
+
+/** The document of an API that is built and never started: nothing of what it stands on is reached. */
+async function openapiDocument(): Promise<unknown> {
+  const nowhere = { DATABASE_URL: 'postgresql://127.0.0.1:1/none', SECRET_KEY: Buffer.alloc(32).toString('base64') }
+  const house = openHouse(loadConfig(nowhere), createLogger('silent'))
+  const app = await buildApp({
+    ...house,
+    waiter: { wait: async () => undefined, close: () => undefined },
+    admit: () => undefined,
+    settings: {
+      operatorPassword: undefined,
+      viewerPassword: undefined,
+      hasUpstreamKey: false,
+      reconcileIntervalMs: house.config.RECONCILE_INTERVAL_MS,
+    },
+  })
+  try {
+    await app.ready()
+    return app.swagger()
+  } finally {
+    await app.close()
+    await house.close()
+  }
+}
+
+function parametersOf({ parameters }: Operation): string {
+  return parameters
+    .filter(({ in: place }) => place !== 'path')
+    .map(({ in: place, name }) => (place === 'query' ? code(`?${name}`) : code(name)))
+    .join(', ')
+}
+
+const isRefusal = (status: string, description: string) => status >= '400' && description.startsWith('`')
+
+function answersOf({ responses }: Operation): string {
+  return Object.entries(responses)
+    .filter(([status, { description }]) => !isRefusal(status, description))
+    .map(([status]) => status)
+    .join(', ')
+}
+
+function refusalsOf({ responses }: Operation): string {
+  return Object.entries(responses)
+    .filter(([status, { description }]) => isRefusal(status, description))
+    .map(([status, { description }]) => `${status} ${description}`)
+    .join(', ')
+}

@@ -1,0 +1,182 @@
+// The documents: the OpenAPI description is complete and sound, and people can read it in a browser.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { FastifyInstance, RouteOptions } from 'fastify'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { send } from './support/api.ts'
+import { createDatabase, type TestDatabase } from './support/database.ts'
+import { startHouse, type TestHouse } from './support/house.ts'
+
+let database: TestDatabase
+let house: TestHouse
+let document: Document
+const routes: RouteOptions[] = []
+
+const METHODS = ['get', 'put', 'post', 'delete', 'patch'] as const
+const content = z.record(z.string(), z.object({ schema: z.record(z.string(), z.unknown()) }))
+const operation = z.object({
+  summary: z.string().min(1),
+  tags: z.array(z.string()).length(1),
+  parameters: z.array(z.object({ name: z.string(), in: z.enum(['path', 'query', 'header']) })).optional(),
+  requestBody: z.object({ content }).optional(),
+  responses: z.record(z.string().regex(/^[2-5]\d\d$/), z.object({ description: z.string(), content })),
+  security: z.array(z.record(z.string(), z.array(z.string()))).optional(),
+})
+const documentShape = z.object({
+  openapi: z.string(),
+  info: z.object({ title: z.string(), version: z.string() }),
+  paths: z.record(z.string().startsWith('/'), z.partialRecord(z.enum(METHODS), operation)),
+  components: z.object({
+    schemas: z.record(z.string(), z.unknown()),
+    securitySchemes: z.record(z.string(), z.unknown()),
+  }),
+  tags: z.array(z.object({ name: z.string() })),
+})
+type Document = z.output<typeof documentShape>
+
+/** Hears of every route at its registration, from outside: the app itself does not list them. */
+function hearRoutes(message: unknown): void {
+  const { fastify } = message as { fastify: FastifyInstance }
+  fastify.addHook('onRoute', (route) => {
+    routes.push(route)
+  })
+}
+
+beforeAll(async () => {
+  database = await createDatabase()
+  subscribe('fastify.initialization', hearRoutes)
+  house = await startHouse({ databaseUrl: database.url, api: true })
+  unsubscribe('fastify.initialization', hearRoutes)
+  const reply = await send('GET', `${house.url}/openapi.json`)
+  expect(reply.headers['content-type']).toMatch(/^application\/json/)
+  document = documentShape.parse(JSON.parse(reply.text))
+})
+
+afterAll(async () => {
+  await house?.close()
+  await database?.drop()
+})
+
+function operations() {
+  return Object.entries(document.paths).flatMap(([path, item]) =>
+    METHODS.flatMap((method) => {
+      const found = item[method]
+      return found ? [{ name: `${method.toUpperCase()} ${path}`, path, ...found }] : []
+    }),
+  )
+}
+
+describe('/openapi.json', () => {
+  it('is OpenAPI 3.1', () => {
+    expect(document.openapi).toMatch(/^3\.1\.\d+$/)
+  })
+
+  it('describes every route but the hidden ones, and no other', () => {
+    const registered = routes
+      .filter((route) => (route.schema as { hide?: boolean } | undefined)?.hide !== true)
+      .flatMap((route) => [route.method].flat().map((method) => `${method} ${route.url.replace(/:(\w+)/g, '{$1}')}`))
+      .filter((name) => !name.startsWith('HEAD '))
+    expect(
+      operations()
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual(registered.sort())
+  })
+
+  it('has the routes of the contract', () => {
+    expect(operations().map(({ name }) => name)).toEqual(
+      expect.arrayContaining([
+        'POST /v1/generations',
+        'GET /v1/generations',
+        'GET /v1/generations/{id}',
+        'POST /v1/generations/{id}/cancel',
+        'GET /v1/generations/{id}/events',
+        'POST /v1/batches',
+        'GET /v1/batches',
+        'GET /v1/batches/{id}',
+        'POST /v1/sora/videos',
+        'GET /v1/result/{id}',
+        'GET /healthz',
+        'GET /readyz',
+      ]),
+    )
+  })
+
+  it('resolves every $ref', () => {
+    const refs: string[] = []
+    const collect = (value: unknown): void => {
+      if (typeof value !== 'object' || value === null) return
+      for (const [key, item] of Object.entries(value)) {
+        if (key === '$ref' && typeof item === 'string') refs.push(item)
+        else collect(item)
+      }
+    }
+    collect(document)
+    expect(refs.length).toBeGreaterThan(10)
+    for (const ref of refs) {
+      expect(ref).toMatch(/^#\/components\/schemas\/\w+$/)
+      expect(document.components.schemas).toHaveProperty(ref.slice('#/components/schemas/'.length))
+    }
+  })
+
+  it('gives a schema for every answer, and for every body that is asked for', () => {
+    for (const { name, responses, requestBody } of operations()) {
+      const statuses = Object.keys(responses)
+      expect(
+        statuses.some((status) => status.startsWith('2')),
+        name,
+      ).toBe(true)
+      for (const { content } of [...Object.values(responses), ...(requestBody ? [requestBody] : [])]) {
+        expect(Object.keys(content).length, name).toBeGreaterThan(0)
+        for (const { schema } of Object.values(content)) expect(Object.keys(schema).length, name).toBeGreaterThan(0)
+      }
+    }
+  })
+
+  it('names every part of a path as a parameter', () => {
+    for (const { name, path, parameters = [] } of operations()) {
+      const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, part]) => part)
+      expect(
+        parameters.filter((one) => one.in === 'path').map((one) => one.name),
+        name,
+      ).toEqual(inPath)
+    }
+  })
+
+  it('describes refusals as problems, and asks for a key under /v1', () => {
+    for (const { name, path, responses, security } of operations()) {
+      for (const [status, { content }] of Object.entries(responses)) {
+        if (path.startsWith('/v1/') && Number(status) >= 400)
+          expect(Object.keys(content), `${name} ${status}`).toEqual(['application/problem+json'])
+      }
+      if (path.startsWith('/v1/')) expect(responses, name).toHaveProperty('401')
+      expect(security, name).toEqual(path.startsWith('/v1/') ? undefined : [])
+    }
+  })
+
+  it('uses only tags that it explains', () => {
+    const explained = document.tags.map((tag) => tag.name)
+    for (const { name, tags } of operations()) expect(explained, name).toEqual(expect.arrayContaining(tags))
+  })
+})
+
+describe('/docs', () => {
+  it('is a page with everything it needs from this server alone', async () => {
+    const page = await send('GET', `${house.url}/docs/`)
+    expect(page.status).toBe(200)
+    expect(page.headers['content-type']).toMatch(/^text\/html/)
+    const needed = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, address = '']) => address)
+    expect(needed.length).toBeGreaterThan(2)
+    for (const address of needed) {
+      const url = new URL(address, `${house.url}/docs/`)
+      expect(url.origin).toBe(house.url)
+      expect((await send('GET', url.href)).status, address).toBe(200)
+    }
+  })
+
+  it('is there without the slash too', async () => {
+    const reply = await send('GET', `${house.url}/docs`)
+    const page = reply.status === 302 ? await send('GET', new URL(reply.headers.location ?? '', house.url).href) : reply
+    expect([page.status, page.headers['content-type']]).toEqual([200, expect.stringMatching(/^text\/html/)])
+  })
+})

@@ -1,0 +1,131 @@
+// Liveness and readiness, and what the API does while a part it stands on is away. Parts are really taken away: Redis is
+// stopped, and Postgres is cut off by a relay.
+import { readiness } from '@reelqueue/api/routes/health'
+import { afterEach, describe, expect, it } from 'vitest'
+import { clientOf, generationOf, MINIMAL, problemOf, send } from './support/api.ts'
+import { createDatabase, runSql } from './support/database.ts'
+import { type HouseOptions, startHouse } from './support/house.ts'
+import { startRedis } from './support/redis.ts'
+import { startRelay } from './support/relay.ts'
+import { until } from './support/wait.ts'
+
+const cleanups: (() => Promise<void>)[] = []
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function start(options: Partial<HouseOptions> = {}) {
+  const databaseUrl = options.databaseUrl ?? (await ownDatabase())
+  const house = await startHouse({ databaseUrl, api: true, ...options })
+  cleanups.push(() => house.close())
+  return { databaseUrl, house, client: clientOf(house.url, house.key) }
+}
+
+async function ownDatabase(): Promise<string> {
+  const database = await createDatabase()
+  cleanups.push(() => database.drop())
+  return database.url
+}
+
+async function readyOf(base: string) {
+  const reply = await send('GET', `${base}/readyz`)
+  const { status, checks } = readiness.strict().parse(JSON.parse(reply.text))
+  expect(reply.status).toBe(status === 'ready' ? 200 : 503)
+  return { status, ...checks }
+}
+
+describe('GET /healthz', () => {
+  it('answers without a key', async () => {
+    const { house } = await start()
+    const reply = await send('GET', `${house.url}/healthz`)
+    expect([reply.status, JSON.parse(reply.text)]).toEqual([200, { status: 'ok' }])
+  })
+})
+
+describe('GET /readyz', () => {
+  it('is ready without a key, and says that nothing will be submitted without UPSTREAM_API_KEY', async () => {
+    const { house, client } = await start()
+    await client.post('/v1/generations', MINIMAL)
+    const ready = await readyOf(house.url)
+    expect(ready).toMatchObject({ status: 'ready', postgres: { ok: true }, queue: { ok: true }, work: { ok: true } })
+    expect(ready.upstream.ok).toBe(false)
+    expect(ready.upstream.detail).toContain('UPSTREAM_API_KEY')
+  })
+
+  it('says that it may submit when there is a key', async () => {
+    const { house } = await start({ env: { UPSTREAM_API_KEY: 'any' } })
+    expect(await readyOf(house.url)).toMatchObject({ status: 'ready', upstream: { ok: true } })
+  })
+
+  it('is not ready while due work is not looked at', async () => {
+    const { databaseUrl, house, client } = await start()
+    const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
+    const due = (ago: string) =>
+      runSql(
+        databaseUrl,
+        `UPDATE generations SET admitted_at = now(), due_at = now() - interval '${ago}' WHERE id = '${id}'`,
+      )
+    await due('50 seconds')
+    expect(await readyOf(house.url)).toMatchObject({ status: 'ready', work: { ok: true } })
+    await due('70 seconds')
+    expect(await readyOf(house.url)).toMatchObject({ status: 'not_ready', postgres: { ok: true }, work: { ok: false } })
+  })
+})
+
+describe('while Redis is away', () => {
+  it('says so, and goes on accepting, reading and cancelling', async () => {
+    const redis = await startRedis()
+    cleanups.push(() => redis.destroy())
+    const { house, client } = await start({ redisUrl: redis.url, env: { UPSTREAM_API_KEY: 'any' } })
+    expect((await readyOf(house.url)).status).toBe('ready')
+    await redis.kill()
+    expect(await readyOf(house.url)).toMatchObject({
+      status: 'not_ready',
+      postgres: { ok: true },
+      queue: { ok: false },
+    })
+    const reply = await client.post('/v1/generations', MINIMAL)
+    expect(reply.status).toBe(202)
+    const { id } = generationOf(reply)
+    expect(generationOf(await client.get(`/v1/generations/${id}`)).status).toBe('queued')
+    expect(generationOf(await client.post(`/v1/generations/${id}/cancel`)).status).toBe('cancelled')
+    expect((await client.post('/v1/batches', { items: [MINIMAL] })).status).toBe(202)
+    await redis.restart({ wipe: true })
+    await until('it is ready again', async () => (await readyOf(house.url)).status === 'ready')
+  })
+})
+
+describe('while Postgres is away', () => {
+  it('lives, says what is missing, and asks callers to come back; afterwards all is well', async () => {
+    const direct = new URL(await ownDatabase())
+    const relay = await startRelay({ host: direct.hostname, port: Number(direct.port) })
+    cleanups.push(() => relay.cut())
+    const throughRelay = new URL(direct)
+    throughRelay.host = `127.0.0.1:${relay.port}`
+    const { house, client } = await start({ databaseUrl: throughRelay.href })
+    expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)
+
+    await relay.cut()
+    expect((await send('GET', `${house.url}/healthz`)).status).toBe(200)
+    const ready = await readyOf(house.url)
+    expect(ready).toMatchObject({ status: 'not_ready', postgres: { ok: false }, queue: { ok: false } })
+    expect(JSON.stringify(ready)).not.toContain(String(relay.port))
+    for (const request of [
+      () => client.post('/v1/generations', MINIMAL),
+      () => client.post('/v1/generations', MINIMAL),
+      () => client.get('/v1/generations'),
+      () => client.post('/v1/batches', { items: [MINIMAL] }),
+    ]) {
+      const reply = await request()
+      expect(problemOf(reply).code).toBe('unavailable')
+      expect(reply.status).toBe(503)
+      expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0)
+      expect(reply.text).not.toContain(String(relay.port))
+    }
+
+    await relay.mend()
+    await until('it is ready again', async () => (await readyOf(house.url)).status === 'ready')
+    expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)
+  })
+})

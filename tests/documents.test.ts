@@ -1,0 +1,109 @@
+// The documents against the code they describe. When a generated one is stale: `npm run docs`.
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { FAILURES } from '@reelqueue/shared/domain/failure'
+import { PROBLEMS } from '@reelqueue/shared/domain/problem'
+import { VARIABLES } from '@reelqueue/shared/runtime/config'
+import { describe, expect, test } from 'vitest'
+import { renderDocuments } from '../bin/docs/documents.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const read = (path: string) => readFile(join(ROOT, path), 'utf8')
+
+describe('the generated documents', async () => {
+  const documents = await renderDocuments()
+
+  test.for(Object.entries(documents))('%s is what the code says now', async ([path, text]) => {
+    expect(await read(path)).toBe(text)
+  })
+
+  test('name every problem and failure, and every variable', async () => {
+    const problems = await read('docs/problems.md')
+    const codes = [...Object.keys(PROBLEMS), ...Object.keys(FAILURES)]
+    expect(codes.filter((code) => !problems.includes(`| \`${code}\` |`))).toEqual([])
+    const [configuration, example] = await Promise.all([read('docs/configuration.md'), read('.env.example')])
+    const undescribed = Object.keys(VARIABLES).filter(
+      (name) => !configuration.includes(`| \`${name}\` |`) || !example.includes(`\n#${name}=`),
+    )
+    expect(undescribed).toEqual([])
+  })
+
+  test('name every route that the sources register', async () => {
+    const page = await read('docs/http-api.md')
+    const sources = await Promise.all((await filesBelow('apps/api/src', '.ts')).map(read))
+    const routes = sources.flatMap((source) =>
+      [...source.matchAll(/\.(get|post|put|patch|delete)\(\s*'(\/[^']*)'/g)].map(([, method = '', path = '']) => {
+        return { method: method.toUpperCase(), path: path.replaceAll(/:(\w+)/g, '{$1}') }
+      }),
+    )
+    expect(routes).toContainEqual({ method: 'POST', path: '/v1/generations' })
+    const missing = routes.filter(
+      ({ method, path }) => !page.includes(`\`${method} ${path}\``) && !page.includes(`\`${path}\``),
+    )
+    expect(missing).toEqual([])
+  })
+})
+
+test('Docker Compose passes every variable on, but for those of the embedded Postgres and of the simulator', async () => {
+  const compose = await read('docker-compose.yml')
+  const left = Object.keys(VARIABLES).filter((name) => !compose.includes(`\n    ${name}:`))
+  expect(left).toEqual(['DATA_DIR', 'SIMULATOR_PORT'])
+})
+
+describe('every page', async () => {
+  const pages = await filesBelow('.', '.md')
+
+  test.for(pages)('%s links only to files and headings that exist', async (path) => {
+    const broken: string[] = []
+    for (const link of linksOf(await read(path))) {
+      const [target = '', heading] = link.split('#')
+      const file = target === '' ? path : relative(ROOT, resolve(ROOT, dirname(path), target))
+      if (!existsSync(join(ROOT, file))) broken.push(link)
+      else if (heading !== undefined && !headingsOf(await read(file)).includes(heading)) broken.push(link)
+    }
+    expect(broken).toEqual([])
+  })
+
+  test.for(pages)('%s names only npm scripts that exist', async (path) => {
+    const { scripts } = JSON.parse(await read('package.json'))
+    const named = [...(await read(path)).matchAll(/npm (?:run ([a-z:]+)|(start|test)\b)/g)].map(
+      ([, script, short]) => script ?? short ?? '',
+    )
+    expect(named.filter((script) => !(script in scripts))).toEqual([])
+  })
+
+  test.for(['README.md', 'ARCHITECTURE.md'])('%s stays under 200 lines', async (path) => {
+    expect((await read(path)).split('\n').length).toBeLessThan(200)
+  })
+})
+
+/** Paths from the root, without what is installed, generated or hidden. */
+async function filesBelow(folder: string, ending: string): Promise<string[]> {
+  const entries = await readdir(join(ROOT, folder), { withFileTypes: true })
+  const nested = entries.map((entry) => {
+    const path = join(folder, entry.name)
+    if (entry.isFile()) return path.endsWith(ending) ? [path] : []
+    const skipped = entry.name.startsWith('.') || ['node_modules', 'generated'].includes(entry.name)
+    return entry.isDirectory() && !skipped ? filesBelow(path, ending) : []
+  })
+  return (await Promise.all(nested)).flat()
+}
+
+/** Targets of links and images within the repository; what stands in code is none. */
+function linksOf(markdown: string): string[] {
+  const prose = markdown.replaceAll(/```[\s\S]*?```|`[^`\n]*`/g, '')
+  const targets = [...prose.matchAll(/\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)"/g)]
+  return targets.map(([, link, attribute]) => link ?? attribute ?? '').filter((target) => !/^[a-z]+:/.test(target))
+}
+
+/** Headings as GitHub names them in links. */
+function headingsOf(markdown: string): string[] {
+  return [...markdown.matchAll(/^#+ (.*)$/gm)].map(([, words = '']) =>
+    words
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+}

@@ -1,0 +1,86 @@
+// What heals by itself: wake-ups lost in the middle of everything, a Redis that comes late, a provider that never ends.
+
+import { afterEach, describe, expect, it } from 'vitest'
+import { BACKENDS, type Pipeline, startPipeline } from './support/pipeline.ts'
+import { until } from './support/wait.ts'
+
+let pipeline: Pipeline | undefined
+afterEach(async () => {
+  await pipeline?.close()
+  pipeline = undefined
+})
+
+const COUNT = 30
+
+/** Forgets every job and every lane, as a Redis without persistence does when it is restarted. */
+async function loseWakeUps({ api, redis }: Pipeline): Promise<void> {
+  if (redis) await redis.restart({ wipe: true })
+  else for (const queue of Object.values(api.queues.queues)) await queue.obliterate({ force: true })
+}
+
+describe.each(BACKENDS)('on %s', (backend) => {
+  it('completes everything and pays nothing twice when all wake-ups are lost while generations render', async () => {
+    pipeline = await startPipeline({
+      backend,
+      env: { RECONCILE_INTERVAL_MS: '500', UPSTREAM_MAX_IN_FLIGHT: '15' },
+    })
+    const { post, ended, totalSubmissions, receipts, api } = pipeline
+    const webhook_url = pipeline.hook('/hook')
+    const ids = await Promise.all(Array.from({ length: COUNT }, () => post('[sim:render=1500]', { webhook_url })))
+    const statuses = async () => {
+      const rows = await api.database.prisma.generation.findMany({ select: { status: true } })
+      return rows.map((row) => row.status)
+    }
+    await until('some render and some wait', async () => {
+      const now = await statuses()
+      return now.filter((status) => status === 'processing').length >= 5 && now.includes('queued')
+    })
+    await loseWakeUps(pipeline)
+
+    for (const id of ids) expect(await ended(id)).toMatchObject({ status: 'completed' })
+    expect(await totalSubmissions()).toBe(COUNT)
+    await until('every webhook', () => receipts().length >= COUNT, { timeoutMs: 30_000 })
+    expect(new Set(receipts().map((receipt) => receipt.webhookId)).size).toBe(COUNT)
+    expect(new Set(receipts().map((receipt) => receipt.data.id))).toEqual(new Set(ids))
+  })
+})
+
+describe('a worker that is started before its Redis', () => {
+  it('lets the API accept meanwhile, and does the work once Redis is there', async () => {
+    pipeline = await startPipeline({
+      backend: 'redis',
+      redisLater: true,
+      env: { RECONCILE_INTERVAL_MS: '500' },
+    })
+    const { post, ended, get, redis, totalSubmissions, workers } = pipeline
+    const ids = await Promise.all([post(''), post(''), post('')])
+    await until(
+      'the worker has noticed',
+      async () => {
+        const lines = (await Promise.all(workers.map((worker) => worker.logLines()))).flat()
+        return lines.some((line) => line.event === 'queue.dropped' || line.event === 'reconcile.failed')
+      },
+      { timeoutMs: 30_000 },
+    )
+    expect((await get(ids[0])).status).toBe('queued')
+    await redis?.restart()
+    for (const id of ids) expect(await ended(id)).toMatchObject({ status: 'completed' })
+    expect(await totalSubmissions()).toBe(ids.length)
+  })
+})
+
+describe('a provider that never ends', () => {
+  it('fails the generation at its deadline, with a code that says what was missing', async () => {
+    pipeline = await startPipeline({ backend: 'postgres', workers: 1, env: { GENERATION_DEADLINE_MS: '1500' } })
+    const { post, ended, submissions } = pipeline
+    const [stuck, withoutUrl, silent] = await Promise.all([
+      post('[sim:stuck]'),
+      post('[sim:nourl][sim:render=100]'),
+      post('[sim:poll500][sim:render=100]'),
+    ])
+    expect((await ended(stuck)).error?.code).toBe('deadline_exceeded')
+    expect((await ended(withoutUrl)).error?.code).toBe('completed_without_url')
+    expect((await ended(silent)).error?.code).toBe('deadline_exceeded')
+    for (const id of [stuck, withoutUrl, silent]) expect(await submissions(id)).toBe(1)
+  })
+})

@@ -1,0 +1,180 @@
+// Everything that a generation passes on its way, all of it real: API and two workers as houses of their own, Postgres,
+// the queues' backend, the simulator over HTTP, and an endpoint whose webhooks are verified by the official library.
+
+import { buildSimulator } from '@reelqueue/simulator/app'
+import { Webhook } from 'standardwebhooks'
+import { expect } from 'vitest'
+import { clientOf, generationOf } from './api.ts'
+import { createDatabase } from './database.ts'
+import { type HouseOptions, startHouse, type TestHouse } from './house.ts'
+import { startRedis, type TestRedis } from './redis.ts'
+import { until } from './wait.ts'
+import { closeEndpoints, endpoint } from './webhook-endpoint.ts'
+
+/** In every prompt: what logs must never contain. */
+export const PROMPT_MARK = 'zebras under an umbrella'
+const UPSTREAM_KEY = 'upstream-key-that-pays'
+export const BACKENDS = ['postgres', 'redis'] as const
+export type Backend = (typeof BACKENDS)[number]
+
+export interface Receipt {
+  readonly webhookId: string
+  readonly path: string
+  readonly body: string
+  readonly type: string
+  readonly data: { readonly id: string; readonly status?: string }
+}
+
+export interface Pipeline {
+  readonly api: TestHouse
+  readonly workers: readonly TestHouse[]
+  readonly redis: TestRedis | null
+  readonly simulator: ReturnType<typeof buildSimulator>
+  /** Where webhooks of this kind go: `/flaky` answers 500 to the first attempt of each event. */
+  hook(path: '/hook' | '/flaky'): string
+  /** Every webhook received, verified. @throws Error when one of them is not */
+  receipts(): Receipt[]
+  /** Accepts a generation whose prompt bears `tags`. @returns its id */
+  post(tags: string, fields?: Record<string, unknown>): Promise<string>
+  postBatch(items: readonly Record<string, unknown>[], fields?: Record<string, unknown>): Promise<string>
+  get(id: string): Promise<ReturnType<typeof generationOf>>
+  /** Waits for the end. */
+  ended(id: string): Promise<ReturnType<typeof generationOf>>
+  ledger(id: string): Promise<{ state: string; errorCode: string | null }[]>
+  /** Requests that the provider received for a generation: what may have been paid. */
+  submissions(id: string): Promise<number>
+  totalSubmissions(): Promise<number>
+  /** All log lines of all houses, as text. */
+  logs(): Promise<string>
+  /** What no log may contain. */
+  readonly secrets: readonly string[]
+  /** Stops the houses; logs stay. */
+  stopHouses(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface PipelineOptions {
+  readonly backend: Backend
+  readonly workers?: number
+  /** Renders this many times faster than in the real world: a minute and a half at 1. */
+  readonly speed?: number
+  readonly env?: HouseOptions['env']
+  /** Whether Redis is away at first; `redis.restart()` starts it. */
+  readonly redisLater?: boolean
+}
+
+export async function startPipeline({ backend, workers = 2, speed = 300, env, redisLater }: PipelineOptions) {
+  const database = await createDatabase()
+  const redis = backend === 'redis' ? await startRedis() : null
+  if (redisLater) await redis?.stop()
+  const simulator = buildSimulator({ speed })
+  const upstreamUrl = await simulator.listen({ host: '127.0.0.1', port: 0 })
+  const refusedOnce = new Set<string>()
+  const hooks = await endpoint((response) => {
+    const id = String(response.req.headers['webhook-id'])
+    const refuse = response.req.url === '/flaky' && !refusedOnce.has(id)
+    refusedOnce.add(id)
+    response.writeHead(refuse ? 500 : 204).end()
+  })
+  const options: HouseOptions = {
+    databaseUrl: database.url,
+    ...(redis && { redisUrl: redis.url }),
+    env: {
+      UPSTREAM_BASE_URL: upstreamUrl,
+      UPSTREAM_API_KEY: UPSTREAM_KEY,
+      UPSTREAM_TIMEOUT_MS: '3000',
+      POLL_INTERVAL_MIN_MS: '100',
+      POLL_INTERVAL_MAX_MS: '500',
+      ...env,
+    },
+  }
+  const api = await startHouse({ ...options, api: true })
+  const running: TestHouse[] = []
+  for (let count = 0; count < workers; count++) running.push(await startHouse({ ...options, worker: true }))
+  const houses = [api, ...running]
+  const client = clientOf(api.url, api.key)
+  let posted = 0
+
+  const promptOf = (tags: string) => `${PROMPT_MARK} ${++posted} ${tags}`
+  const requests = async () => {
+    const reply = await simulator.inject('/control/submissions')
+    return reply.json<{ total: number; submissions: { prompt: string }[] }>()
+  }
+  const get = async (id: string) => generationOf(await client.get(`/v1/generations/${id}`))
+  const stopHouses = async () => {
+    await Promise.all(houses.map((house) => house.close()))
+  }
+
+  return {
+    api,
+    workers: running,
+    redis,
+    simulator,
+    secrets: [PROMPT_MARK, UPSTREAM_KEY, api.key, api.webhookSecret, api.webhookSecret.slice('whsec_'.length)],
+    hook: (path) => `http://127.0.0.1:${hooks.port}${path}`,
+    receipts: () => hooks.seen.requests.map((request) => verified(request, api.webhookSecret)),
+    async post(tags, fields = {}) {
+      const body = { model: 'openAiSora2Plus', prompt: promptOf(tags), ...fields }
+      const reply = await client.post('/v1/generations', body)
+      expect(reply.status, reply.text).toBe(202)
+      return generationOf(reply).id
+    },
+    async postBatch(items, fields = {}) {
+      const prompts = items.map((item) => ({ ...item, prompt: promptOf(String(item.prompt ?? '')) }))
+      const reply = await client.post('/v1/batches', { ...fields, items: prompts })
+      expect(reply.status, reply.text).toBe(202)
+      return String((JSON.parse(reply.text) as { id: string }).id)
+    },
+    get,
+    ended: (id) =>
+      until(
+        `${id} has ended`,
+        async () => {
+          const reply = await client.get(`/v1/generations/${id}?wait=5`)
+          const generation = generationOf(reply)
+          if (generation.finished_at) return generation
+          throw new Error(`${generation.status}: ${generation.prompt}`)
+        },
+        { timeoutMs: 50_000 },
+      ),
+    ledger: (id) =>
+      api.database.prisma.submission.findMany({
+        where: { generationId: id },
+        select: { state: true, errorCode: true },
+        orderBy: { id: 'asc' },
+      }),
+    async submissions(id) {
+      const { prompt } = await get(id)
+      return (await requests()).submissions.filter((one) => one.prompt === prompt).length
+    },
+    totalSubmissions: async () => (await requests()).total,
+    async logs() {
+      const lines = await Promise.all(houses.map((house) => house.logLines()))
+      return lines
+        .flat()
+        .map((line) => JSON.stringify(line))
+        .join('\n')
+    },
+    stopHouses,
+    async close() {
+      await stopHouses()
+      await simulator.close()
+      await closeEndpoints()
+      await redis?.destroy()
+      await database.drop()
+    },
+  } satisfies Pipeline
+}
+
+function verified(
+  request: { headers: Record<string, string | string[] | undefined>; url: string; body: string },
+  secret: string,
+): Receipt {
+  const header = (name: string) => String(request.headers[name])
+  const { type, data } = new Webhook(secret).verify(request.body, {
+    'webhook-id': header('webhook-id'),
+    'webhook-timestamp': header('webhook-timestamp'),
+    'webhook-signature': header('webhook-signature'),
+  }) as Pick<Receipt, 'type' | 'data'>
+  return { webhookId: header('webhook-id'), path: request.url, body: request.body, type, data }
+}
