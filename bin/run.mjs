@@ -20,12 +20,16 @@ const TOOLS = {
   ],
 }
 
+/** Commands that run a real installation, configured by `.env` too. The demo and the tests must not touch one. */
+const READ_ENV_FILE = new Set(['start', 'start-api', 'start-worker', 'migrate', 'keys', 'simulator'])
+
 const [command = '', ...args] = process.argv.slice(2)
 checkNode()
 installMissing()
 if (command in TOOLS) {
   for (const [tool, ...words] of TOOLS[command]) run(at(`node_modules/.bin/${tool}`), [...words, ...args])
 } else {
+  if (READ_ENV_FILE.has(command) && existsSync(at('.env'))) process.loadEnvFile(at('.env'))
   const { register } = await import('tsx/esm/api')
   register()
   process.argv.splice(2, 1)

@@ -22,10 +22,10 @@ describe('the generated documents', async () => {
   test('name every problem and failure, and every variable', async () => {
     const problems = await read('docs/problems.md')
     const codes = [...Object.keys(PROBLEMS), ...Object.keys(FAILURES)]
-    expect(codes.filter((code) => !problems.includes(`| \`${code}\` |`))).toEqual([])
+    expect(codes.filter((code) => !problems.includes(`| \`${code}\` `))).toEqual([])
     const [configuration, example] = await Promise.all([read('docs/configuration.md'), read('.env.example')])
     const undescribed = Object.keys(VARIABLES).filter(
-      (name) => !configuration.includes(`| \`${name}\` |`) || !example.includes(`\n#${name}=`),
+      (name) => !configuration.includes(`| \`${name}\` `) || !example.includes(`\n#${name}=`),
     )
     expect(undescribed).toEqual([])
   })
@@ -50,6 +50,16 @@ test('Docker Compose passes every variable on, but for those of the embedded Pos
   const compose = await read('docker-compose.yml')
   const left = Object.keys(VARIABLES).filter((name) => !compose.includes(`\n    ${name}:`))
   expect(left).toEqual(['DATA_DIR', 'SIMULATOR_PORT'])
+})
+
+test('ARCHITECTURE.md says which query each index serves', async () => {
+  const scripts = await Promise.all((await filesBelow('prisma/migrations', '.sql')).map(read))
+  const indexes = scripts.flatMap((script) =>
+    [...script.matchAll(/^CREATE (?:UNIQUE )?INDEX "(\w+)"/gm)].map(([, name = '']) => name),
+  )
+  expect(indexes).toContain('generations_backlog_idx')
+  const architecture = await read('ARCHITECTURE.md')
+  expect(indexes.filter((name) => !architecture.includes(`\`${name}\``))).toEqual([])
 })
 
 describe('every page', async () => {

@@ -2,7 +2,7 @@
 
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
-import { type Database, openDatabase } from '@reelqueue/shared/store/database'
+import { openDatabase } from '@reelqueue/shared/store/database'
 import { insertGenerations } from '@reelqueue/shared/store/generations'
 import { failOverdue } from '@reelqueue/shared/store/polling'
 import { ensureProject } from '@reelqueue/shared/store/projects'
@@ -32,18 +32,22 @@ async function inFlight(): Promise<number> {
 }
 
 describe('the cap', () => {
-  it('holds when eight processes admit at the same instant', async () => {
-    await queue(100)
+  it('holds when eight processes admit at the same instant, each with others waiting before its eyes', async () => {
+    const [first] = await queue(30)
     const processes = Array.from({ length: 8 }, () => openDatabase(seed.url, console.error, 2))
     try {
-      // Reading is allowed, admitting is not: whoever does not wait for the others has counted the same free slots.
+      // The first process is held in the middle of its transaction. Whoever does not wait for it counts the same free
+      // slots, and gives them to the rows that have come in meanwhile.
       const results = await seed.collide(
-        'LOCK TABLE generations IN EXCLUSIVE MODE',
-        processes.map((database: Database) => () => admitGenerations(database, 30)),
+        `SELECT 1 FROM generations WHERE id = '${first}' FOR UPDATE`,
+        processes.map((database, index) => async () => {
+          await queue(30, { priority: index })
+          return await admitGenerations(database, 30)
+        }),
       )
       const ids = results.flatMap((result) => result.ids)
-      expect(ids).toHaveLength(30)
       expect(new Set(ids).size).toBe(30)
+      expect(ids).toHaveLength(30)
       expect(await inFlight()).toBe(30)
     } finally {
       await Promise.all(processes.map((database) => database.close()))

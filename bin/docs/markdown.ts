@@ -1,9 +1,13 @@
 // Markdown as the generated pages need it.
 
-/** A table; cells may hold any inline Markdown. */
+/** A table in columns of even width, as Biome formats it; cells may hold any inline Markdown. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+  const escaped = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll('|', '\\|')))
+  const widths = head.map((_, column) => Math.max(3, ...escaped.map((row) => row[column]?.length ?? 0)))
+  const line = (cells: readonly string[], fill = ' ') =>
+    `| ${widths.map((width, column) => (cells[column] ?? '').padEnd(width, fill)).join(' | ')} |`
+  const [first = [], ...others] = escaped.map((row) => line(row))
+  return [first, line([], '-'), ...others].join('\n')
 }
 
 export function code(text: string | number): string {
