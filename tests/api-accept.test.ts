@@ -136,8 +136,16 @@ describe('Idempotency-Key', () => {
   })
 
   it('counts a request that says the same in other words as the same', async () => {
-    const one = { ...MINIMAL, size: '1280x720', seconds: 8, input_reference: [IMAGE] }
-    const other = { image_urls: [IMAGE], duration: 8, aspect_ratio: '16:9', priority: 0, metadata: null, ...MINIMAL }
+    const one = { ...MINIMAL, size: '1280x720', seconds: 8, input_reference: [IMAGE], metadata: { a: 1, b: 2 } }
+    const other = {
+      image_urls: [IMAGE],
+      duration: 8,
+      aspect_ratio: '16:9',
+      priority: 0,
+      metadata: null,
+      ...MINIMAL,
+      metadata: { b: 2, a: 1 },
+    }
     const first = await client.post('/v1/generations', one, keyed('alias'))
     const second = await client.post('/v1/generations', other, keyed('alias'))
     expect(second.headers['idempotency-replayed']).toBe('true')

@@ -40,6 +40,15 @@ async function eventsOf(generationId: string) {
   })
 }
 
+it('takes a cancel whose client announces JSON and sends nothing', async () => {
+  const { id } = await accept()
+  const reply = await fetch(`${house.url}/v1/generations/${id}/cancel`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${house.key}`, 'content-type': 'application/json' },
+  })
+  expect(reply.status).toBe(200)
+})
+
 it('cancels a queued generation at once, with its event and one delivery to its webhook', async () => {
   const hook = 'https://hooks.example/cancelled'
   const { id } = await accept({ webhook_url: hook })

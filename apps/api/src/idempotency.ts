@@ -23,9 +23,15 @@ export interface Idempotency {
 export function idempotencyOf(key: string | undefined, route: string, request: unknown): Idempotency {
   if (key === undefined) return { idempotencyKey: null, idempotencyHash: null }
   const hash = createHash('sha256')
-    .update(JSON.stringify([route, request]))
+    .update(JSON.stringify([route, request], sortKeys))
     .digest('hex')
   return { idempotencyKey: key, idempotencyHash: hash }
+}
+
+/** Objects that differ in the order of their keys are the same request. */
+function sortKeys(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)))
 }
 
 /**

@@ -21,13 +21,8 @@ export const PROBLEMS = {
   read_only: { status: 403, title: 'This login may look but not change', fix: 'Log in with OPERATOR_PASSWORD.' },
   not_found: {
     status: 404,
-    title: 'Nothing here has that id or address',
+    title: 'Nothing here has that id or address, or takes that method',
     fix: 'Check the id, and that the key belongs to its project.',
-  },
-  method_not_allowed: {
-    status: 405,
-    title: 'That address does not take this method',
-    fix: 'See /docs for the methods it takes.',
   },
   idempotency_conflict: {
     status: 409,

@@ -24,6 +24,8 @@ export function openDatabase(url: string, onError: (error: Error) => void, conne
     keepAlive: true,
     // A statement that hangs must not hold a request or a step for ever.
     statement_timeout: 60_000,
+    // For a server that has gone silent, and times out nothing itself.
+    query_timeout: 65_000,
     application_name: 'reelqueue',
   })
   pool.on('error', onError)
