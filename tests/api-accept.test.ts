@@ -142,7 +142,7 @@ describe('Idempotency-Key', () => {
       duration: 8,
       aspect_ratio: '16:9',
       priority: 0,
-      metadata: null,
+      custom_id: null,
       ...MINIMAL,
       metadata: { b: 2, a: 1 },
     }
