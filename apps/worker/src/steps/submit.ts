@@ -1,6 +1,7 @@
 // The paid step. The intent is committed before the POST; whatever comes back, or does not, is recorded after it.
 
 import { setTimeout as delay } from 'node:timers/promises'
+import { FAILURES } from '@reelqueue/shared/domain/failure'
 import { firstPollMs, RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import { submitBackoffMs } from '@reelqueue/shared/domain/submission'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
@@ -65,7 +66,7 @@ const EXPIRED: SubmissionResult = {
 const GIVEN_UP: SubmissionResult = {
   kind: 'rejected',
   code: 'given_up_before_post',
-  message: 'The worker was paused between its intent and the request, and did not send it.',
+  message: FAILURES.given_up_before_post,
   httpStatus: null,
   retryable: true,
   backoffMs: 0,

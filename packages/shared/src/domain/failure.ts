@@ -1,6 +1,8 @@
 // The codes with which a generation fails. Upstream refusals and failures bring codes of their own (`upstream_…`).
 
 export const FAILURES = {
+  unknown_model: 'This Reelqueue no longer offers the model. Nothing was submitted.',
+  given_up_before_post: 'The workers were too slow for a whole day to send the request. Nothing was submitted.',
   submission_unknown:
     'It is not known whether the provider took this request: it may be rendering, and may have been charged. It was not submitted again.',
   deadline_exceeded:

@@ -2,6 +2,7 @@
 // in use within the last second; polls are free and pool as they like. All judgement is in the readers.
 
 import { Agent } from 'undici'
+import { FAILURES } from '../domain/failure.ts'
 import { findModel } from '../domain/models.ts'
 import type { RenderRequest } from '../domain/render-request.ts'
 import { parseBaseUrl } from './base-url.ts'
@@ -44,11 +45,10 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs }: GlobalAiOptions):
     async submit(request) {
       const model = findModel(request.model)
       if (model === null) {
-        const message = 'The model is not one this upstream offers.'
         return {
           kind: 'rejected',
           code: 'unknown_model',
-          message,
+          message: FAILURES.unknown_model,
           httpStatus: null,
           retryable: false,
           retryAfterMs: null,
