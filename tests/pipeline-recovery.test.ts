@@ -11,6 +11,7 @@ afterEach(async () => {
 })
 
 const COUNT = 30
+const SLOTS = 15
 
 /** Forgets every job and every lane, as a Redis without persistence does when it is restarted. */
 async function loseWakeUps({ api, redis }: Pipeline): Promise<void> {
@@ -19,22 +20,28 @@ async function loseWakeUps({ api, redis }: Pipeline): Promise<void> {
 }
 
 describe.each(BACKENDS)('on %s', (backend) => {
-  it('completes everything and pays nothing twice when all wake-ups are lost while generations render', async () => {
+  it('completes everything and pays nothing twice when all wake-ups are lost, before and while generations render', async () => {
     pipeline = await startPipeline({
       backend,
-      env: { RECONCILE_INTERVAL_MS: '500', UPSTREAM_MAX_IN_FLIGHT: '15' },
+      workers: 0,
+      env: { RECONCILE_INTERVAL_MS: '500', UPSTREAM_MAX_IN_FLIGHT: String(SLOTS) },
     })
     const { post, ended, totalSubmissions, receipts, api } = pipeline
     const webhook_url = pipeline.hook('/hook')
     const ids = await Promise.all(Array.from({ length: COUNT }, () => post('[sim:render=1500]', { webhook_url })))
-    const statuses = async () => {
-      const rows = await api.database.prisma.generation.findMany({ select: { status: true } })
-      return rows.map((row) => row.status)
-    }
-    await until('some render and some wait', async () => {
-      const now = await statuses()
-      return now.filter((status) => status === 'processing').length >= 5 && now.includes('queued')
-    })
+    await until('jobs for all slots', async () => (await api.queues.queues.submit.getWaitingCount()) === SLOTS)
+    await loseWakeUps(pipeline)
+
+    await Promise.all([pipeline.startWorker(), pipeline.startWorker()])
+    const { generation } = api.database.prisma
+    await until(
+      'some render and some wait',
+      async () => {
+        const rendering = await generation.count({ where: { status: 'processing' } })
+        return rendering >= 5 && (await generation.count({ where: { status: 'queued' } })) > 0
+      },
+      { timeoutMs: 30_000 },
+    )
     await loseWakeUps(pipeline)
 
     for (const id of ids) expect(await ended(id)).toMatchObject({ status: 'completed' })

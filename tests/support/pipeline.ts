@@ -12,10 +12,10 @@ import { until } from './wait.ts'
 import { closeEndpoints, endpoint } from './webhook-endpoint.ts'
 
 /** In every prompt: what logs must never contain. */
-export const PROMPT_MARK = 'zebras under an umbrella'
+const PROMPT_MARK = 'zebras under an umbrella'
 const UPSTREAM_KEY = 'upstream-key-that-pays'
 export const BACKENDS = ['postgres', 'redis'] as const
-export type Backend = (typeof BACKENDS)[number]
+type Backend = (typeof BACKENDS)[number]
 
 export interface Receipt {
   readonly webhookId: string
@@ -48,6 +48,8 @@ export interface Pipeline {
   logs(): Promise<string>
   /** What no log may contain. */
   readonly secrets: readonly string[]
+  /** Starts one more worker, a house of its own. */
+  startWorker(): Promise<void>
   /** Stops the houses; logs stay. */
   stopHouses(): Promise<void>
   close(): Promise<void>
@@ -90,8 +92,10 @@ export async function startPipeline({ backend, workers = 2, speed = 300, env, re
   }
   const api = await startHouse({ ...options, api: true })
   const running: TestHouse[] = []
-  for (let count = 0; count < workers; count++) running.push(await startHouse({ ...options, worker: true }))
-  const houses = [api, ...running]
+  const startWorker = async () => {
+    running.push(await startHouse({ ...options, worker: true }))
+  }
+  for (let count = 0; count < workers; count++) await startWorker()
   const client = clientOf(api.url, api.key)
   let posted = 0
 
@@ -102,7 +106,7 @@ export async function startPipeline({ backend, workers = 2, speed = 300, env, re
   }
   const get = async (id: string) => generationOf(await client.get(`/v1/generations/${id}`))
   const stopHouses = async () => {
-    await Promise.all(houses.map((house) => house.close()))
+    await Promise.all([api, ...running].map((house) => house.close()))
   }
 
   return {
@@ -149,12 +153,13 @@ export async function startPipeline({ backend, workers = 2, speed = 300, env, re
     },
     totalSubmissions: async () => (await requests()).total,
     async logs() {
-      const lines = await Promise.all(houses.map((house) => house.logLines()))
+      const lines = await Promise.all([api, ...running].map((house) => house.logLines()))
       return lines
         .flat()
         .map((line) => JSON.stringify(line))
         .join('\n')
     },
+    startWorker,
     stopHouses,
     async close() {
       await stopHouses()
