@@ -1,31 +1,8 @@
 // Accepting a generation: every way to ask for the same thing, and what an Idempotency-Key promises.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import {
-  type Client,
-  clientOf,
-  clientOfNewProject,
-  countRows,
-  generationOf,
-  MINIMAL,
-  problemOf,
-} from './support/api.ts'
-import { createDatabase, type TestDatabase } from './support/database.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
+import { describe, expect, it } from 'vitest'
+import { clientOfNewProject, countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'
 
-let database: TestDatabase
-let house: TestHouse
-let client: Client
-
-beforeAll(async () => {
-  database = await createDatabase()
-  house = await startHouse({ databaseUrl: database.url, api: true })
-  client = clientOf(house.url, house.key)
-})
-
-afterAll(async () => {
-  await house?.close()
-  await database?.drop()
-})
+const { database, house, client } = await startApi()
 
 /** The smallest request's answer: what nobody named is null, or the documented default. */
 const DEFAULTS = {

@@ -1,32 +1,18 @@
 // Batches: accepted whole or not at all, completed by their defaults, and counted truthfully.
 import { batchJson } from '@reelqueue/shared/contract/batch'
 import { generationJson } from '@reelqueue/shared/contract/generation'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { type Client, clientOf, clientOfNewProject, countRows, MINIMAL, problemOf, type Reply } from './support/api.ts'
-import { createDatabase, type TestDatabase } from './support/database.ts'
+import { clientOfNewProject, countRows, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { endGeneration } from './support/endings.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
+import { startHouse } from './support/house.ts'
 import { until } from './support/wait.ts'
 
-let database: TestDatabase
-let house: TestHouse
-let client: Client
+const { database, house, client } = await startApi()
 let before: Awaited<ReturnType<typeof countRows>>
-
-beforeAll(async () => {
-  database = await createDatabase()
-  house = await startHouse({ databaseUrl: database.url, api: true })
-  client = clientOf(house.url, house.key)
-})
 
 beforeEach(async () => {
   before = await countRows(database.url)
-})
-
-afterAll(async () => {
-  await house?.close()
-  await database?.drop()
 })
 
 function batchOf(reply: Reply) {

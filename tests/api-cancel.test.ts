@@ -1,26 +1,11 @@
 // Cancelling is truthful: at once while nothing is paid, requested while a submission is open, refused when it is over.
 import type { GenerationJson } from '@reelqueue/shared/contract/generation'
 import { settleSubmission } from '@reelqueue/shared/store/submissions'
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type Client, clientOf, countRows, generationOf, MINIMAL, problemOf } from './support/api.ts'
-import { createDatabase, type TestDatabase } from './support/database.ts'
+import { expect, it } from 'vitest'
+import { countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'
 import { endGeneration, openSubmission, startGeneration } from './support/endings.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
 
-let database: TestDatabase
-let house: TestHouse
-let client: Client
-
-beforeAll(async () => {
-  database = await createDatabase()
-  house = await startHouse({ databaseUrl: database.url, api: true })
-  client = clientOf(house.url, house.key)
-})
-
-afterAll(async () => {
-  await house?.close()
-  await database?.drop()
-})
+const { database, house, client } = await startApi()
 
 async function accept(fields: Record<string, unknown> = {}): Promise<GenerationJson> {
   return generationOf(await client.post('/v1/generations', { ...MINIMAL, ...fields }))

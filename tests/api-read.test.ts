@@ -5,29 +5,25 @@ import { eventJson } from '@reelqueue/shared/contract/event'
 import { type GenerationJson, generationJson } from '@reelqueue/shared/contract/generation'
 import { STATUSES } from '@reelqueue/shared/domain/status'
 import { buildSimulator } from '@reelqueue/simulator/app'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { type Client, clientOf, clientOfNewProject, generationOf, MINIMAL, problemOf, send } from './support/api.ts'
-import { createDatabase, runSql, type TestDatabase } from './support/database.ts'
+import {
+  type Client,
+  clientOf,
+  clientOfNewProject,
+  generationOf,
+  MINIMAL,
+  problemOf,
+  send,
+  startApi,
+} from './support/api.ts'
+import { createDatabase, runSql } from './support/database.ts'
 import { endGeneration, openSubmission, startGeneration, VIDEO_URL } from './support/endings.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
+import { startHouse } from './support/house.ts'
 import { startRedis } from './support/redis.ts'
 import { until } from './support/wait.ts'
 
-let database: TestDatabase
-let house: TestHouse
-let client: Client
-
-beforeAll(async () => {
-  database = await createDatabase()
-  house = await startHouse({ databaseUrl: database.url, api: true })
-  client = clientOf(house.url, house.key)
-})
-
-afterAll(async () => {
-  await house?.close()
-  await database?.drop()
-})
+const { database, house, client } = await startApi()
 
 async function accept(fields: Record<string, unknown> = {}, by = client): Promise<GenerationJson> {
   return generationOf(await by.post('/v1/generations', { ...MINIMAL, ...fields }))

@@ -1,28 +1,13 @@
 // Bad input, one line each: every refusal is a problem with a stable code and named fields, and writes nothing.
 // The counts are compared over the whole database: a refusal that left an orphan behind would show.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type Client, clientOf, countRows, MINIMAL, problemOf, send } from './support/api.ts'
-import { createDatabase, type TestDatabase } from './support/database.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { countRows, MINIMAL, problemOf, send, startApi } from './support/api.ts'
 
-let database: TestDatabase
-let house: TestHouse
-let client: Client
+const { database, house, client } = await startApi()
 let before: Awaited<ReturnType<typeof countRows>>
-
-beforeAll(async () => {
-  database = await createDatabase()
-  house = await startHouse({ databaseUrl: database.url, api: true })
-  client = clientOf(house.url, house.key)
-})
 
 beforeEach(async () => {
   before = await countRows(database.url)
-})
-
-afterAll(async () => {
-  await house?.close()
-  await database?.drop()
 })
 
 const MODELS = ['openAiSora2Plus', 'openAiSora2Pro']

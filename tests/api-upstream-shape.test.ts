@@ -1,26 +1,11 @@
 // The provider's own two routes: what its clients send is taken, and what they read is exactly its shape.
 import { upstreamTaskJson } from '@reelqueue/shared/contract/upstream-shape'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Client, clientOf, countRows, generationOf, MINIMAL, problemOf, type Reply } from './support/api.ts'
-import { createDatabase, type TestDatabase } from './support/database.ts'
+import { describe, expect, it } from 'vitest'
+import { countRows, generationOf, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { endGeneration, openSubmission, startGeneration, VIDEO_URL } from './support/endings.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
 
-let database: TestDatabase
-let house: TestHouse
-let client: Client
-
-beforeAll(async () => {
-  database = await createDatabase()
-  house = await startHouse({ databaseUrl: database.url, api: true })
-  client = clientOf(house.url, house.key)
-})
-
-afterAll(async () => {
-  await house?.close()
-  await database?.drop()
-})
+const { database, house, client } = await startApi()
 
 function taskOf(reply: Reply) {
   expect(reply.status, reply.text).toBe(200)

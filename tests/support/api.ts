@@ -7,9 +7,9 @@ import { text } from 'node:stream/consumers'
 import { PROBLEM_TYPE, problemJson } from '@reelqueue/api/problem-reply'
 import { generationJson } from '@reelqueue/shared/contract/generation'
 import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
-import { expect } from 'vitest'
-import { runSql } from './database.ts'
-import type { TestHouse } from './house.ts'
+import { afterAll, expect } from 'vitest'
+import { createDatabase, runSql, type TestDatabase } from './database.ts'
+import { startHouse, type TestHouse } from './house.ts'
 
 export interface Reply {
   readonly status: number
@@ -49,6 +49,17 @@ export function clientOf(base: string, key: string): Client {
     get: (path, headers) => send('GET', base + path, undefined, { authorization, ...headers }),
     post: (path, body, headers) => send('POST', base + path, body, { authorization, ...headers }),
   }
+}
+
+/** An API without a worker on a database of its own, for the test file that awaits it at its top; closed after its tests. */
+export async function startApi(): Promise<{ database: TestDatabase; house: TestHouse; client: Client }> {
+  const database = await createDatabase()
+  const house = await startHouse({ databaseUrl: database.url, api: true })
+  afterAll(async () => {
+    await house.close()
+    await database.drop()
+  })
+  return { database, house, client: clientOf(house.url, house.key) }
 }
 
 /** The reply's body, after checking that it is a refusal in the documented shape. */
