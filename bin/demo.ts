@@ -12,7 +12,7 @@ import { createClient } from './demo/client.ts'
 import { showProgress } from './demo/progress.ts'
 import { DEFAULTS, ITEMS } from './demo/prompts.ts'
 import { type Receiver, startReceiver } from './demo/receiver.ts'
-import { embedUnlessConfigured } from './embedded.ts'
+import { embedUnlessConfigured, makeDataDir } from './embedded.ts'
 import { type House, openHouse, prepareDatabase, startApi, startWorkerIn } from './house.ts'
 
 /** Renders run this many times faster than the provider's. */
@@ -42,6 +42,7 @@ interface Demo {
 async function startDemo(stops: Stops): Promise<Demo> {
   const { HOST, PORT, SIMULATOR_PORT, DATA_DIR, LOG_LEVEL } = process.env
   const given = loadConfig({ HOST, PORT, SIMULATOR_PORT, LOG_LEVEL, DATA_DIR: join(DATA_DIR || '.reelqueue', 'demo') })
+  await makeDataDir(given.DATA_DIR)
   const logFile = join(given.DATA_DIR, 'demo.log')
   const log = createLogger(given.LOG_LEVEL, logFile)
 

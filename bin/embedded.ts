@@ -43,9 +43,21 @@ export async function joinEmbedded(config: Config, log: Logger): Promise<Embedde
   return { config: { ...config, DATABASE_URL: address, SECRET_KEY: key }, stop: async () => undefined }
 }
 
-async function startExplained(dataDir: string, log: Logger) {
+/** Makes the folder. @throws UserError when it cannot be one */
+export async function makeDataDir(dataDir: string): Promise<void> {
   try {
     await mkdir(dataDir, { recursive: true })
+  } catch (error) {
+    const cause = error instanceof Error ? error.message : String(error)
+    throw new UserError(
+      `The folder ${dataDir} cannot be made: ${cause}. Move away what is there, or set DATA_DIR to another folder.`,
+    )
+  }
+}
+
+async function startExplained(dataDir: string, log: Logger) {
+  await makeDataDir(dataDir)
+  try {
     return await startEmbeddedPostgres({ dataDir, log: (line) => log.debug({ event: 'postgres.log', line }) })
   } catch (error) {
     throw new UserError(error instanceof Error ? error.message : String(error))

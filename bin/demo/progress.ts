@@ -70,10 +70,13 @@ export async function showProgress({ generations, look, receipt, timeoutMs }: Pr
     }),
   )
   try {
-    await new Listr(tasks, { concurrent: true, exitOnError: false, rendererOptions: { collapseErrors: true } }).run()
+    // A look that fails (the API is being stopped) ends the show.
+    await Promise.race([
+      new Listr(tasks, { concurrent: true, exitOnError: false, rendererOptions: { collapseErrors: true } }).run(),
+      watching,
+    ])
   } finally {
     looking = false
-    await watching
   }
 }
 

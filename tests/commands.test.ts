@@ -1,0 +1,167 @@
+// The commands as a person runs them: real processes, what they print, the code they end with, and what they leave behind.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { ITEMS } from '../bin/demo/prompts.ts'
+import { createDatabase, createEmptyDatabase } from './support/database.ts'
+import { until } from './support/wait.ts'
+
+const RUN = fileURLToPath(new URL('../bin/run.mjs', import.meta.url))
+const SECRET_KEY = Buffer.alloc(32, 7).toString('base64')
+
+let dataDir: string
+
+beforeEach(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'reelqueue-command-'))
+  await chmod(dataDir, 0o755)
+})
+
+afterEach(async () => {
+  await rm(dataDir, { recursive: true, force: true })
+})
+
+interface Running {
+  readonly child: ChildProcess
+  readonly output: () => string
+  /** The exit code. */
+  readonly ended: Promise<number | null>
+}
+
+function command(words: readonly string[], env: Readonly<Record<string, string>>): Running {
+  const { PATH = '', HOME = '' } = process.env
+  const child = spawn(process.execPath, [RUN, ...words], {
+    env: { PATH, HOME, DATA_DIR: dataDir, PORT: '0', SIMULATOR_PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
+  const ended = once(child, 'close').then(([code]) => code as number | null)
+  return { child, output: () => output, ended }
+}
+
+/** Whether the embedded Postgres of this test's folder still runs. */
+async function postgresRuns(folder: string): Promise<boolean> {
+  try {
+    const pid = Number((await readFile(join(folder, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0])
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+describe('demo', () => {
+  it('completes its batch, shows every video and verified webhook, and leaves nothing running', async () => {
+    const demo = command(['demo', '--once'], {})
+    const code = await demo.ended
+    expect(code, demo.output()).toBe(0)
+    const lines = demo.output()
+    expect(lines.match(/http:\S+\.mp4/g)).toHaveLength(ITEMS.length)
+    expect(new Set(lines.match(/webhook evt_\w+ verified/g)).size).toBe(ITEMS.length)
+    expect(lines).toContain(
+      `${ITEMS.length} of ${ITEMS.length} completed, ${ITEMS.length + 1} webhooks verified, 0 refused.`,
+    )
+    expect(await postgresRuns(join(dataDir, 'demo'))).toBe(false)
+    const log = await readFile(join(dataDir, 'demo', 'demo.log'), 'utf8')
+    for (const { prompt } of ITEMS) expect(log).not.toContain(prompt)
+    expect(log).not.toMatch(/whsec_|\brq_/)
+  })
+
+  it('stops cleanly on Ctrl-C in the middle', async () => {
+    const demo = command(['demo'], {})
+    await until('the batch is accepted', async () => demo.output().includes('Accepted the batch') || null)
+    demo.child.kill('SIGINT')
+    expect(await demo.ended, demo.output()).toBe(0)
+    expect(await postgresRuns(join(dataDir, 'demo'))).toBe(false)
+  })
+
+  it('says which variable to set when a port is taken, and stops what it had started', async () => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { port } = other.address() as AddressInfo
+    const demo = command(['demo', '--once'], { PORT: String(port) })
+    expect(await demo.ended).toBe(1)
+    expect(demo.output()).toMatch(new RegExp(`Port ${port} .* taken.* set PORT`))
+    expect(await postgresRuns(join(dataDir, 'demo'))).toBe(false)
+    other.close()
+  })
+
+  it('says what to do about a folder that is no database', async () => {
+    await writeFile(join(dataDir, 'demo'), 'not a folder')
+    const demo = command(['demo', '--once'], {})
+    expect(await demo.ended).toBe(1)
+    expect(demo.output()).toContain('DATA_DIR')
+  })
+})
+
+describe('start', () => {
+  it('prints a key once, answers, and stops on SIGTERM without leaving Postgres behind', async () => {
+    const first = command(['start'], { LOG_LEVEL: 'silent' })
+    await until('it answers', async () => first.output().includes('Reelqueue answers at') || null)
+    const [, key] = /API key: +(rq_\S+)/.exec(first.output()) ?? []
+    const [, url] = /answers at (\S+)/.exec(first.output()) ?? []
+    const reply = await fetch(`${url}/v1/generations`, { headers: { authorization: `Bearer ${key}` } })
+    expect(reply.status).toBe(200)
+    first.child.kill('SIGTERM')
+    expect(await first.ended, first.output()).toBe(0)
+    expect(await postgresRuns(dataDir)).toBe(false)
+
+    const second = command(['start'], { LOG_LEVEL: 'silent' })
+    await until('it answers again', async () => second.output().includes('Reelqueue answers at') || null)
+    expect(second.output()).not.toContain('rq_')
+    second.child.kill('SIGTERM')
+    expect(await second.ended).toBe(0)
+  })
+
+  it.each([
+    ['start', { PORT: 'abc', UPSTREAM_TIMEOUT_MS: '5' }, ['PORT', 'UPSTREAM_TIMEOUT_MS']],
+    ['start-api', {}, ['DATABASE_URL']],
+    ['start-worker', {}, ['DATABASE_URL']],
+    ['migrate', {}, ['DATABASE_URL']],
+  ])('%s with %j names every variable that is wrong', async (name, env, variables) => {
+    const started = command([name], env)
+    expect(await started.ended).toBe(1)
+    for (const variable of variables) expect(started.output()).toContain(variable)
+  })
+
+  it('refuses while migrations are pending, and runs after `migrate`', async () => {
+    const database = await createEmptyDatabase()
+    const env = { DATABASE_URL: database.url, SECRET_KEY, LOG_LEVEL: 'info' }
+    const refused = command(['start-worker'], env)
+    expect(await refused.ended).toBe(1)
+    expect(refused.output()).toContain('npm run migrate')
+    const migrated = command(['migrate'], env)
+    expect(await migrated.ended, migrated.output()).toBe(0)
+    const worker = command(['start-worker'], env)
+    await until('the worker has started', async () => worker.output().includes('worker.started') || null)
+    worker.child.kill('SIGTERM')
+    expect(await worker.ended, worker.output()).toBe(0)
+    await database.drop()
+  })
+})
+
+describe('keys', () => {
+  it('creates, lists and revokes', async () => {
+    const database = await createDatabase()
+    const env = { DATABASE_URL: database.url, SECRET_KEY }
+    const created = command(['keys', 'create', '--name', 'laptop'], env)
+    expect(await created.ended, created.output()).toBe(0)
+    const [key = ''] = /\brq_\S+/.exec(created.output()) ?? []
+    const listed = command(['keys', 'list'], env)
+    await listed.ended
+    expect(listed.output()).toContain('laptop')
+    expect(listed.output()).not.toContain(key)
+    const [id = ''] = /key_\w+/.exec(listed.output()) ?? []
+    const revoked = command(['keys', 'revoke', id], env)
+    expect(await revoked.ended, revoked.output()).toBe(0)
+    const again = command(['keys', 'revoke', id], env)
+    expect(await again.ended).toBe(1)
+    await database.drop()
+  })
+})
