@@ -1,6 +1,6 @@
 // The first start creates the project `default` with a key and a webhook secret, and prints once what it made up.
 
-import { addApiKey, DEFAULT_PROJECT, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
+import { createProject, DEFAULT_PROJECT, newApiKey } from '@reelqueue/shared/store/projects'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import type { House } from './house.ts'
 
@@ -14,9 +14,8 @@ export interface MadeUp {
 export async function bootstrapProject({ config, database, sealer }: House): Promise<MadeUp | null> {
   const apiKey = config.BOOTSTRAP_API_KEY ?? newApiKey()
   const webhookSecret = config.BOOTSTRAP_WEBHOOK_SECRET ?? newWebhookSecret()
-  const project = await ensureProject(database, DEFAULT_PROJECT, sealer.seal(webhookSecret))
-  if (!project.created) return null
-  await addApiKey(database, project.id, 'bootstrap', apiKey)
+  const firstKey = { name: 'bootstrap', key: apiKey }
+  if (!(await createProject(database, DEFAULT_PROJECT, sealer.seal(webhookSecret), firstKey))) return null
   return {
     apiKey: config.BOOTSTRAP_API_KEY === undefined ? apiKey : null,
     webhookSecret: config.BOOTSTRAP_WEBHOOK_SECRET === undefined ? webhookSecret : null,

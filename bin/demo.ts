@@ -4,7 +4,7 @@
 import { join } from 'node:path'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
-import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
+import { createProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { buildSimulator } from '@reelqueue/simulator/app'
 import { explainListenError, runCommand, runParts, type Stops } from './command.ts'
@@ -77,17 +77,16 @@ async function startDemo(stops: Stops): Promise<Demo> {
   const worker = startWorkerIn(house)
   stops.push(() => worker.close())
 
-  const { key, receiver } = await createProject(house)
+  const { key, receiver } = await createDemoProject(house)
   stops.push(() => receiver.close())
   return { url: api.url, key, receiver, logFile }
 }
 
 /** A project of its own for each run: the webhook secret of an older one cannot be shown again. */
-async function createProject({ database, sealer }: House): Promise<{ key: string; receiver: Receiver }> {
+async function createDemoProject({ database, sealer }: House): Promise<{ key: string; receiver: Receiver }> {
   const secret = newWebhookSecret()
-  const project = await ensureProject(database, `demo ${new Date().toISOString()}`, sealer.seal(secret))
   const key = newApiKey()
-  await addApiKey(database, project.id, 'demo', key)
+  await createProject(database, `demo ${new Date().toISOString()}`, sealer.seal(secret), { name: 'demo', key })
   return { key, receiver: await startReceiver(secret) }
 }
 

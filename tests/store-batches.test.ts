@@ -12,7 +12,7 @@ import {
   readBatch,
 } from '@reelqueue/shared/store/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
-import { openBatches } from '@reelqueue/shared/store/overdue'
+import { endedBatches } from '@reelqueue/shared/store/overdue'
 import { beginSubmission, settleSubmission } from '@reelqueue/shared/store/submissions'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newGeneration, SETTLING, type Seed, seedDatabase } from './support/seed.ts'
@@ -58,11 +58,20 @@ describe('finishing a batch', () => {
       expect(await finish(id)).toEqual([])
       expect((await readBatch(seed.database, id)).completedAt).toBeNull()
     }
-    expect(await openBatches(seed.database, 10)).toContain(id)
+    expect(await endedBatches(seed.database, 10)).not.toContain(id)
     await cancel(third)
+    expect(await endedBatches(seed.database, 10)).toContain(id)
     await finish(id)
     expect((await readBatch(seed.database, id)).completedAt).not.toBeNull()
-    expect(await openBatches(seed.database, 10)).not.toContain(id)
+    expect(await endedBatches(seed.database, 10)).not.toContain(id)
+  })
+
+  it('is found by reconcile behind any number of older batches that are still open', async () => {
+    for (let older = 0; older < 3; older++) await batchOf(1)
+    const { id, items } = await batchOf(1)
+    await cancel(items[0] ?? '')
+    expect(await endedBatches(seed.database, 1)).toEqual([id])
+    await finish(id)
   })
 
   it('happens once when four workers notice it at the same instant: one event, one delivery', async () => {

@@ -13,7 +13,7 @@ import {
   listGenerations,
 } from '@reelqueue/shared/store/generations'
 import { overdueWork } from '@reelqueue/shared/store/health'
-import { claimOverdueDeliveries, claimOverdueGenerations, openBatches } from '@reelqueue/shared/store/overdue'
+import { claimOverdueDeliveries, claimOverdueGenerations, endedBatches } from '@reelqueue/shared/store/overdue'
 import { claimDuePolls } from '@reelqueue/shared/store/polling'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import pg from 'pg'
@@ -128,7 +128,7 @@ describe(`with ${ROWS} generations, by index and without reading a whole table:`
       /batches_(project_id_id_idx|pkey|project_id_idempotency)/,
       () => listBatches(database(), project(), 51),
     ],
-    ['open batches', 'batches_open_idx', () => openBatches(database(), 500)],
+    ['ended batches', 'batches_open_idx', () => endedBatches(database(), 500)],
     ['end of a batch', 'generations_batch_status_idx', () => finishBatches(database(), [batchId])],
     ['claim of polls', 'generations_poll_due_idx', () => claimDuePolls(database(), 100, 1_000)],
     ['claim of overdue rows', 'generations_wake_due_idx', () => claimOverdueGenerations(database(), 500)],

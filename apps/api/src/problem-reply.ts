@@ -1,6 +1,7 @@
 // The boundary where errors become replies: refusals as RFC 9457 problems, everything else logged once as a bug.
 
 import { PROBLEMS, Problem, type ProblemCode } from '@reelqueue/shared/domain/problem'
+import { isUnavailable } from '@reelqueue/shared/store/database'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 
@@ -65,17 +66,10 @@ function asProblem(error: FastifyError | Problem, request: FastifyRequest): Prob
   const known = FASTIFY_REFUSALS[error.code]
   if (known) return new Problem(known)
   if (error.statusCode !== undefined && error.statusCode < 500) return new Problem('malformed_request')
-  if (isConnectionTrouble(error)) {
+  if (isUnavailable(error)) {
     request.log.warn({ event: 'request.unavailable', err: error.message })
     return new Problem('unavailable')
   }
   request.log.error({ event: 'request.failed', err: error })
   return new Problem('internal_error', `Try again; the log has the cause under the request id ${request.id}.`)
-}
-
-/** Postgres is away or restarting: nothing was written, and trying again is right. */
-function isConnectionTrouble(error: FastifyError): boolean {
-  return ['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'ECONNREFUSED', 'ECONNRESET', '57P01', '57P03'].includes(
-    error.code,
-  )
 }

@@ -27,7 +27,7 @@ const HTTP_GONE = 410
 export async function deliver(deps: StepDeps, deliveryId: string): Promise<StepOutcome> {
   const delivery = await claimDelivery(deps.database, deliveryId, LEASE_MS)
   if (!delivery) return { kind: 'done' }
-  const outcome = await send(deps, delivery)
+  const outcome = await send(deps, delivery).catch((cause: unknown) => ({ ...NOT_BUILT, cause }))
   const { httpStatus, errorClass, message, replySnippet, durationMs } = outcome
   const verdict = verdictOf(outcome, delivery.attempt, deps.random())
   await recordAttempt(
@@ -47,10 +47,24 @@ export async function deliver(deps: StepDeps, deliveryId: string): Promise<StepO
     state: verdict.state,
     durationMs: Math.round(durationMs),
   })
+  // The attempt is on record; the failed job shows the operator why.
+  if ('cause' in outcome) throw outcome.cause
   return verdict.state === 'pending' && verdict.retryMs <= LATER_MAX_MS
     ? { kind: 'later', delayMs: verdict.retryMs }
     : { kind: 'done' }
 }
+
+/** An attempt that never left the house: a secret that does not open, a snapshot that does not parse. */
+const NOT_BUILT = {
+  kind: 'failed',
+  httpStatus: null,
+  errorClass: 'internal',
+  message: 'The request could not be built: see the log of Reelqueue.',
+  replySnippet: null,
+  durationMs: 0,
+  retryAfterMs: null,
+  final: false,
+} as const
 
 async function send({ database, sealer, webhooks }: StepDeps, delivery: ClaimedDelivery): Promise<SendOutcome> {
   const body = webhookBody(delivery.event, await subjectOf(database, delivery))
@@ -73,7 +87,11 @@ async function subjectOf(database: Database, { event }: ClaimedDelivery): Promis
 }
 
 /** What follows from an attempt. Pure; `random` is from 0 to 1. */
-export function verdictOf(outcome: SendOutcome, attempt: number, random: number): DeliveryVerdict {
+export function verdictOf(
+  outcome: Pick<SendOutcome, 'kind' | 'httpStatus' | 'retryAfterMs' | 'final'> & { readonly errorClass: string | null },
+  attempt: number,
+  random: number,
+): DeliveryVerdict {
   if (outcome.kind === 'delivered') return { state: 'succeeded' }
   // 410 is how a receiver says that it wants no more.
   if (outcome.final || outcome.httpStatus === HTTP_GONE) return { state: 'failed' }

@@ -2,15 +2,18 @@
 // every worker, not a queue job: it must outlive the Redis that it heals.
 
 import { ensureLanes } from '@reelqueue/shared/queues/lanes'
+import type { QueueName } from '@reelqueue/shared/queues/queues'
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { finishBatches } from '@reelqueue/shared/store/batches'
-import { claimOverdueDeliveries, claimOverdueGenerations, openBatches } from '@reelqueue/shared/store/overdue'
+import { claimOverdueDeliveries, claimOverdueGenerations, endedBatches } from '@reelqueue/shared/store/overdue'
 import type { StepDeps } from '../deps.ts'
 
 /** Rows claimed by one statement. */
 const PAGE = 500
 /** Pages of one round: the next round, or another worker, goes on. */
 const PAGES_MAX = 20
+/** Waiting jobs of one queue beyond which reconcile adds none. */
+const BACKLOG_MAX = 2_000
 
 /** Runs rounds, spread by ±20 % so that workers do not run in step, until `signal` aborts. */
 export async function reconcileForever(deps: StepDeps, signal: AbortSignal): Promise<void> {
@@ -30,6 +33,7 @@ export async function reconcile(deps: StepDeps): Promise<void> {
     },
     generations: () =>
       inPages(async () => {
+        if (await isFull(deps, 'submit', 'complete')) return 0
         const { submit, complete } = await claimOverdueGenerations(database, PAGE)
         queues.wake('submit', submit)
         queues.wake('complete', complete)
@@ -40,13 +44,14 @@ export async function reconcile(deps: StepDeps): Promise<void> {
       }),
     deliveries: () =>
       inPages(async () => {
+        if (await isFull(deps, 'deliver')) return 0
         const due = await claimOverdueDeliveries(database, PAGE)
         queues.wake('deliver', due)
         if (due.length > 0) log.info({ event: 'reconcile.deliveries', deliveries: due.length })
         return due.length
       }),
     batches: async () => {
-      const deliveryIds = await finishBatches(database, await openBatches(database, PAGE))
+      const deliveryIds = await finishBatches(database, await endedBatches(database, PAGE))
       queues.wake(
         'deliver',
         deliveryIds.map((id) => ({ id, wakes: 0 })),
@@ -63,6 +68,15 @@ export async function reconcile(deps: StepDeps): Promise<void> {
     }),
   )
   deps.admit()
+}
+
+/**
+ * Whether jobs enough wait already: a paused queue, or one without a worker, must not grow with every round. A queue
+ * that does not answer throws, and its rows stay due for the moment when it does.
+ */
+async function isFull({ queues }: StepDeps, ...names: readonly QueueName[]): Promise<boolean> {
+  const backlogs = await Promise.all(names.map((name) => queues.backlog(name)))
+  return backlogs.some((backlog) => backlog >= BACKLOG_MAX)
 }
 
 /** Repeats `claim` while it fills whole pages, up to a bound. */

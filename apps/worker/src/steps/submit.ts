@@ -20,7 +20,7 @@ const LEASE_MARGIN_MS = 30_000
 const INTENT_AGE_MAX_MS = 5_000
 /** Longer waits are left to reconcile. */
 const LATER_MAX_MS = 60_000
-/** How long an outcome is tried to be recorded while Postgres is away. */
+/** How often an outcome without a task id is tried to be recorded: the lease then says the same. */
 const RECORD_TRIES = 12
 
 export async function submit(deps: UpstreamDeps, generationId: string): Promise<StepOutcome> {
@@ -79,7 +79,7 @@ async function pay({ upstream, random }: UpstreamDeps, intent: Intent): Promise<
   return { ...refusal, backoffMs: submitBackoffMs(intent.number, retryAfterMs, random()) }
 }
 
-/** Records an outcome, however long Postgres is away: a task id that is lost has been paid for nothing. */
+/** Records an outcome. One with a task id is tried for as long as Postgres is away: lost, it has been paid for nothing. */
 async function settle(deps: UpstreamDeps, submissionId: string, result: SubmissionResult): Promise<Settled> {
   const options = { firstPollMs: firstPollMs(deps.settings.poll), renderMaxMs: RENDER_MAX_MS }
   for (let tries = 1; ; tries++) {
@@ -95,7 +95,7 @@ async function settle(deps: UpstreamDeps, submissionId: string, result: Submissi
         tries,
         err: error,
       })
-      if (tries === RECORD_TRIES) throw error
+      if (result.kind !== 'accepted' && tries === RECORD_TRIES) throw error
       await delay(Math.min(250 * 2 ** tries, 10_000))
     }
   }

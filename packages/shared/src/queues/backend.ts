@@ -42,6 +42,8 @@ export interface QueueBackend {
 const PREFIX = '{reelqueue}'
 /** Workers hold one connection each to LISTEN; the rest is for short statements. */
 const POSTGRES_CONNECTIONS_MAX = 24
+/** A worker looks for jobs at least this often, also when it was not notified. */
+const BLOCK_SECONDS_MAX = 5
 
 export interface BackendOptions {
   readonly databaseUrl: string
@@ -89,15 +91,22 @@ function onPostgres(databaseUrl: string, onError: (error: Error) => void): Queue
     connectionString: databaseUrl,
     max: POSTGRES_CONNECTIONS_MAX,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     connectionTimeoutMillis: 10_000,
     options: `-c search_path=${DEFAULT_SCHEMA}`,
   })
   pool.on('error', onError)
+  // Between two of BullMQ's listeners a connection that breaks would end the process; the next query on it fails.
+  pool.on('connect', (client) => client.on('error', () => undefined))
   // Every queue and worker listens to errors of the one pool: more than the ten listeners Node expects.
   pool.setMaxListeners(50)
   if (!isPgPool(pool)) throw new Error('BullMQ does not take this version of pg')
-  const factory: BackendFactory = (name, options, factoryOptions) =>
-    createPostgresBackend(name, { ...options, connection: pool }, factoryOptions)
+  const factory: BackendFactory = (name, options, factoryOptions) => {
+    const queueBackend = createPostgresBackend(name, { ...options, connection: pool }, factoryOptions)
+    // BullMQ trusts NOTIFY alone for up to an hour, and can lose its LISTEN for good when connections break.
+    Object.defineProperty(queueBackend, 'maximumBlockTimeout', { get: () => BLOCK_SECONDS_MAX })
+    return queueBackend
+  }
   return {
     name: 'postgres',
     ...constructors(factory, {}, {}),

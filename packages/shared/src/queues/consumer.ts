@@ -1,6 +1,7 @@
 // Turns a step's outcome into BullMQ's terms, so that no step knows BullMQ.
 
 import { DelayedError, type Job } from 'bullmq'
+import { withTimeout } from '../runtime/clock.ts'
 import type { JobData, QueueBackend } from './backend.ts'
 import type { QueueName } from './queues.ts'
 
@@ -24,16 +25,42 @@ export interface Consumer {
   close(): Promise<void>
 }
 
+/** How long BullMQ may take to put its affairs in order: with its server away it would never end. */
+const CLOSE_TIMEOUT_MS = 5_000
+
 /** Starts to consume a queue. A run that throws leaves a failed job for the operator to see; reconcile tries again. */
 export function consume({ backend, queue, concurrency, run, onError }: ConsumerOptions): Consumer {
-  const processor = async (job: Job<JobData>, token?: string): Promise<void> => {
+  const running = new Set<Promise<unknown>>()
+
+  async function process(job: Job<JobData>, token?: string): Promise<void> {
     const outcome = await run(job.data.id)
     if (outcome.kind === 'later') {
       await job.moveToDelayed(Date.now() + Math.max(outcome.delayMs, 1), token)
       throw new DelayedError()
     }
   }
+
+  const processor = async (job: Job<JobData>, token?: string): Promise<void> => {
+    const processing = process(job, token)
+    running.add(processing)
+    try {
+      await processing
+    } finally {
+      running.delete(processing)
+    }
+  }
   const worker = backend.createWorker(queue, processor, { concurrency })
   worker.on('error', onError)
-  return { close: () => worker.close() }
+  return {
+    async close() {
+      const closing = worker.close()
+      await Promise.allSettled(running)
+      try {
+        await withTimeout(closing, CLOSE_TIMEOUT_MS, `queue ${queue}`)
+      } catch (error) {
+        onError(error instanceof Error ? error : new Error(String(error)))
+        await withTimeout(worker.close(true), CLOSE_TIMEOUT_MS, `queue ${queue}`).catch(onError)
+      }
+    },
+  }
 }

@@ -29,6 +29,8 @@ export interface Queues {
   wakeBatches(ids: readonly string[]): void
   /** Wakes what moves owe: their deliveries, and the batches that they may have ended. */
   wakeOwed(moved: readonly Owed[]): void
+  /** How many jobs of a queue wait to be taken up. Rejects when its server does not answer. */
+  backlog(queue: QueueName): Promise<number>
   /** Resolves when everything woken so far has been added or dropped. */
   settled(): Promise<void>
   close(): Promise<void>
@@ -119,6 +121,9 @@ export function openQueues(
         moved.flatMap((move) => move.deliveryIds.map((id) => ({ id, wakes: 0 }))),
       )
       wakeBatches(moved.flatMap((move) => move.batchId ?? []))
+    },
+    backlog(name) {
+      return withTimeout(queues[name].getJobCountByTypes('waiting'), ADD_TIMEOUT_MS, `queue ${name}`)
     },
     async settled() {
       await Promise.all(flushing.values())

@@ -100,9 +100,7 @@ export async function finishBatches({ prisma }: Database, ids: readonly string[]
         UPDATE batches b SET completed_at = now(), event_seq = b.event_seq + 1
         WHERE b.id = ANY (ARRAY(SELECT id FROM batches WHERE id = ANY (${ids}::text[]) AND completed_at IS NULL ORDER BY id FOR UPDATE))
           AND b.completed_at IS NULL
-          AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'queued')
-          AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'submitting')
-          AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'processing')
+          AND ${ALL_ENDED}
         RETURNING b.*
       ), recorded AS (
         INSERT INTO events (id, project_id, batch_id, sequence, type, data)
@@ -115,6 +113,11 @@ export async function finishBatches({ prisma }: Database, ids: readonly string[]
   )
   return rows.map((row) => row.id)
 }
+
+/** That no generation of the batch `b` is still open: one index probe for each open status. */
+export const ALL_ENDED = Prisma.sql`NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'queued')
+  AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'submitting')
+  AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'processing')`
 
 /** The counts at the batch's end: later retries change the counts of the row, never those of the event. */
 const BATCH_SNAPSHOT = Prisma.sql`jsonb_build_object(

@@ -28,7 +28,8 @@ export async function cancelGeneration({ prisma }: Database, id: string, renderM
           SELECT 1 FROM submissions WHERE submissions.id = generations.current_submission_id AND state = 'started')`
       if (requested === 1) return { kind: 'requested' }
       const set = Prisma.sql`due_at = NULL, answer = NULL,
-        slot_until = CASE WHEN g.status = 'processing' THEN now() + ${renderMaxMs} * interval '1 ms' END`
+        slot_until = CASE WHEN g.status = 'processing'
+          OR (SELECT state FROM submissions WHERE submissions.id = g.current_submission_id) = 'unknown' THEN now() + ${renderMaxMs} * interval '1 ms' END`
       return { kind: 'cancelled', moved: await moveGenerations(tx, [id], 'cancel', { set }) }
     }),
   )

@@ -22,6 +22,7 @@ export function openDatabase(url: string, onError: (error: Error) => void, conne
     max: connectionsMax,
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     // A statement that hangs must not hold a request or a step for ever.
     statement_timeout: 60_000,
     // For a server that has gone silent, and times out nothing itself.
@@ -29,6 +30,9 @@ export function openDatabase(url: string, onError: (error: Error) => void, conne
     application_name: 'reelqueue',
   })
   pool.on('error', onError)
+  // pg-pool takes its own listener off while it hands a connection over: one that breaks in that moment would end the
+  // process. Nothing is hidden: the next query on it fails.
+  pool.on('connect', (client) => client.on('error', () => undefined))
   const prisma = new PrismaClient({
     adapter: new PrismaPg(pool),
     errorFormat: 'minimal',
@@ -64,4 +68,15 @@ function isDeadlock(error: unknown): boolean {
 export function isUniqueViolation(error: unknown): boolean {
   if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return false
   return error.code === 'P2002' || (error.code === 'P2010' && /23505|unique constraint/i.test(error.message))
+}
+
+const UNAVAILABLE_CODES = ['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028', 'P2037', 'ECONNREFUSED', 'ECONNRESET']
+const UNAVAILABLE_WORDS =
+  /57P0[123]|terminating connection|Connection terminated|Can't reach|not queryable|timeout exceeded when trying to connect|Query read timeout/
+
+/** Whether an error says that Postgres is away, restarting or silent, so that trying again later is right. */
+export function isUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = 'code' in error ? String(error.code) : ''
+  return UNAVAILABLE_CODES.includes(code) || UNAVAILABLE_WORDS.test(error.message)
 }

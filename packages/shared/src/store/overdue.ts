@@ -2,6 +2,7 @@
 
 import { owedStep } from '../domain/owed-step.ts'
 import type { Status } from '../domain/status.ts'
+import { ALL_ENDED } from './batches.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 
@@ -44,13 +45,9 @@ export async function claimOverdueDeliveries({ prisma }: Database, limit: number
     RETURNING id, wakes`
 }
 
-/** Ids of up to `limit` batches that may have ended without anyone noticing, the oldest first. */
-export async function openBatches({ prisma }: Database, limit: number): Promise<string[]> {
-  const rows = await prisma.batch.findMany({
-    where: { completedAt: null },
-    select: { id: true },
-    orderBy: { id: 'asc' },
-    take: limit,
-  })
+/** Ids of up to `limit` batches whose generations have all ended without anyone noticing. */
+export async function endedBatches({ prisma }: Database, limit: number): Promise<string[]> {
+  const rows = await prisma.$queryRaw<{ id: string }[]>`
+    SELECT b.id FROM batches b WHERE b.completed_at IS NULL AND ${ALL_ENDED} ORDER BY b.id LIMIT ${limit}`
   return rows.map((row) => row.id)
 }

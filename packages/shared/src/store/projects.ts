@@ -42,6 +42,26 @@ export async function ensureProject(
   return { id: project.id, created: created === 1 }
 }
 
+/**
+ * Creates a project together with its first key: one without a key would be of no use, and look complete to the next start.
+ * @returns false when a project of that name exists; nothing is stored then
+ */
+export async function createProject(
+  { prisma }: Database,
+  name: string,
+  sealedWebhookSecret: string,
+  firstKey: { readonly name: string; readonly key: string },
+): Promise<boolean> {
+  const stored = await prisma.$executeRaw`
+    WITH made AS (
+      INSERT INTO projects (id, name, webhook_secret) VALUES (${newId('project')}, ${name}, ${sealedWebhookSecret})
+      ON CONFLICT (name) DO NOTHING RETURNING id
+    )
+    INSERT INTO api_keys (id, project_id, name, hash, hint)
+    SELECT ${newId('apiKey')}, made.id, ${firstKey.name}, ${hashOf(firstKey.key)}, ${hintOf(firstKey.key)} FROM made`
+  return stored === 1
+}
+
 /** Stores a key of the project; a key that is stored already stays as it is. */
 export async function addApiKey({ prisma }: Database, projectId: string, name: string, key: string): Promise<void> {
   await prisma.$executeRaw`

@@ -202,7 +202,8 @@ async function carryOut(
   result: SubmissionResult,
   { firstPollMs, renderMaxMs }: SettleOptions,
 ): Promise<Settled> {
-  const processing = (taskId: string) => Prisma.sql`upstream_task_id = ${taskId}, submitted_at = now(),
+  const processing = (taskId: string) => Prisma.sql`upstream_task_id = ${taskId}, 
+    submitted_at = (SELECT started_at FROM submissions WHERE submissions.id = g.current_submission_id),
     error_code = NULL, error_message = NULL, due_at = now() + ${firstPollMs} * interval '1 ms'`
 
   if (generation.status === 'failed' && generation.errorCode === 'submission_unknown' && result.kind === 'accepted') {

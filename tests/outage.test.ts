@@ -1,0 +1,55 @@
+// Postgres restarted under load: the process lives, callers are asked to come back, and every queue is worked on again.
+
+import { expect, it } from 'vitest'
+import { send } from './support/api.ts'
+import { createDatabase, runSql } from './support/database.ts'
+import { startHouse } from './support/house.ts'
+import { until } from './support/wait.ts'
+
+const BURSTS = 12
+const REQUESTS = 40
+
+it('lives through lost connections, answers 202 or 503, and goes on consuming its queues', async () => {
+  const database = await createDatabase()
+  const house = await startHouse({ databaseUrl: database.url, api: true, worker: true })
+  try {
+    const headers = { authorization: `Bearer ${house.key}` }
+    const body = { model: 'openAiSora2Plus', prompt: 'x' }
+    const accepted = new Set<string>()
+    for (let burst = 0; burst < BURSTS; burst++) {
+      const asking = Promise.all(
+        Array.from({ length: REQUESTS }, () => send('POST', `${house.url}/v1/generations`, body, headers)),
+      )
+      // What a restart does to every session, without taking the server from the other tests.
+      await runSql(
+        database.url,
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+      )
+      for (const reply of await asking) {
+        expect([202, 503], reply.text).toContain(reply.status)
+        if (reply.status === 202) accepted.add((JSON.parse(reply.text) as { id: string }).id)
+      }
+    }
+    const stored = await runSql<{ id: string }>(database.url, 'SELECT id FROM generations')
+    const ids = new Set(stored.map((row) => row.id))
+    expect([...accepted].filter((id) => !ids.has(id))).toEqual([])
+
+    for (const name of ['complete', 'deliver', 'maintain'] as const) {
+      const queue = house.queues.queues[name]
+      await until(
+        `${name} takes a job again`,
+        async () => {
+          const job = await queue.add(name, { id: `none_${Math.random()}` })
+          await until('it is done', async () => (await queue.getJobState(job.id ?? '')) === 'completed', {
+            timeoutMs: 8_000,
+          })
+          return true
+        },
+        { timeoutMs: 30_000 },
+      )
+    }
+  } finally {
+    await house.close()
+    await database.drop()
+  }
+})
