@@ -1,9 +1,10 @@
-// Postgres restarted under load: the process lives, callers are asked to come back, and every queue is worked on again.
+// Servers that go away: Postgres restarted under load, and a stop while Redis is down.
 
 import { expect, it } from 'vitest'
 import { send } from './support/api.ts'
 import { createDatabase, runSql } from './support/database.ts'
 import { startHouse } from './support/house.ts'
+import { startRedis } from './support/redis.ts'
 import { until } from './support/wait.ts'
 
 const BURSTS = 12
@@ -52,4 +53,16 @@ it('lives through lost connections, answers 202 or 503, and goes on consuming it
     await house.close()
     await database.drop()
   }
+})
+
+it('stops although Redis is down: what it had to hand back is found in Postgres', async () => {
+  const database = await createDatabase()
+  const redis = await startRedis()
+  const house = await startHouse({ databaseUrl: database.url, redisUrl: redis.url, api: true, worker: true })
+  await until('the lanes are laid', async () => (await house.queues.queues.poll.getJobSchedulersCount()) > 0)
+  await redis.kill()
+  // Its own bounds end it; without them BullMQ waits for ever, and the test's deadline speaks.
+  await house.close()
+  await redis.destroy()
+  await database.drop()
 })
