@@ -35,8 +35,11 @@ export interface House {
 export function openHouse(config: Config, log: Logger): House {
   const databaseUrl = required(config, 'DATABASE_URL')
   const sealer = createSealer(Buffer.from(required(config, 'SECRET_KEY'), 'base64'))
-  const database = openDatabase(databaseUrl, (error) => log.warn({ event: 'postgres.error', err: error.message }))
-  const onQueueError = (error: Error) => log.warn({ event: 'queue.error', err: error.message })
+  const stopping = new AbortController()
+  const onDatabaseError = warnSparingly(log, 'postgres.error', 'Postgres: see DATABASE_URL', stopping.signal)
+  const serverOfQueues = config.REDIS_URL === undefined ? 'Postgres: see DATABASE_URL' : 'Redis: see REDIS_URL'
+  const onQueueError = warnSparingly(log, 'queue.error', serverOfQueues, stopping.signal)
+  const database = openDatabase(databaseUrl, onDatabaseError)
   const backend = openQueueBackend({ databaseUrl, redisUrl: config.REDIS_URL, onError: onQueueError })
   const queues = openQueues(backend, onQueueError, (queue, count, cause) =>
     log.warn({ event: 'queue.dropped', queue, count, err: String(cause) }),
@@ -63,11 +66,28 @@ export function openHouse(config: Config, log: Logger): House {
     sealer,
     admitter,
     async close() {
+      stopping.abort()
       await admitter.idle()
       await queues.close()
       await backend.close()
       await database.close()
     },
+  }
+}
+
+/** The same trouble reaches every connection, many times a second: one line in this long says it. */
+const SAME_WARNING_MS = 10_000
+
+/** Logs connection trouble, each message once in a while, and none of what stopping causes. */
+function warnSparingly(log: Logger, event: string, server: string, stopping: AbortSignal): (error: Error) => void {
+  const saidAt = new Map<string, number>()
+  return ({ message }) => {
+    const now = performance.now()
+    if (stopping.aborted || now - (saidAt.get(message) ?? Number.NEGATIVE_INFINITY) < SAME_WARNING_MS) return
+    // Messages name jobs at times: what is kept of them must not grow.
+    if (saidAt.size > 100) saidAt.clear()
+    saidAt.set(message, now)
+    log.warn({ event, err: message, server })
   }
 }
 
@@ -81,14 +101,19 @@ export async function prepareDatabase(databaseUrl: string): Promise<string[]> {
 /** @throws UserError when `npm run migrate` has to be run first */
 export async function refuseWhilePending(config: Config): Promise<void> {
   const databaseUrl = required(config, 'DATABASE_URL')
-  const pending = await pendingMigrations(databaseUrl)
+  await refuseOldTables(databaseUrl)
   // Without Redis the queues have tables too, and BullMQ never looks again once it missed them.
-  if (pending.length === 0 && config.REDIS_URL === undefined && !(await areQueuesMigrated(databaseUrl))) {
-    pending.push("the queues' tables")
-  }
-  if (pending.length > 0) {
-    throw new UserError(`The database lacks ${pending.join(', ')}. Run \`npm run migrate\` first.`)
-  }
+  if (config.REDIS_URL === undefined && !(await areQueuesMigrated(databaseUrl))) throw notPrepared("the queues' tables")
+}
+
+/** The same for what needs no queues. @throws UserError when `npm run migrate` has to be run first */
+export async function refuseOldTables(databaseUrl: string): Promise<void> {
+  const pending = await pendingMigrations(databaseUrl)
+  if (pending.length > 0) throw notPrepared(pending.join(', '))
+}
+
+function notPrepared(missing: string): UserError {
+  return new UserError(`The database lacks ${missing}. Run \`npm run migrate\` first.`)
 }
 
 export interface RunningApi {

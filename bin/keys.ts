@@ -1,8 +1,9 @@
 // `npm run keys -- create|list|revoke`: manages API keys until the console does.
 
 import { parseArgs } from 'node:util'
-import { loadConfig, required } from '@reelqueue/shared/runtime/config'
+import { type Config, loadConfig, required } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
+import { type Database, openDatabase } from '@reelqueue/shared/store/database'
 import {
   addApiKey,
   DEFAULT_PROJECT,
@@ -11,10 +12,11 @@ import {
   newApiKey,
   revokeApiKey,
 } from '@reelqueue/shared/store/projects'
+import { createSealer } from '@reelqueue/shared/webhooks/seal'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { runToEnd, UserError } from './command.ts'
 import { joinEmbedded } from './embedded.ts'
-import { type House, openHouse, prepareDatabase } from './house.ts'
+import { prepareDatabase, refuseOldTables } from './house.ts'
 
 const USAGE = `Usage:
   npm run keys -- create [--project default] [--name NAME]   prints a new key, once
@@ -28,14 +30,18 @@ await runToEnd(async () => {
   if (!['create', 'list'].includes(action) && !(action === 'revoke' && id !== undefined)) throw new UserError(USAGE)
   const embedded = await joinEmbedded(given, createLogger('silent'))
   try {
-    await prepareDatabase(required(embedded.config, 'DATABASE_URL'))
-    const house = openHouse(embedded.config, createLogger('silent'))
+    const { config } = embedded
+    const databaseUrl = required(config, 'DATABASE_URL')
+    // A database of one's own is prepared; one that was named might be the wrong one.
+    if (given.DATABASE_URL === undefined) await prepareDatabase(databaseUrl)
+    else await refuseOldTables(databaseUrl)
+    const database = openDatabase(databaseUrl, (error) => console.error(error.message))
     try {
-      if (action === 'create') await create(house, values.project, values.name)
-      else if (action === 'list') await list(house)
-      else if (id !== undefined) await revoke(house, id)
+      if (action === 'create') await create(database, config, values.project, values.name)
+      else if (action === 'list') await list(database)
+      else if (id !== undefined) await revoke(database, id)
     } finally {
-      await house.close()
+      await database.close()
     }
   } finally {
     await embedded.stop()
@@ -53,7 +59,8 @@ function parseWords() {
   }
 }
 
-async function create({ database, sealer }: House, projectName: string, name: string): Promise<void> {
+async function create(database: Database, config: Config, projectName: string, name: string): Promise<void> {
+  const sealer = createSealer(Buffer.from(required(config, 'SECRET_KEY'), 'base64'))
   const webhookSecret = newWebhookSecret()
   const project = await ensureProject(database, projectName, sealer.seal(webhookSecret))
   const key = newApiKey()
@@ -63,7 +70,7 @@ async function create({ database, sealer }: House, projectName: string, name: st
   console.log(`A key of the project ${projectName}, shown only once:\n${key}`)
 }
 
-async function list({ database }: House): Promise<void> {
+async function list(database: Database): Promise<void> {
   const keys = await listApiKeys(database)
   if (keys.length === 0) console.log('There are no keys yet: npm run keys -- create')
   else
@@ -79,7 +86,7 @@ async function list({ database }: House): Promise<void> {
     )
 }
 
-async function revoke({ database }: House, id: string): Promise<void> {
+async function revoke(database: Database, id: string): Promise<void> {
   if (!(await revokeApiKey(database, id))) throw new UserError(`There is no live key ${id}: npm run keys -- list`)
   console.log(`The key ${id} is refused from now on.`)
 }

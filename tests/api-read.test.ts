@@ -271,7 +271,13 @@ describe('GET /v1/generations/{id}/events', () => {
     expect(later.data).toEqual(data.slice(2))
   })
 
-  it.each(['-1', 'x', '1.5'])('refuses after=%s', async (after) => {
+  it('has nothing after the last number that there can be', async () => {
+    const { id } = await accept()
+    const reply = await client.get(`/v1/generations/${id}/events?after=2147483647`)
+    expect(timeline.parse(JSON.parse(reply.text))).toEqual({ data: [], next_cursor: null })
+  })
+
+  it.each(['-1', 'x', '1.5', '2147483648', '3000000000'])('refuses after=%s', async (after) => {
     const { id } = await accept()
     const reply = await client.get(`/v1/generations/${id}/events?after=${after}`)
     expect(reply.status).toBe(422)

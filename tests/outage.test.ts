@@ -61,6 +61,7 @@ it('stops although Redis is down: what it had to hand back is found in Postgres'
   const house = await startHouse({ databaseUrl: database.url, redisUrl: redis.url, api: true, worker: true })
   await until('the lanes are laid', async () => (await house.queues.queues.poll.getJobSchedulersCount()) > 0)
   await redis.kill()
+  await until('the outage is noticed', async () => (await send('GET', `${house.url}/readyz`)).status === 503)
   // Its own bounds end it; without them BullMQ waits for ever, and the test's deadline speaks.
   await house.close()
   await redis.destroy()

@@ -72,7 +72,12 @@ export async function showProgress({ generations, look, receipt, timeoutMs }: Pr
   try {
     // A look that fails (the API is being stopped) ends the show.
     await Promise.race([
-      new Listr(tasks, { concurrent: true, exitOnError: false, rendererOptions: { collapseErrors: true } }).run(),
+      new Listr(tasks, {
+        concurrent: true,
+        exitOnError: false,
+        registerSignalListeners: false,
+        rendererOptions: { collapseErrors: true },
+      }).run(),
       watching,
     ])
   } finally {

@@ -16,8 +16,8 @@ export const ITEMS = [
   { prompt: 'A sneaker rotates above a mirror, seamless loop', seconds: 4, aspect_ratio: '9:16' },
   { prompt: 'Drone shot over terraced rice fields at sunrise', duration: 8, size: '1280x720', priority: 10 },
   { prompt: 'A clockmaker sets the last gear of a tiny mechanism', duration: 4, model: 'openAiSora2Pro' },
-  { prompt: 'A hot-air balloon lifts off; the provider answers 429 twice first [sim:429=2]', seconds: 4 },
-  { prompt: 'Ink blooms in clear water; the provider loses two polls on the way [sim:poll500=2]', seconds: 4 },
+  { prompt: '(429 twice) A hot-air balloon lifts off [sim:429=2]', seconds: 4 },
+  { prompt: '(two failed polls) Ink in clear water [sim:poll500=2]', seconds: 4 },
 ] as const
 
 export const DEFAULTS = { model: 'openAiSora2Plus' }

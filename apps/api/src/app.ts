@@ -2,7 +2,7 @@
 
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
-import { ERRORS_MAX, fieldErrors, unstorableText } from '@reelqueue/shared/contract/refusal'
+import { ERRORS_MAX, fieldErrors, findUnfit } from '@reelqueue/shared/contract/refusal'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { z } from 'zod'
@@ -15,6 +15,7 @@ import { generationRoutes } from './routes/generations.ts'
 import { healthRoutes } from './routes/health.ts'
 import { queueDashboard } from './routes/queue-dashboard.ts'
 import { upstreamShapeRoutes } from './routes/upstream-shape.ts'
+import { parseStrictJson } from './strict-json.ts'
 import { withZod } from './typed-app.ts'
 
 const BODY_BYTES_MAX = 1024 * 1024
@@ -71,33 +72,11 @@ function checkWithZod(fastify: FastifyInstance): void {
   })
   fastify.setSerializerCompiler(() => (data: unknown) => JSON.stringify(data))
   fastify.addHook('preValidation', async (request) => {
-    if (unstorableText(request.params).total > 0) throw new Problem('not_found')
+    if (findUnfit(request.params).total > 0) throw new Problem('not_found')
     for (const part of [request.query, request.body]) {
-      const { errors, total } = unstorableText(part)
+      const { errors, total } = findUnfit(part)
       if (total > 0) throw new Problem('validation_failed', undefined, errors, total)
     }
-  })
-}
-
-/** JSON in UTF-8 only: Fastify's own parser would turn broken bytes into replacement characters in silence. */
-function parseStrictJson(fastify: FastifyInstance): void {
-  const parseJson = fastify.getDefaultJsonParser('error', 'error')
-  const utf8 = new TextDecoder('utf-8', { fatal: true })
-  fastify.removeContentTypeParser(['application/json', 'text/plain'])
-  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
-    // Many clients send the type without a body: no harm where none is asked for.
-    if (body.length === 0 && request.routeOptions.schema?.body === undefined) {
-      done(null, undefined)
-      return
-    }
-    let text: string
-    try {
-      text = utf8.decode(body)
-    } catch {
-      done(new Problem('malformed_json', 'The body is not valid UTF-8.'))
-      return
-    }
-    void parseJson(request, text, (error, value) => done(error ? new Problem('malformed_json') : null, value))
   })
 }
 

@@ -21,8 +21,8 @@ import { problems } from '../openapi.ts'
 import { cursorOf, listOf, pageOf, pageQuery } from '../page.ts'
 import type { App } from '../typed-app.ts'
 
-/** Room for a thousand long prompts. */
-const BATCH_BYTES_MAX = 64 * 1024 * 1024
+/** Room for a thousand prompts of 32,000 ASCII characters, with their fields. */
+const BATCH_BYTES_MAX = 40 * 1024 * 1024
 
 export function batchRoutes(app: App, deps: ApiDeps): void {
   const { database } = deps

@@ -18,6 +18,8 @@ import type { App } from '../typed-app.ts'
 
 const byId = z.object({ id: z.string() })
 const EVENTS_MAX = 1_000
+/** Postgres keeps sequences as 32-bit integers. */
+const SEQUENCE_MAX = 2_147_483_647
 
 export function generationRoutes(app: App, deps: ApiDeps): void {
   const { database } = deps
@@ -57,8 +59,8 @@ export function generationRoutes(app: App, deps: ApiDeps): void {
         summary: 'List generations, newest first',
         querystring: pageQuery.extend({
           status: z.enum(STATUSES).optional(),
-          batch_id: z.string().optional(),
-          custom_id: z.string().optional(),
+          batch_id: z.string().min(1).optional(),
+          custom_id: z.string().min(1).optional(),
         }),
         response: { 200: listOf(generationJson), ...problems('validation_failed') },
       },
@@ -117,7 +119,9 @@ export function generationRoutes(app: App, deps: ApiDeps): void {
         tags: ['Generations'],
         summary: 'The timeline of a generation, oldest first',
         params: byId,
-        querystring: z.object({ after: z.coerce.number().int().min(0).default(0).describe('Sequence to go on from.') }),
+        querystring: z.object({
+          after: z.coerce.number().int().min(0).max(SEQUENCE_MAX).default(0).describe('Sequence to go on from.'),
+        }),
         response: { 200: listOf(eventJson), ...problems('not_found', 'validation_failed') },
       },
     },

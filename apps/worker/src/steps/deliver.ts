@@ -35,7 +35,8 @@ export async function deliver(deps: StepDeps, deliveryId: string): Promise<StepO
     { deliveryId, attempt: delivery.attempt, httpStatus, errorClass, message, replySnippet, durationMs },
     verdict,
   )
-  deps.log.info({
+  const level = errorClass === 'refused_address' ? 'warn' : 'info'
+  deps.log[level]({
     event: 'deliver.attempted',
     deliveryId,
     eventId: delivery.event.id,
@@ -43,6 +44,9 @@ export async function deliver(deps: StepDeps, deliveryId: string): Promise<StepO
     attempt: delivery.attempt,
     outcome: outcome.kind,
     errorClass,
+    ...(errorClass === 'refused_address' && {
+      hint: 'To allow a private network, name it in WEBHOOK_ALLOWED_NETWORKS.',
+    }),
     httpStatus,
     state: verdict.state,
     durationMs: Math.round(durationMs),

@@ -5,7 +5,10 @@ import { findModel, models, sizeOfAspectRatio } from '../domain/models.ts'
 import { checkWebhookUrl } from '../domain/webhook-url.ts'
 
 const URL_CHARS_MAX = 2_048
-const METADATA_BYTES_MAX = 16_384
+/** Bytes of JSON. */
+export const METADATA_BYTES_MAX = 16_384
+/** More than this, and no model would take it: the elements are not even looked at. */
+const IMAGES_MAX = Math.max(...Object.values(models).map((model) => model.inputReferencesMax))
 
 /** A rule that zod has no word for; `allowed` reaches the caller. */
 function broken(rule: string, allowed: unknown, path: PropertyKey[] = []) {
@@ -16,6 +19,8 @@ const imageUrl = z
   .string()
   .max(URL_CHARS_MAX)
   .superRefine((value, context) => {
+    // Too long is said already; parsing megabytes would cost more than the answer is worth.
+    if (value.length > URL_CHARS_MAX) return
     if (!URL.canParse(value) || !['http:', 'https:'].includes(new URL(value).protocol)) {
       context.addIssue(broken('http_url', 'an absolute http or https URL'))
     }
@@ -38,7 +43,17 @@ export const metadata = z.record(z.string(), z.unknown()).superRefine((value, co
   }
 })
 
-const images = z.array(imageUrl).min(1).nullish()
+// Counted before they are checked: zod makes an issue of every wrong element, and millions would fill the memory.
+const images = z
+  .array(z.unknown().meta({ type: 'string' }))
+  .min(1)
+  // Not `max`, which would also measure a text that stands where a list should.
+  .superRefine((list, context) => {
+    if (list.length > IMAGES_MAX) context.addIssue(broken('max_items', IMAGES_MAX))
+  })
+  .meta({ maxItems: IMAGES_MAX })
+  .pipe(z.array(imageUrl))
+  .nullish()
 
 const shape = {
   model: z
@@ -94,12 +109,17 @@ function checkTogether(request: Fields, context: z.RefinementCtx): void {
   oneOf('duration', model.seconds)
   for (const field of ['input_reference', 'image_urls'] as const) {
     const count = request[field]?.length ?? 0
-    if (count > model.inputReferencesMax) context.addIssue(broken('max_items', model.inputReferencesMax, [field]))
+    if (count > model.inputReferencesMax && count <= IMAGES_MAX)
+      context.addIssue(broken('max_items', model.inputReferencesMax, [field]))
   }
-  // A code point may take two UTF-16 units: the provider, like JSON Schema, counts code points.
-  if (request.prompt.length > model.promptCharsMax && [...request.prompt].length > model.promptCharsMax) {
+  if (hasMoreCodePoints(request.prompt, model.promptCharsMax)) {
     context.addIssue(broken('max_length', model.promptCharsMax, ['prompt']))
   }
+}
+
+/** The provider, like JSON Schema, counts code points, each of one or two UTF-16 units; only what lies between is counted. */
+function hasMoreCodePoints(text: string, max: number): boolean {
+  return text.length > max && (text.length > 2 * max || [...text].length > max)
 }
 
 export const generationRequest = z.strictObject(shape).superRefine(checkTogether).meta({ id: 'GenerationRequest' })

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { generationRequest } from './generation-request.ts'
-import { fieldErrors, unstorableText } from './refusal.ts'
+import { fieldErrors, findUnfit } from './refusal.ts'
 
 const VALID = { model: 'openAiSora2Plus', prompt: 'a fox' }
 
@@ -63,7 +63,7 @@ describe('fieldErrors', () => {
   })
 })
 
-describe('unstorableText', () => {
+describe('findUnfit', () => {
   it.each([
     ['a\0b', 'body'],
     [{ prompt: '\0' }, 'prompt'],
@@ -71,18 +71,62 @@ describe('unstorableText', () => {
     [{ metadata: { 'k\0': 1 } }, 'metadata.key'],
     [['\udc00'], '0'],
   ])('finds what Postgres refuses in %j', (value, field) => {
-    expect(unstorableText(value)).toEqual({
+    expect(findUnfit(value)).toEqual({
       errors: [expect.objectContaining({ field, rule: 'storable_text' })],
       total: 1,
     })
   })
 
   it('lists a hundred errors, counts them all, and ends on what is nested without end', () => {
-    const { errors, total } = unstorableText({ items: Array.from({ length: 150 }, () => '\0') })
+    const { errors, total } = findUnfit({ items: Array.from({ length: 150 }, () => '\0') })
     expect([errors.length, total]).toEqual([100, 150])
     let deep: unknown = '\0'
     for (let level = 0; level < 50_000; level++) deep = [deep]
-    expect(unstorableText(deep).errors).toEqual([expect.objectContaining({ rule: 'max_depth' })])
+    expect(findUnfit(deep).errors).toEqual([expect.objectContaining({ rule: 'max_depth' })])
+  })
+
+  const keyed = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, index]))
+
+  it('bounds the keys of every object outside metadata, and looks no further into it', () => {
+    expect(findUnfit({ items: [keyed(100)] }).total).toBe(0)
+    expect(findUnfit({ items: [{}, { ...keyed(100), bad: '\0' }] })).toEqual({
+      errors: [{ field: 'items.1', rule: 'max_keys', allowed: 100, line: 2 }],
+      total: 1,
+    })
+  })
+
+  it.each([
+    ['keys', keyed(1_600), keyed(4_000)],
+    ['elements', { a: Array(8_000).fill(1) }, { a: Array(17_000).fill(1) }],
+    ['text', { a: '🦊'.repeat(4_000) }, { a: 'x'.repeat(17_000) }],
+    ['a long key', { ['k'.repeat(16_000)]: 1 }, { ['k'.repeat(17_000)]: 1 }],
+  ])('bounds metadata by its bytes: %s', (_title, fits, bursts) => {
+    for (const place of [(value: unknown) => value, (value: unknown) => ({ items: [value] })]) {
+      expect(findUnfit(place({ metadata: fits })).total).toBe(0)
+      expect(findUnfit(place({ metadata: bursts })).errors).toMatchObject([{ rule: 'max_bytes', allowed: 16_384 }])
+    }
+  })
+
+  it('never refuses metadata whose JSON is within the bound', () => {
+    // Filled up to just about 16 KB, where an estimate above the truth would show.
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 3 })), fc.nat(200), (object, spare) => {
+        const room = 16_384 - Buffer.byteLength(JSON.stringify({ ...object, fill: '' })) - spare
+        fc.pre(room >= 0)
+        const metadata = { ...object, fill: 'x'.repeat(room) }
+        expect(findUnfit({ metadata }).errors.filter((error) => error.rule === 'max_bytes')).toEqual([])
+      }),
+    )
+  })
+
+  it('starts again with every metadata, and judges what stands beside it as before', () => {
+    const metadata = { a: 'x'.repeat(10_000) }
+    expect(findUnfit({ items: [{ metadata }, { metadata }], metadata }).total).toBe(0)
+    expect(findUnfit({ metadata, other: keyed(101) }).errors).toMatchObject([{ field: 'other', rule: 'max_keys' }])
+  })
+
+  it('repeats no more than a hundred characters of a key', () => {
+    expect(findUnfit({ ['k'.repeat(5_000)]: ['\0'] }).errors).toMatchObject([{ field: `${'k'.repeat(100)}….0` }])
   })
 
   it('passes every well-formed JSON value without U+0000', () => {
@@ -100,7 +144,7 @@ describe('unstorableText', () => {
     })).value
     fc.assert(
       fc.property(json, (value) => {
-        expect(unstorableText(value)).toEqual({ errors: [], total: 0 })
+        expect(findUnfit(value)).toEqual({ errors: [], total: 0 })
       }),
     )
   })

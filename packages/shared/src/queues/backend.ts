@@ -20,6 +20,7 @@ import {
 } from 'bullmq'
 import { Redis } from 'ioredis'
 import pg from 'pg'
+import { withTimeout } from '../runtime/clock.ts'
 
 export interface JobData {
   readonly id: string
@@ -44,6 +45,7 @@ const PREFIX = '{reelqueue}'
 const POSTGRES_CONNECTIONS_MAX = 24
 /** A worker looks for jobs at least this often, also when it was not notified. */
 const BLOCK_SECONDS_MAX = 5
+const CLOSE_TIMEOUT_MS = 5_000
 
 export interface BackendOptions {
   readonly databaseUrl: string
@@ -113,7 +115,10 @@ function onPostgres(databaseUrl: string, onError: (error: Error) => void): Queue
     async ping() {
       await pool.query('SELECT 1')
     },
-    close: () => pool.end(),
+    async close() {
+      // The pool waits for every connection that is out, also for one that a worker closed by force never gave back.
+      await withTimeout(pool.end(), CLOSE_TIMEOUT_MS, "the queues' connections").catch(onError)
+    },
   }
 }
 

@@ -35,7 +35,7 @@ export const VARIABLES = {
   DATABASE_URL: url('postgres', 'postgresql')
     .optional()
     .describe(
-      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded one; the other commands require it.',
+      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded one, and `npm run keys` uses that of `npm start`; the other commands require it.',
     ),
   REDIS_URL: url('redis', 'rediss')
     .optional()
@@ -137,6 +137,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
  */
 export function required<K extends 'DATABASE_URL' | 'SECRET_KEY'>(config: Config, name: K): string {
   const value = config[name]
-  if (value === undefined) throw new ConfigError(`${name} is required here. ${VARIABLES[name].description}`)
+  if (value === undefined)
+    throw new ConfigError(`${name} is not set, and this command needs it. ${name}: ${VARIABLES[name].description}`)
   return value
 }

@@ -4,8 +4,8 @@ import type { Database } from './database.ts'
 
 /** Rows admitted by one call: bounds the transaction that holds the lock. */
 const ADMIT_MAX = 1_000
-/** After this long without its submit job having begun, an admitted row is woken again by reconcile. */
-const WAKE_GRACE_MS = 15_000
+/** Time for its submit job to begin; after that the next round of reconcile wakes an admitted row again. */
+const WAKE_GRACE_MS = 2_000
 /** Any number, the same in every process. */
 const ADMISSION_LOCK = 7_301_001
 

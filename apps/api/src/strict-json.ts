@@ -1,0 +1,58 @@
+// Reads bodies: JSON in UTF-8, without keys that pollute prototypes, of a bounded number of values. The values are counted
+// before they are parsed: bytes alone bound nothing, for 40 MB of `{},` take 12 s and 1.2 GB to become objects.
+
+import { Problem } from '@reelqueue/shared/domain/problem'
+import type { FastifyInstance } from 'fastify'
+
+/** A thousand values for each of a thousand items; a million cost a second and 200 MB at worst. */
+const VALUES_MAX = 1_000_000
+
+/**
+ * Replaces Fastify's own parsers, which would turn broken bytes into replacement characters in silence.
+ * A body is refused as `malformed_json`, or as `body_too_large` when it has more than a million values.
+ */
+export function parseStrictJson(fastify: FastifyInstance): void {
+  const parseJson = fastify.getDefaultJsonParser('error', 'error')
+  const utf8 = new TextDecoder('utf-8', { fatal: true })
+  fastify.removeContentTypeParser(['application/json', 'text/plain'])
+  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    // Many clients send the type without a body: no harm where none is asked for.
+    if (body.length === 0 && request.routeOptions.schema?.body === undefined) {
+      done(null, undefined)
+      return
+    }
+    if (hasTooManyValues(body)) {
+      done(
+        new Problem(
+          'body_too_large',
+          `The body has more than ${VALUES_MAX.toLocaleString('en')} values; send less in one request.`,
+        ),
+      )
+      return
+    }
+    let text: string
+    try {
+      text = utf8.decode(body)
+    } catch {
+      done(new Problem('malformed_json', 'The body is not valid UTF-8.'))
+      return
+    }
+    void parseJson(request, text, (error, value) => done(error ? new Problem('malformed_json') : null, value))
+  })
+}
+
+const [QUOTE, BACKSLASH, COMMA, LIST, OBJECT] = Buffer.from('"\\,[{')
+
+/** Counts commas and opening brackets outside strings: no body has more values than these and one. */
+function hasTooManyValues(body: Buffer): boolean {
+  if (body.length <= VALUES_MAX) return false
+  let count = 0
+  let inString = false
+  for (let at = 0; at < body.length; at++) {
+    const byte = body[at]
+    if (byte === QUOTE) inString = !inString
+    else if (inString) at += byte === BACKSLASH ? 1 : 0
+    else if ((byte === COMMA || byte === LIST || byte === OBJECT) && ++count > VALUES_MAX) return true
+  }
+  return false
+}
