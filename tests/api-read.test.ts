@@ -284,3 +284,15 @@ describe('GET /v1/generations/{id}/events', () => {
     expect(problemOf(reply)).toMatchObject({ code: 'validation_failed', errors: [{ field: 'after' }] })
   })
 })
+
+it.each([
+  '/v1/generations?stauts=queued',
+  '/v1/batches?wait=30',
+  '/v1/batches/batch_x?wait=30',
+  '/v1/result/gen_x?limit=1',
+])('refuses a query that %s knows nothing of, rather than ignoring it', async (path) => {
+  const problem = problemOf(await client.get(path))
+  const [name] = new URL(path, house.url).searchParams.keys()
+  expect(problem).toMatchObject({ code: 'validation_failed', total: 1 })
+  expect(problem.errors).toEqual([{ field: name, rule: 'unknown_field', allowed: null }])
+})

@@ -4,7 +4,7 @@ import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import { ERRORS_MAX, fieldErrors, findUnfit } from '@reelqueue/shared/contract/refusal'
 import { Problem } from '@reelqueue/shared/domain/problem'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import { z } from 'zod'
 import type { ApiDeps } from './deps.ts'
 import { requireProject } from './login.ts'
@@ -50,6 +50,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   await fastify.register(async (keyed) => {
     keyed.decorateRequest('project')
     keyed.addHook('onRequest', async (request) => requireProject(deps.database, request))
+    keyed.addHook('preValidation', async (request) => refuseUnasked(request))
     const app = withZod(keyed)
     generationRoutes(app, deps)
     batchRoutes(app, deps)
@@ -57,6 +58,13 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   })
   await queueDashboard(fastify, deps)
   return fastify
+}
+
+/** A query that the route knows nothing of is a slip, as an unknown field of a body is. */
+function refuseUnasked(request: FastifyRequest): void {
+  if (request.routeOptions.schema?.querystring !== undefined) return
+  const errors = Object.keys(request.query ?? {}).map((field) => ({ field, rule: 'unknown_field', allowed: null }))
+  if (errors.length > 0) throw new Problem('validation_failed', undefined, errors.slice(0, ERRORS_MAX), errors.length)
 }
 
 /** Requests are checked by their zod schemas; replies are trusted (tests check them), so that sending stays cheap. */

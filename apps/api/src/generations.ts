@@ -18,7 +18,7 @@ import { z } from 'zod'
 import type { ApiDeps } from './deps.ts'
 import { type Idempotency, idempotencyOf, replay } from './idempotency.ts'
 
-export const waitQuery = z.object({
+export const waitQuery = z.strictObject({
   wait: z.coerce
     .number()
     .min(0)

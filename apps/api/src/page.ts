@@ -4,7 +4,7 @@ import { isId, type Noun } from '@reelqueue/shared/domain/ids'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import { z } from 'zod'
 
-export const pageQuery = z.object({
+export const pageQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(100).default(20),
   cursor: z.string().optional().describe('`next_cursor` of the page before.'),
 })

@@ -119,7 +119,7 @@ export function generationRoutes(app: App, deps: ApiDeps): void {
         tags: ['Generations'],
         summary: 'The timeline of a generation, oldest first',
         params: byId,
-        querystring: z.object({
+        querystring: z.strictObject({
           after: z.coerce.number().int().min(0).max(SEQUENCE_MAX).default(0).describe('Sequence to go on from.'),
         }),
         response: { 200: listOf(eventJson), ...problems('not_found', 'validation_failed') },

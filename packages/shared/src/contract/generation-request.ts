@@ -1,7 +1,7 @@
 // What a caller may ask for: the upstream's own field names plus ours. The allowed values come from the model table.
 
 import { z } from 'zod'
-import { findModel, models, sizeOfAspectRatio } from '../domain/models.ts'
+import { findModel, type ModelSpec, models, sizeOfAspectRatio } from '../domain/models.ts'
 import { checkWebhookUrl } from '../domain/webhook-url.ts'
 
 const URL_CHARS_MAX = 2_048
@@ -55,6 +55,11 @@ const images = z
   .pipe(z.array(imageUrl))
   .nullish()
 
+/** What any model allows, for the OpenAPI document; what the request's own model allows is checked below. */
+function anyModel<T>(allowed: (model: ModelSpec) => readonly T[]): T[] {
+  return [...new Set(Object.values(models).flatMap(allowed))]
+}
+
 const shape = {
   model: z
     .string()
@@ -63,10 +68,26 @@ const shape = {
     })
     .meta({ enum: Object.keys(models) }),
   prompt: z.string().min(1).describe('1 to 32,000 characters.'),
-  size: z.string().nullish().describe('`720x1280` or `1280x720`. Never together with `aspect_ratio`.'),
-  aspect_ratio: z.string().nullish().describe('`16:9` or `9:16`. Never together with `size`.'),
-  seconds: z.int().nullish().describe('4, 8 or 12, as a number. Never together with `duration`.'),
-  duration: z.int().nullish().describe('Another name for `seconds`.'),
+  size: z
+    .string()
+    .meta({ enum: anyModel((model) => model.sizes) })
+    .nullish()
+    .describe('`720x1280` or `1280x720`. Never together with `aspect_ratio`.'),
+  aspect_ratio: z
+    .string()
+    .meta({ enum: anyModel((model) => Object.keys(model.aspectRatios)) })
+    .nullish()
+    .describe('`16:9` or `9:16`. Never together with `size`.'),
+  seconds: z
+    .int()
+    .meta({ enum: anyModel((model) => model.seconds) })
+    .nullish()
+    .describe('4, 8 or 12, as a number. Never together with `duration`.'),
+  duration: z
+    .int()
+    .meta({ enum: anyModel((model) => model.seconds) })
+    .nullish()
+    .describe('Another name for `seconds`.'),
   input_reference: images.describe(
     'At most one image URL that the provider can reach. Never together with `image_urls`.',
   ),

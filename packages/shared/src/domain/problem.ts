@@ -11,7 +11,7 @@ export const PROBLEMS = {
   unauthorized: {
     status: 401,
     title: 'The API key is missing, unknown or revoked',
-    fix: 'Send `Authorization: Bearer <key>` with a key made by `npm run keys -- create`.',
+    fix: 'Send `Authorization: Bearer <key>`. Whoever runs Reelqueue makes keys with `npm run keys -- create`.',
   },
   operator_login_required: {
     status: 401,
@@ -22,7 +22,7 @@ export const PROBLEMS = {
   not_found: {
     status: 404,
     title: 'Nothing here has that id or address, or takes that method',
-    fix: 'Check the id, and that the key belongs to its project.',
+    fix: 'Check the address and method (see /docs), the id, and that the key belongs to its project.',
   },
   idempotency_conflict: {
     status: 409,
@@ -34,7 +34,11 @@ export const PROBLEMS = {
     title: 'The generation has moved on and cannot do that any more',
     fix: 'Read the generation: its status says what is possible.',
   },
-  body_too_large: { status: 413, title: 'The body is too large', fix: 'Send less in one request.' },
+  body_too_large: {
+    status: 413,
+    title: 'The body is too large',
+    fix: 'Send less in one request: at most 1 MiB, a batch at most 40 MiB.',
+  },
   batch_too_large: {
     status: 413,
     title: 'The batch has too many items',
@@ -88,6 +92,6 @@ export class Problem extends Error {
     this.code = code
     this.detail = detail ?? PROBLEMS[code].fix
     this.errors = errors
-    this.total = total
+    this.total = total ?? errors?.length
   }
 }

@@ -82,7 +82,7 @@ describe('loadConfig', () => {
 
 describe('required', () => {
   it('names what a command cannot do without', () => {
-    expect(() => required(loadConfig({}), 'DATABASE_URL')).toThrow(/^DATABASE_URL is required/)
+    expect(() => required(loadConfig({}), 'DATABASE_URL')).toThrow(/^DATABASE_URL is not set/)
     const url = 'postgresql://u:p@localhost/db'
     expect(required(loadConfig({ DATABASE_URL: url }), 'DATABASE_URL')).toBe(url)
   })
