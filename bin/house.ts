@@ -116,6 +116,8 @@ function notPrepared(missing: string): UserError {
   return new UserError(`The database lacks ${missing}. Run \`npm run migrate\` first.`)
 }
 
+const WEAK_PASSWORD_CHARS = 8
+
 export interface RunningApi {
   /** Where the API answers, without a trailing slash. */
   readonly url: string
@@ -142,6 +144,13 @@ export async function startApi(house: House): Promise<RunningApi> {
       hasUpstreamKey: config.UPSTREAM_API_KEY !== undefined,
       reconcileIntervalMs: config.RECONCILE_INTERVAL_MS,
     },
+  }
+  if (config.OPERATOR_PASSWORD !== undefined && config.OPERATOR_PASSWORD.length < WEAK_PASSWORD_CHARS) {
+    log.warn({
+      event: 'config.weak',
+      variable: 'OPERATOR_PASSWORD',
+      hint: `fewer than ${WEAK_PASSWORD_CHARS} characters`,
+    })
   }
   const app = await buildApp(deps)
   let url: string

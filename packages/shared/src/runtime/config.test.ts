@@ -11,10 +11,10 @@ const WRONG: Readonly<Record<VariableName, readonly string[]>> = {
   UPSTREAM_API_KEY: [],
   HOST: [],
   PORT: [WORD, '-1', '65536', '1.5'],
-  BOOTSTRAP_API_KEY: [WORD],
+  BOOTSTRAP_API_KEY: ['s3cret', `${WORD} ${WORD}`],
   BOOTSTRAP_WEBHOOK_SECRET: [WORD, `whsec_${WORD}`],
-  OPERATOR_PASSWORD: ['s3cret'],
-  VIEWER_PASSWORD: ['s3cret'],
+  OPERATOR_PASSWORD: [],
+  VIEWER_PASSWORD: [],
   WEBHOOK_ALLOWED_NETWORKS: [WORD, `10.0.0.0/8,${WORD}`, '10.0.0.0/33'],
   UPSTREAM_MAX_IN_FLIGHT: [WORD, '0', '100001'],
   POLL_INTERVAL_MIN_MS: [WORD, '9', '86400001'],
@@ -43,9 +43,9 @@ describe('loadConfig', () => {
   it.each(cases)('names $name when it is wrong ($value), and never its value', ({ name, value }) => {
     const message = messageOf({ [name]: value })
     expect(message).toContain(`  ${name}: `)
-    // Two intervals out of order are a second mistake.
+    // Two intervals out of order are a second mistake, and the default of one follows the other.
     const named = message.match(/^ {2}\S+(?=:)/gm)?.map((line) => line.trim()) ?? []
-    expect([name, 'POLL_INTERVAL_MIN_MS']).toEqual(expect.arrayContaining(named))
+    expect([name, 'POLL_INTERVAL_MIN_MS', 'POLL_INTERVAL_MAX_MS']).toEqual(expect.arrayContaining(named))
     if (value.length >= 6 && !/^\d+$/.test(value)) expect(message).not.toContain(value)
     expect(message).not.toContain(WORD)
     expect(message).not.toContain('s3cret')
@@ -57,9 +57,15 @@ describe('loadConfig', () => {
   })
 
   it('names the interval that is above the other', () => {
-    expect(messageOf({ POLL_INTERVAL_MIN_MS: '70000' })).toContain(
+    expect(messageOf({ POLL_INTERVAL_MIN_MS: '70000', POLL_INTERVAL_MAX_MS: '60000' })).toContain(
       '  POLL_INTERVAL_MIN_MS: must not be above POLL_INTERVAL_MAX_MS',
     )
+  })
+
+  it('moves the default of one interval out of the way of the other', () => {
+    expect(loadConfig({ POLL_INTERVAL_MAX_MS: '500' })).toMatchObject({ POLL_INTERVAL_MIN_MS: 500 })
+    expect(loadConfig({ POLL_INTERVAL_MIN_MS: '70000' })).toMatchObject({ POLL_INTERVAL_MAX_MS: 70_000 })
+    expect(loadConfig({ POLL_INTERVAL_MAX_MS: '45000' })).toMatchObject({ POLL_INTERVAL_MIN_MS: 30_000 })
   })
 
   it('needs nothing to be set, and reads an empty variable as absent', () => {

@@ -31,6 +31,10 @@ const networks = z
   )
   .refine((parts) => parts.every((part) => ipaddr.isValidCIDR(part)), 'must be networks such as 10.0.0.0/8,fd00::/8')
 
+/** The provider asks to be polled every 30 to 60 s. */
+const POLL_MIN_DEFAULT_MS = 30_000
+const POLL_MAX_DEFAULT_MS = 60_000
+
 export const VARIABLES = {
   DATABASE_URL: url('postgres', 'postgresql')
     .optional()
@@ -51,7 +55,7 @@ export const VARIABLES = {
   HOST: text.default('127.0.0.1').describe('Address that the API listens on.'),
   PORT: port.default(3000).describe('Port that the API listens on; 0 lets the system choose.'),
   BOOTSTRAP_API_KEY: text
-    .min(16, 'must have at least 16 characters')
+    .regex(/^\S{8,}$/, 'must have at least 8 characters and no spaces')
     .optional()
     .describe('API key of the project `default`, created at the first start. Absent: one is made and printed once.'),
   BOOTSTRAP_WEBHOOK_SECRET: text
@@ -61,15 +65,11 @@ export const VARIABLES = {
       'Webhook secret of the project `default`, stored at the first start. Absent: one is made and printed once.',
     ),
   OPERATOR_PASSWORD: text
-    .min(8, 'must have at least 8 characters')
     .optional()
     .describe(
       'Login (any user name) of the operator pages. Absent: they answer only to a browser on the same machine.',
     ),
-  VIEWER_PASSWORD: text
-    .min(8, 'must have at least 8 characters')
-    .optional()
-    .describe('Login of the operator pages that may look but not change.'),
+  VIEWER_PASSWORD: text.optional().describe('Login of the operator pages that may look but not change.'),
   WEBHOOK_ALLOWED_NETWORKS: networks
     .default([])
     .describe('Networks (CIDR, comma-separated) that webhooks may reach although they are private.'),
@@ -77,11 +77,15 @@ export const VARIABLES = {
     .default(100)
     .describe('How many generations may be in flight at the provider at once, over all workers.'),
   POLL_INTERVAL_MIN_MS: whole(10, DAY_MS)
-    .default(30_000)
-    .describe('Shortest time between two polls of one generation.'),
+    .default(POLL_MIN_DEFAULT_MS)
+    .describe(
+      'Shortest time between two polls of one generation. Absent: never above a POLL_INTERVAL_MAX_MS that is set.',
+    ),
   POLL_INTERVAL_MAX_MS: whole(10, DAY_MS)
-    .default(60_000)
-    .describe('Longest time between two polls of one generation that is answered.'),
+    .default(POLL_MAX_DEFAULT_MS)
+    .describe(
+      'Longest time between two polls of one generation that is answered. Absent: never below a POLL_INTERVAL_MIN_MS that is set.',
+    ),
   UPSTREAM_TIMEOUT_MS: whole(100, 600_000)
     .default(60_000)
     .describe('Total time of one request to the provider, from connect to last byte.'),
@@ -125,10 +129,18 @@ export class ConfigError extends Error {}
  */
 export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
   const present = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, env[name] || undefined]))
-  const result = schema.safeParse(present)
+  const result = schema.safeParse(withRoom(present))
   if (result.success) return result.data
   const lines = result.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`)
   throw new ConfigError(`Wrong configuration:\n${lines.join('\n')}\nSee docs/configuration.md.`)
+}
+
+/** Of two limits, the one that is set moves the default of the other out of its way. */
+function withRoom(present: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string | undefined>> {
+  const { POLL_INTERVAL_MIN_MS: min, POLL_INTERVAL_MAX_MS: max } = present
+  if (min === undefined && Number(max) < POLL_MIN_DEFAULT_MS) return { ...present, POLL_INTERVAL_MIN_MS: max }
+  if (max === undefined && Number(min) > POLL_MAX_DEFAULT_MS) return { ...present, POLL_INTERVAL_MAX_MS: min }
+  return present
 }
 
 /**
