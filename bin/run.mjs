@@ -30,6 +30,7 @@ if (command in TOOLS) {
   for (const [tool, ...words] of TOOLS[command]) run(at(`node_modules/.bin/${tool}`), [...words, ...args])
 } else {
   if (READ_ENV_FILE.has(command) && existsSync(at('.env'))) process.loadEnvFile(at('.env'))
+  stopWithNpm()
   const { register } = await import('tsx/esm/api')
   register()
   process.argv.splice(2, 1)
@@ -42,6 +43,20 @@ function checkNode() {
   fail(
     `Reelqueue needs Node.js ${NODE_MIN.join('.')} or newer; this is ${process.versions.node}. Install one from https://nodejs.org.`,
   )
+}
+
+/**
+ * npm hands a signal to the shell between it and us, and that dies of it without telling us: a process manager that stops
+ * `npm start` would leave us behind. So we stop when our parent is gone, unless we were told already.
+ */
+function stopWithNpm() {
+  if (process.env.npm_lifecycle_event === undefined) return
+  const parent = process.ppid
+  const watch = setInterval(() => {
+    if (process.ppid !== parent) process.kill(process.pid, 'SIGTERM')
+  }, 500)
+  watch.unref()
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => clearInterval(watch))
 }
 
 function installMissing() {

@@ -146,6 +146,25 @@ describe('start', () => {
   })
 })
 
+describe('npm', () => {
+  it('leaves nothing behind when a process manager stops it rather than us', async () => {
+    const { PATH = '', HOME = '' } = process.env
+    const npm = spawn('npm', ['run', '--silent', 'simulator'], {
+      cwd: fileURLToPath(new URL('..', import.meta.url)),
+      env: { PATH, HOME, SIMULATOR_PORT: '0' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let output = ''
+    npm.stdout.on('data', (chunk) => (output += chunk))
+    const url = await until('it answers', () => /answers at (http:\S+):? /.exec(output)?.[1])
+    npm.kill('SIGTERM')
+    await until('nobody answers any more', async () => {
+      const reply = await fetch(`${url}/control/stats`).catch(() => null)
+      return reply === null
+    })
+  })
+})
+
 describe('keys', () => {
   it('creates, lists and revokes', async () => {
     const database = await createDatabase()
