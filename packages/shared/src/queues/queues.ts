@@ -31,8 +31,6 @@ export interface Queues {
   wakeOwed(moved: readonly Owed[]): void
   /** How many jobs of a queue wait to be taken up. Rejects when its server does not answer. */
   backlog(queue: QueueName): Promise<number>
-  /** Resolves when everything woken so far has been added or dropped. */
-  settled(): Promise<void>
   close(): Promise<void>
 }
 
@@ -124,9 +122,6 @@ export function openQueues(
     },
     backlog(name) {
       return withTimeout(queues[name].getJobCountByTypes('waiting'), ADD_TIMEOUT_MS, `queue ${name}`)
-    },
-    async settled() {
-      await Promise.all(flushing.values())
     },
     async close() {
       await Promise.all(flushing.values())
