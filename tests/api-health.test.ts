@@ -1,5 +1,7 @@
 // Liveness and readiness, and what the API does while a part it stands on is away. Parts are really taken away: Redis is
 // stopped, and Postgres is cut off by a relay.
+import { once } from 'node:events'
+import { Agent, request } from 'node:http'
 import { readiness } from '@reelqueue/api/routes/health'
 import { afterEach, describe, expect, it } from 'vitest'
 import { clientOf, generationOf, MINIMAL, problemOf, send } from './support/api.ts'
@@ -128,4 +130,21 @@ describe('while Postgres is away', () => {
     await until('it is ready again', async () => (await readyOf(house.url)).status === 'ready')
     expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)
   })
+})
+
+it('stops at once although a client keeps the connection of its last request open', async () => {
+  const { databaseUrl, house, client } = await start()
+  const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
+  // It waits when the stop begins, is answered during it, and would then be kept alive for longer than this test may take.
+  const agent = new Agent({ keepAlive: true })
+  const headers = { authorization: `Bearer ${house.key}` }
+  const asking = request(`${house.url}/v1/generations/${id}?wait=50`, { agent, headers }).end()
+  const answered = once(asking, 'response').then(([response]) => response.resume().statusCode)
+  await until('the request waits', async () => {
+    const sql = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE '%SELECT id FROM generations%status = ANY%' AND pid <> pg_backend_pid()`
+    return (await runSql(databaseUrl, sql)).length > 0
+  })
+  await house.close()
+  expect(await answered).toBe(200)
+  agent.destroy()
 })
