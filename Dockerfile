@@ -1,4 +1,4 @@
-# One image for every command: `docker run … start-api`, `start-worker`, `migrate`, `keys`, `simulator`.
+# One image for every command: `docker run … start-api`, `start-worker`, `migrate`, `keys`, `doctor`, `simulator`.
 # There is no build step: tsx runs the sources. The layers are ordered so that a change of source installs nothing again.
 # Health checks are docker-compose.yml's: only the API answers HTTP, and an image knows not which command it runs.
 

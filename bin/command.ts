@@ -1,7 +1,7 @@
 // How a command of the house begins and ends: readable errors, one graceful stop, and a second signal that means now.
 
 import { ConfigError } from '@reelqueue/shared/runtime/config'
-import { MigrationError } from '@reelqueue/shared/store/migrate'
+import { DatabaseError } from '@reelqueue/shared/store/connect'
 
 /** A mistake of the user's or the machine's that a message explains better than a stack. */
 export class UserError extends Error {}
@@ -23,8 +23,7 @@ export async function runToEnd(run: () => Promise<void>): Promise<void> {
 }
 
 function explain(error: unknown): string {
-  if (error instanceof UserError || error instanceof ConfigError || error instanceof MigrationError)
-    return error.message
+  if (error instanceof UserError || error instanceof ConfigError || error instanceof DatabaseError) return error.message
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 

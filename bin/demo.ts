@@ -7,13 +7,15 @@ import { createLogger } from '@reelqueue/shared/runtime/log'
 import { createProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { buildSimulator } from '@reelqueue/simulator/app'
+import { startApi } from './api.ts'
 import { explainListenError, runCommand, runParts, type Stops } from './command.ts'
 import { createClient } from './demo/client.ts'
 import { showProgress } from './demo/progress.ts'
 import { DEFAULTS, ITEMS } from './demo/prompts.ts'
 import { type Receiver, startReceiver } from './demo/receiver.ts'
 import { embedUnlessConfigured, makeDataDir } from './embedded.ts'
-import { type House, openHouse, prepareDatabase, startApi, startWorkerIn } from './house.ts'
+import { type House, openHouse, prepareDatabase } from './house.ts'
+import { startWorkerIn } from './worker.ts'
 
 /** Renders run this many times faster than the provider's. */
 const SPEED = 20

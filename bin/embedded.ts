@@ -35,12 +35,17 @@ export async function embedUnlessConfigured(config: Config, log: Logger): Promis
 
 /** Completes a configuration by the embedded Postgres that a running `npm start` left word of, or starts it for a while. */
 export async function joinEmbedded(config: Config, log: Logger): Promise<Embedded> {
-  if (config.DATABASE_URL !== undefined) return { config, stop: async () => undefined }
+  const joined = await findEmbedded(config)
+  return joined === null ? await embedUnlessConfigured(config, log) : { config: joined, stop: async () => undefined }
+}
+
+/** The same without starting any: null when none is running. A configuration with `DATABASE_URL` stays as it is. */
+export async function findEmbedded(config: Config): Promise<Config | null> {
+  if (config.DATABASE_URL !== undefined) return config
   const dataDir = resolve(config.DATA_DIR)
   const address = await readIfThere(join(dataDir, ADDRESS_FILE))
-  if (address === null || !(await isAnswering(address))) return await embedUnlessConfigured(config, log)
-  const key = config.SECRET_KEY ?? (await secretKeyOf(dataDir))
-  return { config: { ...config, DATABASE_URL: address, SECRET_KEY: key }, stop: async () => undefined }
+  if (address === null || !(await isAnswering(address))) return null
+  return { ...config, DATABASE_URL: address, SECRET_KEY: config.SECRET_KEY ?? (await secretKeyOf(dataDir)) }
 }
 
 /** Makes the folder. @throws UserError when it cannot be one */

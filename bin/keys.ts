@@ -15,8 +15,9 @@ import {
 import { createSealer } from '@reelqueue/shared/webhooks/seal'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { runToEnd, UserError } from './command.ts'
+import { refuseOldTables } from './doctor/refuse.ts'
 import { joinEmbedded } from './embedded.ts'
-import { prepareDatabase, refuseOldTables } from './house.ts'
+import { prepareDatabase } from './house.ts'
 
 const USAGE = `Usage:
   npm run keys -- create [--project default] [--name NAME]   prints a new key, once

@@ -20,8 +20,11 @@ const TOOLS = {
   ],
 }
 
+/** Commands that live beside what they are for; the others are in this folder. */
+const ELSEWHERE = { chaos: 'tests/chaos/command.ts', bench: 'bench/command.ts' }
+
 /** Commands that run a real installation, configured by `.env` too. The demo and the tests must not touch one. */
-const READ_ENV_FILE = new Set(['start', 'start-api', 'start-worker', 'migrate', 'keys', 'simulator'])
+const READ_ENV_FILE = new Set(['start', 'start-api', 'start-worker', 'migrate', 'keys', 'doctor', 'simulator'])
 
 const [command = '', ...args] = process.argv.slice(2)
 checkNode()
@@ -34,7 +37,7 @@ if (command in TOOLS) {
   const { register } = await import('tsx/esm/api')
   register()
   process.argv.splice(2, 1)
-  await import(`./${command}.ts`)
+  await import(new URL(`../${ELSEWHERE[command] ?? `bin/${command}.ts`}`, import.meta.url).href)
 }
 
 function checkNode() {

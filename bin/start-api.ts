@@ -2,17 +2,20 @@
 
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
+import { startApi } from './api.ts'
 import { bootstrapProject, printMadeUp } from './bootstrap.ts'
 import { runCommand, runParts } from './command.ts'
-import { openHouse, refuseWhilePending, startApi } from './house.ts'
+import { refuseWrong } from './doctor/refuse.ts'
+import { openHouse } from './house.ts'
 
 const STOP_BOUND_MS = 20_000
 
 await runCommand(async () => {
   const config = loadConfig()
-  await refuseWhilePending(config)
+  const log = createLogger(config.LOG_LEVEL)
+  await refuseWrong(config, log)
   await runParts(STOP_BOUND_MS, async (stops) => {
-    const house = openHouse(config, createLogger(config.LOG_LEVEL))
+    const house = openHouse(config, log)
     stops.push(() => house.close())
     printMadeUp(await bootstrapProject(house))
     const api = await startApi(house)

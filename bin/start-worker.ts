@@ -3,13 +3,16 @@
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { runCommand, runParts } from './command.ts'
-import { openHouse, refuseWhilePending, startWorkerIn, stopBoundMs } from './house.ts'
+import { refuseWrong } from './doctor/refuse.ts'
+import { openHouse } from './house.ts'
+import { startWorkerIn, stopBoundMs } from './worker.ts'
 
 await runCommand(async () => {
   const config = loadConfig()
-  await refuseWhilePending(config)
+  const log = createLogger(config.LOG_LEVEL)
+  await refuseWrong(config, log)
   await runParts(stopBoundMs(config), async (stops) => {
-    const house = openHouse(config, createLogger(config.LOG_LEVEL))
+    const house = openHouse(config, log)
     stops.push(() => house.close())
     const worker = startWorkerIn(house)
     stops.push(() => worker.close())

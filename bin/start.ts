@@ -2,10 +2,13 @@
 
 import { loadConfig, required } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
+import { startApi } from './api.ts'
 import { bootstrapProject, printMadeUp } from './bootstrap.ts'
 import { runCommand, runParts } from './command.ts'
+import { refuseWrong } from './doctor/refuse.ts'
 import { embedUnlessConfigured } from './embedded.ts'
-import { openHouse, prepareDatabase, startApi, startWorkerIn, stopBoundMs } from './house.ts'
+import { openHouse, prepareDatabase } from './house.ts'
+import { startWorkerIn, stopBoundMs } from './worker.ts'
 
 await runCommand(async () => {
   const given = loadConfig()
@@ -15,6 +18,7 @@ await runCommand(async () => {
     stops.push(() => embedded.stop())
     const { config } = embedded
     await prepareDatabase(required(config, 'DATABASE_URL'))
+    await refuseWrong(config, log)
     const house = openHouse(config, log)
     stops.push(() => house.close())
     printMadeUp(await bootstrapProject(house))

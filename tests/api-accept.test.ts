@@ -23,6 +23,8 @@ const DEFAULTS = {
   actual_duration: null,
   error: null,
   upstream_task_id: null,
+  attempt: 1,
+  may_be_charged: false,
   cancel_requested_at: null,
   submitted_at: null,
   finished_at: null,
@@ -84,7 +86,9 @@ describe('POST /v1/generations', () => {
       id: expect.stringMatching(/^gen_[0-9a-hjkmnp-tv-z]{26}$/),
       created_at: generation.created_at,
     })
-    expect(generationOf(await client.get(`/v1/generations/${generation.id}`))).toEqual(generation)
+    const { queue, ...read } = generationOf(await client.get(`/v1/generations/${generation.id}`))
+    expect(read).toEqual(generation)
+    expect(queue?.position).toBeGreaterThan(0)
   })
 
   it('has written the row and its first event when it answers', async () => {

@@ -41,6 +41,7 @@ describe('POST /v1/batches', () => {
     expect(batch).toEqual({
       id: expect.stringMatching(/^batch_[0-9a-hjkmnp-tv-z]{26}$/),
       object: 'batch',
+      parent_batch_id: null,
       total: 1,
       counts: { ...NONE, queued: 1 },
       webhook_url: null,
@@ -125,7 +126,7 @@ describe('POST /v1/batches', () => {
   })
 
   it.each([
-    ['1,001 items', { items: Array(1_001).fill(MINIMAL) }, 'batch_too_large'],
+    ['50,001 items', { items: Array(50_001).fill(MINIMAL) }, 'batch_too_large'],
     ['400,000 items', `{"items":[${'{},'.repeat(400_000)}{}]}`, 'batch_too_large'],
     ['ten million items', `{"items":[${'1,'.repeat(10_000_000)}1]}`, 'body_too_large'],
     ['two million lists', `{"items":[${'[],'.repeat(2_000_000)}[]]}`, 'body_too_large'],

@@ -1,6 +1,6 @@
 // Cancelling is truthful: at once while nothing is paid, requested while a submission is open, refused when it is over.
 import type { GenerationJson } from '@reelqueue/shared/contract/generation'
-import { settleSubmission } from '@reelqueue/shared/store/submissions'
+import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { expect, it } from 'vitest'
 import { countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'
 import { endGeneration, openSubmission, startGeneration } from './support/endings.ts'
@@ -38,7 +38,12 @@ it('cancels a queued generation at once, with its event and one delivery to its 
   const hook = 'https://hooks.example/cancelled'
   const { id } = await accept({ webhook_url: hook })
   const cancelled = await cancel(id)
-  expect(cancelled).toMatchObject({ status: 'cancelled', error: null, cancel_requested_at: null })
+  expect(cancelled).toMatchObject({
+    status: 'cancelled',
+    error: null,
+    cancel_requested_at: null,
+    may_be_charged: false,
+  })
   expect(cancelled.finished_at).not.toBeNull()
   const events = await eventsOf(id)
   expect(events.map((event) => event.type)).toEqual(['generation.queued', 'generation.cancelled'])
@@ -76,10 +81,10 @@ it('stays cancelled: it can be submitted no more', async () => {
   expect(generationOf(await client.get(`/v1/generations/${id}`)).status).toBe('cancelled')
 })
 
-it('cancels a rendering generation at once and keeps its task id', async () => {
+it('cancels a rendering generation at once, keeps its task id, and says that it may still be charged', async () => {
   const { id } = await accept()
   const taskId = await startGeneration(house.database, id)
-  expect(await cancel(id)).toMatchObject({ status: 'cancelled', upstream_task_id: taskId })
+  expect(await cancel(id)).toMatchObject({ status: 'cancelled', upstream_task_id: taskId, may_be_charged: true })
 })
 
 it('only asks for it while a submission is open; its outcome then ends in cancelled', async () => {

@@ -1,6 +1,6 @@
 // The commands as a person runs them: real processes, what they print, the code they end with, and what they leave behind.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -10,10 +10,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ITEMS } from '../bin/demo/prompts.ts'
+import { type RunningCommand, runCommand } from './support/command.ts'
 import { createDatabase, createEmptyDatabase } from './support/database.ts'
 import { until } from './support/wait.ts'
 
-const RUN = fileURLToPath(new URL('../bin/run.mjs', import.meta.url))
 const SECRET_KEY = Buffer.alloc(32, 7).toString('base64')
 
 let dataDir: string
@@ -27,23 +27,8 @@ afterEach(async () => {
   await rm(dataDir, { recursive: true, force: true })
 })
 
-interface Running {
-  readonly child: ChildProcess
-  readonly output: () => string
-  /** The exit code. */
-  readonly ended: Promise<number | null>
-}
-
-function command(words: readonly string[], env: Readonly<Record<string, string>>): Running {
-  const { PATH = '', HOME = '' } = process.env
-  const child = spawn(process.execPath, [RUN, ...words], {
-    env: { PATH, HOME, DATA_DIR: dataDir, PORT: '0', SIMULATOR_PORT: '0', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
-  const ended = once(child, 'close').then(([code]) => code as number | null)
-  return { child, output: () => output, ended }
+function command(words: readonly string[], env: Readonly<Record<string, string>>): RunningCommand {
+  return runCommand(words, { DATA_DIR: dataDir, SIMULATOR_PORT: '0', ...env })
 }
 
 /** Whether the embedded Postgres of this test's folder still runs. */

@@ -62,6 +62,22 @@ test('ARCHITECTURE.md says which query each index serves', async () => {
   expect(indexes.filter((name) => !architecture.includes(`\`${name}\``))).toEqual([])
 })
 
+test('every test that docs/guarantees.md names is there', async () => {
+  const missing: string[] = []
+  let source = ''
+  let named = 0
+  for (const line of (await read('docs/guarantees.md')).split('\n')) {
+    const [, file] = /^- `([^`]+\.test\.ts)`$/.exec(line) ?? []
+    const [, title] = /^ {2}- (.+)$/.exec(line) ?? []
+    if (file !== undefined) source = existsSync(join(ROOT, file)) ? await read(file) : ''
+    if (file !== undefined && source === '') missing.push(file)
+    if (title !== undefined && !source.includes(title)) missing.push(title)
+    if (title !== undefined) named += 1
+  }
+  expect(named).toBeGreaterThan(60)
+  expect(missing).toEqual([])
+})
+
 describe('every page', async () => {
   const pages = await filesBelow('.', '.md')
 

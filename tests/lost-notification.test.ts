@@ -1,7 +1,7 @@
 // A worker on the Postgres backend that is never notified: BullMQ can lose its LISTEN when connections break, and would
 // then sleep until the next delayed job it knows of, for up to an hour.
 
-import { migrateQueues, openQueueBackend } from '@reelqueue/shared/queues/backend'
+import { openQueueBackend } from '@reelqueue/shared/queues/backend'
 import { consume } from '@reelqueue/shared/queues/consumer'
 import { expect, it } from 'vitest'
 import { createDatabase, runSql } from './support/database.ts'
@@ -11,7 +11,6 @@ const HOUR_MS = 3_600_000
 
 it('finds a job that nobody told it of, within seconds', async () => {
   const database = await createDatabase()
-  await migrateQueues(database.url)
   const noError = (error: Error) => {
     throw error
   }
@@ -23,7 +22,7 @@ it('finds a job that nobody told it of, within seconds', async () => {
     seen.push(id)
     return { kind: 'done' } as const
   }
-  const consumer = consume({ backend, queue: 'submit', concurrency: 1, run, onError: noError })
+  const consumer = consume({ backend, queue: 'submit', concurrency: 1, run, later: () => undefined, onError: noError })
 
   // Its last look before it sleeps: from here on only a notification or its own bound wakes it.
   await until('the worker sleeps', async () => {

@@ -1,10 +1,12 @@
 // Servers that go away: Postgres restarted under load, and a stop while Redis is down.
 
+import pg from 'pg'
 import { expect, it } from 'vitest'
 import { send } from './support/api.ts'
 import { createDatabase, runSql } from './support/database.ts'
 import { startHouse } from './support/house.ts'
 import { startRedis } from './support/redis.ts'
+import { type Relay, startRelay } from './support/relay.ts'
 import { until } from './support/wait.ts'
 
 const BURSTS = 12
@@ -41,7 +43,8 @@ it('lives through lost connections, answers 202 or 503, and goes on consuming it
         `${name} takes a job again`,
         async () => {
           const job = await queue.add(name, { id: `none_${Math.random()}` })
-          await until('it is done', async () => (await queue.getJobState(job.id ?? '')) === 'completed', {
+          // On Postgres nothing is kept of a job that succeeded.
+          await until('it is done', async () => (await queue.getJobState(job.id ?? '')) === 'unknown', {
             timeoutMs: 8_000,
           })
           return true
@@ -51,6 +54,34 @@ it('lives through lost connections, answers 202 or 503, and goes on consuming it
     }
   } finally {
     await house.close()
+    await database.drop()
+  }
+})
+
+it.each([
+  ['cut', async (relay: Relay) => await relay.cut()],
+  ['reset', async (relay: Relay) => relay.reset()],
+])('answers 503 when its connection to Postgres is %s in the middle of a statement', async (_, harm) => {
+  const database = await createDatabase()
+  const url = new URL(database.url)
+  const relay = await startRelay({ host: url.hostname, port: Number(url.port) })
+  url.host = `127.0.0.1:${relay.port}`
+  const house = await startHouse({ databaseUrl: url.href, api: true })
+  const holder = new pg.Client({ connectionString: database.url })
+  await holder.connect()
+  try {
+    await holder.query('BEGIN; LOCK TABLE generations IN EXCLUSIVE MODE')
+    const headers = { authorization: `Bearer ${house.key}` }
+    const asking = send('POST', `${house.url}/v1/generations`, { model: 'openAiSora2Plus', prompt: 'x' }, headers)
+    const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+    await until('its statement waits', async () => (await runSql(database.url, waiting)).length > 0)
+    await harm(relay)
+    const reply = await asking
+    expect(reply.status, reply.text).toBe(503)
+  } finally {
+    await holder.end()
+    await house.close()
+    await relay.cut()
     await database.drop()
   }
 })

@@ -1,19 +1,24 @@
 // Admission on a real Postgres: the cap holds whoever admits at the same instant, and the order is fair.
 
-import { admitGenerations } from '@reelqueue/shared/store/admission'
+import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { openDatabase } from '@reelqueue/shared/store/database'
 import { insertGenerations } from '@reelqueue/shared/store/generations'
 import { failOverdue } from '@reelqueue/shared/store/polling'
-import { ensureProject } from '@reelqueue/shared/store/projects'
+import { ensureProject, pauseProject } from '@reelqueue/shared/store/projects'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { newGeneration, SETTLING, type Seed, seedDatabase } from './support/seed.ts'
+import { newGeneration, pollOf, SETTLING, type Seed, seedDatabase } from './support/seed.ts'
 
 let seed: Seed
 beforeEach(async () => {
   seed = await seedDatabase()
 })
 afterEach(() => seed.close())
+
+async function admit(slots: number, database = seed.database): Promise<{ ids: string[]; more: boolean }> {
+  const { admitted, more } = await admitGenerations(database, slots)
+  return { ids: admitted.map((row) => row.id), more }
+}
 
 const insert = (rows: Parameters<typeof insertGenerations>[1]) => insertGenerations(seed.database.prisma, rows)
 
@@ -42,7 +47,7 @@ describe('the cap', () => {
         `SELECT 1 FROM generations WHERE id = '${first}' FOR UPDATE`,
         processes.map((database, index) => async () => {
           await queue(30, { priority: index })
-          return await admitGenerations(database, 30)
+          return await admit(30, database)
         }),
       )
       const ids = results.flatMap((result) => result.ids)
@@ -57,12 +62,12 @@ describe('the cap', () => {
   it('frees a slot with each ending, and only then', async () => {
     const processing = await seed.processing()
     const [next] = await queue(1)
-    expect(await admitGenerations(seed.database, 1)).toEqual({ ids: [], more: false })
+    expect(await admit(1)).toEqual({ ids: [], more: false })
     await seed.sql(
       `UPDATE generations SET status = 'failed', error_code = 'c', finished_at = now(), due_at = NULL WHERE id = $1`,
       [processing],
     )
-    expect(await admitGenerations(seed.database, 1)).toEqual({ ids: [next], more: false })
+    expect(await admit(1)).toEqual({ ids: [next], more: false })
   })
 
   it.each(['cancelled', 'past its deadline'])(
@@ -70,11 +75,11 @@ describe('the cap', () => {
     async (how) => {
       const id = await seed.processing()
       if (how === 'cancelled') await cancelGeneration(seed.database, id, SETTLING.renderMaxMs)
-      else await failOverdue(seed.database, [id], 'deadline_exceeded', SETTLING.renderMaxMs)
+      else await failOverdue(seed.database, [pollOf(id)], 'deadline_exceeded', SETTLING.renderMaxMs)
       const [next] = await queue(1)
-      expect((await admitGenerations(seed.database, 1)).ids).toEqual([])
+      expect((await admit(1)).ids).toEqual([])
       await seed.sql(`UPDATE generations SET slot_until = now() - interval '1 ms' WHERE id = $1`, [id])
-      expect((await admitGenerations(seed.database, 1)).ids).toEqual([next])
+      expect((await admit(1)).ids).toEqual([next])
     },
   )
 
@@ -82,31 +87,125 @@ describe('the cap', () => {
     const id = await seed.admitted()
     await cancelGeneration(seed.database, id, SETTLING.renderMaxMs)
     const [next] = await queue(1)
-    expect((await admitGenerations(seed.database, 1)).ids).toEqual([next])
+    expect((await admit(1)).ids).toEqual([next])
   })
 
   it('may shrink below what is in flight', async () => {
     await queue(5)
-    expect((await admitGenerations(seed.database, 3)).ids).toHaveLength(3)
-    expect(await admitGenerations(seed.database, 1)).toEqual({ ids: [], more: false })
+    expect((await admit(3)).ids).toHaveLength(3)
+    expect(await admit(1)).toEqual({ ids: [], more: false })
   })
 
   it('says when it stopped at its own bound', async () => {
     await queue(1_100)
-    expect(await admitGenerations(seed.database, 5_000)).toMatchObject({ more: true })
-    expect(await admitGenerations(seed.database, 5_000)).toMatchObject({ more: false })
+    expect(await admit(5_000)).toMatchObject({ more: true })
+    expect(await admit(5_000)).toMatchObject({ more: false })
     expect(await inFlight()).toBe(1_100)
   })
 })
 
+describe('limits', () => {
+  const PRO = { model: 'openAiSora2Pro' }
+
+  it('of a project hold, and leave the slots to others', async () => {
+    const { id: other } = await ensureProject(seed.database, 'other', 'sealed')
+    await seed.sql('UPDATE projects SET max_in_flight = 2 WHERE id = $1', [seed.projectId])
+    const mine = await queue(5)
+    const rows = Array.from({ length: 5 }, () => newGeneration(other))
+    await insert(rows)
+    expect((await admit(100)).ids.sort()).toEqual([...mine.slice(0, 2), ...rows.map((row) => row.id)].sort())
+    expect((await admit(100)).ids).toEqual([])
+    await seed.sql('UPDATE projects SET max_in_flight = NULL')
+    expect((await admit(100)).ids).toEqual(mine.slice(2))
+  })
+
+  it('of a model hold over all projects, and do not hold up what is behind them', async () => {
+    const { id: other } = await ensureProject(seed.database, 'other', 'sealed')
+    const slow = await queue(50, PRO)
+    await insert([newGeneration(other, PRO)])
+    const fast = await queue(3)
+    const { admitted } = await admitGenerations(seed.database, 10, { openAiSora2Pro: 2 })
+    const ids = admitted.map((row) => row.id)
+    expect(ids).toEqual(expect.arrayContaining(fast))
+    expect(ids).toHaveLength(5)
+    expect((await admitGenerations(seed.database, 10, { openAiSora2Pro: 2 })).admitted).toEqual([])
+    expect(slow.filter((id) => ids.includes(id))).toHaveLength(1)
+  })
+
+  it('of a model that is full do not hold up another model of a project that may have but one', async () => {
+    const { id: other } = await ensureProject(seed.database, 'other', 'sealed')
+    await insert([newGeneration(other, PRO)])
+    expect((await admitGenerations(seed.database, 10, { openAiSora2Pro: 1 })).admitted).toHaveLength(1)
+    await seed.sql('UPDATE projects SET max_in_flight = 1')
+    await queue(1, PRO)
+    const [behind] = await queue(1)
+    const { admitted } = await admitGenerations(seed.database, 10, { openAiSora2Pro: 1 })
+    expect(admitted.map((row) => row.id)).toEqual([behind])
+  })
+
+  it('count what may still be rendering although nobody waits for it', async () => {
+    const id = await seed.processing(PRO)
+    await cancelGeneration(seed.database, id, SETTLING.renderMaxMs)
+    await queue(1, PRO)
+    expect((await admitGenerations(seed.database, 10, { openAiSora2Pro: 1 })).admitted).toEqual([])
+  })
+
+  it('keep nothing of a paused project in flight that was not submitted, and give it its place back', async () => {
+    const waiting = await queue(4)
+    await admit(2)
+    await pauseProject(seed.database, seed.projectId, true)
+    expect(await releaseAdmitted(seed.database, seed.projectId)).toBe(2)
+    expect((await admit(10)).ids).toEqual([])
+    expect(await inFlight()).toBe(0)
+    await pauseProject(seed.database, seed.projectId, false)
+    const again = await admitGenerations(seed.database, 2)
+    expect(again.admitted.map((row) => row.id)).toEqual(waiting.slice(0, 2))
+    // A job that was kept from the first time must not swallow this wake-up.
+    expect(again.admitted.map((row) => row.wakes)).toEqual([1, 1])
+  })
+})
+
 describe('the order', () => {
+  it('with a single slot goes round the projects too, whatever their priorities', async () => {
+    const { id: other } = await ensureProject(seed.database, 'other', 'sealed')
+    const urgent = await queue(20, { priority: 100 })
+    const late = [newGeneration(other), newGeneration(other)]
+    await insert(late)
+    const order: string[] = []
+    for (let turn = 0; turn < 5; turn++) {
+      order.push(...(await admit(1)).ids)
+      await seed.sql(`UPDATE generations SET status = 'failed', error_code = 'c', finished_at = now(), due_at = NULL
+        WHERE admitted_at IS NOT NULL AND status = 'queued'`)
+    }
+    expect(order).toEqual([urgent[0], late[0]?.id, urgent[1], late[1]?.id, urgent[2]])
+  })
+
+  it('gives ten that come late their turn before the next fifty of a project with ten thousand', async () => {
+    const { id: other } = await ensureProject(seed.database, 'other', 'sealed')
+    await queue(10_000)
+    expect((await admit(50)).ids).toHaveLength(50)
+    const late = Array.from({ length: 10 }, () => newGeneration(other))
+    await insert(late)
+    const order: string[] = []
+    for (let turn = 0; turn < 15; turn++) {
+      await seed.sql(
+        `UPDATE generations SET status = 'failed', error_code = 'c', finished_at = now(), due_at = NULL WHERE id = (
+        SELECT id FROM generations WHERE admitted_at IS NOT NULL AND status = 'queued' AND project_id = $1 ORDER BY id LIMIT 1)`,
+        [seed.projectId],
+      )
+      order.push(...(await admit(50)).ids)
+    }
+    expect(order.slice(0, 10)).toEqual(late.map((row) => row.id))
+    expect(order).toHaveLength(15)
+  })
+
   it('goes round the projects: one with a thousand waiting delays nobody else', async () => {
     const names = ['b', 'c']
     const others = await Promise.all(names.map((name) => ensureProject(seed.database, name, 'sealed')))
     await queue(1_000)
     const late = others.flatMap(({ id }) => [newGeneration(id), newGeneration(id)])
     await insert(late)
-    const { ids } = await admitGenerations(seed.database, 6)
+    const { ids } = await admit(6)
     expect(late.filter((row) => ids.includes(row.id))).toHaveLength(4)
     expect(ids).toHaveLength(6)
   })
@@ -116,7 +215,7 @@ describe('the order', () => {
     const low = await queue(1, { priority: -5 })
     const high = await queue(2, { priority: 5 })
     const admitted: string[][] = []
-    for (let slots = 1; slots <= 6; slots++) admitted.push((await admitGenerations(seed.database, slots)).ids)
+    for (let slots = 1; slots <= 6; slots++) admitted.push((await admit(slots)).ids)
     expect(admitted.flat()).toEqual([...high, ...normal, ...low])
   })
 
@@ -124,7 +223,7 @@ describe('the order', () => {
     const [first = '', second = ''] = await queue(2)
     await cancelGeneration(seed.database, first, 0)
     expect((await seed.row(second)).dueAt).toBeNull()
-    expect((await admitGenerations(seed.database, 10)).ids).toEqual([second])
+    expect((await admit(10)).ids).toEqual([second])
     expect((await seed.row(second)).dueAt?.getTime()).toBeGreaterThan(Date.now())
   })
 })
@@ -138,4 +237,11 @@ it('an idempotency key is taken once, whoever inserts at the same instant', asyn
   expect(inserted.map((map) => map.size).sort()).toEqual([1, 1, 1, 2])
   const events = await seed.sql<{ count: number }>('SELECT count(*)::int AS count FROM events')
   expect(events).toEqual([{ count: 5 }])
+})
+
+it('is not held up for long by a process that vanished in the middle of a transaction, with its locks', async () => {
+  const [row] = await seed.database.prisma.$queryRaw<{ limit: string }[]>`
+    SELECT current_setting('idle_in_transaction_session_timeout') AS limit`
+  // Postgres ends such a session then; Prisma itself gives no transaction that long.
+  expect(row?.limit).toBe('40s')
 })

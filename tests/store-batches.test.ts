@@ -13,7 +13,8 @@ import {
 } from '@reelqueue/shared/store/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { endedBatches } from '@reelqueue/shared/store/overdue'
-import { beginSubmission, settleSubmission } from '@reelqueue/shared/store/submissions'
+import { settleSubmission } from '@reelqueue/shared/store/settlement'
+import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newGeneration, SETTLING, type Seed, seedDatabase } from './support/seed.ts'
 
@@ -30,6 +31,7 @@ function newBatch(fields: Partial<NewBatch> = {}): NewBatch {
   return {
     id: newId('batch'),
     projectId: seed.projectId,
+    parentId: null,
     webhookUrl: null,
     metadata: null,
     idempotencyKey: null,
@@ -41,7 +43,7 @@ function newBatch(fields: Partial<NewBatch> = {}): NewBatch {
 async function batchOf(size: number, fields: Partial<NewBatch> = {}): Promise<{ id: string; items: string[] }> {
   const batch = newBatch(fields)
   const rows = Array.from({ length: size }, () => newGeneration(seed.projectId, { batchId: batch.id }))
-  expect(await insertBatch(seed.database, batch, rows)).toBe(true)
+  expect(await insertBatch(seed.database, batch, [rows])).toBe(true)
   return { id: batch.id, items: rows.map((row) => row.id) }
 }
 
@@ -142,12 +144,25 @@ describe('finishing a batch', () => {
   })
 })
 
+describe('moves of its generations', () => {
+  it('never wait for the row of their batch, and never change it', async () => {
+    const { id, items } = await batchOf(2)
+    const before = await readBatch(seed.database, id)
+    // Whoever needed the row would wait here for ever, and the test's own deadline would speak.
+    await seed.holding(`SELECT 1 FROM batches WHERE id = '${id}' FOR NO KEY UPDATE`, async () => {
+      for (const item of items) await cancel(item)
+    })
+    expect(await readBatch(seed.database, id)).toEqual(before)
+    expect((await countByStatus(seed.database, [id])).get(id)).toMatchObject({ cancelled: 2 })
+  })
+})
+
 describe('inserting a batch', () => {
   it('is all or nothing', async () => {
     const batch = newBatch()
     const rows = [1, 2].map((seconds) => newGeneration(seed.projectId, { batchId: batch.id, seconds }))
     const broken = newGeneration('prj_none', { batchId: batch.id })
-    await expect(insertBatch(seed.database, batch, [...rows, broken])).rejects.toThrow()
+    await expect(insertBatch(seed.database, batch, [rows, [broken]])).rejects.toThrow()
     expect(await findBatch(seed.database, seed.projectId, batch.id)).toBeNull()
     expect((await countByStatus(seed.database, [batch.id])).get(batch.id)).toMatchObject({ queued: 0 })
   })
@@ -157,7 +172,7 @@ describe('inserting a batch', () => {
     const inserted = await seed.collide(
       'LOCK TABLE batches IN EXCLUSIVE MODE',
       batches.map((batch) => () => {
-        return insertBatch(seed.database, batch, [newGeneration(seed.projectId, { batchId: batch.id })])
+        return insertBatch(seed.database, batch, [[newGeneration(seed.projectId, { batchId: batch.id })]])
       }),
     )
     expect(inserted.filter(Boolean)).toHaveLength(1)

@@ -10,7 +10,7 @@ import { schemaDrift } from '@reelqueue/shared/store/migrate'
 import { moveGenerations } from '@reelqueue/shared/store/moves'
 import { recordPolls } from '@reelqueue/shared/store/polling'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Seed, seedDatabase, taskIdOf } from './support/seed.ts'
+import { pollOf, type Seed, seedDatabase } from './support/seed.ts'
 
 const HOOK = 'https://example.com/hook'
 const COMPLETED: TerminalAnswer = {
@@ -30,7 +30,7 @@ afterAll(() => seed.close())
 /** A processing generation whose answer waits for the complete step. */
 async function answered(answer: TerminalAnswer, webhookUrl: string | null = null): Promise<string> {
   const id = await seed.processing({ webhookUrl })
-  const record = { id, upstreamTaskId: taskIdOf(id), nextMs: 0, sawPending: false, pollFailures: 0, answer }
+  const record = { ...pollOf(id), nextMs: 0, sawPending: false, pollFailures: 0, answer }
   await recordPolls(seed.database, [record])
   return id
 }

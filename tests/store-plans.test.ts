@@ -13,7 +13,12 @@ import {
   listGenerations,
 } from '@reelqueue/shared/store/generations'
 import { overdueWork } from '@reelqueue/shared/store/health'
-import { claimOverdueDeliveries, claimOverdueGenerations, endedBatches } from '@reelqueue/shared/store/overdue'
+import {
+  claimOverdueDeliveries,
+  claimOverdueGenerations,
+  endedBatches,
+  endGraces,
+} from '@reelqueue/shared/store/overdue'
 import { claimDuePolls } from '@reelqueue/shared/store/polling'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import pg from 'pg'
@@ -131,8 +136,14 @@ describe(`with ${ROWS} generations, by index and without reading a whole table:`
     ['ended batches', 'batches_open_idx', () => endedBatches(database(), 500)],
     ['end of a batch', 'generations_batch_status_idx', () => finishBatches(database(), [batchId])],
     ['claim of polls', 'generations_poll_due_idx', () => claimDuePolls(database(), 100, 1_000)],
-    ['claim of overdue rows', 'generations_wake_due_idx', () => claimOverdueGenerations(database(), 500)],
+    [
+      'claim of overdue rows',
+      'generations_wake_due_idx',
+      () => claimOverdueGenerations(database(), 500, ['submit', 'complete']),
+    ],
     ['claim of overdue deliveries', 'deliveries_due_idx', () => claimOverdueDeliveries(database(), 500)],
+    ['end of graces', 'generations_wake_due_idx', () => endGraces(database(), 500)],
+    ['end of graces of deliveries', 'deliveries_due_idx', () => endGraces(database(), 500)],
     ['claim of a delivery', 'deliveries_pkey', () => claimDelivery(database(), 'dlv_none', 1_000)],
     ['admission', 'generations_backlog_idx', () => admitGenerations(database(), 1_000)],
     ['slots', 'generations_slots_idx', () => admitGenerations(database(), 1_000)],

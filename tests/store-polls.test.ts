@@ -1,14 +1,18 @@
 // What the polling lanes read and write, on a real Postgres.
 
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
+import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { completeGeneration } from '@reelqueue/shared/store/completion'
 import { overdueWork } from '@reelqueue/shared/store/health'
 import { claimOverdueGenerations } from '@reelqueue/shared/store/overdue'
 import { claimDuePolls, failOverdue, type PollRecord, recordPolls } from '@reelqueue/shared/store/polling'
-import { beginSubmission, settleSubmission } from '@reelqueue/shared/store/submissions'
+import { adoptTask } from '@reelqueue/shared/store/retries'
+import { settleSubmission } from '@reelqueue/shared/store/settlement'
+import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { intentOf, SETTLING, type Seed, seedDatabase, taskIdOf } from './support/seed.ts'
+import { intentOf, pollOf, SETTLING, type Seed, seedDatabase, taskIdOf } from './support/seed.ts'
+import { until } from './support/wait.ts'
 
 const LEASE_MS = 60_000
 const COMPLETED: TerminalAnswer = { kind: 'completed', videoUrl: 'https://v/1', actualDuration: null, cost: null }
@@ -22,12 +26,13 @@ beforeEach(async () => {
 afterEach(() => seed.close())
 
 const claim = (limit = 100) => claimDuePolls(seed.database, limit, LEASE_MS)
-const fail = (id: string) => failOverdue(seed.database, [id], 'deadline_exceeded', SETTLING.renderMaxMs)
+const fail = (id: string) => failOverdue(seed.database, [pollOf(id)], 'deadline_exceeded', SETTLING.renderMaxMs)
 
 function record(id: string, rest: Partial<PollRecord> = {}): PollRecord {
   return {
     id,
     upstreamTaskId: taskIdOf(id),
+    wakes: 0,
     nextMs: 5_000,
     sawPending: true,
     pollFailures: 0,
@@ -48,6 +53,18 @@ async function due(count: number): Promise<string[]> {
 }
 
 describe('claiming', () => {
+  it('counts the time since the submission, never that in the queue: by it the deadline is judged', async () => {
+    const id = await seed.queued()
+    await seed.sql(`UPDATE generations SET created_at = now() - interval '9 hours' WHERE id = $1`, [id])
+    await admitGenerations(seed.database, 100)
+    const { submissionId } = intentOf(await beginSubmission(seed.database, id, 'globalai', LEASE_MS))
+    await seed.sql(`UPDATE submissions SET started_at = now() - interval '1 hour' WHERE id = $1`, [submissionId])
+    await settleSubmission(seed.database, submissionId, { kind: 'accepted', taskId: taskIdOf(id) }, SETTLING)
+    await makeDue([id])
+    const [poll] = await claim()
+    expect(Math.round((poll?.elapsedMs ?? 0) / 60_000)).toBe(60)
+  })
+
   it('gives each due generation to one lane only, also while other lanes are still claiming', async () => {
     const ids = await due(12)
     const holder = await seed.database.prisma.$transaction(async (tx) => {
@@ -86,11 +103,14 @@ describe('claiming', () => {
     const admitted = await seed.admitted()
     await makeDue([answered, admitted])
     expect((await claim()).map((poll) => poll.id)).toEqual([polled])
-    expect(await claimOverdueGenerations(seed.database, 10)).toMatchObject({
+    expect(await claimOverdueGenerations(seed.database, 10, ['submit', 'complete'])).toMatchObject({
       submit: [{ id: admitted, wakes: 1 }],
       complete: [{ id: answered, wakes: 2 }],
     })
-    expect(await claimOverdueGenerations(seed.database, 10)).toEqual({ submit: [], complete: [] })
+    expect(await claimOverdueGenerations(seed.database, 10, ['submit', 'complete'])).toEqual({
+      submit: [],
+      complete: [],
+    })
   })
 })
 
@@ -100,7 +120,7 @@ describe('the grace of reconcile', () => {
     const graces: number[] = []
     for (let wake = 0; wake < 6; wake++) {
       await makeDue([id])
-      await claimOverdueGenerations(seed.database, 10)
+      await claimOverdueGenerations(seed.database, 10, ['submit', 'complete'])
       const [row] = await seed.sql<{ seconds: number }>(
         `SELECT round(extract(epoch FROM due_at - now()))::int AS seconds FROM generations WHERE id = $1`,
         [id],
@@ -117,7 +137,7 @@ describe('a wake-up', () => {
     const numbers: number[] = []
     const overdue = async () => {
       await makeDue([id])
-      const { submit, complete } = await claimOverdueGenerations(seed.database, 10)
+      const { submit, complete } = await claimOverdueGenerations(seed.database, 10, ['submit', 'complete'])
       numbers.push(...[...submit, ...complete].map((wake) => wake.wakes))
     }
     await overdue()
@@ -127,7 +147,7 @@ describe('a wake-up', () => {
     await settleSubmission(seed.database, begun.submissionId, accepted, SETTLING)
     await makeDue([id])
     const [poll] = await claim()
-    await write(record(id, { answer: COMPLETED }))
+    await write(record(id, { wakes: poll?.wakes ?? 0, answer: COMPLETED }))
     numbers.push((poll?.wakes ?? 0) + 1)
     await overdue()
     expect(numbers).toEqual([1, 2, 3, 4])
@@ -146,17 +166,27 @@ describe('recording', () => {
     expect(silent.dueAt?.getTime()).toBeGreaterThan(Date.now() + 50_000)
   })
 
-  it('changes nothing about a row that has left: cancelled, ended, answered, or gone on to another task', async () => {
-    const [cancelled = '', answered = '', elsewhere = '', done = ''] = await due(4)
+  it('changes nothing about a row that has left: cancelled, ended, answered, gone on to another task, or given it anew', async () => {
+    const [cancelled = '', answered = '', elsewhere = '', done = '', again = ''] = await due(5)
     await cancelGeneration(seed.database, cancelled, 0)
     await write(record(answered, { answer: COMPLETED }), record(done, { answer: COMPLETED }))
     await completeGeneration(seed.database, done)
     await seed.sql(`UPDATE generations SET upstream_task_id = 'sora_new' WHERE id = $1`, [elsewhere])
-    const ids = [cancelled, answered, elsewhere, done]
+    await fail(again)
+    await adoptTask(seed.database, again, taskIdOf(again))
+    expect(await fail(again)).toEqual([])
+    const ids = [cancelled, answered, elsewhere, done, again]
     const before = await Promise.all(ids.map((id) => seed.row(id)))
     await write(...ids.map((id) => record(id, { answer: OTHER, pollFailures: 9 })))
     expect(await Promise.all(ids.map((id) => seed.row(id)))).toEqual(before)
     expect(await completeGeneration(seed.database, cancelled)).toEqual([])
+  })
+
+  it('makes the row due for complete at once, whatever else the poll said', async () => {
+    const [id = ''] = await due(1)
+    await write(record(id, { answer: COMPLETED, nextMs: 600_000 }))
+    const { complete } = await claimOverdueGenerations(seed.database, 10, ['submit', 'complete'])
+    expect(complete.map((one) => one.id)).toEqual([id])
   })
 
   it('of nothing is nothing', async () => {
@@ -236,6 +266,32 @@ describe('a deadline', () => {
     const lock = `SELECT 1 FROM generations WHERE id = '${id}' FOR UPDATE`
     const moved = await seed.collide(lock, [() => fail(id), () => fail(id)])
     expect(moved.flat()).toHaveLength(1)
+  })
+})
+
+describe('a deadlock', () => {
+  it.each(['deadline', 'answers'])('with a stranger, which Postgres ends, is tried again (%s)', async (what) => {
+    const [first = '', second = ''] = (await due(2)).sort()
+    const moving = await seed.holding(`SELECT 1 FROM generations WHERE id = '${second}' FOR UPDATE`, async (sql) => {
+      const both = [first, second]
+      const running =
+        what === 'deadline'
+          ? failOverdue(seed.database, both.map(pollOf), 'deadline_exceeded', 1_000)
+          : write(...both.map((id) => record(id, { answer: COMPLETED })))
+      // It holds the first and waits for the second; the holder of the second now wants the first.
+      await until('it waits', async () => {
+        const [row] = await seed.sql<{ waiting: number }>(
+          `SELECT count(*)::int AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+        )
+        return row?.waiting === 1
+      })
+      await sql(`SELECT 1 FROM generations WHERE id = '${first}' FOR UPDATE`)
+      return { running }
+    })
+    await moving.running
+    const rows = await Promise.all([first, second].map((id) => seed.row(id)))
+    if (what === 'deadline') expect(rows.map((row) => row.status)).toEqual(['failed', 'failed'])
+    else expect(rows.map((row) => row.answer)).toEqual([COMPLETED, COMPLETED])
   })
 })
 

@@ -22,10 +22,15 @@ function variables(): Variable[] {
     return {
       name,
       meaning: schema.description ?? '',
-      preset: data === undefined || data.toString() === '' ? null : data.toString(),
+      preset: presetOf(data),
       accepted: rule.replace(/^must (be |have )?|^Invalid option: expected /, '').replaceAll('"', ''),
     }
   })
+}
+
+/** Lists and pairs are none by default. */
+function presetOf(data: unknown): string | null {
+  return data === undefined || typeof data === 'object' ? null : String(data)
 }
 
 export function configurationPage(): string {

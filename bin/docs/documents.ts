@@ -1,6 +1,7 @@
 // Which files `npm run docs` makes; tests/documents.test.ts compares them with what is committed.
 
 import { configurationPage, envExample } from './configuration.ts'
+import { doctorPage } from './doctor.ts'
 import { httpApiPage } from './http-api.ts'
 import { problemsPage } from './problems.ts'
 
@@ -9,6 +10,7 @@ export async function renderDocuments(): Promise<Readonly<Record<string, string>
   return {
     'docs/problems.md': problemsPage(),
     'docs/configuration.md': configurationPage(),
+    'docs/doctor.md': doctorPage(),
     'docs/http-api.md': await httpApiPage(),
     '.env.example': envExample(),
   }

@@ -74,10 +74,12 @@ async function openapiDocument(): Promise<unknown> {
     ...house,
     waiter: { wait: async () => undefined, close: () => undefined },
     admit: () => undefined,
+    backlog: { take: async () => undefined, takeMany: (_project, _count, insert) => insert() },
     settings: {
       operatorPassword: undefined,
       viewerPassword: undefined,
       hasUpstreamKey: false,
+      requestsPerMinutePerKey: undefined,
       reconcileIntervalMs: house.config.RECONCILE_INTERVAL_MS,
     },
   })

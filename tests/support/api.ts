@@ -40,6 +40,7 @@ export async function send(method: string, url: string, body?: unknown, headers:
 export interface Client {
   get(path: string, headers?: Headers): Promise<Reply>
   post(path: string, body?: unknown, headers?: Headers): Promise<Reply>
+  patch(path: string, body?: unknown): Promise<Reply>
 }
 
 /** A client of the API that shows `key` with every request. */
@@ -48,6 +49,7 @@ export function clientOf(base: string, key: string): Client {
   return {
     get: (path, headers) => send('GET', base + path, undefined, { authorization, ...headers }),
     post: (path, body, headers) => send('POST', base + path, body, { authorization, ...headers }),
+    patch: (path, body) => send('PATCH', base + path, body, { authorization }),
   }
 }
 

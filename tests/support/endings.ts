@@ -4,7 +4,8 @@ import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { completeGeneration } from '@reelqueue/shared/store/completion'
 import type { Database } from '@reelqueue/shared/store/database'
 import { recordPolls } from '@reelqueue/shared/store/polling'
-import { beginSubmission, settleSubmission } from '@reelqueue/shared/store/submissions'
+import { settleSubmission } from '@reelqueue/shared/store/settlement'
+import { beginSubmission } from '@reelqueue/shared/store/submissions'
 
 const MINUTE_MS = 60_000
 const DELAYS = { firstPollMs: MINUTE_MS, renderMaxMs: MINUTE_MS }
@@ -34,6 +35,8 @@ export async function endGeneration(database: Database, id: string, end: 'comple
     end === 'completed'
       ? ({ kind: 'completed', videoUrl: VIDEO_URL, actualDuration: 4.04, cost: null } as const)
       : ({ kind: 'failed', code: 'upstream_failed', message: 'the provider said no', cost: null } as const)
-  await recordPolls(database, [{ id, upstreamTaskId, nextMs: null, sawPending: false, pollFailures: 0, answer }])
+  await recordPolls(database, [
+    { id, upstreamTaskId, wakes: 0, nextMs: null, sawPending: false, pollFailures: 0, answer },
+  ])
   await completeGeneration(database, id)
 }

@@ -8,15 +8,17 @@ import type { Queues } from '@reelqueue/shared/queues/queues'
 import { loadConfig, type VariableName } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'
+import { startApi } from '../../bin/api.ts'
 import { bootstrapProject } from '../../bin/bootstrap.ts'
-import { type House, openHouse, prepareDatabase, startApi, startWorkerIn } from '../../bin/house.ts'
+import { type House, openHouse } from '../../bin/house.ts'
+import { startWorkerIn } from '../../bin/worker.ts'
 
 const KEY = 'rq_test_key_of_the_project_default'
 const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 'w').toString('base64')}`
 const SECRET_KEY = Buffer.alloc(32, 's').toString('base64')
 
 export interface HouseOptions {
-  /** A database of the test's own (`createDatabase`); the queues' tables are added to it. */
+  /** A database of the test's own (`createDatabase`). */
   readonly databaseUrl: string
   /** Absent: the queues run on Postgres. */
   readonly redisUrl?: string
@@ -35,6 +37,8 @@ export interface TestHouse {
   readonly webhookSecret: string
   readonly database: Database
   readonly queues: Queues
+  /** What configures it, but for where its Postgres and Redis are. */
+  readonly environment: Readonly<Record<string, string>>
   /** The parts themselves, to start more on top of them. */
   readonly house: House
   /** Every log line so far, also after `close`. */
@@ -43,11 +47,11 @@ export interface TestHouse {
   close(): Promise<void>
 }
 
-/** Prepares the database and starts what is asked for, on a port the system chose. */
+/** Starts what is asked for, on a port the system chose. */
 export async function startHouse({ databaseUrl, redisUrl, env, api, worker }: HouseOptions): Promise<TestHouse> {
   const folder = await mkdtemp(join(tmpdir(), 'reelqueue-house-'))
   const logFile = join(folder, 'house.log')
-  const config = loadConfig({
+  const environment: Record<string, string> = {
     PORT: '0',
     SECRET_KEY,
     BOOTSTRAP_API_KEY: KEY,
@@ -55,10 +59,8 @@ export async function startHouse({ databaseUrl, redisUrl, env, api, worker }: Ho
     WEBHOOK_ALLOWED_NETWORKS: '127.0.0.0/8',
     LOG_LEVEL: 'debug',
     ...env,
-    DATABASE_URL: databaseUrl,
-    REDIS_URL: redisUrl,
-  })
-  await prepareDatabase(databaseUrl)
+  }
+  const config = loadConfig({ ...environment, DATABASE_URL: databaseUrl, REDIS_URL: redisUrl })
   const house = openHouse(config, createLogger(config.LOG_LEVEL, logFile))
   await bootstrapProject(house)
   const runningApi = api ? await startApi(house) : undefined
@@ -72,6 +74,7 @@ export async function startHouse({ databaseUrl, redisUrl, env, api, worker }: Ho
     },
     key: KEY,
     webhookSecret: WEBHOOK_SECRET,
+    environment,
     database: house.database,
     queues: house.queues,
     house,

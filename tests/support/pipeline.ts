@@ -8,6 +8,7 @@ import { clientOf, generationOf } from './api.ts'
 import { createDatabase } from './database.ts'
 import { type HouseOptions, startHouse, type TestHouse } from './house.ts'
 import { startRedis, type TestRedis } from './redis.ts'
+import { type Relay, startRelay } from './relay.ts'
 import { until } from './wait.ts'
 import { closeEndpoints, endpoint } from './webhook-endpoint.ts'
 
@@ -29,7 +30,11 @@ export interface Pipeline {
   readonly api: TestHouse
   readonly workers: readonly TestHouse[]
   readonly redis: TestRedis | null
+  /** What stands between the houses and their Redis. */
+  readonly relay: Relay | null
   readonly simulator: ReturnType<typeof buildSimulator>
+  /** What a process needs to be one more API or worker of it. */
+  readonly environment: Readonly<Record<string, string>>
   /** Where webhooks of this kind go: `/flaky` answers 500 to the first attempt of each event. */
   hook(path: '/hook' | '/flaky'): string
   /** Every webhook received, verified. @throws Error when one of them is not */
@@ -49,7 +54,7 @@ export interface Pipeline {
   /** What no log may contain. */
   readonly secrets: readonly string[]
   /** Starts one more worker, a house of its own. */
-  startWorker(): Promise<void>
+  startWorker(): Promise<TestHouse>
   /** Stops the houses; logs stay. */
   stopHouses(): Promise<void>
   close(): Promise<void>
@@ -68,6 +73,7 @@ export interface PipelineOptions {
 export async function startPipeline({ backend, workers = 2, speed = 300, env, redisLater }: PipelineOptions) {
   const database = await createDatabase()
   const redis = backend === 'redis' ? await startRedis() : null
+  const relay = redis && (await startRelay({ host: '127.0.0.1', port: Number(new URL(redis.url).port) }))
   if (redisLater) await redis?.stop()
   const simulator = buildSimulator({ speed })
   const upstreamUrl = await simulator.listen({ host: '127.0.0.1', port: 0 })
@@ -80,7 +86,7 @@ export async function startPipeline({ backend, workers = 2, speed = 300, env, re
   })
   const options: HouseOptions = {
     databaseUrl: database.url,
-    ...(redis && { redisUrl: redis.url }),
+    ...(relay && { redisUrl: `redis://127.0.0.1:${relay.port}` }),
     env: {
       UPSTREAM_BASE_URL: upstreamUrl,
       UPSTREAM_API_KEY: UPSTREAM_KEY,
@@ -93,7 +99,9 @@ export async function startPipeline({ backend, workers = 2, speed = 300, env, re
   const api = await startHouse({ ...options, api: true })
   const running: TestHouse[] = []
   const startWorker = async () => {
-    running.push(await startHouse({ ...options, worker: true }))
+    const worker = await startHouse({ ...options, worker: true })
+    running.push(worker)
+    return worker
   }
   for (let count = 0; count < workers; count++) await startWorker()
   const client = clientOf(api.url, api.key)
@@ -113,7 +121,13 @@ export async function startPipeline({ backend, workers = 2, speed = 300, env, re
     api,
     workers: running,
     redis,
+    relay,
     simulator,
+    environment: {
+      ...api.environment,
+      DATABASE_URL: options.databaseUrl,
+      ...(options.redisUrl && { REDIS_URL: options.redisUrl }),
+    },
     secrets: [PROMPT_MARK, UPSTREAM_KEY, api.key, api.webhookSecret, api.webhookSecret.slice('whsec_'.length)],
     hook: (path) => `http://127.0.0.1:${hooks.port}${path}`,
     receipts: () => hooks.seen.requests.map((request) => verified(request, api.webhookSecret)),
@@ -165,6 +179,7 @@ export async function startPipeline({ backend, workers = 2, speed = 300, env, re
       await stopHouses()
       await simulator.close()
       await closeEndpoints()
+      await relay?.cut()
       await redis?.destroy()
       await database.drop()
     },

@@ -7,12 +7,14 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
-import { migrate } from '@reelqueue/shared/store/migrate'
 import type { TestProject } from 'vitest/node'
+import { prepareDatabase } from '../../bin/house.ts'
 import { runSql, withDatabaseName } from './database.ts'
 
 const CONTAINER_IMAGE = 'postgres:17-alpine'
 const DOCKER_ANSWER_TIMEOUT_MS = 500
+/** No test crashes this server (those that crash one start their own), so a commit need not wait for the disk. */
+const HASTY = 'synchronous_commit=off'
 
 /** Vitest's globalSetup; the function it returns is the teardown. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -21,7 +23,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const dropTemplate = () => runSql(server.url, `DROP DATABASE IF EXISTS ${template} WITH (FORCE)`)
   try {
     await runSql(server.url, `CREATE DATABASE ${template} TEMPLATE template0 ENCODING 'UTF8'`)
-    await migrate(withDatabaseName(server.url, template))
+    await prepareDatabase(withDatabaseName(server.url, template))
   } catch (error) {
     await dropTemplate()
     await server.stop()
@@ -54,7 +56,7 @@ async function startContainer(): Promise<Server> {
   const { GenericContainer, Wait } = await import('testcontainers')
   const container = await new GenericContainer(CONTAINER_IMAGE)
     .withEnvironment({ POSTGRES_PASSWORD: 'test' })
-    .withCommand(['postgres', '-c', 'max_connections=200'])
+    .withCommand(['postgres', '-c', 'max_connections=200', '-c', HASTY])
     .withExposedPorts(5432)
     // The image starts the server twice: the first one only prepares the database.
     .withWaitStrategy(Wait.forLogMessage(/ready to accept connections/, 2))
@@ -71,6 +73,8 @@ async function startEmbedded(): Promise<Server> {
   const dataDir = await mkdtemp(join(tmpdir(), 'reelqueue-test-'))
   await chmod(dataDir, 0o755)
   const { url, stop } = await startEmbeddedPostgres({ dataDir, log: () => undefined })
+  await runSql(url, `ALTER SYSTEM SET ${HASTY}`)
+  await runSql(url, 'SELECT pg_reload_conf()')
   return {
     url,
     stop: async () => {

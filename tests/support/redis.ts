@@ -3,10 +3,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
 
 export interface TestRedis {
   readonly url: string
@@ -18,15 +19,20 @@ export interface TestRedis {
   kill(): Promise<void>
   /** Starts it again on the same port, after stopping it if it runs. `wipe` loses all data first. */
   restart(options?: { wipe?: boolean }): Promise<void>
+  /** Sends one command, its words parted by spaces, on a connection of its own. @returns the raw reply */
+  run(command: string): Promise<string>
   /** Stops it for good and removes its folder. */
   destroy(): Promise<void>
 }
 
+/** Settings of redis.conf that a test wants otherwise, by name. */
+export type RedisSettings = Readonly<Record<string, string | readonly string[]>>
+
 /** @throws Error saying how to install Redis when there is none. */
-export async function startRedis(): Promise<TestRedis> {
+export async function startRedis(settings: RedisSettings = {}): Promise<TestRedis> {
   const port = await freePort()
   let folder = await mkdtemp(join(tmpdir(), 'reelqueue-redis-'))
-  let server = await launch(port, folder).catch(async (error: unknown) => {
+  let server = await launch(port, folder, settings).catch(async (error: unknown) => {
     await rm(folder, { recursive: true })
     throw error
   })
@@ -52,8 +58,9 @@ export async function startRedis(): Promise<TestRedis> {
         await rm(folder, { recursive: true })
         folder = await mkdtemp(join(tmpdir(), 'reelqueue-redis-'))
       }
-      server = await launch(port, folder)
+      server = await launch(port, folder, settings)
     },
+    run: (command) => ask(port, command),
     destroy: async () => {
       await end('SIGKILL')
       process.removeListener('exit', killAtExit)
@@ -62,7 +69,13 @@ export async function startRedis(): Promise<TestRedis> {
   }
 }
 
-async function launch(port: number, folder: string): Promise<ChildProcess> {
+async function ask(port: number, command: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1')
+  socket.write(`${command}\r\nQUIT\r\n`)
+  return (await text(socket)).replace(/\+OK\r\n$/, '')
+}
+
+async function launch(port: number, folder: string, changed: RedisSettings): Promise<ChildProcess> {
   const settings = {
     bind: '127.0.0.1',
     port,
@@ -70,8 +83,9 @@ async function launch(port: number, folder: string): Promise<ChildProcess> {
     save: '',
     appendonly: 'yes',
     'maxmemory-policy': 'noeviction',
+    ...changed,
   }
-  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)])
+  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, ...[value].flat().map(String)])
   const server = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'ignore'] })
   const lines: string[] = []
   await new Promise<void>((resolve, reject) => {

@@ -1,31 +1,56 @@
-// A TCP relay that can be cut: what stands behind it is then away, as a server that is down is, without being stopped.
+// A TCP relay between the house and a server: it can be cut, as a server that is down; swallow everything, as one that
+// hangs; and be aimed elsewhere, as a name is after a failover. What stands behind it is not touched.
 
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
 
 export interface Relay {
   readonly port: number
   /** Breaks every connection and refuses new ones. */
   cut(): Promise<void>
+  /** Resets every connection, as a machine does that came back without knowing them; takes new ones. */
+  reset(): void
   /** Serves again, on the same port. */
   mend(): Promise<void>
+  /** Where new connections lead; open ones stay where they are. */
+  aim(target: Address): void
+  /** Keeps every connection open and takes new ones, but carries nothing any more. */
+  swallow(): void
+  /** Serves new connections again; those that were swallowed stay open and dead, as when a machine has vanished. */
+  serve(): void
 }
 
-export async function startRelay(target: { readonly host: string; readonly port: number }): Promise<Relay> {
+export async function startRelay(target: Address): Promise<Relay> {
   const sockets = new Set<Socket>()
+  let swallowing = false
+  let aimedAt = target
+
+  function keep(socket: Socket, onEnd: () => void): void {
+    sockets.add(socket)
+    socket.on('error', onEnd)
+    socket.on('close', () => {
+      sockets.delete(socket)
+      onEnd()
+    })
+  }
   const server = createServer((incoming) => {
-    const outgoing = connect(target)
+    if (swallowing) {
+      keep(incoming, () => incoming.destroy())
+      incoming.resume()
+      return
+    }
+    const outgoing = connect(aimedAt)
     for (const [from, to] of [
       [incoming, outgoing],
       [outgoing, incoming],
     ] as const) {
-      sockets.add(from)
+      keep(from, () => to.destroy())
       from.pipe(to)
-      from.on('error', () => to.destroy())
-      from.on('close', () => {
-        sockets.delete(from)
-        to.destroy()
-      })
     }
   })
   async function listen(port: number): Promise<number> {
@@ -45,8 +70,21 @@ export async function startRelay(target: { readonly host: string; readonly port:
       for (const socket of sockets) socket.destroy()
       await closed
     },
+    reset() {
+      for (const socket of sockets) socket.resetAndDestroy()
+    },
     async mend() {
       await listen(port)
+    },
+    aim(next) {
+      aimedAt = next
+    },
+    swallow() {
+      swallowing = true
+      for (const socket of sockets) socket.unpipe().resume()
+    },
+    serve() {
+      swallowing = false
     },
   }
 }

@@ -6,7 +6,8 @@ import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { type Database, openDatabase } from '@reelqueue/shared/store/database'
 import { type Event, insertGenerations, type NewGeneration } from '@reelqueue/shared/store/generations'
 import { ensureProject } from '@reelqueue/shared/store/projects'
-import { type BeginResult, beginSubmission, type Intent, settleSubmission } from '@reelqueue/shared/store/submissions'
+import { settleSubmission } from '@reelqueue/shared/store/settlement'
+import { type BeginResult, beginSubmission, type Intent } from '@reelqueue/shared/store/submissions'
 import pg from 'pg'
 import { createDatabase } from './database.ts'
 import { until } from './wait.ts'
@@ -32,10 +33,15 @@ export interface Seed {
   processing(fields?: Partial<NewGeneration>): Promise<string>
   row(id: string): ReturnType<typeof rowOf>
   events(id: string): Promise<Event[]>
+  /** Runs `meanwhile` inside a transaction of its own connection, after `statement`; then commits. */
+  holding<T>(statement: string, meanwhile: (sql: Seed['sql']) => Promise<T>): Promise<T>
   /** Runs the actions in this order against rows that are locked until every one of them is seen waiting. */
   collide<T>(lock: string, actions: readonly (() => Promise<T>)[]): Promise<T[]>
   close(): Promise<void>
 }
+
+/** A rendering generation as the lane knows it that polls it. */
+export const pollOf = (id: string) => ({ id, upstreamTaskId: taskIdOf(id), wakes: 0 })
 
 export interface Submitting {
   readonly id: string
@@ -81,6 +87,18 @@ export async function seedDatabase(): Promise<Seed> {
     },
     row: (id) => rowOf(database, id),
     events: (id) => database.prisma.event.findMany({ where: { generationId: id }, orderBy: { sequence: 'asc' } }),
+    async holding(statement, meanwhile) {
+      const holder = await pool.connect()
+      try {
+        await holder.query('BEGIN')
+        await holder.query(statement)
+        const result = await meanwhile(async (text, values = []) => (await holder.query(text, values)).rows)
+        await holder.query('COMMIT')
+        return result
+      } finally {
+        holder.release()
+      }
+    },
     async collide(lock, actions) {
       const holder = await pool.connect()
       try {
@@ -115,6 +133,7 @@ export function newGeneration(projectId: string, fields: Partial<NewGeneration> 
     id: newId('generation'),
     projectId,
     batchId: null,
+    retryOf: null,
     customId: null,
     model: 'openAiSora2Plus',
     prompt: 'a fox',

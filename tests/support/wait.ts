@@ -7,12 +7,12 @@ const INTERVAL_MS = 20
 
 /**
  * Calls `probe` until it gives something truthy, and returns that.
- * @throws Error naming `description` and what the probe gave last, after `timeoutMs` (default 10 s).
+ * @throws Error naming `description` and what the probe gave last, after `timeoutMs` (default 30 s).
  */
 export async function until<T>(
   description: string,
   probe: () => T | Promise<T>,
-  { timeoutMs = 10_000 }: { timeoutMs?: number } = {},
+  { timeoutMs = 30_000 }: { timeoutMs?: number } = {},
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs
   for (;;) {

@@ -1,5 +1,8 @@
 // Puts the API together: parsing, login, routes, documents. `buildApp` listens to nothing, so tests can inject.
 
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import fastifyRateLimit from '@fastify/rate-limit'
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import { ERRORS_MAX, fieldErrors, findUnfit } from '@reelqueue/shared/contract/refusal'
@@ -7,13 +10,18 @@ import { Problem } from '@reelqueue/shared/domain/problem'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
 import { z } from 'zod'
 import type { ApiDeps } from './deps.ts'
-import { requireProject } from './login.ts'
+import { keyOf, requireProject } from './login.ts'
 import { openapiOptions } from './openapi.ts'
 import { replyNotFound, replyWithProblem } from './problem-reply.ts'
+import { batchActionRoutes } from './routes/batch-actions.ts'
+import { batchIntake } from './routes/batch-intake.ts'
 import { batchRoutes } from './routes/batches.ts'
+import { generationActionRoutes } from './routes/generation-actions.ts'
 import { generationRoutes } from './routes/generations.ts'
 import { healthRoutes } from './routes/health.ts'
+import { projectRoutes } from './routes/project.ts'
 import { queueDashboard } from './routes/queue-dashboard.ts'
+import { submittingRoutes } from './routes/submitting.ts'
 import { upstreamShapeRoutes } from './routes/upstream-shape.ts'
 import { parseStrictJson } from './strict-json.ts'
 import { withZod } from './typed-app.ts'
@@ -28,7 +36,8 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     bodyLimit: BODY_BYTES_MAX,
     // A close must not wait for a browser that keeps its connection open.
     forceCloseConnections: 'idle',
-    requestTimeout: 120_000,
+    // A batch of 200 MiB may come over a slow line.
+    requestTimeout: 900_000,
     // Addresses that cannot be decoded never reach a route.
     frameworkErrors: (error, request, reply) => void replyWithProblem(error, request, reply),
   })
@@ -51,14 +60,34 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   await fastify.register(async (keyed) => {
     keyed.decorateRequest('project')
     keyed.addHook('onRequest', async (request) => requireProject(deps.database, request))
+    await limitKeys(keyed, deps)
     keyed.addHook('preValidation', async (request) => refuseUnasked(request))
     const app = withZod(keyed)
     generationRoutes(app, deps)
+    generationActionRoutes(app, deps)
+    await keyed.register(async (intake) => batchIntake(intake, deps))
     batchRoutes(app, deps)
+    batchActionRoutes(app, deps)
     upstreamShapeRoutes(app, deps)
+    projectRoutes(app, deps)
   })
+  await fastify.register(async (operators) => submittingRoutes(withZod(operators), deps))
   await queueDashboard(fastify, deps)
   return fastify
+}
+
+/** After the key is known, before anything is read. */
+async function limitKeys(keyed: FastifyInstance, { settings }: ApiDeps): Promise<void> {
+  if (settings.requestsPerMinutePerKey === undefined) return
+  await keyed.register(fastifyRateLimit, {
+    max: settings.requestsPerMinutePerKey,
+    timeWindow: 60_000,
+    keyGenerator: (request) =>
+      createHash('sha256')
+        .update(keyOf(request) ?? '')
+        .digest('base64'),
+    errorResponseBuilder: () => new Problem('rate_limited'),
+  })
 }
 
 /** A query that the route knows nothing of is a slip, as an unknown field of a body is. */
@@ -73,6 +102,7 @@ function checkWithZod(fastify: FastifyInstance): void {
   fastify.setValidatorCompiler(({ schema }) => {
     if (!(schema instanceof z.ZodType)) throw new Error('route schemas are zod schemas')
     return (data: unknown) => {
+      if (data instanceof Readable) return { value: data }
       const result = schema.safeParse(data)
       if (result.success) return { value: result.data }
       const errors = fieldErrors(result.error.issues)
@@ -83,6 +113,8 @@ function checkWithZod(fastify: FastifyInstance): void {
   fastify.addHook('preValidation', async (request) => {
     if (findUnfit(request.params).total > 0) throw new Problem('not_found')
     for (const part of [request.query, request.body]) {
+      // A body that is read as a stream is checked as it is read.
+      if (part instanceof Readable) continue
       const { errors, total } = findUnfit(part)
       if (total > 0) throw new Problem('validation_failed', undefined, errors, total)
     }

@@ -4,6 +4,7 @@ import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import type { Queues } from '@reelqueue/shared/queues/queues'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'
+import type { BacklogLimit } from './backlog-limit.ts'
 import type { Waiter } from './waiter.ts'
 
 export interface ApiDeps {
@@ -13,6 +14,7 @@ export interface ApiDeps {
   readonly waiter: Waiter
   /** Moves queued generations on while slots are free; returns at once. */
   readonly admit: () => void
+  readonly backlog: BacklogLimit
   readonly log: Logger
   readonly settings: ApiSettings
 }
@@ -23,4 +25,6 @@ export interface ApiSettings {
   /** Whether this process may submit: without a key, admission stands still and readiness says so. */
   readonly hasUpstreamKey: boolean
   readonly reconcileIntervalMs: number
+  /** Of one key, in this process; undefined: no limit. */
+  readonly requestsPerMinutePerKey: number | undefined
 }

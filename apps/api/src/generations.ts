@@ -1,9 +1,10 @@
 // What several routes do with generations: accept one, find one, wait for one.
 
-import type { GenerationFacts } from '@reelqueue/shared/contract/generation'
+import { type GenerationFacts, type GenerationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
 import type { NormalRequest } from '@reelqueue/shared/contract/generation-request'
 import { newId } from '@reelqueue/shared/domain/ids'
 import { Problem } from '@reelqueue/shared/domain/problem'
+import { estimateWaitMs, PACE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
 import { isTerminal } from '@reelqueue/shared/domain/status'
 import {
   findByIdempotencyKey,
@@ -13,10 +14,13 @@ import {
   type NewGeneration,
 } from '@reelqueue/shared/store/generations'
 import type { Project } from '@reelqueue/shared/store/projects'
+import { findQueuePlace } from '@reelqueue/shared/store/queue-place'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { ApiDeps } from './deps.ts'
 import { type Idempotency, idempotencyOf, replay } from './idempotency.ts'
+
+export const byId = z.object({ id: z.string() })
 
 export const waitQuery = z.strictObject({
   wait: z.coerce
@@ -29,7 +33,7 @@ export const waitQuery = z.strictObject({
 
 /** Inserts a generation, or replays the one that its Idempotency-Key made before. */
 export async function acceptGeneration(
-  { database, admit }: ApiDeps,
+  { database, backlog, admit }: ApiDeps,
   request: FastifyRequest<{ Headers: { 'idempotency-key'?: string | undefined } }>,
   reply: FastifyReply,
   route: string,
@@ -37,6 +41,15 @@ export async function acceptGeneration(
 ): Promise<GenerationFacts> {
   const idempotency = idempotencyOf(request.headers['idempotency-key'], route, normal)
   const row = newGeneration(request.project, normal, idempotency)
+  try {
+    await backlog.take(request.project.id)
+  } catch (error) {
+    // What was accepted already waits in its place, and may be asked for again.
+    const { idempotencyKey } = idempotency
+    const winner = idempotencyKey && (await findByIdempotencyKey(database, request.project.id, idempotencyKey))
+    if (!winner) throw error
+    return replay(winner, idempotency, reply)
+  }
   const createdAt = (await insertGenerations(database.prisma, [row])).get(row.id)
   if (createdAt === undefined && idempotency.idempotencyKey !== null) {
     const winner = await findByIdempotencyKey(database, request.project.id, idempotency.idempotencyKey)
@@ -55,6 +68,8 @@ const UNTOUCHED = {
   errorCode: null,
   errorMessage: null,
   upstreamTaskId: null,
+  attempt: 1,
+  mayBeCharged: false,
   cancelRequestedAt: null,
   submittedAt: null,
   finishedAt: null,
@@ -73,6 +88,7 @@ export function newGeneration(
     id: newId('generation'),
     projectId: project.id,
     batchId,
+    retryOf: null,
     onUnknownSubmission: normal.onUnknownSubmission ?? project.onUnknownSubmission,
   }
 }
@@ -95,4 +111,14 @@ export async function mustFind({ database }: ApiDeps, project: Project, id: stri
   const generation = await findGeneration(database, project.id, id)
   if (!generation) throw new Problem('not_found')
   return generation
+}
+
+/** The generation with its place in the queue while it waits for a slot. */
+export async function withQueuePlace({ database }: ApiDeps, row: Generation): Promise<GenerationJson> {
+  const json = toGenerationJson(row)
+  if (row.status !== 'queued' || row.admittedAt !== null) return json
+  const { ahead, isHeld, pace } = await findQueuePlace(database, row, PACE_MINUTES)
+  const waitMs = isHeld ? null : estimateWaitMs(ahead, pace)
+  const estimated = waitMs === null ? null : new Date(Date.now() + waitMs).toISOString()
+  return { ...json, queue: { position: ahead + 1, estimated_start_at: estimated } }
 }

@@ -15,9 +15,14 @@ declare module 'fastify' {
   }
 }
 
+/** The API key that a request shows. */
+export function keyOf(request: FastifyRequest): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+}
+
 /** Finds the project of the request's API key. @throws Problem `unauthorized` */
 export async function requireProject(database: Database, request: FastifyRequest): Promise<void> {
-  const [, key] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? []
+  const key = keyOf(request)
   const project = key === undefined ? null : await findProjectByKey(database, key)
   if (!project) throw new Problem('unauthorized')
   request.project = project

@@ -22,6 +22,7 @@ export const openapiOptions: FastifyDynamicSwaggerOptions = {
         name: 'Upstream-shaped',
         description: "The provider's own wire shape: change the base URL of an existing client, nothing else.",
       },
+      { name: 'Project', description: 'The tenant that a key belongs to, and its defaults.' },
       { name: 'Operation', description: 'For load balancers and operators.' },
     ],
     components: {
@@ -36,10 +37,15 @@ export const openapiOptions: FastifyDynamicSwaggerOptions = {
   transformObject: jsonSchemaTransformObject,
 }
 
-/** The documented refusals of a route; every keyed route also answers `unauthorized`. */
+/** The documented refusals of a route that asks for a key. */
 export function problems(...codes: ProblemCode[]) {
+  return refusals(...codes, 'unauthorized', 'rate_limited')
+}
+
+/** The documented refusals of a route. */
+export function refusals(...codes: ProblemCode[]) {
   const byStatus = new Map<number, ProblemCode[]>()
-  for (const code of [...codes, 'unauthorized' as const]) {
+  for (const code of codes) {
     const status = PROBLEMS[code].status
     byStatus.set(status, [...(byStatus.get(status) ?? []), code])
   }

@@ -57,6 +57,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
   if (code === 'operator_login_required') reply.header('www-authenticate', 'Basic realm="Reelqueue", charset="UTF-8"')
   if (code === 'unauthorized') reply.header('www-authenticate', 'Bearer')
   if (code === 'unavailable') reply.header('retry-after', '5')
+  if (code === 'backlog_full') reply.header('retry-after', '60')
   const body = { type: `urn:reelqueue:problem:${code}`, title, status, code, detail, errors, total }
   return reply.code(status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(body))
 }

@@ -3,6 +3,7 @@
 
 import { Problem } from '@reelqueue/shared/domain/problem'
 import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
 
 /** A thousand values for each of a thousand items; a million cost a second and 200 MB at worst. */
 const VALUES_MAX = 1_000_000
@@ -17,7 +18,7 @@ export function parseStrictJson(fastify: FastifyInstance): void {
   fastify.removeContentTypeParser(['application/json', 'text/plain'])
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
     // Many clients send the type without a body: no harm where none is asked for.
-    if (body.length === 0 && request.routeOptions.schema?.body === undefined) {
+    if (body.length === 0 && mayBeAbsent(request.routeOptions.schema?.body)) {
       done(null, undefined)
       return
     }
@@ -39,6 +40,10 @@ export function parseStrictJson(fastify: FastifyInstance): void {
     }
     void parseJson(request, text, (error, value) => done(error ? new Problem('malformed_json') : null, value))
   })
+}
+
+function mayBeAbsent(schema: unknown): boolean {
+  return schema === undefined || (schema instanceof z.ZodType && schema.safeParse(undefined).success)
 }
 
 const [QUOTE, BACKSLASH, COMMA, LIST, OBJECT] = Buffer.from('"\\,[{')

@@ -31,4 +31,8 @@ export interface WorkerSettings {
   /** Total time of one request to the provider. */
   readonly upstreamTimeoutMs: number
   readonly reconcileIntervalMs: number
+  /** How long what has ended is kept; undefined: for ever. */
+  readonly retentionDays?: number | undefined
+  /** Over all workers, submissions and polls together; undefined: no limit. */
+  readonly requestsPerMinute?: number | undefined
 }

@@ -9,6 +9,7 @@ import { complete } from './steps/complete.ts'
 import { deliver } from './steps/deliver.ts'
 import { finishBatch } from './steps/finish-batch.ts'
 import { pollLane } from './steps/poll.ts'
+import { probeForever } from './steps/probe.ts'
 import { reconcileForever } from './steps/reconcile.ts'
 import { submit } from './steps/submit.ts'
 
@@ -34,7 +35,8 @@ export function startWorker(deps: StepDeps, backend: QueueBackend, upstream: Ups
         throw error
       }
     }
-    consumers.push(consume({ backend, queue, concurrency: CONCURRENCY[queue], run: logged, onError }))
+    const later = (id: string, delayMs: number) => deps.queues.wakeLater(queue, id, delayMs)
+    consumers.push(consume({ backend, queue, concurrency: CONCURRENCY[queue], run: logged, later, onError }))
   }
 
   if (upstream) {
@@ -45,12 +47,13 @@ export function startWorker(deps: StepDeps, backend: QueueBackend, upstream: Ups
   start('complete', (id) => complete(deps, id))
   start('deliver', (id) => deliver(deps, id))
   start('maintain', (id) => finishBatch(deps, id))
-  const reconciling = reconcileForever(deps, stopping.signal)
+  const timers = [reconcileForever(deps, stopping.signal)]
+  if (upstream) timers.push(probeForever({ ...deps, upstream }, stopping.signal))
 
   return {
     async close() {
       stopping.abort()
-      await Promise.all([reconciling, ...consumers.map((consumer) => consumer.close())])
+      await Promise.all([...timers, ...consumers.map((consumer) => consumer.close())])
     },
   }
 }

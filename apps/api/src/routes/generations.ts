@@ -1,22 +1,18 @@
-// /v1/generations: accept, read, list, cancel, timeline.
+// /v1/generations: accept, read, list, timeline. What may be asked of one is generation-actions.ts.
 
 import { eventJson, toEventJson } from '@reelqueue/shared/contract/event'
 import { generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
 import { generationRequest, normalForm } from '@reelqueue/shared/contract/generation-request'
-import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
-import { Problem } from '@reelqueue/shared/domain/problem'
 import { STATUSES } from '@reelqueue/shared/domain/status'
-import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { listEvents, listGenerations } from '@reelqueue/shared/store/generations'
 import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'
-import { acceptGeneration, mustFind, readWaiting, waitQuery } from '../generations.ts'
+import { acceptGeneration, byId, mustFind, readWaiting, waitQuery, withQueuePlace } from '../generations.ts'
 import { idempotencyHeaders } from '../idempotency.ts'
 import { problems } from '../openapi.ts'
 import { cursorOf, listOf, pageOf, pageQuery } from '../page.ts'
 import type { App } from '../typed-app.ts'
 
-const byId = z.object({ id: z.string() })
 const EVENTS_MAX = 1_000
 /** Postgres keeps sequences as 32-bit integers. */
 const SEQUENCE_MAX = 2_147_483_647
@@ -38,6 +34,7 @@ export function generationRoutes(app: App, deps: ApiDeps): void {
           ...problems(
             'malformed_json',
             'idempotency_conflict',
+            'backlog_full',
             'body_too_large',
             'unsupported_media_type',
             'validation_failed',
@@ -84,32 +81,7 @@ export function generationRoutes(app: App, deps: ApiDeps): void {
         response: { 200: generationJson, ...problems('not_found', 'validation_failed') },
       },
     },
-    async (request) => toGenerationJson(await readWaiting(deps, request, request.params.id, request.query.wait)),
-  )
-
-  app.post(
-    '/v1/generations/:id/cancel',
-    {
-      schema: {
-        tags: ['Generations'],
-        summary: 'Cancel a generation',
-        description:
-          'Immediate unless its submission is under way: then `cancel_requested_at` is set, and the outcome ends in `cancelled`. The provider cannot be told: a render that has begun may still be charged.',
-        params: byId,
-        response: { 200: generationJson, ...problems('not_found', 'illegal_move') },
-      },
-    },
-    async (request) => {
-      const { id } = await mustFind(deps, request.project, request.params.id)
-      const result = await cancelGeneration(database, id, RENDER_MAX_MS)
-      if (result.kind === 'ended')
-        throw new Problem('illegal_move', `The generation is ${result.status} and cannot be cancelled.`)
-      if (result.kind === 'cancelled' && result.moved.length > 0) {
-        deps.queues.wakeOwed(result.moved)
-        deps.admit()
-      }
-      return toGenerationJson(await mustFind(deps, request.project, id))
-    },
+    async (request) => withQueuePlace(deps, await readWaiting(deps, request, request.params.id, request.query.wait)),
   )
 
   app.get(

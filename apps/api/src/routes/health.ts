@@ -2,6 +2,7 @@
 
 import { withTimeout } from '@reelqueue/shared/runtime/clock'
 import { overdueWork } from '@reelqueue/shared/store/health'
+import { type Gate, readGate } from '@reelqueue/shared/store/submitting-gate'
 import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'
 import type { App } from '../typed-app.ts'
@@ -14,7 +15,9 @@ export const readiness = z
       postgres: check,
       queue: check,
       work: check.describe('Whether due work is being looked at.'),
-      upstream: check.describe('Whether this process may submit; does not count against readiness.'),
+      upstream: check.describe(
+        'Whether generations may be submitted, and if not, why; does not count against readiness.',
+      ),
     }),
   })
   .meta({ id: 'Readiness' })
@@ -51,22 +54,37 @@ export function healthRoutes(app: App, { database, backend, settings }: ApiDeps)
     },
     async (_request, reply) => {
       const graceMs = Math.max(OVERDUE_MIN_MS, OVERDUE_ROUNDS * settings.reconcileIntervalMs)
-      const [overdue, queue] = await Promise.all([
+      const [overdue, queue, gate] = await Promise.all([
         probe(async () => (await overdueWork(database, graceMs)).count),
         probe(async () => backend.ping()),
+        probe(async () => readGate(database)),
       ])
       const checks = {
         postgres: overdue.error ?? { ok: true, detail: 'answers' },
         queue: queue.error ?? { ok: true, detail: `${backend.name} answers` },
         work: overdue.error ? { ok: false, detail: 'unknown while Postgres is down' } : workCheck(overdue.value),
         upstream: settings.hasUpstreamKey
-          ? { ok: true, detail: 'UPSTREAM_API_KEY is set' }
+          ? gateCheck(gate)
           : { ok: false, detail: 'UPSTREAM_API_KEY is not set: requests are kept, nothing is submitted' },
       }
       const ready = checks.postgres.ok && checks.queue.ok && checks.work.ok
       return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks })
     },
   )
+}
+
+function gateCheck({ value, error }: Probed<Gate>): Check {
+  if (error) return { ok: false, detail: 'unknown while Postgres is down' }
+  const { isOpen, pausedAt, accountRefusal, accountRetryAt, unreachableSince, holdUntil } = value
+  if (isOpen) return { ok: true, detail: 'UPSTREAM_API_KEY is set' }
+  const at = (instant: Date | null) => instant?.toISOString()
+  const reasons = [
+    pausedAt && `submitting was paused by an operator at ${at(pausedAt)}`,
+    accountRefusal && `the provider refused the account; submitting is tried again at ${at(accountRetryAt)}`,
+    unreachableSince && `the provider has not answered submissions since ${at(unreachableSince)}`,
+    holdUntil && `the provider asked to wait until ${at(holdUntil)}`,
+  ]
+  return { ok: false, detail: reasons.filter(Boolean).join('; ') }
 }
 
 function workCheck(count: number): Check {

@@ -23,6 +23,7 @@ export function upstreamShapeRoutes(app: App, deps: ApiDeps): void {
           ...problems(
             'malformed_json',
             'idempotency_conflict',
+            'backlog_full',
             'body_too_large',
             'unsupported_media_type',
             'validation_failed',

@@ -35,6 +35,7 @@ describe('readAnswer', () => {
         expect(record).toEqual({
           id: 'gen_1',
           upstreamTaskId: 'sora_1',
+          wakes: 0,
           nextMs: 0,
           sawPending: false,
           pollFailures: 0,

@@ -5,14 +5,22 @@ import type { FailureCode } from '@reelqueue/shared/domain/failure'
 import { latePollMs, nextPollMs, type PollLimits, RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { pause } from '@reelqueue/shared/runtime/clock'
-import { claimDuePolls, type DuePoll, failOverdue, type PollRecord, recordPolls } from '@reelqueue/shared/store/polling'
+import {
+  claimDuePolls,
+  type DuePoll,
+  failOverdue,
+  type PollRecord,
+  recordPolls,
+  releasePolls,
+} from '@reelqueue/shared/store/polling'
+import { giveBackRequests, takeRequests } from '@reelqueue/shared/store/submitting-gate'
 import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from '../deps.ts'
 
 /** Generations claimed at once; all of them are asked about side by side. */
 const PAGE = 100
 /** A run ends after this long even while rows are due: the next one, perhaps elsewhere, goes on. */
-const RUN_MAX_MS = 20_000
+const RUN_MAX_MS = 5_000
 /** Added to the request's own time: after that a claim of a dead worker lapses. */
 const LEASE_MARGIN_MS = 15_000
 /** Answers are written this often, so that one slow answer does not hold up the others. */
@@ -24,25 +32,50 @@ export async function pollLane(deps: UpstreamDeps, signal: AbortSignal): Promise
   let polls = 0
   let claimed: number
   do {
-    const due = await claimDuePolls(deps.database, PAGE, leaseMs)
+    const page = await allowed(deps)
+    const due = page === 0 ? [] : await claimDuePolls(deps.database, page, leaseMs)
     claimed = due.length
+    if (claimed < page) await giveBack(deps, page - claimed)
     polls += claimed
-    await askAll(deps, due)
+    await askAll(deps, due, signal)
   } while (claimed === PAGE && performance.now() - beganAt < RUN_MAX_MS && !signal.aborted)
   if (polls > 0) deps.log.info({ event: 'poll.run', polls, durationMs: Math.round(performance.now() - beganAt) })
   return { kind: 'done' }
 }
 
-async function askAll(deps: UpstreamDeps, due: readonly DuePoll[]): Promise<void> {
+/** How many may be asked about now. */
+async function allowed({ database, upstream, settings }: UpstreamDeps): Promise<number> {
+  const { requestsPerMinute } = settings
+  return requestsPerMinute === undefined ? PAGE : await takeRequests(database, upstream.name, PAGE, requestsPerMinute)
+}
+
+async function giveBack({ database, upstream, settings }: UpstreamDeps, unused: number): Promise<void> {
+  if (settings.requestsPerMinute !== undefined) await giveBackRequests(database, upstream.name, unused)
+}
+
+async function askAll(deps: UpstreamDeps, due: readonly DuePoll[], signal: AbortSignal): Promise<void> {
+  const unanswered = new Set(due)
   const answered: Answered[] = []
   const asking = Promise.all(
-    due.map(async (poll) => answered.push({ poll, answer: await deps.upstream.poll(poll.upstreamTaskId) })),
+    due.map(async (poll) => {
+      const answer = await deps.upstream.poll(poll.upstreamTaskId)
+      unanswered.delete(poll)
+      answered.push({ poll, answer })
+    }),
   )
   const ended = new AbortController()
   const all = asking.finally(() => ended.abort())
-  while (!ended.signal.aborted) {
+  while (!ended.signal.aborted && !signal.aborted) {
     await pause(WRITE_EVERY_MS, ended.signal)
     await write(deps, answered.splice(0))
+  }
+  if (signal.aborted) {
+    // A stop does not wait for slow answers: nothing was paid for them, and another worker asks again.
+    all.catch(() => undefined)
+    const unasked = [...unanswered].map((poll) => poll.id)
+    await write(deps, answered.splice(0))
+    await releasePolls(deps.database, unasked)
+    return
   }
   await all
   await write(deps, answered.splice(0))
@@ -56,6 +89,15 @@ export interface Answered {
 async function write(deps: UpstreamDeps, answered: readonly Answered[]): Promise<void> {
   if (answered.length === 0) return
   const readings = answered.map((one) => readAnswer(one, deps.settings.poll))
+  // Before their answers are written, which puts off the next poll: should this process die between, the claim lapses at once.
+  for (const code of ['deadline_exceeded', 'completed_without_url'] as const) {
+    const overdue = readings.filter((reading) => reading.overdue === code)
+    if (overdue.length === 0) continue
+    const records = overdue.map((reading) => reading.record)
+    const moved = await failOverdue(deps.database, records, code, RENDER_MAX_MS)
+    deps.queues.wakeOwed(moved)
+    deps.log.warn({ event: 'poll.overdue', code, generations: moved.length })
+  }
   await recordPolls(
     deps.database,
     readings.map((reading) => reading.record),
@@ -63,21 +105,12 @@ async function write(deps: UpstreamDeps, answered: readonly Answered[]): Promise
   const ended = readings.filter((reading) => reading.record.answer !== null)
   deps.queues.wake(
     'complete',
-    ended.map(({ record, wakes }) => ({ id: record.id, wakes: wakes + 1 })),
+    ended.map(({ record }) => ({ id: record.id, wakes: record.wakes + 1 })),
   )
-  for (const code of ['deadline_exceeded', 'completed_without_url'] as const) {
-    const overdue = readings.filter((reading) => reading.overdue === code)
-    if (overdue.length === 0) continue
-    const ids = overdue.map((reading) => reading.record.id)
-    const moved = await failOverdue(deps.database, ids, code, RENDER_MAX_MS)
-    deps.queues.wakeOwed(moved)
-    deps.log.warn({ event: 'poll.overdue', code, generations: moved.length })
-  }
 }
 
 export interface Reading {
   readonly record: PollRecord
-  readonly wakes: number
   /** Past its deadline without a terminal answer: to be failed with this code. */
   readonly overdue: FailureCode | null
 }
@@ -85,9 +118,9 @@ export interface Reading {
 /** What one answer means for its row. Pure. */
 export function readAnswer({ poll, answer }: Answered, limits: PollLimits): Reading {
   const { id, upstreamTaskId, elapsedMs, wakes } = poll
-  const base = { id, upstreamTaskId }
+  const base = { id, upstreamTaskId, wakes }
   if (answer.kind === 'completed' || answer.kind === 'failed') {
-    return { record: { ...base, nextMs: 0, sawPending: false, pollFailures: 0, answer }, wakes, overdue: null }
+    return { record: { ...base, nextMs: 0, sawPending: false, pollFailures: 0, answer }, overdue: null }
   }
   const failures = answer.kind === 'unavailable' ? poll.pollFailures + 1 : 0
   const state = { elapsedMs, failures, retryAfterMs: answer.kind === 'unavailable' ? answer.retryAfterMs : null }
@@ -104,5 +137,5 @@ export function readAnswer({ poll, answer }: Answered, limits: PollLimits): Read
     answer: null,
   }
   const code = withoutUrl ? 'completed_without_url' : 'deadline_exceeded'
-  return { record, wakes, overdue: isLate && poll.status === 'processing' ? code : null }
+  return { record, overdue: isLate && poll.status === 'processing' ? code : null }
 }

@@ -1,19 +1,30 @@
 // Heals whatever a crash or a lost Redis left behind: finds overdue rows in Postgres and wakes their steps. A timer in
 // every worker, not a queue job: it must outlive the Redis that it heals.
 
-import { ensureLanes } from '@reelqueue/shared/queues/lanes'
+import { layLanes, lostLanes } from '@reelqueue/shared/queues/lanes'
 import type { QueueName } from '@reelqueue/shared/queues/queues'
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { finishBatches } from '@reelqueue/shared/store/batches'
-import { claimOverdueDeliveries, claimOverdueGenerations, endedBatches } from '@reelqueue/shared/store/overdue'
+import {
+  claimOverdueDeliveries,
+  claimOverdueGenerations,
+  endedBatches,
+  endGraces,
+} from '@reelqueue/shared/store/overdue'
+import { forgetOldAdmissions } from '@reelqueue/shared/store/queue-place'
+import { forgetEnded } from '@reelqueue/shared/store/retention'
 import type { StepDeps } from '../deps.ts'
 
 /** Rows claimed by one statement. */
 const PAGE = 500
+/** Rows of a kind whose grace one statement ends. */
+const GRACES_PAGE = 5_000
 /** Pages of one round: the next round, or another worker, goes on. */
 const PAGES_MAX = 20
 /** Waiting jobs of one queue beyond which reconcile adds none. */
 const BACKLOG_MAX = 2_000
+/** The steps of generations that reconcile wakes; the lanes poll by themselves. */
+const STEPS = ['submit', 'complete'] as const
 
 /** Runs rounds, spread by ±20 % so that workers do not run in step, until `signal` aborts. */
 export async function reconcileForever(deps: StepDeps, signal: AbortSignal): Promise<void> {
@@ -23,65 +34,107 @@ export async function reconcileForever(deps: StepDeps, signal: AbortSignal): Pro
   }
 }
 
-/** One round. Its parts stand alone: a queue that is down must not keep Postgres from being healed. */
+/**
+ * One round. Its parts stand alone: a queue that is down must not keep Postgres from being healed. The lanes come first,
+ * because their loss tells that wake-ups are lost too.
+ */
 export async function reconcile(deps: StepDeps): Promise<void> {
-  const { database, queues, log } = deps
-  const parts: Record<string, () => Promise<void>> = {
-    lanes: async () => {
-      const laid = await ensureLanes(queues.queues.poll)
-      if (laid.length > 0) log.info({ event: 'reconcile.lanes', laid })
-    },
-    generations: () =>
-      inPages(async () => {
-        if (await isFull(deps, 'submit', 'complete')) return 0
-        const { submit, complete } = await claimOverdueGenerations(database, PAGE)
-        queues.wake('submit', submit)
-        queues.wake('complete', complete)
-        if (submit.length + complete.length > 0) {
-          log.info({ event: 'reconcile.generations', submit: submit.length, complete: complete.length })
-        }
-        return submit.length + complete.length
-      }),
-    deliveries: () =>
-      inPages(async () => {
-        if (await isFull(deps, 'deliver')) return 0
-        const due = await claimOverdueDeliveries(database, PAGE)
-        queues.wake('deliver', due)
-        if (due.length > 0) log.info({ event: 'reconcile.deliveries', deliveries: due.length })
-        return due.length
-      }),
-    batches: async () => {
-      const deliveryIds = await finishBatches(database, await endedBatches(database, PAGE))
-      queues.wake(
-        'deliver',
-        deliveryIds.map((id) => ({ id, wakes: 0 })),
-      )
-    },
-  }
-  await Promise.all(
-    Object.entries(parts).map(async ([part, heal]) => {
-      try {
-        await heal()
-      } catch (error) {
-        log.error({ event: 'reconcile.failed', part, err: error })
-      }
-    }),
-  )
+  await heal(deps, 'lanes', mendLanes)
+  await Promise.all([
+    heal(deps, 'generations', wakeGenerations),
+    heal(deps, 'deliveries', wakeDeliveries),
+    heal(deps, 'batches', finishEnded),
+    heal(deps, 'history', forgetHistory),
+  ])
   deps.admit()
+}
+
+async function heal(deps: StepDeps, part: string, mend: (deps: StepDeps) => Promise<void>): Promise<void> {
+  try {
+    await mend(deps)
+  } catch (error) {
+    deps.log.error({ event: 'reconcile.failed', part, err: error })
+  }
+}
+
+async function mendLanes({ database, queues, log }: StepDeps): Promise<void> {
+  const { poll } = queues.queues
+  const lost = await lostLanes(poll)
+  const hasDropped = queues.takeDropped()
+  if (hasDropped || lost.length > 0) {
+    let hastened = 0
+    try {
+      await inPages(GRACES_PAGE, async () => {
+        const count = await endGraces(database, GRACES_PAGE)
+        hastened += count
+        return count
+      })
+    } catch (error) {
+      if (hasDropped) queues.returnDropped()
+      throw error
+    }
+    if (hastened > 0) log.info({ event: 'reconcile.hastened', rows: hastened })
+  }
+  if (lost.length === 0) return
+  // Only now: until they are laid, every round sees that wake-ups were lost, also after one that died here.
+  await layLanes(poll, lost)
+  log.info({ event: 'reconcile.lanes', laid: lost })
+}
+
+async function wakeGenerations(deps: StepDeps): Promise<void> {
+  const { database, queues, log } = deps
+  await inPages(PAGE, async () => {
+    // Apart: a queue that is paused must not keep those from their end that the other one serves.
+    const full = await Promise.all(STEPS.map((step) => isFull(deps, step)))
+    const steps = STEPS.filter((_, index) => !full[index])
+    const { submit, complete } = await claimOverdueGenerations(database, PAGE, steps)
+    queues.wake('submit', submit)
+    queues.wake('complete', complete)
+    if (submit.length + complete.length > 0) {
+      log.info({ event: 'reconcile.generations', submit: submit.length, complete: complete.length })
+    }
+    return submit.length + complete.length
+  })
+}
+
+async function wakeDeliveries(deps: StepDeps): Promise<void> {
+  const { database, queues, log } = deps
+  await inPages(PAGE, async () => {
+    if (await isFull(deps, 'deliver')) return 0
+    const due = await claimOverdueDeliveries(database, PAGE)
+    queues.wake('deliver', due)
+    if (due.length > 0) log.info({ event: 'reconcile.deliveries', deliveries: due.length })
+    return due.length
+  })
+}
+
+async function finishEnded({ database, queues }: StepDeps): Promise<void> {
+  const deliveryIds = await finishBatches(database, await endedBatches(database, PAGE))
+  queues.wake(
+    'deliver',
+    deliveryIds.map((id) => ({ id, wakes: 0 })),
+  )
+}
+
+/** One page in a round: rounds are many. */
+async function forgetHistory({ database, settings, log }: StepDeps): Promise<void> {
+  await forgetOldAdmissions(database)
+  if (settings.retentionDays === undefined) return
+  const forgotten = await forgetEnded(database, settings.retentionDays, PAGE, Date.now())
+  if (forgotten.generations + forgotten.batches > 0) log.info({ event: 'reconcile.forgotten', ...forgotten })
 }
 
 /**
  * Whether jobs enough wait already: a paused queue, or one without a worker, must not grow with every round. A queue
  * that does not answer throws, and its rows stay due for the moment when it does.
  */
-async function isFull({ queues }: StepDeps, ...names: readonly QueueName[]): Promise<boolean> {
-  const backlogs = await Promise.all(names.map((name) => queues.backlog(name)))
-  return backlogs.some((backlog) => backlog >= BACKLOG_MAX)
+async function isFull({ queues }: StepDeps, name: QueueName): Promise<boolean> {
+  return (await queues.backlog(name)) >= BACKLOG_MAX
 }
 
-/** Repeats `claim` while it fills whole pages, up to a bound. */
-async function inPages(claim: () => Promise<number>): Promise<void> {
+/** Repeats `claim` while it fills whole pages of this `size`, up to a bound. */
+async function inPages(size: number, claim: () => Promise<number>): Promise<void> {
   for (let page = 0; page < PAGES_MAX; page++) {
-    if ((await claim()) < PAGE) return
+    if ((await claim()) < size) return
   }
 }

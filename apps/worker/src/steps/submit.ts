@@ -2,57 +2,154 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { FAILURES } from '@reelqueue/shared/domain/failure'
+import { type GateSignal, gateSignal } from '@reelqueue/shared/domain/gate-signal'
 import { firstPollMs, RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
-import { submitBackoffMs } from '@reelqueue/shared/domain/submission'
+import { recordAgainMs, submitBackoffMs } from '@reelqueue/shared/domain/submission'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
+import { releaseAdmitted } from '@reelqueue/shared/store/admission'
+import { completeFormerTask } from '@reelqueue/shared/store/retries'
+import { type Settled, type SubmissionResult, settleSubmission } from '@reelqueue/shared/store/settlement'
+import { type BeginResult, beginSubmission, type Intent } from '@reelqueue/shared/store/submissions'
 import {
-  beginSubmission,
-  type Intent,
-  type Settled,
-  type SubmissionResult,
-  settleSubmission,
-} from '@reelqueue/shared/store/submissions'
+  closeForAccount,
+  giveBackRequests,
+  hold,
+  noteAnswer,
+  noteSilence,
+  takeRequests,
+  wasRefusedAlone,
+} from '@reelqueue/shared/store/submitting-gate'
+import type { SubmitOutcome } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from '../deps.ts'
 
 /** Beyond the request's own time: how long a silent worker is waited for before its submission counts as unknown. */
 const LEASE_MARGIN_MS = 30_000
 /** A worker that was paused for longer than this after its intent does not POST: its lease may be running out. */
 const INTENT_AGE_MAX_MS = 5_000
+/** How soon one that found no request left looks again, at the least. */
+const TURN_MIN_MS = 1_000
+/** Answers that do not come, over all former tasks, before a submission goes ahead without. */
+const UNAVAILABLE_MAX = 3
+const ASK_AGAIN_MS = 500
 /** Longer waits are left to reconcile. */
 const LATER_MAX_MS = 60_000
-/** How often an outcome without a task id is tried to be recorded: the lease then says the same. */
-const RECORD_TRIES = 12
 
 export async function submit(deps: UpstreamDeps, generationId: string): Promise<StepOutcome> {
-  const beganAt = performance.now()
-  const leaseMs = deps.settings.upstreamTimeoutMs + LEASE_MARGIN_MS
-  const begun = await beginSubmission(deps.database, generationId, deps.upstream.name, leaseMs)
+  const { requestsPerMinute } = deps.settings
+  if (requestsPerMinute === undefined) return await submitNow(deps, generationId)
+  const { database, upstream } = deps
+  if ((await takeRequests(database, upstream.name, 1, requestsPerMinute)) === 0) {
+    // All that wait for their turn look again; not at once, nor all of them together.
+    return { kind: 'later', delayMs: Math.max(TURN_MIN_MS, 60_000 / requestsPerMinute) * (1 + deps.random()) }
+  }
+  let sent = false
+  const outcome = await submitNow(deps, generationId, () => {
+    sent = true
+  })
+  if (!sent) await giveBackRequests(database, upstream.name, 1)
+  return outcome
+}
+
+async function submitNow(deps: UpstreamDeps, generationId: string, onSending?: () => void): Promise<StepOutcome> {
+  const begun = await begin(deps, generationId)
   switch (begun.kind) {
     case 'moved_on':
+    case 'ask_first':
+    case 'held':
       return { kind: 'done' }
     case 'wait':
       return begun.waitMs <= LATER_MAX_MS ? { kind: 'later', delayMs: begun.waitMs } : { kind: 'done' }
     case 'expired':
       return follow(deps, generationId, await settle(deps, begun.submissionId, EXPIRED), 0)
-    case 'begun': {
-      const { intent } = begun
-      const late = performance.now() - beganAt > INTENT_AGE_MAX_MS
-      const result = late ? GIVEN_UP : await pay(deps, intent)
-      const settled = await settle(deps, intent.submissionId, result)
-      const durationMs = Math.round(performance.now() - beganAt)
-      const code = result.kind === 'accepted' ? null : result.code
-      deps.log.info({
-        event: 'submit.settled',
-        generationId,
-        submissionId: intent.submissionId,
-        attempt: intent.number,
-        outcome: result.kind,
-        code,
-        status: settled.status,
-        durationMs,
-      })
-      return follow(deps, generationId, settled, result.kind === 'rejected' ? result.backoffMs : 0)
+    case 'begun':
+      onSending?.()
+      return await payFor(deps, generationId, begun.intent)
+  }
+}
+
+async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent): Promise<StepOutcome> {
+  const outcome = await pay(deps, intent)
+  const signal = await signalOf(deps, generationId, outcome)
+  const isAboutAccount = signal?.kind === 'account'
+  // Before this one goes back to its place, so that the next does not run into the same refusal. A task id waits for nothing.
+  if (signal && outcome.kind !== 'accepted') await tellGate(deps, signal, intent)
+  const result = resultOf(deps, outcome, intent, isAboutAccount)
+  const settled = await settle(deps, intent.submissionId, result)
+  if (signal && outcome.kind === 'accepted') await tellGate(deps, signal, intent)
+  const durationMs = Math.round(performance.now() - intent.preparedAtMs)
+  deps.log.info({
+    event: 'submit.settled',
+    generationId,
+    submissionId: intent.submissionId,
+    attempt: intent.number,
+    outcome: result.kind,
+    ...(result.kind === 'accepted' ? { upstreamTaskId: result.taskId } : { code: result.code }),
+    status: settled.status,
+    durationMs,
+  })
+  return follow(deps, generationId, settled, result.kind === 'rejected' ? result.backoffMs : 0)
+}
+
+/**
+ * What the outcome says of all submissions. A refusal that reads like one of the account, for a generation that met one before while
+ * others were accepted, is about that generation: it must not stop everybody again and again.
+ */
+async function signalOf(
+  { database }: UpstreamDeps,
+  generationId: string,
+  outcome: SubmitOutcome,
+): Promise<GateSignal | null> {
+  if (outcome === GIVEN_UP) return null
+  const signal = gateSignal(outcome)
+  if (signal.kind !== 'account' || outcome.kind !== 'rejected') return signal
+  return (await wasRefusedAlone(database, generationId, outcome.code)) ? { kind: 'answered' } : signal
+}
+
+/** What this answer means for all other submissions. Failing to say it must not keep the answer from being recorded. */
+async function tellGate({ database, upstream, log }: UpstreamDeps, signal: GateSignal, intent: Intent): Promise<void> {
+  try {
+    switch (signal.kind) {
+      case 'answered':
+        if (intent.isAfterSilence) await noteAnswer(database, upstream.name)
+        return
+      case 'silence':
+        if (await noteSilence(database, upstream.name)) log.error({ event: 'gate.closed', cause: 'unreachable' })
+        return
+      case 'hold':
+        await hold(database, upstream.name, signal.forMs)
+        log.warn({ event: 'gate.held', forMs: signal.forMs })
+        return
+      case 'account': {
+        await closeForAccount(database, upstream.name, signal.refusal)
+        const released = await releaseAdmitted(database, null)
+        log.error({ event: 'gate.closed', cause: 'account', refusal: signal.refusal, released })
+      }
     }
+  } catch (error) {
+    log.error({ event: 'gate.untold', signal: signal.kind, err: error })
+  }
+}
+
+/** Begins a submission; a retry first asks whether the tasks of former attempts have a video after all. */
+async function begin(deps: UpstreamDeps, generationId: string): Promise<BeginResult> {
+  const { database, upstream, log } = deps
+  const leaseMs = deps.settings.upstreamTimeoutMs + LEASE_MARGIN_MS
+  const asked: string[] = []
+  let unavailable = 0
+  for (;;) {
+    const begun = await beginSubmission(database, generationId, upstream.name, leaseMs, asked)
+    if (begun.kind !== 'ask_first') return begun
+    const { taskId } = begun
+    const answer = await upstream.poll(taskId)
+    log.info({ event: 'submit.asked', generationId, upstreamTaskId: taskId, answer: answer.kind })
+    if (answer.kind === 'completed') {
+      deps.queues.wakeOwed(await completeFormerTask(database, generationId, taskId, answer))
+      deps.admit()
+      return { kind: 'moved_on' }
+    }
+    // One bad answer is no reason to pay: it is asked a few times.
+    if (answer.kind === 'unavailable' && ++unavailable < UNAVAILABLE_MAX) await delay(ASK_AGAIN_MS * unavailable)
+    else asked.push(taskId)
   }
 }
 
@@ -63,20 +160,30 @@ const EXPIRED: SubmissionResult = {
   httpStatus: null,
 }
 
-const GIVEN_UP: SubmissionResult = {
+const GIVEN_UP: SubmitOutcome = {
   kind: 'rejected',
   code: 'given_up_before_post',
   message: FAILURES.given_up_before_post,
   httpStatus: null,
   retryable: true,
-  backoffMs: 0,
+  retryAfterMs: null,
 }
 
-async function pay({ upstream, random }: UpstreamDeps, intent: Intent): Promise<SubmissionResult> {
-  const outcome = await upstream.submit(intent.request)
+async function pay({ upstream }: UpstreamDeps, intent: Intent): Promise<SubmitOutcome> {
+  // INVARIANT: nothing is sent once the lease may be running out, for someone else may be reading the silence as unknown.
+  const late = performance.now() - intent.preparedAtMs > INTENT_AGE_MAX_MS
+  return late ? GIVEN_UP : await upstream.submit(intent.request)
+}
+
+function resultOf(
+  { random }: UpstreamDeps,
+  outcome: SubmitOutcome,
+  intent: Intent,
+  isAboutAccount: boolean,
+): SubmissionResult {
   if (outcome.kind !== 'rejected') return outcome
   const { retryAfterMs, ...refusal } = outcome
-  return { ...refusal, backoffMs: submitBackoffMs(intent.number, retryAfterMs, random()) }
+  return { ...refusal, isAboutAccount, backoffMs: submitBackoffMs(intent.number, retryAfterMs, random()) }
 }
 
 /** Records an outcome. One with a task id is tried for as long as Postgres is away: lost, it has been paid for nothing. */
@@ -95,8 +202,9 @@ async function settle(deps: UpstreamDeps, submissionId: string, result: Submissi
         tries,
         err: error,
       })
-      if (result.kind !== 'accepted' && tries === RECORD_TRIES) throw error
-      await delay(Math.min(250 * 2 ** tries, 10_000))
+      const againMs = recordAgainMs(result.kind, tries)
+      if (againMs === null) throw error
+      await delay(againMs)
     }
   }
 }

@@ -3,8 +3,9 @@
 import { z } from 'zod'
 import { STATUSES, type Status } from '../domain/status.ts'
 import { generationDefaults, metadata, webhookUrl } from './generation-request.ts'
+import { findUnfit } from './refusal.ts'
 
-export const BATCH_ITEMS_MAX = 1_000
+export const BATCH_ITEMS_MAX = 50_000
 
 export const batchRequest = z
   .strictObject({
@@ -13,11 +14,39 @@ export const batchRequest = z
     items: z
       .array(z.unknown().meta({ type: 'object' }))
       .min(1)
-      .describe('1 to 1,000 generation requests, completed by `defaults`.'),
+      .describe('1 to 50,000 generation requests, completed by `defaults`.'),
     webhook_url: webhookUrl.nullish().describe('Inherited by items without their own; also gets `batch.completed`.'),
     metadata: metadata.nullish(),
   })
   .meta({ id: 'BatchRequest' })
+
+/** A field of the query that holds JSON. */
+function jsonText<T extends z.ZodType>(schema: T) {
+  return z
+    .string()
+    .transform((text, context) => {
+      try {
+        const value: unknown = JSON.parse(text)
+        if (findUnfit(value).total === 0) return value
+      } catch {
+        // Said below.
+      }
+      context.addIssue({ code: 'custom', message: 'json', params: { rule: 'json', allowed: 'one JSON object' } })
+      return z.NEVER
+    })
+    .pipe(schema)
+}
+
+/** What belongs to a batch of JSON Lines as a whole; in a JSON document it stands in the body. */
+export const linesQuery = z.strictObject({
+  defaults: jsonText(generationDefaults)
+    .optional()
+    .describe('JSON Lines only: fields for lines that do not name their own, as JSON.'),
+  webhook_url: webhookUrl
+    .optional()
+    .describe('JSON Lines only: inherited by lines without their own; also gets `batch.completed`.'),
+  metadata: jsonText(metadata).optional().describe('JSON Lines only: any JSON object up to 16 KB.'),
+})
 
 const counts = z.object(Object.fromEntries(STATUSES.map((status) => [status, z.int()])) as Record<Status, z.ZodInt>)
 
@@ -25,6 +54,7 @@ export const batchJson = z
   .object({
     id: z.string(),
     object: z.literal('batch'),
+    parent_batch_id: z.string().nullable().describe('The batch whose failed generations this one tries again.'),
     total: z.int(),
     counts: counts.describe('Generations by status; they add up to `total`.'),
     webhook_url: z.string().nullable(),
@@ -37,6 +67,7 @@ export type BatchJson = z.output<typeof batchJson>
 
 export interface BatchFacts {
   readonly id: string
+  readonly parentId: string | null
   readonly total: number
   readonly webhookUrl: string | null
   readonly metadata: unknown
@@ -48,12 +79,62 @@ export function toBatchJson(row: BatchFacts, byStatus: Readonly<Record<Status, n
   return {
     id: row.id,
     object: 'batch',
+    parent_batch_id: row.parentId,
     total: row.total,
     counts: byStatus,
     webhook_url: row.webhookUrl,
     metadata: row.metadata as Record<string, unknown> | null,
     created_at: row.createdAt.toISOString(),
     completed_at: row.completedAt?.toISOString() ?? null,
+  }
+}
+
+export const batchCancel = z
+  .strictObject({
+    rendering: z
+      .enum(['finish', 'cancel'])
+      .default('finish')
+      .describe('What becomes of those that are being submitted or rendered.'),
+  })
+  .nullish()
+  .meta({ id: 'BatchCancel' })
+
+export const batchChange = z
+  .strictObject({
+    priority: z.int().min(-100).max(100).describe('For those that are still queued; higher goes first.'),
+  })
+  .meta({ id: 'BatchChange' })
+
+export const resultJson = z
+  .object({
+    id: z.string(),
+    custom_id: z.string().nullable(),
+    status: z.enum(STATUSES),
+    video_url: z.string().nullable(),
+    video_url_expires_at: z.iso.datetime().nullable(),
+    error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  })
+  .meta({ id: 'BatchResult' })
+
+export interface ResultFacts {
+  readonly id: string
+  readonly customId: string | null
+  readonly status: Status
+  readonly videoUrl: string | null
+  readonly videoUrlExpiresAt: Date | null
+  readonly errorCode: string | null
+  readonly errorMessage: string | null
+}
+
+/** One line of a batch's results. */
+export function toResultJson(row: ResultFacts): z.output<typeof resultJson> {
+  return {
+    id: row.id,
+    custom_id: row.customId,
+    status: row.status,
+    video_url: row.videoUrl,
+    video_url_expires_at: row.videoUrlExpiresAt?.toISOString() ?? null,
+    error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? '' },
   }
 }
 

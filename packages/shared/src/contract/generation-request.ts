@@ -30,10 +30,7 @@ export const webhookUrl = z.string().superRefine((value, context) => {
   const check = checkWebhookUrl(value)
   if (!check.ok)
     context.addIssue(
-      broken(
-        `webhook_url_${check.refusal}`,
-        'an absolute http or https URL without credentials, at most 2,048 characters',
-      ),
+      broken(`webhook_url_${check.refusal}`, 'an absolute http or https URL without credentials, at most 2,048 bytes'),
     )
 })
 

@@ -23,6 +23,8 @@ const COMPLETED: GenerationFacts = {
   errorCode: null,
   errorMessage: null,
   upstreamTaskId: 'sora_1',
+  attempt: 1,
+  mayBeCharged: true,
   cancelRequestedAt: null,
   createdAt: at('09:00:00'),
   submittedAt: at('10:00:00'),
@@ -34,6 +36,8 @@ const NOTHING_YET = {
   actual_duration: null,
   error: null,
   upstream_task_id: null,
+  attempt: 1,
+  may_be_charged: false,
   submitted_at: null,
   finished_at: null,
 }

@@ -31,9 +31,26 @@ export const generationJson = z
       .describe('Seconds, as the provider reports them: as seen, the length of the delivered clip.'),
     error: z.object({ code: z.string(), message: z.string() }).nullable(),
     upstream_task_id: z.string().nullable(),
+    attempt: z.int().describe('1, and one more for each retry: how often it may be paid for.'),
+    may_be_charged: z
+      .boolean()
+      .describe(
+        'False: certainly nothing was paid for it. True: a submission was accepted, may have been, or is under way.',
+      ),
     cancel_requested_at: instant
       .nullable()
       .describe('A submission was under way when it was cancelled: its outcome will end in `cancelled`.'),
+    queue: z
+      .object({
+        position: z.int().describe('1 is the next of its project; places beyond 10,000 are not counted.'),
+        estimated_start_at: instant
+          .nullable()
+          .describe(
+            'By the pace of the last quarter of an hour; null when that says nothing, or submitting is paused.',
+          ),
+      })
+      .optional()
+      .describe('Only where one generation is read while it waits for a slot: its place.'),
     created_at: instant,
     submitted_at: instant.nullable(),
     finished_at: instant.nullable(),
@@ -62,6 +79,8 @@ export interface GenerationFacts {
   readonly errorCode: string | null
   readonly errorMessage: string | null
   readonly upstreamTaskId: string | null
+  readonly attempt: number
+  readonly mayBeCharged: boolean
   readonly cancelRequestedAt: Date | null
   readonly createdAt: Date
   readonly submittedAt: Date | null
@@ -92,6 +111,8 @@ export function toGenerationJson(row: GenerationFacts): GenerationJson {
     actual_duration: row.actualDuration,
     error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? '' },
     upstream_task_id: row.upstreamTaskId,
+    attempt: row.attempt,
+    may_be_charged: row.mayBeCharged || row.status === 'submitting',
     cancel_requested_at: iso(row.cancelRequestedAt),
     created_at: row.createdAt.toISOString(),
     submitted_at: iso(row.submittedAt),
@@ -108,6 +129,8 @@ export const generationSnapshot = generationJson
     actual_duration: true,
     error: true,
     upstream_task_id: true,
+    attempt: true,
+    may_be_charged: true,
     submitted_at: true,
     finished_at: true,
   })
@@ -119,6 +142,8 @@ const NOTHING_YET = {
   actual_duration: null,
   error: null,
   upstream_task_id: null,
+  attempt: 1,
+  may_be_charged: false,
   submitted_at: null,
   finished_at: null,
 }

@@ -29,3 +29,10 @@ export function isId(noun: Noun, text: string): boolean {
     return false
   }
 }
+
+/** An id that is smaller than all that are made from that moment on, in ms since 1970. */
+export function idBefore(noun: Noun, atMs: number): string {
+  const time = Math.floor(atMs).toString(16).padStart(12, '0')
+  const uuid = `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-000000000000`
+  return TypeID.fromUUID(PREFIXES[noun], uuid).toString()
+}

@@ -34,15 +34,25 @@ export const PROBLEMS = {
     title: 'The generation has moved on and cannot do that any more',
     fix: 'Read the generation: its status says what is possible.',
   },
+  upstream_task_taken: {
+    status: 409,
+    title: 'That upstream task belongs to another generation',
+    fix: "Check the id: one task is one generation's.",
+  },
+  nothing_to_retry: {
+    status: 409,
+    title: 'No generation of the batch has failed that was not retried already',
+    fix: 'Read its results: what failed again is in the batch that retried it.',
+  },
   body_too_large: {
     status: 413,
     title: 'The body is too large',
-    fix: 'Send less in one request: at most 1 MiB, a batch at most 40 MiB.',
+    fix: 'Send less in one request: at most 1 MiB, a batch at most 40 MiB as JSON or 200 MiB as JSON Lines.',
   },
   batch_too_large: {
     status: 413,
     title: 'The batch has too many items',
-    fix: 'Split it: at most 1,000 items in one batch.',
+    fix: 'Split it: at most 50,000 items in one batch.',
   },
   unsupported_media_type: {
     status: 415,
@@ -53,6 +63,16 @@ export const PROBLEMS = {
     status: 422,
     title: 'Some fields are wrong',
     fix: 'See `errors`: each names the field, the rule and what is allowed.',
+  },
+  backlog_full: {
+    status: 429,
+    title: 'The project has as many generations waiting as it may',
+    fix: 'Send it again after `Retry-After`; whoever runs Reelqueue sets QUEUED_MAX_PER_PROJECT.',
+  },
+  rate_limited: {
+    status: 429,
+    title: 'This key has sent as many requests as it may in a minute',
+    fix: 'Send it again after `Retry-After`; batches need fewer requests.',
   },
   internal_error: {
     status: 500,

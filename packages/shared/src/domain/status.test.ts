@@ -6,11 +6,17 @@ const MOVE_NAMES = Object.keys(MOVES) as MoveName[]
 
 /** Every status × every move; what is not named here is illegal. */
 const EXPECTED: Readonly<Record<Status, Partial<Record<MoveName, Status>>>> = {
-  queued: { submit: 'submitting', fail: 'failed', cancel: 'cancelled' },
-  submitting: { accept: 'processing', fail: 'failed', cancel: 'cancelled' },
+  queued: {
+    submit: 'submitting',
+    acceptLate: 'processing',
+    resume: 'processing',
+    fail: 'failed',
+    cancel: 'cancelled',
+  },
+  submitting: { accept: 'processing', resume: 'processing', release: 'queued', fail: 'failed', cancel: 'cancelled' },
   processing: { complete: 'completed', fail: 'failed', cancel: 'cancelled' },
   completed: {},
-  failed: { acceptLate: 'processing', completeLate: 'completed' },
+  failed: { acceptLate: 'processing', retry: 'queued', adopt: 'processing', completeLate: 'completed' },
   cancelled: {},
 }
 
@@ -30,7 +36,7 @@ describe('the status table', () => {
 describe('any sequence of moves, repeated and reordered', () => {
   const moves = fc.array(fc.constantFrom(...MOVE_NAMES), { maxLength: 40 })
 
-  it('never leaves completed or cancelled, and leaves failed only by a late move', () => {
+  it('never leaves completed or cancelled, and leaves failed only by a late move or because it was asked to', () => {
     fc.assert(
       fc.property(moves, (sequence) => {
         let status: Status = 'queued'
@@ -38,7 +44,7 @@ describe('any sequence of moves, repeated and reordered', () => {
           const next = afterMove(status, move)
           if (next === null) continue
           expect(['completed', 'cancelled']).not.toContain(status)
-          if (status === 'failed') expect(['acceptLate', 'completeLate']).toContain(move)
+          if (status === 'failed') expect(['acceptLate', 'completeLate', 'retry', 'adopt']).toContain(move)
           expect(STATUSES).toContain(next)
           status = next
         }
@@ -55,7 +61,7 @@ describe('any sequence of moves, repeated and reordered', () => {
     )
   })
 
-  it('comes to the provider again only from failed: no open status goes back', () => {
+  it('comes to the provider again only from failed, or by a release: no other open status goes back', () => {
     const rank: Record<Status, number> = {
       queued: 0,
       submitting: 1,
@@ -66,7 +72,7 @@ describe('any sequence of moves, repeated and reordered', () => {
     }
     for (const { status, move } of pairs) {
       const next = afterMove(status, move)
-      if (next !== null && status !== 'failed') expect(rank[next]).toBeGreaterThan(rank[status])
+      if (next !== null && status !== 'failed' && move !== 'release') expect(rank[next]).toBeGreaterThan(rank[status])
     }
   })
 })

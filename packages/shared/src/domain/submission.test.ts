@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import {
   type Consequence,
   consequenceOf,
+  recordAgainMs,
   type Settlement,
   type SubmissionContext,
   submitBackoffMs,
@@ -11,8 +12,10 @@ import {
 
 const SETTLEMENTS: readonly Settlement[] = [
   { state: 'accepted' },
-  { state: 'rejected', retryable: true },
-  { state: 'rejected', retryable: false },
+  { state: 'rejected', retryable: true, isAboutAccount: false },
+  { state: 'rejected', retryable: false, isAboutAccount: false },
+  { state: 'rejected', retryable: true, isAboutAccount: true },
+  { state: 'rejected', retryable: false, isAboutAccount: true },
   { state: 'unknown' },
 ]
 const CONTEXTS: readonly SubmissionContext[] = [true, false].flatMap((cancelRequested) =>
@@ -27,6 +30,7 @@ const CONTEXTS: readonly SubmissionContext[] = [true, false].flatMap((cancelRequ
 function expected(settlement: Settlement, context: SubmissionContext): Consequence {
   if (context.cancelRequested) return 'cancel'
   if (settlement.state === 'accepted') return 'process'
+  if (settlement.state === 'rejected' && settlement.isAboutAccount) return 'release'
   const certain = settlement.state === 'rejected' && settlement.retryable && !context.retriesExhausted
   const asked = settlement.state === 'unknown' && context.policy === 'resubmit' && context.unknownCount <= 1
   return certain || asked ? 'submit_again' : 'fail'
@@ -87,5 +91,22 @@ describe('submitBackoffMs', () => {
         expect(backoff).toBeLessThanOrEqual(retryAfterMs === null ? 72_000 : 600_000)
       }),
     )
+  })
+})
+
+describe('recording an outcome that Postgres would not take', () => {
+  it('never gives up a task id, however long it takes', () => {
+    for (const tries of [1, 12, 13, 1_000, 1_000_000]) expect(recordAgainMs('accepted', tries)).toBeGreaterThan(0)
+  })
+
+  it.each(['rejected', 'unknown'] as const)('gives up an outcome that is %s after a while', (state) => {
+    expect(recordAgainMs(state, 11)).not.toBeNull()
+    expect(recordAgainMs(state, 12)).toBeNull()
+  })
+
+  it('waits longer each time, up to ten seconds', () => {
+    expect([1, 2, 3, 4, 5, 6, 99].map((tries) => recordAgainMs('accepted', tries))).toEqual([
+      500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000,
+    ])
   })
 })

@@ -3,19 +3,20 @@
 /** How one submission ended, as the ledger records it. */
 export type Settlement =
   | { readonly state: 'accepted' }
-  | { readonly state: 'rejected'; readonly retryable: boolean }
+  | { readonly state: 'rejected'; readonly retryable: boolean; readonly isAboutAccount: boolean }
   | { readonly state: 'unknown' }
 
 export interface SubmissionContext {
   readonly cancelRequested: boolean
   readonly policy: 'fail' | 'resubmit'
-  /** Submissions of this generation that ended unknown, this one included. */
+  /** Submissions of this attempt that ended unknown, this one included. */
   readonly unknownCount: number
   /** True once certain refusals have been retried for as long as `SUBMIT_RETRY_MAX_MS`. */
   readonly retriesExhausted: boolean
 }
 
-export type Consequence = 'process' | 'cancel' | 'submit_again' | 'fail'
+/** `release`: the refusal was not about this generation, which waits for admission again. */
+export type Consequence = 'process' | 'cancel' | 'submit_again' | 'release' | 'fail'
 
 /** Unknown outcomes that a caller's `resubmit` may lead to: the first one is followed by at most one more submission. */
 export const UNKNOWN_SUBMISSIONS_MAX = 2
@@ -33,6 +34,7 @@ export function consequenceOf(settlement: Settlement, context: SubmissionContext
     case 'accepted':
       return 'process'
     case 'rejected':
+      if (settlement.isAboutAccount) return 'release'
       return settlement.retryable && !context.retriesExhausted ? 'submit_again' : 'fail'
     case 'unknown':
       return context.policy === 'resubmit' && context.unknownCount < UNKNOWN_SUBMISSIONS_MAX ? 'submit_again' : 'fail'
@@ -41,9 +43,21 @@ export function consequenceOf(settlement: Settlement, context: SubmissionContext
 
 /**
  * Back-off in ms before the next submission after a certain refusal: 1 s doubling to 60 s with ±20 % jitter,
- * never sooner than the provider's `Retry-After` (taken up to 10 minutes). `submissions` counts those made so far.
+ * never sooner than the provider's `Retry-After` (taken up to 10 minutes). `submissions` counts those of this attempt so far.
  */
 export function submitBackoffMs(submissions: number, retryAfterMs: number | null, random: number): number {
   const base = Math.min(60_000, 1_000 * 2 ** Math.min(submissions - 1, 10))
   return Math.round(Math.max(base * (0.8 + 0.4 * random), Math.min(retryAfterMs ?? 0, 600_000)))
+}
+
+/** How often an outcome without a task id is tried to be recorded: the lease's end then says the same. */
+const RECORD_TRIES_MAX = 12
+
+/**
+ * Wait in ms before an outcome is tried to be recorded again, after `tries` in vain: 0.5 s doubling to 10 s. Null gives up; a
+ * task id is never given up, because without it a render is paid for nothing.
+ */
+export function recordAgainMs(state: Settlement['state'], tries: number): number | null {
+  if (state !== 'accepted' && tries >= RECORD_TRIES_MAX) return null
+  return Math.min(250 * 2 ** Math.min(tries, 10), 10_000)
 }

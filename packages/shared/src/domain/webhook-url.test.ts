@@ -31,10 +31,12 @@ describe('checkWebhookUrl', () => {
     expect(checkWebhookUrl(raw)).toMatchObject({ ok: false, refusal })
   })
 
-  it('accepts 2,048 characters and refuses one more', () => {
+  it('accepts 2,048 bytes and refuses one more', () => {
     const longest = 'https://example.com/'.padEnd(2_048, 'x')
     expect(checkWebhookUrl(longest).ok).toBe(true)
     expect(checkWebhookUrl(`${longest}x`)).toMatchObject({ ok: false, refusal: 'too_long' })
+    // By what Postgres stores and indexes: three bytes each.
+    expect(checkWebhookUrl(`https://example.com/${'動'.repeat(1_000)}`)).toMatchObject({ refusal: 'too_long' })
   })
 
   it('never repeats credentials in its message', () => {

@@ -1,7 +1,8 @@
 // What a webhook URL must look like, before any name is resolved. It says nothing about where the URL leads: the
 // address is judged when connecting (guarded-connect.ts), because a name's addresses change.
 
-const URL_LENGTH_MAX = 2_048
+/** Of what is stored: an index over it holds no more than 2,704 bytes. */
+const URL_BYTES_MAX = 2_048
 
 export type WebhookUrlRefusal = 'too_long' | 'malformed' | 'scheme' | 'credentials' | 'host'
 
@@ -10,9 +11,10 @@ export type WebhookUrlCheck =
   /** `message` never repeats the URL: it may contain credentials. */
   | { readonly ok: false; readonly refusal: WebhookUrlRefusal; readonly message: string }
 
-/** Checks a webhook URL: absolute, http or https, with a host, without credentials, at most 2,048 characters. */
+/** Checks a webhook URL: absolute, http or https, with a host, without credentials, at most 2,048 bytes. */
 export function checkWebhookUrl(raw: string): WebhookUrlCheck {
-  if (raw.length > URL_LENGTH_MAX) return refuse('too_long', `The URL is longer than ${URL_LENGTH_MAX} characters.`)
+  if (raw.length > URL_BYTES_MAX || new TextEncoder().encode(raw).length > URL_BYTES_MAX)
+    return refuse('too_long', `The URL is longer than ${URL_BYTES_MAX} bytes.`)
   // The URL parser drops these silently, and then stored and requested URL differ.
   if (/[\s\p{Cc}]/u.test(raw)) return refuse('malformed', 'The URL contains white space or control characters.')
   if (!URL.canParse(raw)) return refuse('malformed', 'This is not an absolute URL.')

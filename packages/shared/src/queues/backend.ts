@@ -18,7 +18,7 @@ import {
   SchemaVersionMismatchError,
   Worker,
 } from 'bullmq'
-import { Redis } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 import pg from 'pg'
 import { withTimeout } from '../runtime/clock.ts'
 
@@ -42,10 +42,20 @@ export interface QueueBackend {
 /** In braces: on a Redis Cluster all keys of a queue must lie in one slot. Postgres ignores it. */
 const PREFIX = '{reelqueue}'
 /** Workers hold one connection each to LISTEN; the rest is for short statements. */
-const POSTGRES_CONNECTIONS_MAX = 24
+export const POSTGRES_CONNECTIONS_MAX = 24
 /** A worker looks for jobs at least this often, also when it was not notified. */
 const BLOCK_SECONDS_MAX = 5
 const CLOSE_TIMEOUT_MS = 5_000
+/** Of a statement that Postgres ends to break a deadlock. */
+const ATTEMPTS_MAX = 5
+/** How long a producer waits for an answer. */
+const ANSWER_TIMEOUT_MS = 5_000
+/** A worker's connection without an answer for this long is given up; longer than any of its blocking commands. */
+const SILENCE_MAX_MS = 15_000
+/** What a Redis answers that is no longer the primary, on connections that a failover left open. */
+const DEMOTED = /READONLY|UNBLOCKED|MASTERDOWN/
+/** Of `reconnectOnError`: connect anew, by when the name may lead to the new primary, and send the command again. */
+const RECONNECT_AND_RESEND = 2
 
 export interface BackendOptions {
   readonly databaseUrl: string
@@ -95,6 +105,8 @@ function onPostgres(databaseUrl: string, onError: (error: Error) => void): Queue
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     connectionTimeoutMillis: 10_000,
+    // A worker has one question under way at a time: on a connection that died without a word it would wait for ever.
+    query_timeout: SILENCE_MAX_MS,
     options: `-c search_path=${DEFAULT_SCHEMA}`,
   })
   pool.on('error', onError)
@@ -102,11 +114,17 @@ function onPostgres(databaseUrl: string, onError: (error: Error) => void): Queue
   pool.on('connect', (client) => client.on('error', () => undefined))
   // Every queue and worker listens to errors of the one pool: more than the ten listeners Node expects.
   pool.setMaxListeners(50)
+  const query = pool.query.bind(pool)
+  Object.defineProperty(pool, 'query', {
+    value: (text: string, values?: unknown[]) => againAfterDeadlock(() => query(text, values)),
+  })
   if (!isPgPool(pool)) throw new Error('BullMQ does not take this version of pg')
   const factory: BackendFactory = (name, options, factoryOptions) => {
     const queueBackend = createPostgresBackend(name, { ...options, connection: pool }, factoryOptions)
     // BullMQ trusts NOTIFY alone for up to an hour, and can lose its LISTEN for good when connections break.
     Object.defineProperty(queueBackend, 'maximumBlockTimeout', { get: () => BLOCK_SECONDS_MAX })
+    lookAgainAfterFailure(queueBackend)
+    lookAgainAfterFailure(queueBackend.connection)
     return queueBackend
   }
   return {
@@ -122,15 +140,52 @@ function onPostgres(databaseUrl: string, onError: (error: Error) => void): Queue
   }
 }
 
+/**
+ * BullMQ looks once whether its tables are there, and keeps the answer, also when it was that Postgres is away (seen on 6.7): a
+ * process that starts in that moment would work on no queue until it is restarted. So a failure is forgotten.
+ */
+function lookAgainAfterFailure(part: { waitUntilReady(): Promise<void> }): void {
+  const look = part.waitUntilReady.bind(part)
+  const value = async () => {
+    try {
+      await look()
+    } catch (error) {
+      Reflect.deleteProperty(part, 'readyPromise')
+      throw error
+    }
+  }
+  Object.defineProperty(part, 'waitUntilReady', { value })
+}
+
+/**
+ * BullMQ's functions lock several rows in no order, so two workers can block each other, and an outcome that Postgres refused
+ * would be lost or recorded as a failure (seen on 6.7). Each is one statement: what was ended has left no trace.
+ */
+async function againAfterDeadlock<T>(run: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await run()
+    } catch (error) {
+      const isDeadlock = error instanceof pg.DatabaseError && error.code === '40P01'
+      if (!isDeadlock || attempt === ATTEMPTS_MAX) throw error
+    }
+  }
+}
+
 function onRedis(url: string, onError: (error: Error) => void): QueueBackend {
-  const retryStrategy = (times: number) => Math.min(times * 100, 2_000)
+  const reconnecting = {
+    retryStrategy: (times) => Math.min(times * 100, 2_000),
+    reconnectOnError: ({ message }) => (DEMOTED.test(message) ? RECONNECT_AND_RESEND : false),
+  } satisfies RedisOptions
+  // Without socketTimeout a connection whose other end vanished, or hangs, is noticed by TCP alone: after minutes.
   const producer = new Redis(url, {
+    ...reconnecting,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
-    commandTimeout: 5_000,
-    retryStrategy,
+    commandTimeout: ANSWER_TIMEOUT_MS,
+    socketTimeout: ANSWER_TIMEOUT_MS,
   })
-  const consumer = new Redis(url, { maxRetriesPerRequest: null, retryStrategy })
+  const consumer = new Redis(url, { ...reconnecting, maxRetriesPerRequest: null, socketTimeout: SILENCE_MAX_MS })
   for (const connection of [producer, consumer]) connection.on('error', onError)
   return {
     name: 'redis',

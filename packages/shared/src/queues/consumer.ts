@@ -1,13 +1,13 @@
 // Turns a step's outcome into BullMQ's terms, so that no step knows BullMQ.
 
-import { DelayedError, type Job } from 'bullmq'
+import { type Job, WaitingError } from 'bullmq'
 import { withTimeout } from '../runtime/clock.ts'
 import type { JobData, QueueBackend } from './backend.ts'
 import type { QueueName } from './queues.ts'
 
 export type StepOutcome =
   | { readonly kind: 'done' }
-  /** Nothing could be done yet: run this job again after `delayMs`. */
+  /** Nothing could be done yet: to run again after `delayMs`. */
   | { readonly kind: 'later'; readonly delayMs: number }
 
 export interface ConsumerOptions {
@@ -16,6 +16,8 @@ export interface ConsumerOptions {
   /** Jobs of this queue that this process works on at once. */
   readonly concurrency: number
   readonly run: (id: string) => Promise<StepOutcome>
+  /** Hears what is to run again, and in how long: the job itself has ended then. */
+  readonly later: (id: string, delayMs: number) => void
   readonly onError: (error: Error) => void
 }
 
@@ -29,15 +31,18 @@ export interface Consumer {
 const CLOSE_TIMEOUT_MS = 5_000
 
 /** Starts to consume a queue. A run that throws leaves a failed job for the operator to see; reconcile tries again. */
-export function consume({ backend, queue, concurrency, run, onError }: ConsumerOptions): Consumer {
+export function consume({ backend, queue, concurrency, run, later, onError }: ConsumerOptions): Consumer {
   const running = new Set<Promise<unknown>>()
+  let closing = false
 
   async function process(job: Job<JobData>, token?: string): Promise<void> {
-    const outcome = await run(job.data.id)
-    if (outcome.kind === 'later') {
-      await job.moveToDelayed(Date.now() + Math.max(outcome.delayMs, 1), token)
-      throw new DelayedError()
+    if (closing) {
+      // BullMQ fetched it in the very moment of the stop: nothing is begun any more, another worker does it.
+      await job.moveToWait(token)
+      throw new WaitingError()
     }
+    const outcome = await run(job.data.id)
+    if (outcome.kind === 'later') later(job.data.id, outcome.delayMs)
   }
 
   const processor = async (job: Job<JobData>, token?: string): Promise<void> => {
@@ -53,14 +58,10 @@ export function consume({ backend, queue, concurrency, run, onError }: ConsumerO
   worker.on('error', onError)
   return {
     async close() {
-      const closing = worker.close()
+      closing = true
+      const closed = worker.close()
       await Promise.allSettled(running)
-      try {
-        await withTimeout(closing, CLOSE_TIMEOUT_MS, `queue ${queue}`)
-      } catch (error) {
-        onError(error instanceof Error ? error : new Error(String(error)))
-        await withTimeout(worker.close(true), CLOSE_TIMEOUT_MS, `queue ${queue}`).catch(onError)
-      }
+      await withTimeout(closed, CLOSE_TIMEOUT_MS, `queue ${queue}`).catch(onError)
     },
   }
 }

@@ -9,26 +9,24 @@ export const LANES = 4
 const LANE_EVERY_MS = 1_000
 /** A lane whose next run is overdue by this much has lost its chain and is laid again. */
 const LOST_AFTER_MS = 30_000
-const ANSWER_TIMEOUT_MS = 10_000
+const ANSWER_TIMEOUT_MS = 5_000
 
-/**
- * Creates the lanes that are missing or stuck, and leaves healthy ones alone (laying one again postpones its next run).
- * @returns the ids of the lanes laid
- */
-export async function ensureLanes(poll: JobQueue): Promise<string[]> {
-  return await withTimeout(layMissing(poll), ANSWER_TIMEOUT_MS, 'queue poll')
+/** The ids of the lanes that are missing or stuck: none in a healthy queue, all of them in a Redis that is new or wiped. */
+export async function lostLanes(poll: JobQueue): Promise<string[]> {
+  const ids = Array.from({ length: LANES }, (_, lane) => `lane-${lane}`)
+  const isLost = async (id: string) => {
+    const scheduler = await poll.getJobScheduler(id)
+    return scheduler?.next === undefined || scheduler.next <= Date.now() - LOST_AFTER_MS
+  }
+  const lost = await withTimeout(Promise.all(ids.map(isLost)), ANSWER_TIMEOUT_MS, 'queue poll')
+  return ids.filter((_, lane) => lost[lane])
 }
 
-async function layMissing(poll: JobQueue): Promise<string[]> {
-  const laid: string[] = []
-  for (let lane = 0; lane < LANES; lane++) {
-    const id = `lane-${lane}`
-    const scheduler = await poll.getJobScheduler(id)
-    if (scheduler?.next !== undefined && scheduler.next > Date.now() - LOST_AFTER_MS) continue
-    // One attempt, nothing kept: a failed run is simply followed by the next one.
-    const opts = { attempts: 1, removeOnComplete: true, removeOnFail: true }
-    await poll.upsertJobScheduler(id, { every: LANE_EVERY_MS }, { name: 'lane', data: { id }, opts })
-    laid.push(id)
-  }
-  return laid
+/** Lays these lanes, which must be lost: laying a healthy one again postpones its next run. */
+export async function layLanes(poll: JobQueue, ids: readonly string[]): Promise<void> {
+  // One attempt, nothing kept: a failed run is simply followed by the next one.
+  const opts = { attempts: 1, removeOnComplete: true, removeOnFail: true }
+  const lay = (id: string) =>
+    poll.upsertJobScheduler(id, { every: LANE_EVERY_MS }, { name: 'lane', data: { id }, opts })
+  await withTimeout(Promise.all(ids.map(lay)), ANSWER_TIMEOUT_MS, 'queue poll')
 }

@@ -25,12 +25,18 @@ export interface Queues {
   readonly queues: Readonly<Record<QueueName, JobQueue>>
   /** Adds jobs soon, in few round trips. Never waits, never fails: what cannot be added is dropped and reported. */
   wake(queue: 'submit' | 'complete' | 'deliver', wakeUps: readonly WakeUp[]): void
+  /** Adds a job for a row after `delayMs`. Its latest call counts; one that this process does not live to see is reconcile's. */
+  wakeLater(queue: QueueName, id: string, delayMs: number): void
   /** Asks, once for many calls, for a look at whether these batches have ended. */
   wakeBatches(ids: readonly string[]): void
   /** Wakes what moves owe: their deliveries, and the batches that they may have ended. */
   wakeOwed(moved: readonly Owed[]): void
-  /** How many jobs of a queue wait to be taken up. Rejects when its server does not answer. */
+  /** How many jobs of a queue wait to be taken up, or to be added. Rejects when its server does not answer. */
   backlog(queue: QueueName): Promise<number>
+  /** Whether wake-ups were dropped since this was last asked. */
+  takeDropped(): boolean
+  /** Takes it back: what was to make up for them has failed. */
+  returnDropped(): void
   close(): Promise<void>
 }
 
@@ -39,14 +45,18 @@ const CHUNK = 1_000
 /** Wake-ups kept while the backend is slow; beyond it they are dropped, and reconcile does them later. */
 const PENDING_MAX = 20_000
 const ADD_TIMEOUT_MS = 5_000
+const TOO_MANY = 'too many wake-ups are waiting'
 
 /**
  * One attempt: reconcile wakes the row anew, and the failed job stays for the operator to see. Kept jobs block nothing,
  * because their ids never come again.
  */
-const RETENTION: JobsOptions = {
-  removeOnComplete: { count: 100, age: 3_600 },
-  removeOnFail: { count: 1_000, age: 7 * 24 * 3_600 },
+function retentionOn(backend: QueueBackend): JobsOptions {
+  return {
+    // On Postgres every job that ends would look for others to remove, and workers get in each other's way.
+    removeOnComplete: backend.name === 'postgres' ? true : { count: 100, age: 3_600 },
+    removeOnFail: { count: 1_000, age: 7 * 24 * 3_600 },
+  }
 }
 
 type NewJob = { name: string; data: JobData; opts: JobsOptions }
@@ -63,6 +73,13 @@ export function openQueues(
   >
   const pending = new Map<QueueName, NewJob[]>()
   const flushing = new Map<QueueName, Promise<void>>()
+  const timers = new Map<string, NodeJS.Timeout>()
+  let dropped = false
+
+  function drop(name: QueueName, count: number, cause: unknown): void {
+    dropped = true
+    onDropped(name, count, cause)
+  }
 
   function enqueue(name: QueueName, jobs: readonly NewJob[]): void {
     if (jobs.length === 0) return
@@ -70,12 +87,8 @@ export function openQueues(
     const room = Math.max(0, PENDING_MAX - waiting.length)
     waiting.push(...jobs.slice(0, room))
     pending.set(name, waiting)
-    if (jobs.length > room) onDropped(name, jobs.length - room, 'too many wake-ups are waiting')
-    if (!flushing.has(name))
-      flushing.set(
-        name,
-        flush(name).finally(() => flushing.delete(name)),
-      )
+    if (jobs.length > room) drop(name, jobs.length - room, TOO_MANY)
+    if (!flushing.has(name)) flushing.set(name, flush(name))
   }
 
   async function flush(name: QueueName): Promise<void> {
@@ -83,12 +96,17 @@ export function openQueues(
     await new Promise(setImmediate)
     for (;;) {
       const jobs = pending.get(name)?.splice(0, CHUNK) ?? []
-      if (jobs.length === 0) return
+      if (jobs.length === 0) {
+        // In the same turn in which nothing was left: what comes after it starts anew.
+        flushing.delete(name)
+        return
+      }
       try {
         // BullMQ's `add` hangs, instead of failing, while Redis has never been reachable.
         await withTimeout(queues[name].addBulk(jobs), ADD_TIMEOUT_MS, `queue ${name}`)
       } catch (cause) {
-        onDropped(name, jobs.length, cause)
+        // What waits behind it would fare no better, and each chunk would take this long again.
+        drop(name, jobs.length + (pending.get(name)?.splice(0).length ?? 0), cause)
       }
     }
   }
@@ -109,9 +127,30 @@ export function openQueues(
       })),
     )
 
+  /**
+   * A timer and not a delayed job: on Postgres, workers that promote due delayed jobs at once run into deadlocks (seen on
+   * BullMQ 6.7), which stall the queue for seconds and lose what becomes of jobs.
+   */
+  function wakeLater(name: QueueName, id: string, delayMs: number): void {
+    const key = `${name} ${id}`
+    clearTimeout(timers.get(key))
+    if (!timers.has(key) && timers.size >= PENDING_MAX) {
+      drop(name, 1, TOO_MANY)
+      return
+    }
+    const wakeNow = () => {
+      timers.delete(key)
+      // Without an id of its own: that of the job before it is taken while that one is kept.
+      enqueue(name, [{ name, data: { id }, opts: {} }])
+    }
+    // A millisecond more: a timer may be early by a part of one, and the row would not be due.
+    timers.set(key, setTimeout(wakeNow, Math.ceil(delayMs) + 1).unref())
+  }
+
   return {
     queues,
     wake,
+    wakeLater,
     wakeBatches,
     wakeOwed(moved) {
       wake(
@@ -120,10 +159,22 @@ export function openQueues(
       )
       wakeBatches(moved.flatMap((move) => move.batchId ?? []))
     },
-    backlog(name) {
-      return withTimeout(queues[name].getJobCountByTypes('waiting'), ADD_TIMEOUT_MS, `queue ${name}`)
+    async backlog(name) {
+      // By priority, of which there is one: counted by state, the jobs of a paused queue on Postgres do not wait.
+      const counting = queues[name].getCountsPerPriority([0])
+      const { 0: count = 0 } = await withTimeout(counting, ADD_TIMEOUT_MS, `queue ${name}`)
+      return count + (pending.get(name)?.length ?? 0)
+    },
+    takeDropped() {
+      const had = dropped
+      dropped = false
+      return had
+    },
+    returnDropped() {
+      dropped = true
     },
     async close() {
+      for (const timer of timers.values()) clearTimeout(timer)
       await Promise.all(flushing.values())
       await Promise.all(Object.values(queues).map((queue) => queue.close()))
     },
@@ -131,7 +182,10 @@ export function openQueues(
 }
 
 function construct(name: QueueName, backend: QueueBackend, onError: (error: Error) => void): JobQueue {
-  const queue = backend.createQueue(name, { defaultJobOptions: RETENTION, streams: { events: { maxLen: 100 } } })
+  const queue = backend.createQueue(name, {
+    defaultJobOptions: retentionOn(backend),
+    streams: { events: { maxLen: 100 } },
+  })
   queue.on('error', onError)
   return queue
 }

@@ -3,16 +3,17 @@ import { createAdmitter } from './admitter.ts'
 
 /** An admission whose runs end when the test says so. */
 function scripted() {
-  const open: { resolve: (result: { ids: string[]; more: boolean }) => void; reject: (error: Error) => void }[] = []
+  const open: { resolve: (result: { admitted: string[]; more: boolean }) => void; reject: (error: Error) => void }[] =
+    []
   const woken: string[] = []
   const errors: unknown[] = []
   let runs = 0
-  const admitter = createAdmitter({
+  const admitter = createAdmitter<string>({
     admit: () => {
       runs++
       return new Promise((resolve, reject) => open.push({ resolve, reject }))
     },
-    wake: (ids) => woken.push(...ids),
+    wake: (admitted: readonly string[]) => woken.push(...admitted),
     onError: (error) => errors.push(error),
   })
   const next = () => {
@@ -29,16 +30,16 @@ describe('the admitter', () => {
     const { admitter, next, turn, runs, open } = scripted()
     for (let call = 0; call < 100; call++) admitter.admit()
     expect(runs()).toBe(1)
-    next().resolve({ ids: [], more: false })
+    next().resolve({ admitted: [], more: false })
     await turn()
     // Whatever came in while the first run was looking may have been missed by it.
     expect([runs(), open()]).toEqual([2, 1])
-    next().resolve({ ids: [], more: false })
+    next().resolve({ admitted: [], more: false })
     await admitter.idle()
     expect(runs()).toBe(2)
 
     admitter.admit()
-    next().resolve({ ids: [], more: false })
+    next().resolve({ admitted: [], more: false })
     await admitter.idle()
     expect(runs()).toBe(3)
   })
@@ -46,9 +47,9 @@ describe('the admitter', () => {
   it('wakes what each run admitted, and goes on while there may be more', async () => {
     const { admitter, woken, next, turn, runs } = scripted()
     admitter.admit()
-    next().resolve({ ids: ['a', 'b'], more: true })
+    next().resolve({ admitted: ['a', 'b'], more: true })
     await turn()
-    next().resolve({ ids: ['c'], more: false })
+    next().resolve({ admitted: ['c'], more: false })
     await admitter.idle()
     expect(woken).toEqual(['a', 'b', 'c'])
     expect(runs()).toBe(2)
@@ -61,7 +62,7 @@ describe('the admitter', () => {
     await admitter.idle()
     expect(errors).toEqual([new Error('no database')])
     admitter.admit()
-    next().resolve({ ids: ['a'], more: false })
+    next().resolve({ admitted: ['a'], more: false })
     await admitter.idle()
     expect(woken).toEqual(['a'])
   })

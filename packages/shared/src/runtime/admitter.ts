@@ -7,14 +7,14 @@ export interface Admitter {
   idle(): Promise<void>
 }
 
-export interface AdmitterPorts {
-  /** Admits up to a bound, and resolves to the ids admitted and whether more may be waiting. */
-  readonly admit: () => Promise<{ readonly ids: readonly string[]; readonly more: boolean }>
-  readonly wake: (ids: readonly string[]) => void
+export interface AdmitterPorts<Admitted> {
+  /** Admits up to a bound, and resolves to what was admitted and whether more may be waiting. */
+  readonly admit: () => Promise<{ readonly admitted: readonly Admitted[]; readonly more: boolean }>
+  readonly wake: (admitted: readonly Admitted[]) => void
   readonly onError: (error: unknown) => void
 }
 
-export function createAdmitter({ admit, wake, onError }: AdmitterPorts): Admitter {
+export function createAdmitter<Admitted>({ admit, wake, onError }: AdmitterPorts<Admitted>): Admitter {
   let running: Promise<void> | undefined
   let again = false
 
@@ -22,8 +22,8 @@ export function createAdmitter({ admit, wake, onError }: AdmitterPorts): Admitte
     do {
       again = false
       try {
-        const { ids, more } = await admit()
-        wake(ids)
+        const { admitted, more } = await admit()
+        wake(admitted)
         again ||= more
       } catch (error) {
         // Reconcile asks again: a failed run only delays.

@@ -15,8 +15,13 @@ const WRONG: Readonly<Record<VariableName, readonly string[]>> = {
   BOOTSTRAP_WEBHOOK_SECRET: [WORD, `whsec_${WORD}`],
   OPERATOR_PASSWORD: [],
   VIEWER_PASSWORD: [],
-  WEBHOOK_ALLOWED_NETWORKS: [WORD, `10.0.0.0/8,${WORD}`, '10.0.0.0/33'],
+  WEBHOOK_ALLOWED_NETWORKS: [WORD, `10.0.0.0/8,${WORD}`, '10.0.0.0/33', '10/8'],
   UPSTREAM_MAX_IN_FLIGHT: [WORD, '0', '100001'],
+  UPSTREAM_MAX_IN_FLIGHT_PER_MODEL: [WORD, `${WORD}=1`, 'openAiSora2Pro=0', 'openAiSora2Pro=1=2'],
+  UPSTREAM_REQUESTS_PER_MINUTE: [WORD, '0', '1000001'],
+  QUEUED_MAX_PER_PROJECT: [WORD, '0', '10000001'],
+  REQUESTS_PER_MINUTE_PER_KEY: [WORD, '0', '1000001'],
+  RETENTION_DAYS: [WORD, '29', '36501'],
   POLL_INTERVAL_MIN_MS: [WORD, '9', '86400001'],
   POLL_INTERVAL_MAX_MS: [WORD, '9', '86400001'],
   UPSTREAM_TIMEOUT_MS: [WORD, '99', '600001'],
@@ -49,6 +54,14 @@ describe('loadConfig', () => {
     if (value.length >= 6 && !/^\d+$/.test(value)) expect(message).not.toContain(value)
     expect(message).not.toContain(WORD)
     expect(message).not.toContain('s3cret')
+  })
+
+  it('reads the slots of single models', () => {
+    const { UPSTREAM_MAX_IN_FLIGHT_PER_MODEL: slots } = loadConfig({
+      UPSTREAM_MAX_IN_FLIGHT_PER_MODEL: 'openAiSora2Pro=20, openAiSora2Plus=60',
+    })
+    expect(slots).toEqual({ openAiSora2Pro: 20, openAiSora2Plus: 60 })
+    expect(loadConfig({}).UPSTREAM_MAX_IN_FLIGHT_PER_MODEL).toEqual({})
   })
 
   it('names every wrong variable at once', () => {

@@ -2,6 +2,7 @@
 
 import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
+import { models } from '../domain/models.ts'
 
 const DAY_MS = 24 * 3_600_000
 
@@ -21,6 +22,11 @@ function url(...schemes: string[]) {
   )
 }
 
+/** All four parts, in decimal: "10/8" would silently mean 0.0.0.10/8. */
+function isNetwork(part: string): boolean {
+  return ipaddr.IPv4.isValidCIDRFourPartDecimal(part) || ipaddr.IPv6.isValidCIDR(part)
+}
+
 const networks = z
   .string()
   .transform((value) =>
@@ -29,7 +35,19 @@ const networks = z
       .map((part) => part.trim())
       .filter(Boolean),
   )
-  .refine((parts) => parts.every((part) => ipaddr.isValidCIDR(part)), 'must be networks such as 10.0.0.0/8,fd00::/8')
+  .refine((parts) => parts.every(isNetwork), 'must be networks such as 10.0.0.0/8,fd00::/8')
+
+const slotsPerModel = z
+  .string()
+  .transform((value) => value.split(',').map((part) => part.split('=').map((side) => side.trim())))
+  .refine(
+    (pairs) =>
+      pairs.every(
+        ([model = '', slots = '', ...more]) => model in models && /^[1-9]\d{0,5}$/.test(slots) && more.length === 0,
+      ),
+    `must be such as openAiSora2Pro=20,openAiSora2Plus=60; models: ${Object.keys(models).join(', ')}`,
+  )
+  .transform((pairs) => Object.fromEntries(pairs.map(([model = '', slots]) => [model, Number(slots)])))
 
 /** The provider asks to be polled every 30 to 60 s. */
 const POLL_MIN_DEFAULT_MS = 30_000
@@ -39,11 +57,13 @@ export const VARIABLES = {
   DATABASE_URL: url('postgres', 'postgresql')
     .optional()
     .describe(
-      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded one, and `npm run keys` uses that of `npm start`; the other commands require it.',
+      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded one, and `npm run keys` and `npm run doctor` use that of `npm start`; the other commands require it.',
     ),
   REDIS_URL: url('redis', 'rediss')
     .optional()
-    .describe('Redis for the queues. Absent: BullMQ runs on its own Postgres backend, in the same database.'),
+    .describe(
+      'Redis for the queues: one server, or a name that leads to the present primary (after a failover all reconnect by themselves); no Sentinel, no Cluster. Absent: BullMQ runs on its own Postgres backend, in the same database.',
+    ),
   UPSTREAM_BASE_URL: url('http', 'https')
     .default('https://zcbservice.aizfw.cn/kyyReactApiServer')
     .describe("The provider's base URL, with or without a trailing slash or /v1."),
@@ -76,6 +96,22 @@ export const VARIABLES = {
   UPSTREAM_MAX_IN_FLIGHT: whole(1, 100_000)
     .default(100)
     .describe('How many generations may be in flight at the provider at once, over all workers.'),
+  UPSTREAM_MAX_IN_FLIGHT_PER_MODEL: slotsPerModel
+    .default({})
+    .describe('Fewer slots for single models, such as openAiSora2Pro=20,openAiSora2Plus=60.'),
+  UPSTREAM_REQUESTS_PER_MINUTE: whole(1, 1_000_000)
+    .optional()
+    .describe(
+      'Requests to the provider in a minute, submissions and polls together, over all workers. Absent: no limit.',
+    ),
+  QUEUED_MAX_PER_PROJECT: whole(1, 10_000_000)
+    .default(500_000)
+    .describe('How many generations of one project may wait; beyond it requests are answered with 429.'),
+  REQUESTS_PER_MINUTE_PER_KEY: whole(1, 1_000_000)
+    .optional()
+    .describe(
+      'Requests of one API key that each API process answers in a minute, beyond it with 429. Absent: no limit.',
+    ),
   POLL_INTERVAL_MIN_MS: whole(10, DAY_MS)
     .default(POLL_MIN_DEFAULT_MS)
     .describe(
@@ -93,6 +129,11 @@ export const VARIABLES = {
     .default(2 * 3_600_000)
     .describe('A generation fails this long after its submission was accepted, unless it has ended (at most 20 h).'),
   RECONCILE_INTERVAL_MS: whole(100, 600_000).default(15_000).describe('How often each worker looks for overdue rows.'),
+  RETENTION_DAYS: whole(30, 36_500)
+    .optional()
+    .describe(
+      'Generations, batches, events and delivery logs are deleted this many days after their end, and their idempotency keys with them. Absent: they are kept.',
+    ),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')

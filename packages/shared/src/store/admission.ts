@@ -1,6 +1,10 @@
 // Admission: the backlog waits in Postgres, and only as many generations as there are slots go on to the queue.
 
-import type { Database } from './database.ts'
+import { SILENCES_MAX } from '../domain/gate-signal.ts'
+import { type Database, type Sql, withRetry } from './database.ts'
+import { Prisma } from './generated/client.ts'
+import type { WakeUp } from './overdue.ts'
+import { SUBMITTING_PAUSED } from './submitting-gate.ts'
 
 /** Rows admitted by one call: bounds the transaction that holds the lock. */
 const ADMIT_MAX = 1_000
@@ -9,33 +13,97 @@ const WAKE_GRACE_MS = 2_000
 /** Any number, the same in every process. */
 const ADMISSION_LOCK = 7_301_001
 
+/** Whose turn it is: with fewer slots first, then whoever has waited longer for one, and within a project its own order. */
+const ORDER = Prisma.sql`turn, last_admitted_at NULLS FIRST, priority DESC, id`
+
+/** How many generations of a model may be in flight; of a model that is not named, as many as there are slots. */
+export type SlotsPerModel = Readonly<Record<string, number>>
+
 /**
- * Admits queued generations while slots are free: round-robin over projects, then by priority, oldest first.
- * A slot is a condition on rows, so it survives any crash.
+ * Admits queued generations while slots are free. The project with the fewest slots is next, so that a backlog of any length
+ * delays no other project; within a project by priority, then oldest first. Nothing of a paused project, and nothing at all
+ * while submitting is paused. A slot is a condition on rows, so it survives any crash.
  * @param slots how many generations may be in flight upstream over all processes
- * @returns the ids admitted, to be woken after commit; `more` when the call reached its bound
+ * @returns those admitted, to be woken after commit; `more` when the call reached its bound
  */
-export async function admitGenerations({ prisma }: Database, slots: number): Promise<{ ids: string[]; more: boolean }> {
-  return await prisma.$transaction(async (tx) => {
+export async function admitGenerations(
+  { prisma }: Database,
+  slots: number,
+  slotsPerModel: SlotsPerModel = {},
+): Promise<{ admitted: WakeUp[]; more: boolean }> {
+  const admit = async (tx: Sql) => {
     // A statement of its own: inside the next one, the snapshot would predate the lock and two processes exceed the cap.
     await tx.$executeRaw`SELECT pg_advisory_xact_lock(${ADMISSION_LOCK})`
-    const admitted = await tx.$queryRaw<{ id: string }[]>`
-      WITH free AS (
-        SELECT least(${ADMIT_MAX}, greatest(0, ${slots}
-          - (SELECT count(*) FROM generations WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing'))
-          - (SELECT count(*) FROM generations WHERE slot_until > now() AND slot_until IS NOT NULL AND status IN ('failed', 'cancelled')))) AS n
+    const admitted = await tx.$queryRaw<WakeUp[]>`
+      WITH RECURSIVE held AS (
+        SELECT project_id, model, sum(count)::int AS count FROM (
+          SELECT project_id, model, count(*) FROM generations
+          WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing') GROUP BY project_id, model
+          UNION ALL
+          SELECT project_id, model, count(*) FROM generations
+          WHERE slot_until > now() AND slot_until IS NOT NULL GROUP BY project_id, model) AS slots
+        GROUP BY project_id, model
+      ), free AS (
+        -- After silence one at a time, until the provider has answered a submission.
+        SELECT CASE WHEN ${SUBMITTING_PAUSED} THEN 0
+          ELSE least(CASE WHEN EXISTS (SELECT 1 FROM upstream_gates WHERE silences >= ${SILENCES_MAX - 1}) THEN 1 END,
+            ${ADMIT_MAX}, greatest(0, ${slots} - (SELECT coalesce(sum(count), 0) FROM held))) END AS n
+      ), waiting AS (
+        -- Every project and model of which something waits: one probe of the index for each, whatever waits behind it.
+        (SELECT project_id, model FROM generations WHERE status = 'queued' AND admitted_at IS NULL
+         ORDER BY project_id, model LIMIT 1)
+        UNION ALL
+        SELECT next.project_id, next.model FROM waiting CROSS JOIN LATERAL (
+          SELECT project_id, model FROM generations
+          WHERE status = 'queued' AND admitted_at IS NULL AND (project_id, model) > (waiting.project_id, waiting.model)
+          ORDER BY project_id, model LIMIT 1) next
       ), candidate AS (
-        SELECT waiting.id, waiting.priority, row_number() OVER (PARTITION BY waiting.project_id ORDER BY waiting.priority DESC, waiting.id) AS turn
-        FROM projects CROSS JOIN LATERAL (
-          SELECT id, project_id, priority FROM generations
-          WHERE project_id = projects.id AND status = 'queued' AND admitted_at IS NULL
-          ORDER BY priority DESC, id LIMIT (SELECT n FROM free)
-        ) waiting
+        SELECT first.id, first.priority, waiting.project_id, waiting.model, projects.max_in_flight, projects.last_admitted_at,
+          (SELECT coalesce(sum(count), 0) FROM held WHERE held.project_id = waiting.project_id)
+            + row_number() OVER (PARTITION BY waiting.project_id ORDER BY first.priority DESC, first.id) AS turn
+        FROM waiting JOIN projects ON projects.id = waiting.project_id AND projects.paused_at IS NULL
+        LEFT JOIN unnest(${Object.keys(slotsPerModel)}::text[], ${Object.values(slotsPerModel)}::int[]) AS cap (model, slots)
+          ON cap.model = waiting.model
+        CROSS JOIN LATERAL (
+          SELECT id, priority FROM generations
+          WHERE project_id = waiting.project_id AND model = waiting.model AND status = 'queued' AND admitted_at IS NULL
+          -- Of a model that is full nothing is looked at: it must not stand in the way of another.
+          ORDER BY priority DESC, id LIMIT least((SELECT n FROM free),
+            CASE WHEN cap.slots IS NOT NULL
+              THEN greatest(0, cap.slots - (SELECT coalesce(sum(count), 0) FROM held WHERE held.model = waiting.model)) END)) first
+      ), ranked AS (
+        SELECT candidate.*, row_number() OVER (PARTITION BY candidate.model ORDER BY ${ORDER})
+          + (SELECT coalesce(sum(count), 0) FROM held WHERE held.model = candidate.model) AS model_turn
+        FROM candidate WHERE max_in_flight IS NULL OR turn <= max_in_flight
+      ), admitted AS (
+        UPDATE generations SET admitted_at = now(), due_at = now() + ${WAKE_GRACE_MS} * interval '1 ms'
+        WHERE id = ANY (ARRAY(
+            SELECT id FROM ranked LEFT JOIN unnest(${Object.keys(slotsPerModel)}::text[], ${Object.values(slotsPerModel)}::int[])
+              AS cap (model, slots) ON cap.model = ranked.model
+            WHERE cap.slots IS NULL OR model_turn <= cap.slots
+            ORDER BY ${ORDER} LIMIT (SELECT n FROM free)))
+          AND status = 'queued' AND admitted_at IS NULL
+        RETURNING id, wakes, project_id
+      ), counted AS (
+        INSERT INTO admissions (project_id, minute, count)
+        SELECT project_id, date_trunc('minute', now()), count(*) FROM admitted GROUP BY project_id
+        ON CONFLICT (project_id, minute) DO UPDATE SET count = admissions.count + excluded.count
+      ), marked AS (
+        UPDATE projects SET last_admitted_at = clock_timestamp() WHERE id IN (SELECT project_id FROM admitted)
       )
-      UPDATE generations SET admitted_at = now(), due_at = now() + ${WAKE_GRACE_MS} * interval '1 ms'
-      WHERE id = ANY (ARRAY(SELECT id FROM candidate ORDER BY turn, priority DESC, id LIMIT (SELECT n FROM free)))
-        AND status = 'queued' AND admitted_at IS NULL
-      RETURNING id`
-    return { ids: admitted.map((row) => row.id), more: admitted.length === ADMIT_MAX }
-  })
+      SELECT id, wakes FROM admitted`
+    return { admitted, more: admitted.length === ADMIT_MAX }
+  }
+  return await withRetry(() => prisma.$transaction(admit))
+}
+
+/** Gives back the slots of what was admitted and not yet submitted, of one project or of all; it waits in its place again. */
+export async function releaseAdmitted({ prisma }: Database, projectId: string | null): Promise<number> {
+  const release = () => prisma.$executeRaw`
+    UPDATE generations SET admitted_at = NULL, due_at = NULL, wakes = wakes + 1
+    WHERE id = ANY (ARRAY(
+      SELECT id FROM generations WHERE admitted_at IS NOT NULL AND status = 'queued' AND (${projectId}::text IS NULL OR project_id = ${projectId})
+      ORDER BY id FOR UPDATE))
+      AND status = 'queued'`
+  return await withRetry(release)
 }

@@ -2,7 +2,7 @@
 
 import { BATCH_COMPLETED } from '../domain/events.ts'
 import type { Status } from '../domain/status.ts'
-import { type Database, withRetry } from './database.ts'
+import { type Database, type Sql, withRetry } from './database.ts'
 import { type Batch, Prisma } from './generated/client.ts'
 import { insertGenerations, type NewGeneration } from './generations.ts'
 import { OWED_DELIVERIES } from './moves.ts'
@@ -12,6 +12,8 @@ export type { Batch }
 export interface NewBatch {
   readonly id: string
   readonly projectId: string
+  /** The batch whose failed generations it tries again. */
+  readonly parentId: string | null
   readonly webhookUrl: string | null
   readonly metadata: Readonly<Record<string, unknown>> | null
   readonly idempotencyKey: string | null
@@ -21,26 +23,48 @@ export interface NewBatch {
 /** How many generations of a batch stand in each status. */
 export type Counts = Readonly<Record<Status, number>>
 
+/** For fifty thousand rows on a slow machine; each statement has its own bound besides. */
+const INSERT_MAX_MS = 300_000
+
 /**
- * Inserts a batch and its generations: all or nothing.
+ * Inserts a batch and its generations: all or nothing, so an error of `chunks` undoes it. The next chunk is asked for
+ * while Postgres takes the last one.
  * @returns false when the batch's idempotency key is taken; nothing is inserted then
  */
 export async function insertBatch(
   { prisma }: Database,
   batch: NewBatch,
-  items: readonly NewGeneration[],
+  chunks: AsyncIterable<readonly NewGeneration[]> | Iterable<readonly NewGeneration[]>,
 ): Promise<boolean> {
+  const insert = async (tx: Sql) => (await insertBatchWithin(tx, batch, chunks)) !== null
+  return await prisma.$transaction(insert, { timeout: INSERT_MAX_MS })
+}
+
+/** The same as a part of a transaction. @returns how many generations it has, or null when its key is taken */
+export async function insertBatchWithin(
+  tx: Sql,
+  batch: NewBatch,
+  chunks: AsyncIterable<readonly NewGeneration[]> | Iterable<readonly NewGeneration[]>,
+): Promise<number | null> {
   const metadata = batch.metadata && JSON.stringify(batch.metadata)
-  return await prisma.$transaction(async (tx) => {
-    const inserted = await tx.$executeRaw`
-      INSERT INTO batches (id, project_id, total, webhook_url, metadata, idempotency_key, idempotency_hash)
-      VALUES (${batch.id}, ${batch.projectId}, ${items.length}, ${batch.webhookUrl}, ${metadata}::jsonb,
-        ${batch.idempotencyKey}, ${batch.idempotencyHash})
-      ON CONFLICT (project_id, idempotency_key) DO NOTHING`
-    if (inserted === 0) return false
-    await insertGenerations(tx, items)
-    return true
-  })
+  const inserted = await tx.$executeRaw`
+    INSERT INTO batches (id, project_id, parent_id, total, webhook_url, metadata, idempotency_key, idempotency_hash)
+    VALUES (${batch.id}, ${batch.projectId}, ${batch.parentId}, 0, ${batch.webhookUrl}, ${metadata}::jsonb,
+      ${batch.idempotencyKey}, ${batch.idempotencyHash})
+    ON CONFLICT (project_id, idempotency_key) DO NOTHING`
+  if (inserted === 0) return null
+  let total = 0
+  let inserting: Promise<unknown> = Promise.resolve()
+  for await (const rows of chunks) {
+    await inserting
+    total += rows.length
+    inserting = insertGenerations(tx, rows)
+    // Heard of by the next await; without this, an error of the chunks that comes first would leave it unheard.
+    inserting.catch(() => undefined)
+  }
+  await inserting
+  await tx.$executeRaw`UPDATE batches SET total = ${total} WHERE id = ${batch.id}`
+  return total
 }
 
 export async function findBatchByIdempotencyKey(

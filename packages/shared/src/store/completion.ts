@@ -2,40 +2,80 @@
 
 import type { Status } from '../domain/status.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
-import type { Database } from './database.ts'
+import type { Database, Sql } from './database.ts'
+import { askAboutOtherTask, markRenderFailed } from './former-tasks.ts'
 import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
 
 /** The provider keeps a video for one day. */
 const VIDEO_LIFE = Prisma.raw(`interval '24 hours'`)
 
+interface Answered {
+  readonly status: Status
+  readonly answer: TerminalAnswer
+  readonly currentSubmissionId: string | null
+}
+
+/** Carries out the terminal answer that waits on the row; does nothing when there is none. */
+export async function completeGeneration({ prisma }: Database, id: string): Promise<Moved[]> {
+  const row = await answered(prisma, id)
+  if (!row) return []
+  // A success is one statement; of a failure more follows.
+  return row.answer.kind === 'completed'
+    ? await carryOut(prisma, id, row)
+    : await prisma.$transaction((tx) => carryOut(tx, id, row))
+}
+
+/** The same as a part of a transaction. */
+export async function completeWithin(tx: Sql, id: string): Promise<Moved[]> {
+  const row = await answered(tx, id)
+  return row ? await carryOut(tx, id, row) : []
+}
+
+async function answered(sql: Sql, id: string): Promise<Answered | null> {
+  const [row] = await sql.$queryRaw<Answered[]>`
+    SELECT status::text, answer, current_submission_id AS "currentSubmissionId" FROM generations
+    WHERE id = ${id} AND answer IS NOT NULL`
+  return row ?? null
+}
+
 /**
- * Carries out the terminal answer that waits on the row; does nothing when there is none.
+ * INVARIANT: an answer ends the attempt that it is about. A row that was retried or adopted since it was read changes nothing.
  * The expiry counts from the last poll that saw the task unfinished, so it is never later than the truth.
  */
-export async function completeGeneration({ prisma }: Database, id: string): Promise<Moved[]> {
-  const [row] = await prisma.$queryRaw<{ status: Status; answer: TerminalAnswer | null }[]>`
-    SELECT status::text, answer FROM generations WHERE id = ${id}`
-  const answer = row?.answer
-  if (!row || !answer) return []
-  const guard = Prisma.sql`g.answer IS NOT NULL`
+async function carryOut(sql: Sql, id: string, { status, answer, currentSubmissionId }: Answered): Promise<Moved[]> {
+  const guard = Prisma.sql`g.answer IS NOT NULL AND g.current_submission_id = ${currentSubmissionId}`
   const cost = answer.cost === null ? null : JSON.stringify(answer.cost)
 
   if (answer.kind === 'completed') {
     const set = Prisma.sql`video_url = ${answer.videoUrl}, actual_duration = ${answer.actualDuration}::float8, cost = ${cost}::jsonb,
       video_url_expires_at = coalesce(g.last_pending_at, g.submitted_at) + ${VIDEO_LIFE},
-      error_code = NULL, error_message = NULL, answer = NULL, due_at = NULL, slot_until = NULL`
-    const move = row.status === 'failed' ? 'completeLate' : 'complete'
-    return await moveGenerations(prisma, [id], move, { set, guard })
+      error_code = NULL, error_message = NULL, answer = NULL, due_at = NULL`
+    // After a deadline the slot was kept for this very render; otherwise it is kept for another one.
+    if (status === 'failed')
+      return await moveGenerations(sql, [id], 'completeLate', { set: Prisma.sql`${set}, slot_until = NULL`, guard })
+    return await moveGenerations(sql, [id], 'complete', { set, guard })
   }
 
-  if (row.status === 'failed') {
-    // The deadline had failed it already, and the provider agrees: nobody needs to be told twice.
-    await prisma.$executeRaw`
-      UPDATE generations SET answer = NULL, due_at = NULL, slot_until = NULL WHERE id = ${id} AND status = 'failed'`
+  if (status === 'failed') {
+    // It had failed already, and the provider agrees: nobody needs to be told twice.
+    const updated = await sql.$executeRaw`
+      UPDATE generations g SET answer = NULL, due_at = NULL, slot_until = NULL WHERE id = ${id} AND status = 'failed' AND ${guard}`
+    if (updated > 0) await leaveTask(sql, id)
     return []
   }
   const set = Prisma.sql`error_code = ${answer.code}, error_message = ${answer.message}, cost = ${cost}::jsonb,
     answer = NULL, due_at = NULL`
-  return await moveGenerations(prisma, [id], 'fail', { set, guard: Prisma.sql`g.status = 'processing' AND ${guard}` })
+  const moved = await moveGenerations(sql, [id], 'fail', {
+    set,
+    guard: Prisma.sql`g.status = 'processing' AND ${guard}`,
+  })
+  if (moved.length > 0) await leaveTask(sql, id)
+  return moved
+}
+
+/** Its task has failed: whatever other task the generation was given is asked about instead. */
+async function leaveTask(sql: Sql, id: string): Promise<void> {
+  await markRenderFailed(sql, id)
+  await askAboutOtherTask(sql, id)
 }

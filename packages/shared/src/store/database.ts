@@ -12,11 +12,16 @@ export interface Database {
 /** What a statement runs on: the client itself or an open transaction of it. */
 export type Sql = Pick<PrismaClient, '$queryRaw' | '$executeRaw'>
 
+/** Connections that one process may hold here; the queues may hold more of their own. */
+export const CONNECTIONS_MAX = 20
+/** How long a transaction lives that its process says nothing of any more: admission waits for it. */
+const IDLE_IN_TRANSACTION_MAX_MS = 40_000
+
 /**
  * Opens a pool of at most `connectionsMax` connections; nothing connects until first used.
  * `onError` hears of idle connections that broke (the pool replaces them by itself).
  */
-export function openDatabase(url: string, onError: (error: Error) => void, connectionsMax = 20): Database {
+export function openDatabase(url: string, onError: (error: Error) => void, connectionsMax = CONNECTIONS_MAX): Database {
   const pool = new pg.Pool({
     connectionString: url,
     max: connectionsMax,
@@ -27,6 +32,8 @@ export function openDatabase(url: string, onError: (error: Error) => void, conne
     statement_timeout: 60_000,
     // For a server that has gone silent, and times out nothing itself.
     query_timeout: 65_000,
+    // Longer than Prisma gives a transaction: whoever holds its locks beyond that has vanished, or has lost the connection.
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MAX_MS,
     application_name: 'reelqueue',
   })
   pool.on('error', onError)
@@ -72,7 +79,7 @@ export function isUniqueViolation(error: unknown): boolean {
 
 const UNAVAILABLE_CODES = ['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028', 'P2037', 'ECONNREFUSED', 'ECONNRESET']
 const UNAVAILABLE_WORDS =
-  /57P0[123]|terminating connection|Connection terminated|Can't reach|not queryable|timeout exceeded when trying to connect|Query read timeout/
+  /57P0[123]|terminating connection|Connection terminated|closed the connection|has timed out|Can't reach|not queryable|timeout exceeded when trying to connect|Query read timeout/
 
 /** Whether an error says that Postgres is away, restarting or silent, so that trying again later is right. */
 export function isUnavailable(error: unknown): boolean {

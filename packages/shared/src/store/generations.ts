@@ -12,6 +12,8 @@ export interface NewGeneration {
   readonly id: string
   readonly projectId: string
   readonly batchId: string | null
+  /** The failed generation of another batch that it tries again. */
+  readonly retryOf: string | null
   readonly customId: string | null
   readonly model: string
   readonly prompt: string
@@ -37,13 +39,13 @@ export async function insertGenerations(sql: Sql, rows: readonly NewGeneration[]
   const inserted = await sql.$queryRaw<{ id: string; createdAt: Date }[]>`
     WITH accepted AS (
       INSERT INTO generations (id, project_id, batch_id, custom_id, model, prompt, size, seconds, input_reference, priority,
-        metadata, webhook_url, on_unknown_submission, idempotency_key, idempotency_hash)
+        metadata, webhook_url, on_unknown_submission, idempotency_key, idempotency_hash, retry_of)
       SELECT * FROM unnest(${column('id')}::text[], ${column('projectId')}::text[], ${column('batchId')}::text[],
         ${column('customId')}::text[], ${column('model')}::text[], ${column('prompt')}::text[], ${column('size')}::text[],
         ${column('seconds')}::int[], ${json('inputReference')}::jsonb[], ${column('priority')}::int[],
         ${json('metadata')}::jsonb[], ${column('webhookUrl')}::text[],
         ${column('onUnknownSubmission')}::text[]::unknown_submission_policy[],
-        ${column('idempotencyKey')}::text[], ${column('idempotencyHash')}::text[])
+        ${column('idempotencyKey')}::text[], ${column('idempotencyHash')}::text[], ${column('retryOf')}::text[])
       ON CONFLICT (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
       RETURNING id, project_id, created_at
     ), recorded AS (
@@ -119,4 +121,12 @@ export async function listEvents(
     orderBy: { sequence: 'asc' },
     take: limit,
   })
+}
+
+/** How many generations of a project wait for a slot, counted up to `upTo`. */
+export async function countWaiting({ prisma }: Database, projectId: string, upTo: number): Promise<number> {
+  const [row] = await prisma.$queryRaw<{ count: number }[]>`
+    SELECT count(*)::int AS count FROM (
+      SELECT 1 FROM generations WHERE project_id = ${projectId} AND status = 'queued' AND admitted_at IS NULL LIMIT ${upTo}) AS waiting`
+  return row?.count ?? 0
 }

@@ -4,13 +4,9 @@
 // process left unfinished can simply be applied again.
 import { fileURLToPath } from 'node:url'
 import type { HistoryDiagnostic, SchemaEngine } from '@prisma/schema-engine-wasm'
-import pg from 'pg'
+import type pg from 'pg'
+import { connect, DatabaseError, describe } from './connect.ts'
 import { type PrismaFiles, readPrismaFiles, startSchemaEngine } from './schema-engine.ts'
-
-/** Something about the database that its operator must put right. The message says what, and never a password. */
-export class MigrationError extends Error {
-  override name = 'MigrationError'
-}
 
 export interface PrismaFolder {
   /** Holds schema.prisma and migrations/. Default: the repository's. */
@@ -27,13 +23,13 @@ const LOCK_TIMEOUT_MS = 300_000
 /**
  * Applies what is pending, in order, and says which that was. Safe at any time and from any number of processes at
  * once: one applies, the others wait for it (at most five minutes).
- * @throws MigrationError when the database cannot be reached, a migration fails, or the history is not the code's.
+ * @throws DatabaseError when the database cannot be reached, a migration fails, or the history is not the code's.
  */
 export async function migrate(
   databaseUrl: string,
   { prismaDir = PRISMA_DIR }: PrismaFolder = {},
 ): Promise<{ applied: string[] }> {
-  return withDatabase(databaseUrl, prismaDir, 'exclusive', async ({ engine, files, client, refusedBy, location }) => {
+  return withDatabase(databaseUrl, prismaDir, EXCLUSIVE, async ({ engine, files, client, refusedBy, location }) => {
     const { interrupted } = await inspect(engine, files, client, location)
     for (const migrationName of interrupted) await engine.markMigrationRolledBack({ migrationName })
     try {
@@ -43,8 +39,8 @@ export async function migrate(
       // The connection itself may be what was lost.
       const begun = await unfinished(client).catch(() => [])
       const failed = begun.find((row) => row.failed)?.name
-      if (failed === undefined) throw new MigrationError(refusal(cause, location), { cause })
-      throw new MigrationError(
+      if (failed === undefined) throw new DatabaseError(refusal(cause, location), { cause })
+      throw new DatabaseError(
         `Migration ${failed} failed on ${location} and changed nothing: ${describe(refusedBy() ?? cause)}. ${howToRetry(failed)}`,
         { cause: refusedBy() ?? cause },
       )
@@ -53,26 +49,32 @@ export async function migrate(
 }
 
 /**
- * The names of the migrations still to be applied, oldest first; waits for a migration that is running.
- * @throws MigrationError as `migrate` does, also when an applied migration was edited or one has failed.
+ * The names of the migrations still to be applied, oldest first; waits for a migration that is running, at most
+ * `lockTimeoutMs` (default: five minutes).
+ * @throws DatabaseError as `migrate` does, also when an applied migration was edited or one has failed.
  */
 export async function pendingMigrations(
   databaseUrl: string,
-  { prismaDir = PRISMA_DIR }: PrismaFolder = {},
+  { prismaDir = PRISMA_DIR, lockTimeoutMs = LOCK_TIMEOUT_MS }: PrismaFolder & { readonly lockTimeoutMs?: number } = {},
 ): Promise<string[]> {
-  return withDatabase(databaseUrl, prismaDir, 'shared', async ({ engine, files, client, location }) => {
-    const { pending } = await inspect(engine, files, client, location)
-    return pending
-  })
+  return withDatabase(
+    databaseUrl,
+    prismaDir,
+    { kind: 'shared', timeoutMs: lockTimeoutMs },
+    async ({ engine, files, client, location }) => {
+      const { pending } = await inspect(engine, files, client, location)
+      return pending
+    },
+  )
 }
 
 /**
  * The SQL that would turn the live database into schema.prisma; empty when they agree. What Prisma's language
  * cannot say (partial indexes, check constraints, functions) is not compared.
- * @throws MigrationError when the database cannot be reached.
+ * @throws DatabaseError when the database cannot be reached.
  */
 export async function schemaDrift(databaseUrl: string, { prismaDir = PRISMA_DIR }: PrismaFolder = {}): Promise<string> {
-  return withDatabase(databaseUrl, prismaDir, 'shared', async ({ engine, files }) => {
+  return withDatabase(databaseUrl, prismaDir, SHARED, async ({ engine, files }) => {
     const { stdout } = await engine.diff({
       from: { tag: 'schemaDatasource', ...files.schema, configDir: prismaDir },
       to: { tag: 'schemaDatamodel', ...files.schema },
@@ -84,6 +86,14 @@ export async function schemaDrift(databaseUrl: string, { prismaDir = PRISMA_DIR 
     return script.startsWith('-- This is an empty migration.') ? '' : script
   })
 }
+
+interface Lock {
+  readonly kind: 'shared' | 'exclusive'
+  readonly timeoutMs: number
+}
+
+const EXCLUSIVE: Lock = { kind: 'exclusive', timeoutMs: LOCK_TIMEOUT_MS }
+const SHARED: Lock = { kind: 'shared', timeoutMs: LOCK_TIMEOUT_MS }
 
 interface Session {
   readonly engine: SchemaEngine
@@ -99,28 +109,22 @@ interface Session {
 async function withDatabase<T>(
   databaseUrl: string,
   prismaDir: string,
-  lock: 'shared' | 'exclusive',
+  lock: Lock,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   const files = await readPrismaFiles(prismaDir)
-  const client = newClient(databaseUrl)
-  const location = `${client.host}:${client.port}/${client.database ?? ''}`
-  let lastError: unknown
-  client.on('error', (error) => {
-    lastError = error
+  const { client, location, brokenBy } = await connect(databaseUrl, {
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    application_name: 'reelqueue migrate',
   })
-  await client.connect().catch((cause: unknown) => {
-    throw new MigrationError(`Cannot connect to Postgres at ${location}: ${describe(cause)}. ${connectHint(cause)}`, {
-      cause,
-    })
-  })
+  let refusedBy: unknown
   try {
     await takeLock(client, lock, location)
     const engine = await startSchemaEngine(client, files.schema, (error) => {
-      lastError = error
+      refusedBy = error
     })
     try {
-      return await work({ engine, files, client, refusedBy: () => lastError, location })
+      return await work({ engine, files, client, refusedBy: () => brokenBy() ?? refusedBy, location })
     } finally {
       engine.free()
     }
@@ -129,25 +133,11 @@ async function withDatabase<T>(
   }
 }
 
-function newClient(databaseUrl: string): pg.Client {
-  try {
-    return new pg.Client({
-      connectionString: databaseUrl,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      application_name: 'reelqueue migrate',
-    })
-  } catch {
-    throw new MigrationError(
-      'DATABASE_URL is not a Postgres URL; it looks like postgresql://user:password@host:5432/database.',
-    )
-  }
-}
-
-async function takeLock(client: pg.Client, lock: 'shared' | 'exclusive', location: string): Promise<void> {
-  const acquire = lock === 'shared' ? 'pg_advisory_lock_shared' : 'pg_advisory_lock'
-  await client.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}`)
+async function takeLock(client: pg.Client, { kind, timeoutMs }: Lock, location: string): Promise<void> {
+  const acquire = kind === 'shared' ? 'pg_advisory_lock_shared' : 'pg_advisory_lock'
+  await client.query(`SET lock_timeout = ${timeoutMs}`)
   await client.query(`SELECT ${acquire}(${ADVISORY_LOCK_KEY})`).catch((cause: unknown) => {
-    throw new MigrationError(`Another process seems to be migrating ${location}: ${describe(cause)}`, { cause })
+    throw new DatabaseError(`Another process seems to be migrating ${location}: ${describe(cause)}`, { cause })
   })
   await client.query('RESET lock_timeout')
 }
@@ -162,10 +152,10 @@ async function inspect(engine: SchemaEngine, files: PrismaFiles, client: pg.Clie
   const begun = state.hasMigrationsTable ? await unfinished(client) : []
   const failed = begun.find((row) => row.failed)
   if (failed)
-    throw new MigrationError(`Migration ${failed.name} failed earlier on ${location}. ${howToRetry(failed.name)}`)
+    throw new DatabaseError(`Migration ${failed.name} failed earlier on ${location}. ${howToRetry(failed.name)}`)
   const unknown = state.history === null ? [] : appliedButMissing(state.history)
   if (unknown.length > 0) {
-    throw new MigrationError(
+    throw new DatabaseError(
       `The database ${location} is newer than this version of Reelqueue: it has ${unknown.join(', ')}, which the code does not. ` +
         'Run the version that migrated it, or a later one.',
     )
@@ -173,7 +163,7 @@ async function inspect(engine: SchemaEngine, files: PrismaFiles, client: pg.Clie
   const interrupted = begun.map((row) => row.name)
   const edited = state.editedMigrationNames.find((name) => !interrupted.includes(name))
   if (edited !== undefined) {
-    throw new MigrationError(
+    throw new DatabaseError(
       `Migration ${edited} was changed after it had been applied to ${location}. Restore its file; put changes into a new migration.`,
     )
   }
@@ -207,18 +197,4 @@ function refusal(cause: unknown, location: string): string {
     return `The database ${location} already holds tables that are not Reelqueue's: give Reelqueue a database of its own.`
   }
   return `Could not migrate ${location}: ${describe(cause)}`
-}
-
-function connectHint(cause: unknown): string {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
-  if (code === '28P01' || code === '28000') return 'Check the user and password in DATABASE_URL.'
-  if (code === '3D000') return 'Create that database, or name an existing one in DATABASE_URL.'
-  if (code === '53300') return 'Raise max_connections, or stop what holds the connections.'
-  return 'Check that it is running and that DATABASE_URL names its host and port.'
-}
-
-/** One line: Node reports a refused connection as an AggregateError without a message, the engine adds a trace. */
-function describe(error: unknown): string {
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(describe).join('; ')
-  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''
 }

@@ -22,23 +22,25 @@ export interface MoveDetails {
 }
 
 /**
- * Moves those of `ids` from which the move is legal; the others are left alone (someone else was first).
+ * Moves those generations from which the move is legal; the others are left alone (someone else was first).
+ * `which`: their ids, or a condition on their table.
  * Rows are locked in id order, so concurrent moves of several rows cannot deadlock among themselves.
  */
 export async function moveGenerations(
   sql: Sql,
-  ids: readonly string[],
+  which: readonly string[] | Prisma.Sql,
   move: MoveName,
   { set, guard }: MoveDetails = {},
 ): Promise<Moved[]> {
-  if (ids.length === 0) return []
+  if ('length' in which && which.length === 0) return []
+  const condition = 'length' in which ? Prisma.sql`id = ANY (${which}::text[])` : which
   const { from, to } = MOVES[move]
   const finishedAt = isTerminal(to) ? Prisma.sql`now()` : Prisma.sql`NULL`
   return await sql.$queryRaw<Moved[]>`
     WITH moved AS (
       UPDATE generations g
       SET status = ${to}::generation_status, event_seq = g.event_seq + 1, finished_at = ${finishedAt}${set ? Prisma.sql`, ${set}` : Prisma.empty}
-      WHERE g.id = ANY (ARRAY(SELECT id FROM generations WHERE id = ANY (${ids}::text[]) ORDER BY id FOR UPDATE))
+      WHERE g.id = ANY (ARRAY(SELECT id FROM generations WHERE ${condition} ORDER BY id FOR UPDATE))
         AND g.status = ANY (${from}::text[]::generation_status[])${guard ? Prisma.sql` AND ${guard}` : Prisma.empty}
       RETURNING g.*
     ), recorded AS (
@@ -48,9 +50,9 @@ export async function moveGenerations(
     ), fact AS (
       SELECT recorded.*, moved.webhook_url FROM recorded JOIN moved ON moved.id = recorded.generation_id
     ), owed AS (${OWED_DELIVERIES})
-    SELECT moved.id, moved.batch_id AS "batchId",
-      ARRAY(SELECT owed.id FROM owed WHERE owed.event_id = recorded.id) AS "deliveryIds"
-    FROM moved JOIN recorded ON recorded.generation_id = moved.id`
+    SELECT moved.id, moved.batch_id AS "batchId", coalesce(deliveries.ids, '{}') AS "deliveryIds"
+    FROM moved JOIN recorded ON recorded.generation_id = moved.id
+      LEFT JOIN (SELECT event_id, array_agg(id) AS ids FROM owed GROUP BY event_id) deliveries ON deliveries.event_id = recorded.id`
 }
 
 /** Timestamps inside JSON read like those of the API: ISO 8601 in UTC with milliseconds. */
@@ -61,7 +63,7 @@ const GENERATION_SNAPSHOT = Prisma.sql`jsonb_strip_nulls(jsonb_build_object(
   'status', status, 'video_url', video_url, 'video_url_expires_at', ${iso('video_url_expires_at')},
   'actual_duration', actual_duration,
   'error', CASE WHEN error_code IS NULL THEN NULL ELSE jsonb_build_object('code', error_code, 'message', error_message) END,
-  'upstream_task_id', upstream_task_id, 'submitted_at', ${iso('submitted_at')}, 'finished_at', ${iso('finished_at')}))`
+  'upstream_task_id', upstream_task_id, 'attempt', attempt, 'may_be_charged', may_be_charged OR status = 'submitting', 'submitted_at', ${iso('submitted_at')}, 'finished_at', ${iso('finished_at')}))`
 
 /** Creates one delivery for each URL that the rows of `fact` are owed to; a URL named twice is served once. */
 export const OWED_DELIVERIES = Prisma.sql`

@@ -6,8 +6,10 @@ import { ALL_ENDED } from './batches.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 
+const GRACE_MAX_S = 120
 /** How long a row is left alone after it was woken: longer each time, up to two minutes. */
-const GRACE = Prisma.raw(`least(15 * 2 ^ least(wakes, 3), 120) * interval '1 second'`)
+const GRACE = Prisma.raw(`least(15 * 2 ^ least(wakes, 3), ${GRACE_MAX_S}) * interval '1 second'`)
+const IN_GRACE = Prisma.raw(`due_at > now() AND due_at <= now() + interval '${GRACE_MAX_S} seconds'`)
 
 /** A job's id is made of the row's id and its number of wake-ups: a job that was kept cannot block the next one. */
 export interface WakeUp {
@@ -20,14 +22,34 @@ export interface OverdueGenerations {
   readonly complete: readonly WakeUp[]
 }
 
-/** Claims up to `limit` overdue generations outside the polling lanes, and says which step each is to be woken for. */
-export async function claimOverdueGenerations({ prisma }: Database, limit: number): Promise<OverdueGenerations> {
+/** What makes a row owe each step: `owedStep` in SQL. */
+const OWES = {
+  submit: Prisma.raw(`status IN ('queued', 'submitting') AND answer IS NULL`),
+  complete: Prisma.raw('answer IS NOT NULL'),
+}
+
+/**
+ * Claims up to `limit` overdue generations outside the polling lanes, and says which step each is to be woken for.
+ * @param steps those of which any more may be woken
+ */
+export async function claimOverdueGenerations(
+  { prisma }: Database,
+  limit: number,
+  steps: readonly (keyof OverdueGenerations)[],
+): Promise<OverdueGenerations> {
+  if (steps.length === 0) return { submit: [], complete: [] }
+  // Beside the partial index's own condition, which stays as it is written there.
+  const owes = Prisma.join(
+    steps.map((step) => OWES[step]),
+    ' OR ',
+  )
   const rows = await prisma.$queryRaw<(WakeUp & { status: Status; hasAnswer: boolean })[]>`
     UPDATE generations
     SET wakes = wakes + 1, due_at = now() + ${GRACE}
     WHERE id = ANY (ARRAY(
       SELECT id FROM generations
       WHERE due_at <= now() AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
+        AND (${owes})
       ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
     RETURNING id, wakes, status::text, answer IS NOT NULL AS "hasAnswer"`
   return {
@@ -43,6 +65,34 @@ export async function claimOverdueDeliveries({ prisma }: Database, limit: number
     WHERE id = ANY (ARRAY(
       SELECT id FROM deliveries WHERE state = 'pending' AND due_at <= now() ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
     RETURNING id, wakes`
+}
+
+/**
+ * Makes due at once what was only left alone because it had been woken: up to `limit` generations and as many deliveries.
+ * For when wake-ups were lost; what waits for a lease, a back-off or its next attempt goes on waiting.
+ * @returns how many rows
+ */
+export async function endGraces({ prisma }: Database, limit: number): Promise<number> {
+  const [row] = await prisma.$queryRaw<{ count: number }[]>`
+    WITH generation AS (
+      UPDATE generations SET due_at = now()
+      WHERE id = ANY (ARRAY(
+        SELECT id FROM generations g
+        WHERE ${IN_GRACE} AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
+          AND NOT (status = 'submitting' AND EXISTS (
+            SELECT 1 FROM submissions WHERE submissions.id = g.current_submission_id
+              AND CASE state WHEN 'started' THEN lease_until ELSE retry_at END > now()))
+        ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
+      RETURNING 1
+    ), delivery AS (
+      UPDATE deliveries SET due_at = now()
+      WHERE id = ANY (ARRAY(
+        SELECT id FROM deliveries WHERE state = 'pending' AND ${IN_GRACE} AND next_attempt_at <= now()
+        ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
+      RETURNING 1
+    )
+    SELECT ((SELECT count(*) FROM generation) + (SELECT count(*) FROM delivery))::int AS count`
+  return row?.count ?? 0
 }
 
 /** Ids of up to `limit` batches whose generations have all ended without anyone noticing. */

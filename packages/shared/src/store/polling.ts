@@ -3,7 +3,7 @@
 import type { FailureCode } from '../domain/failure.ts'
 import { FAILURES } from '../domain/failure.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
-import type { Database } from './database.ts'
+import { type Database, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
 
@@ -34,11 +34,21 @@ export async function claimDuePolls({ prisma }: Database, limit: number, leaseMs
       extract(epoch FROM now() - submitted_at)::float8 * 1000 AS "elapsedMs"`
 }
 
+/** Hands back claimed generations that were not asked about: any lane finds them at once. */
+export async function releasePolls({ prisma }: Database, ids: readonly string[]): Promise<void> {
+  await prisma.$executeRaw`
+    UPDATE generations SET due_at = now()
+    WHERE id = ANY (ARRAY(SELECT id FROM generations WHERE id = ANY (${ids}::text[]) ORDER BY id FOR UPDATE))
+      AND status IN ('processing', 'failed') AND answer IS NULL AND due_at > now()`
+}
+
 /** What one poll means for its row. */
 export interface PollRecord {
   readonly id: string
   /** The task that was asked about: an answer about a task that the row has left changes nothing. */
   readonly upstreamTaskId: string
+  /** Of the claim. A row that was answered, retried or adopted since has another number, even if it has the same task. */
+  readonly wakes: number
   /** Delay until the row is due again; null when it is not to be asked about any more. */
   readonly nextMs: number | null
   /** The provider said that the task is unfinished. */
@@ -50,9 +60,12 @@ export interface PollRecord {
 /** Writes the answers of one round. A terminal answer waits on the row, due at once, for the complete step. */
 export async function recordPolls({ prisma }: Database, polls: readonly PollRecord[]): Promise<void> {
   if (polls.length === 0) return
-  await prisma.$executeRaw`
+  await withRetry(
+    () => prisma.$executeRaw`
     UPDATE generations g
-    SET due_at = CASE WHEN poll.answer IS NOT NULL THEN now() ELSE now() + poll.next_ms * interval '1 ms' END,
+    SET due_at = CASE
+        WHEN poll.answer IS NOT NULL THEN now()
+        ELSE now() + poll.next_ms * interval '1 ms' END,
       last_pending_at = CASE WHEN poll.saw_pending THEN now() ELSE g.last_pending_at END,
       poll_failures = poll.failures,
       answer = poll.answer,
@@ -61,30 +74,33 @@ export async function recordPolls({ prisma }: Database, polls: readonly PollReco
     FROM unnest(
       ${polls.map((poll) => poll.id)}::text[],
       ${polls.map((poll) => poll.upstreamTaskId)}::text[],
+      ${polls.map((poll) => poll.wakes)}::int[],
       ${polls.map((poll) => poll.nextMs)}::float8[],
       ${polls.map((poll) => poll.sawPending)}::boolean[],
       ${polls.map((poll) => poll.pollFailures)}::int[],
       ${polls.map((poll) => (poll.answer ? JSON.stringify(poll.answer) : null))}::jsonb[]
-    ) AS poll (id, task_id, next_ms, saw_pending, failures, answer)
+    ) AS poll (id, task_id, wakes, next_ms, saw_pending, failures, answer)
     WHERE g.id = ANY (ARRAY(SELECT id FROM generations WHERE id = ANY (${polls.map((poll) => poll.id)}::text[]) ORDER BY id FOR UPDATE))
-      AND g.id = poll.id AND g.upstream_task_id = poll.task_id
-      AND g.status IN ('processing', 'failed') AND g.answer IS NULL AND g.due_at IS NOT NULL`
+      AND g.id = poll.id AND g.upstream_task_id = poll.task_id AND g.wakes = poll.wakes
+      AND g.status IN ('processing', 'failed') AND g.due_at IS NOT NULL`,
+  )
 }
 
 /**
- * Fails generations past their deadline. They stay due as `recordPolls` left them, because a late success still
- * counts, and keep their slots for `renderMaxMs`, because the provider may still be rendering.
+ * Fails generations past their deadline. When they are due stays `recordPolls`' affair, because a late success still
+ * counts; they keep their slots for `renderMaxMs`, because the provider may still be rendering.
  */
 export async function failOverdue(
   { prisma }: Database,
-  ids: readonly string[],
+  overdue: readonly Pick<PollRecord, 'id' | 'upstreamTaskId' | 'wakes'>[],
   code: FailureCode,
   renderMaxMs: number,
 ): Promise<Moved[]> {
+  const ids = overdue.map((one) => one.id)
   const set = Prisma.sql`error_code = ${code}, error_message = ${FAILURES[code]},
     slot_until = now() + ${renderMaxMs} * interval '1 ms'`
-  return await moveGenerations(prisma, ids, 'fail', {
-    set,
-    guard: Prisma.sql`g.status = 'processing' AND g.answer IS NULL`,
-  })
+  // As in `recordPolls`: a lane that comes late must neither fail what has its answer nor the attempt after the one it judged.
+  const guard = Prisma.sql`g.status = 'processing' AND (g.id, g.upstream_task_id, g.wakes) IN (
+    SELECT * FROM unnest(${ids}::text[], ${overdue.map((one) => one.upstreamTaskId)}::text[], ${overdue.map((one) => one.wakes)}::int[]))`
+  return await withRetry(() => moveGenerations(prisma, ids, 'fail', { set, guard }))
 }

@@ -62,6 +62,24 @@ export async function createProject(
   return stored === 1
 }
 
+export interface ProjectChanges {
+  readonly onUnknownSubmission?: 'fail' | 'resubmit' | undefined
+  readonly maxInFlight?: number | null | undefined
+}
+
+/** Changes what is named of the project's settings. Defaults hold for what is accepted afterwards, limits at once. */
+export async function changeProject({ prisma }: Database, id: string, changes: ProjectChanges): Promise<Project> {
+  const data = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined))
+  return await prisma.project.update({ where: { id }, data })
+}
+
+/** Pauses or resumes the admission of a project's generations; repeating it changes nothing. */
+export async function pauseProject({ prisma }: Database, id: string, paused: boolean): Promise<Project> {
+  await prisma.$executeRaw`
+    UPDATE projects SET paused_at = CASE WHEN ${paused} THEN coalesce(paused_at, now()) END WHERE id = ${id}`
+  return await prisma.project.findUniqueOrThrow({ where: { id } })
+}
+
 /** Stores a key of the project; a key that is stored already stays as it is. */
 export async function addApiKey({ prisma }: Database, projectId: string, name: string, key: string): Promise<void> {
   await prisma.$executeRaw`

@@ -73,7 +73,7 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs }: GlobalAiOptions):
     },
 
     async close() {
-      await Promise.all([creates.close(), polls.close()])
+      await Promise.all([creates.close(), polls.destroy()])
     },
   }
 }

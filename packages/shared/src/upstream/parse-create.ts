@@ -1,6 +1,7 @@
 // Reads the answer to a create. The question is only ever "can this have been charged?": rejected needs an
 // explicit no, accepted needs a task id, and everything between is unknown. Guessing either way costs money.
 
+import { isTaskId } from '../domain/task-id.ts'
 import {
   type Body,
   envelopeError,
@@ -14,7 +15,6 @@ import type { SubmitOutcome } from './port.ts'
 import type { Reply } from './reply.ts'
 
 const MESSAGE_CHARS_MAX = 500
-const TASK_ID_CHARS_MAX = 512
 
 // Statuses that say no to this very request. Absent on purpose: 408 and 409, which can follow an accepted one.
 const refusals: ReadonlySet<number> = new Set([
@@ -69,8 +69,7 @@ const unreadable: Record<NonNullable<Reply['cut']> | 'whole', [code: string, mes
 function readTaskId(body: Body): string | null {
   return findField(body, ['id', 'task_id', 'taskId', 'projectId'], (value) => {
     if (typeof value === 'number') return Number.isSafeInteger(value) && value > 0 ? String(value) : null
-    if (typeof value !== 'string' || value.length > TASK_ID_CHARS_MAX) return null
-    return value.trim() === '' || /[\p{Cc}\p{Cs}]/u.test(value) ? null : value
+    return typeof value === 'string' && isTaskId(value) ? value : null
   })
 }
 

@@ -42,6 +42,6 @@ export interface Upstream {
   submit(request: RenderRequest): Promise<SubmitOutcome>
   /** Asks about one task; never throws for anything the network or provider does. */
   poll(taskId: string): Promise<PollAnswer>
-  /** Closes the connection pools. */
+  /** Lets submissions under way end and cuts polls off; then closes the connections. */
   close(): Promise<void>
 }

@@ -1,7 +1,7 @@
 // The table of addresses is the specification of the guard: one line per form an attacker or a network can produce.
 
 import { describe, expect, it } from 'vitest'
-import { createAddressGuard } from './address-guard.ts'
+import { createAddressGuard, openMetadataAddresses } from './address-guard.ts'
 
 const REFUSED: readonly (readonly [address: string, range: string])[] = [
   // IPv4
@@ -183,4 +183,16 @@ describe('allowed networks', () => {
       expect(() => createAddressGuard(['127.0.0.0/8', text])).toThrow(`not a CIDR block`)
     },
   )
+})
+
+describe('metadata services of clouds', () => {
+  it.each([
+    { networks: [], open: [] },
+    { networks: ['10.0.0.0/8', '127.0.0.0/8', '192.168.0.0/16', '::1/128', 'fd00:1::/32'], open: [] },
+    { networks: ['169.254.0.0/16'], open: ['169.254.169.254', '169.254.170.2'] },
+    { networks: ['100.64.0.0/10', '168.63.129.16/32'], open: ['100.100.100.200', '168.63.129.16'] },
+    { networks: ['fd00::/8'], open: ['fd00:ec2::254'] },
+  ])('$networks opens $open to webhooks', ({ networks, open }) => {
+    expect(openMetadataAddresses(networks)).toEqual(open)
+  })
 })

@@ -47,6 +47,21 @@ export function createAddressGuard(allowedNetworks: readonly string[]): AddressG
   }
 }
 
+/** Where clouds hand out credentials: AWS, Google and Azure; AWS's containers; Alibaba; Azure's host agent; AWS over IPv6. */
+const METADATA_ADDRESSES = [
+  '169.254.169.254',
+  '169.254.170.2',
+  '100.100.100.200',
+  '168.63.129.16',
+  'fd00:ec2::254',
+] as const
+
+/** Which metadata services of clouds `allowedNetworks` open to webhooks; without any network they are all closed. */
+export function openMetadataAddresses(allowedNetworks: readonly string[]): string[] {
+  const guard = createAddressGuard(allowedNetworks)
+  return METADATA_ADDRESSES.filter((address) => guard(address).allowed)
+}
+
 function parseAddress(text: string): Address | null {
   const family = isIP(text)
   if (family === 0) return null

@@ -1,0 +1,74 @@
+// Keeps a project's backlog within its limit. Counted once a second at the most, and upwards in between: several processes
+// may together go over it by what they accept in that second.
+
+import { Problem } from '@reelqueue/shared/domain/problem'
+
+export interface BacklogLimit {
+  /** Makes room for one more generation. @throws Problem `backlog_full` when there is none */
+  take(projectId: string): Promise<void>
+  /** Accepts as many at once while `insert` runs, however long that takes. @throws Problem `backlog_full` when there is no room */
+  takeMany<T>(projectId: string, count: number, insert: () => Promise<T>): Promise<T>
+}
+
+const COUNT_EVERY_MS = 1_000
+
+interface Counted {
+  readonly waiting: Promise<number>
+  readonly at: number
+  /** Accepted one by one since it was counted. */
+  taken: number
+}
+
+/** @param countWaiting how many generations of a project wait, counted up to a bound */
+export function createBacklogLimit(
+  waitingMax: number,
+  countWaiting: (projectId: string, upTo: number) => Promise<number>,
+): BacklogLimit {
+  const counts = new Map<string, Counted>()
+  /** Being inserted: no count sees them yet. */
+  const reserved = new Map<string, number>()
+
+  function reserve(projectId: string, count: number): void {
+    const now = (reserved.get(projectId) ?? 0) + count
+    if (now === 0) reserved.delete(projectId)
+    else reserved.set(projectId, now)
+  }
+  function look(projectId: string): Counted {
+    const last = counts.get(projectId)
+    if (last && performance.now() - last.at < COUNT_EVERY_MS) return last
+    const next = { waiting: countWaiting(projectId, waitingMax), at: performance.now(), taken: 0 }
+    counts.set(projectId, next)
+    // A count that failed is not kept.
+    next.waiting.catch(() => counts.delete(projectId))
+    return next
+  }
+  async function mustHaveRoom(projectId: string, count: number): Promise<Counted> {
+    const now = look(projectId)
+    const waiting = await now.waiting
+    if (waiting + now.taken + (reserved.get(projectId) ?? 0) + count > waitingMax) {
+      const limit = waitingMax.toLocaleString('en')
+      throw new Problem(
+        'backlog_full',
+        `At most ${limit} generations of a project may wait: send more when some were submitted.`,
+      )
+    }
+    return now
+  }
+  return {
+    async take(projectId) {
+      const now = await mustHaveRoom(projectId, 1)
+      now.taken += 1
+    },
+    async takeMany(projectId, count, insert) {
+      await mustHaveRoom(projectId, count)
+      reserve(projectId, count)
+      try {
+        return await insert()
+      } finally {
+        reserve(projectId, -count)
+        // They are in the table now, or are not to come.
+        counts.delete(projectId)
+      }
+    },
+  }
+}

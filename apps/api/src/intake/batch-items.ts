@@ -1,0 +1,118 @@
+// The items of a batch, one by one: completed by the defaults, checked, and counted. Errors are kept up to a hundred and
+// counted beyond, so that a bad batch costs no more memory than a good one.
+
+import { BATCH_ITEMS_MAX } from '@reelqueue/shared/contract/batch'
+import { generationRequest, type NormalRequest, normalForm } from '@reelqueue/shared/contract/generation-request'
+import { ERRORS_MAX, fieldErrors, findUnfit } from '@reelqueue/shared/contract/refusal'
+import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
+
+export interface BatchFrame {
+  readonly defaults: Readonly<Record<string, unknown>>
+  /** Inherited by items without their own. */
+  readonly webhookUrl: string | null
+}
+
+export interface ItemReader {
+  /** Checks one item. @returns null when it is wrong, which `finish` will say */
+  read(item: unknown, place: Place): NormalRequest | null
+  /** Notes an item that cannot even be read. */
+  refuse(error: FieldError): null
+  /** @throws Problem `validation_failed` with the first hundred errors of all items, and how many there are */
+  finish(): void
+  readonly hasErrors: boolean
+}
+
+export interface Place {
+  /** Of the item in its batch, from 1. */
+  readonly line: number
+  /** What stands before the names of its fields: `['items', 3]` in a JSON document. */
+  readonly path: readonly PropertyKey[]
+}
+
+/** @throws Problem `batch_too_large` from `read`, as soon as there are too many */
+export function readItems({ defaults, webhookUrl }: BatchFrame): ItemReader {
+  const complete = completeBy(defaults)
+  const seen = new Set<string>()
+  const errors: FieldError[] = []
+  let items = 0
+  let total = 0
+
+  function note(found: readonly FieldError[], count = found.length): void {
+    total += count
+    errors.push(...found.slice(0, ERRORS_MAX - errors.length))
+  }
+  function check(item: unknown, { line, path }: Place): NormalRequest | null {
+    const at = (error: FieldError) => ({ ...error, line })
+    const named = (field: string) => [...path, field].join('.')
+    const unfit = findUnfit(item)
+    if (unfit.total > 0) {
+      note(
+        unfit.errors.map((error) => at({ ...error, field: named(error.field) })),
+        unfit.total,
+      )
+      return null
+    }
+    const parsed = generationRequest.safeParse(complete(item))
+    if (!parsed.success) {
+      note(fieldErrors(parsed.error.issues, path).map(at))
+      return null
+    }
+    const normal = normalForm(parsed.data)
+    if (normal.customId !== null && seen.has(normal.customId)) {
+      note([
+        {
+          field: named('custom_id'),
+          rule: 'unique',
+          allowed: 'a custom_id that no other item of the batch has',
+          line,
+        },
+      ])
+      return null
+    }
+    if (normal.customId !== null) seen.add(normal.customId)
+    return { ...normal, webhookUrl: normal.webhookUrl ?? webhookUrl }
+  }
+  function count(): void {
+    if (++items > BATCH_ITEMS_MAX) throw new Problem('batch_too_large')
+  }
+
+  return {
+    read(item, place) {
+      count()
+      return check(item, place)
+    },
+    refuse(error) {
+      count()
+      note([error])
+      return null
+    },
+    finish() {
+      if (items === 0) note([{ field: 'body', rule: 'min_items', allowed: 1 }])
+      if (total > 0) throw new Problem('validation_failed', undefined, errors, total)
+    },
+    get hasErrors() {
+      return total > 0
+    },
+  }
+}
+
+/** Two names of one field: an item that uses either overrides both defaults. */
+const ALIASES: Readonly<Record<string, string>> = {
+  size: 'aspect_ratio',
+  aspect_ratio: 'size',
+  seconds: 'duration',
+  duration: 'seconds',
+  input_reference: 'image_urls',
+  image_urls: 'input_reference',
+}
+
+function completeBy(defaults: Readonly<Record<string, unknown>>): (item: unknown) => unknown {
+  const fallbacks = Object.entries(defaults)
+  if (fallbacks.length === 0) return (item) => item
+  return (item) => {
+    if (typeof item !== 'object' || item === null || Array.isArray(item)) return item
+    const own: Readonly<Record<string, unknown>> = { ...item }
+    const fallback = fallbacks.filter(([field]) => own[ALIASES[field] ?? field] == null)
+    return { ...Object.fromEntries(fallback), ...own }
+  }
+}

@@ -1,0 +1,78 @@
+// JSON Lines as values: one for each line that is not blank. Takes the BOM, CRLF and a last line without an end as they come.
+// Only the piece that is being read is in memory, however large the whole is.
+
+import { isUtf8 } from 'node:buffer'
+import { parse } from 'secure-json-parse'
+
+/** Bytes of one line: as much as a single request may have. */
+export const LINE_BYTES_MAX = 1024 * 1024
+
+export type Line = { readonly line: number; readonly value: unknown } | BrokenLine
+export interface BrokenLine {
+  readonly line: number
+  readonly broken: 'json' | 'utf8' | 'max_bytes'
+}
+
+/** Reads lines, numbered from 1; blank ones are counted and left out. Yields those that end in one piece together. */
+export async function* readJsonLines(pieces: AsyncIterable<Buffer>): AsyncGenerator<Line[]> {
+  const splitter = createSplitter()
+  for await (const piece of pieces) yield splitter.push(piece)
+  yield splitter.end()
+}
+
+const LF = 10
+const BOM = Buffer.from('\uFEFF')
+
+function createSplitter() {
+  /** What has come of the line that has not ended yet; empty once it is too long to be kept. */
+  let begun: Buffer[] = []
+  let length = 0
+  let line = 0
+
+  function take(part: Buffer): void {
+    length += part.length
+    if (length > LINE_BYTES_MAX) begun = []
+    else if (part.length > 0) begun.push(part)
+  }
+  function finishLine(): Line | null {
+    line++
+    const isTooLong = length > LINE_BYTES_MAX
+    if (length === 0) return null
+    const [first, ...more] = begun
+    const bytes = first && more.length === 0 ? first : Buffer.concat(begun)
+    begun = []
+    length = 0
+    if (isTooLong) return { line, broken: 'max_bytes' }
+    return parseLine(line, line === 1 && bytes.subarray(0, BOM.length).equals(BOM) ? bytes.subarray(BOM.length) : bytes)
+  }
+  return {
+    push(piece: Buffer): Line[] {
+      const lines: Line[] = []
+      let from = 0
+      for (let to = piece.indexOf(LF); to !== -1; to = piece.indexOf(LF, from)) {
+        take(piece.subarray(from, to))
+        from = to + 1
+        const finished = finishLine()
+        if (finished) lines.push(finished)
+      }
+      take(piece.subarray(from))
+      return lines
+    },
+    end(): Line[] {
+      const last = length > 0 ? finishLine() : null
+      return last ? [last] : []
+    },
+  }
+}
+
+/** Null: blank. */
+function parseLine(line: number, bytes: Buffer): Line | null {
+  if (!isUtf8(bytes)) return { line, broken: 'utf8' }
+  const json = bytes.toString('utf8').trim()
+  if (json === '') return null
+  try {
+    return { line, value: parse(json, { protoAction: 'error', constructorAction: 'error' }) }
+  } catch {
+    return { line, broken: 'json' }
+  }
+}

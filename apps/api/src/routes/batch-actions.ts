@@ -1,0 +1,163 @@
+// What may be asked of a whole batch: its results, to cancel it, to retry what failed, another priority.
+
+import { Readable } from 'node:stream'
+import { batchCancel, batchChange, batchJson, resultJson, toResultJson } from '@reelqueue/shared/contract/batch'
+import { newId } from '@reelqueue/shared/domain/ids'
+import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
+import { Problem } from '@reelqueue/shared/domain/problem'
+import { STATUSES, type Status } from '@reelqueue/shared/domain/status'
+import {
+  cancelQueued,
+  cancelUnderWay,
+  listResults,
+  reprioritize,
+  retryBatch,
+} from '@reelqueue/shared/store/batch-actions'
+import { findBatchByIdempotencyKey } from '@reelqueue/shared/store/batches'
+import type { Moved } from '@reelqueue/shared/store/moves'
+import { z } from 'zod'
+import { mustFindBatch, withCounts } from '../batches.ts'
+import type { ApiDeps } from '../deps.ts'
+import { byId } from '../generations.ts'
+import { idempotencyHeaders, idempotencyOf, replay } from '../idempotency.ts'
+import { problems } from '../openapi.ts'
+import type { App } from '../typed-app.ts'
+
+const LINES_TYPE = 'application/x-ndjson'
+/** Generations read at once. */
+const RESULTS_PAGE = 1_000
+/** Deliveries woken at once: a cancel of fifty thousand leaves the rest to reconcile, which wakes them in bounded pages. */
+const WAKES_MAX = 500
+
+export function batchActionRoutes(app: App, deps: ApiDeps): void {
+  const { database, queues } = deps
+
+  app.get(
+    '/v1/batches/:id/results',
+    {
+      schema: {
+        tags: ['Batches'],
+        summary: 'The results of a batch as JSON Lines, in the order of its items; also while it runs',
+        params: byId,
+        querystring: z.strictObject({ status: z.enum(STATUSES).optional().describe('Only those in this status.') }),
+        response: {
+          200: {
+            description: 'One JSON object for each generation.',
+            content: { [LINES_TYPE]: { schema: resultJson } },
+          },
+          ...problems('not_found', 'validation_failed'),
+        },
+      },
+    },
+    async ({ project, params, query }, reply) => {
+      const { id } = await mustFindBatch(deps, project, params.id)
+      const lines = Readable.from(resultLines(deps, id, query.status))
+      return reply.type(LINES_TYPE).send(lines as never)
+    },
+  )
+
+  app.post(
+    '/v1/batches/:id/cancel',
+    {
+      schema: {
+        tags: ['Batches'],
+        summary: 'Cancel a batch',
+        description:
+          'What is queued is cancelled at once. What is being submitted or rendered goes on, and is delivered, unless `rendering` is `cancel`; it may be charged either way.',
+        params: byId,
+        body: batchCancel,
+        response: {
+          200: batchJson,
+          ...problems('not_found', 'malformed_json', 'unsupported_media_type', 'validation_failed'),
+        },
+      },
+    },
+    async ({ project, params, body }) => {
+      const batch = await mustFindBatch(deps, project, params.id)
+      wakeSome(await cancelQueued(database, batch.id))
+      if (body?.rendering === 'cancel') wakeSome(await cancelUnderWay(database, batch.id, RENDER_MAX_MS))
+      queues.wakeBatches([batch.id])
+      deps.admit()
+      return await withCounts(deps, await mustFindBatch(deps, project, params.id))
+    },
+  )
+
+  app.post(
+    '/v1/batches/:id/retry',
+    {
+      schema: {
+        tags: ['Batches'],
+        summary: 'Retry what failed, as a batch of its own',
+        description:
+          'Makes a child batch of the failed generations, with new ids. Each is taken once: what fails again is retried with the child. It may be paid for again. What failed at its deadline and may succeed yet is left out: retry it by itself, which asks about it first.',
+        params: byId,
+        headers: idempotencyHeaders,
+        response: { 202: batchJson, ...problems('not_found', 'idempotency_conflict', 'nothing_to_retry') },
+      },
+    },
+    async (request, reply) => {
+      const parent = await mustFindBatch(deps, request.project, request.params.id)
+      const { id: projectId } = request.project
+      const idempotency = idempotencyOf(request.headers['idempotency-key'], '/v1/batches/retry', parent.id)
+      const child = {
+        id: newId('batch'),
+        projectId,
+        parentId: parent.id,
+        webhookUrl: parent.webhookUrl,
+        metadata: parent.metadata as Record<string, unknown> | null,
+        ...idempotency,
+      }
+      const result = await retryBatch(database, parent.id, child)
+      if (result === 'nothing_failed') throw new Problem('nothing_to_retry')
+      if (result === 'key_taken') {
+        const first = await findBatchByIdempotencyKey(database, projectId, idempotency.idempotencyKey ?? '')
+        return reply.code(202).send(await withCounts(deps, replay(first, idempotency, reply)))
+      }
+      deps.admit()
+      return reply.code(202).send(await withCounts(deps, await mustFindBatch(deps, request.project, child.id)))
+    },
+  )
+
+  app.patch(
+    '/v1/batches/:id',
+    {
+      schema: {
+        tags: ['Batches'],
+        summary: 'Give what is still queued another priority',
+        params: byId,
+        body: batchChange,
+        response: {
+          200: batchJson,
+          ...problems('not_found', 'malformed_json', 'unsupported_media_type', 'validation_failed'),
+        },
+      },
+    },
+    async ({ project, params, body }) => {
+      const batch = await mustFindBatch(deps, project, params.id)
+      await reprioritize(database, batch.id, body.priority)
+      return await withCounts(deps, batch)
+    },
+  )
+
+  function wakeSome(moved: readonly Moved[]): void {
+    const deliveryIds = moved.flatMap((one) => one.deliveryIds)
+    queues.wake(
+      'deliver',
+      deliveryIds.slice(0, WAKES_MAX).map((id) => ({ id, wakes: 0 })),
+    )
+  }
+}
+
+async function* resultLines(
+  { database }: ApiDeps,
+  batchId: string,
+  status: Status | undefined,
+): AsyncGenerator<string> {
+  for (let after = ''; ; ) {
+    const page = await listResults(database, batchId, RESULTS_PAGE, after, status)
+    const last = page.at(-1)
+    if (!last) return
+    after = last.id
+    yield page.map((row) => `${JSON.stringify(toResultJson(row))}\n`).join('')
+  }
+}

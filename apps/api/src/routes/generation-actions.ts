@@ -1,0 +1,108 @@
+// What a caller may ask of one generation: cancel, retry, adopt. Each answers with the generation as it stands afterwards.
+
+import { adoptRequest } from '@reelqueue/shared/contract/adopt-request'
+import { type GenerationJson, generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
+import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
+import { Problem } from '@reelqueue/shared/domain/problem'
+import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
+import type { Moved } from '@reelqueue/shared/store/moves'
+import type { Project } from '@reelqueue/shared/store/projects'
+import { adoptTask, retryGeneration } from '@reelqueue/shared/store/retries'
+import type { ApiDeps } from '../deps.ts'
+import { byId, mustFind } from '../generations.ts'
+import { problems } from '../openapi.ts'
+import type { App } from '../typed-app.ts'
+
+export function generationActionRoutes(app: App, deps: ApiDeps): void {
+  const { database } = deps
+
+  function wakeAfter(moved: readonly Moved[]): void {
+    if (moved.length === 0) return
+    deps.queues.wakeOwed(moved)
+    deps.admit()
+  }
+
+  async function afterwards(project: Project, id: string, moved: readonly Moved[]): Promise<GenerationJson> {
+    wakeAfter(moved)
+    return toGenerationJson(await mustFind(deps, project, id))
+  }
+
+  app.post(
+    '/v1/generations/:id/cancel',
+    {
+      schema: {
+        tags: ['Generations'],
+        summary: 'Cancel a generation',
+        description:
+          'Immediate unless its submission is under way: then `cancel_requested_at` is set, and the outcome ends in `cancelled`. The provider cannot be told: when `may_be_charged` is true, the render goes on and may still be charged.',
+        params: byId,
+        response: { 200: generationJson, ...problems('not_found', 'illegal_move') },
+      },
+    },
+    async ({ project, params }) => {
+      const { id } = await mustFind(deps, project, params.id)
+      const result = await cancelGeneration(database, id, RENDER_MAX_MS)
+      if (result.kind === 'ended') {
+        wakeAfter(result.moved)
+        throw new Problem('illegal_move', `The generation is ${result.status} and cannot be cancelled.`)
+      }
+      return await afterwards(project, id, result.kind === 'cancelled' ? result.moved : [])
+    },
+  )
+
+  app.post(
+    '/v1/generations/:id/retry',
+    {
+      schema: {
+        tags: ['Generations'],
+        summary: 'Retry a failed generation',
+        description:
+          'A new attempt of any failed generation, under the same id: it is queued again, and may be paid for again. If the provider had accepted a task for it, that task is asked about first: a video that is there after all is taken, and nothing is paid.',
+        params: byId,
+        response: { 200: generationJson, ...problems('not_found', 'illegal_move') },
+      },
+    },
+    async ({ project, params }) => {
+      const { id } = await mustFind(deps, project, params.id)
+      const result = await retryGeneration(database, id)
+      if (result.kind === 'illegal') throw notFailed(result.status)
+      return await afterwards(project, id, result.moved)
+    },
+  )
+
+  app.post(
+    '/v1/generations/:id/adopt',
+    {
+      schema: {
+        tags: ['Generations'],
+        summary: 'Give a failed generation an upstream task found by hand',
+        description:
+          "For a task that was found in the provider's console, say after `submission_unknown`: polling resumes with it, and its outcome becomes that of the generation. Nothing is paid. A success that came meanwhile is taken instead.",
+        params: byId,
+        body: adoptRequest,
+        response: {
+          200: generationJson,
+          ...problems(
+            'malformed_json',
+            'not_found',
+            'illegal_move',
+            'upstream_task_taken',
+            'unsupported_media_type',
+            'validation_failed',
+          ),
+        },
+      },
+    },
+    async ({ project, params, body }) => {
+      const { id } = await mustFind(deps, project, params.id)
+      const result = await adoptTask(database, id, body.upstream_task_id)
+      if (result.kind === 'illegal') throw notFailed(result.status)
+      if (result.kind === 'taken') throw new Problem('upstream_task_taken')
+      return await afterwards(project, id, result.moved)
+    },
+  )
+}
+
+function notFailed(status: string): Problem {
+  return new Problem('illegal_move', `The generation is ${status}; only a failed one can be retried or adopt a task.`)
+}

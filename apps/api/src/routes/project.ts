@@ -1,0 +1,68 @@
+// /v1/project: the project of the key that asks, and its defaults.
+
+import { projectChange, projectJson, toProjectJson } from '@reelqueue/shared/contract/project'
+import { releaseAdmitted } from '@reelqueue/shared/store/admission'
+import { changeProject, pauseProject } from '@reelqueue/shared/store/projects'
+import type { ApiDeps } from '../deps.ts'
+import { problems } from '../openapi.ts'
+import type { App } from '../typed-app.ts'
+
+export function projectRoutes(app: App, { database, admit }: ApiDeps): void {
+  app.get(
+    '/v1/project',
+    {
+      schema: {
+        tags: ['Project'],
+        summary: 'Read the project of this key',
+        response: { 200: projectJson, ...problems() },
+      },
+    },
+    async ({ project }) => toProjectJson(project),
+  )
+
+  app.patch(
+    '/v1/project',
+    {
+      schema: {
+        tags: ['Project'],
+        summary: 'Change the defaults of the project',
+        body: projectChange,
+        response: { 200: projectJson, ...problems('malformed_json', 'unsupported_media_type', 'validation_failed') },
+      },
+    },
+    async ({ project, body }) => {
+      const changes = { onUnknownSubmission: body.on_unknown_submission, maxInFlight: body.max_in_flight }
+      const changed = await changeProject(database, project.id, changes)
+      admit()
+      return toProjectJson(changed)
+    },
+  )
+
+  app.post(
+    '/v1/project/pause',
+    {
+      schema: {
+        tags: ['Project'],
+        summary: 'Pause: accept, but submit nothing more',
+        description: 'What is queued keeps its place; what is in flight goes on. One statement, whatever waits.',
+        response: { 200: projectJson, ...problems() },
+      },
+    },
+    async ({ project }) => {
+      const paused = await pauseProject(database, project.id, true)
+      await releaseAdmitted(database, project.id)
+      admit()
+      return toProjectJson(paused)
+    },
+  )
+
+  app.post(
+    '/v1/project/resume',
+    { schema: { tags: ['Project'], summary: 'Go on submitting', response: { 200: projectJson, ...problems() } } },
+    async ({ project }) => {
+      const resumed = await pauseProject(database, project.id, false)
+      admit()
+      return toProjectJson(resumed)
+    },
+  )
+}

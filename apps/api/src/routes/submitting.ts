@@ -1,0 +1,53 @@
+// /admin/submitting: whether anything is submitted now, and the operator's switch for it.
+
+import { gateJson, toGateJson } from '@reelqueue/shared/contract/gate'
+import { releaseAdmitted } from '@reelqueue/shared/store/admission'
+import { readGate, setPaused } from '@reelqueue/shared/store/submitting-gate'
+import type { ApiDeps } from '../deps.ts'
+import { requireOperator } from '../login.ts'
+import { refusals } from '../openapi.ts'
+import type { App } from '../typed-app.ts'
+
+/** The one provider that there is. */
+const UPSTREAM = 'globalai'
+const tags = ['Operation']
+const security = [{ operator: [] }]
+const response = { 200: gateJson, ...refusals('operator_login_required', 'read_only') }
+
+export function submittingRoutes(app: App, { database, settings, admit }: ApiDeps): void {
+  app.addHook('onRequest', async (request) => requireOperator(settings, request))
+
+  app.get(
+    '/admin/submitting',
+    { schema: { tags, security, summary: 'Whether generations are submitted now, and if not, why', response } },
+    async () => toGateJson(await readGate(database)),
+  )
+
+  app.post(
+    '/admin/submitting/pause',
+    { schema: { tags, security, summary: 'Pause all submitting; accepting and polling go on', response } },
+    async () => {
+      await setPaused(database, UPSTREAM, true)
+      await releaseAdmitted(database, null)
+      return toGateJson(await readGate(database))
+    },
+  )
+
+  app.post(
+    '/admin/submitting/resume',
+    {
+      schema: {
+        tags,
+        security,
+        summary: 'Go on submitting, also after what the provider said',
+        description: 'Say after the balance was topped up: nothing waits for the next try.',
+        response,
+      },
+    },
+    async () => {
+      await setPaused(database, UPSTREAM, false)
+      admit()
+      return toGateJson(await readGate(database))
+    },
+  )
+}

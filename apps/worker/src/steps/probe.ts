@@ -1,0 +1,37 @@
+// Opens the gate again that unanswered submissions have closed: asks for something that costs nothing, until it is answered.
+
+import { pause } from '@reelqueue/shared/runtime/clock'
+import { openHalf, readGate } from '@reelqueue/shared/store/submitting-gate'
+import type { PollAnswer } from '@reelqueue/shared/upstream/port'
+import type { UpstreamDeps } from '../deps.ts'
+
+/** No provider names a task so. */
+const NO_TASK = 'reelqueue-probe'
+
+/** Looks as often as reconcile does, until `signal` aborts. */
+export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await probe(deps)
+    } catch (error) {
+      deps.log.error({ event: 'probe.failed', err: error })
+    }
+    await pause(deps.settings.reconcileIntervalMs * (0.8 + 0.4 * deps.random()), signal)
+  }
+}
+
+export async function probe({ database, upstream, log, admit }: UpstreamDeps): Promise<void> {
+  if ((await readGate(database)).unreachableSince === null) return
+  const answer = await upstream.poll(NO_TASK)
+  if (!isAnswered(answer)) return
+  await openHalf(database, upstream.name)
+  log.info({ event: 'gate.opened' })
+  admit()
+}
+
+const SILENT = /^upstream_(unreachable|timeout|connection_lost|unreadable|answer_too_large|http_5\d\d)$/
+
+/** An error page of the provider's gateway is no sign of life; that it knows no such task is one, in whatever words. */
+function isAnswered(answer: PollAnswer): boolean {
+  return answer.kind !== 'unavailable' || !SILENT.test(answer.code)
+}

@@ -1,0 +1,151 @@
+// A batch of JSON Lines, beside the two ordinary ways of taking the same lines: one Prisma `create` and one `queue.add` for each,
+// and Prisma's `createMany` in chunks. The ordinary ways check nothing, are not all or nothing, and record no events.
+
+import { newId } from '@reelqueue/shared/domain/ids'
+import { loadConfig } from '@reelqueue/shared/runtime/config'
+import { createLogger } from '@reelqueue/shared/runtime/log'
+import { ensureProject } from '@reelqueue/shared/store/projects'
+import { Redis } from 'ioredis'
+import { startApi } from '../bin/api.ts'
+import { bootstrapProject } from '../bin/bootstrap.ts'
+import { type House, openHouse } from '../bin/house.ts'
+import type { Servers } from './servers.ts'
+
+const KEY = 'rq_bench_key_of_the_project_default'
+const CHUNK = 1_000
+/** One by one is slow: a part of the lines tells its rate. */
+const SINGLE_SHARE = 0.1
+const ROUNDS = 3
+
+export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: number): Promise<void> {
+  const config = loadConfig({
+    DATABASE_URL: databaseUrl,
+    REDIS_URL: redisUrl,
+    SECRET_KEY: Buffer.alloc(32, 'b').toString('base64'),
+    BOOTSTRAP_API_KEY: KEY,
+    BOOTSTRAP_WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 'b').toString('base64')}`,
+    UPSTREAM_API_KEY: 'nobody-submits-here',
+    UPSTREAM_MAX_IN_FLIGHT: '100',
+    PORT: '0',
+  })
+  const house = openHouse(config, createLogger('error'))
+  await bootstrapProject(house)
+  const api = await startApi(house)
+  try {
+    const requests = Array.from({ length: count }, (_, index) => ({
+      model: 'openAiSora2Plus',
+      prompt: `A product clip, number ${index}: a slow turn on a white table, soft light from the left, no text.`,
+      seconds: 8,
+      size: '1280x720',
+      custom_id: `sku-${index}`,
+      metadata: { sku: index, season: 'autumn' },
+    }))
+    const body = requests.map((request) => `${JSON.stringify(request)}\n`).join('')
+    const project = await ensureProject(house.database, 'default', '')
+    const rates = { ours: [] as number[], createMany: [] as number[], single: [] as number[] }
+    let batchId = ''
+    for (let round = 0; round < ROUNDS; round++) {
+      rates.single.push(
+        await rateOf(count * SINGLE_SHARE, () => oneByOne(house, project.id, requests.slice(0, count * SINGLE_SHARE))),
+      )
+      // What it leaves in Redis is not ours.
+      await house.queues.queues.maintain.obliterate({ force: true })
+      rates.createMany.push(await rateOf(count, () => inChunks(house, project.id, requests)))
+      rates.ours.push(
+        await rateOf(count, async () => {
+          batchId = await postLines(api.url, body)
+        }),
+      )
+    }
+    const [ours, createMany, single] = [median(rates.ours), median(rates.createMany), median(rates.single)]
+    console.table({
+      'JSON Lines, checked and durable': row(ours, ours),
+      'Prisma createMany, chunks of 1,000': row(createMany, ours),
+      'Prisma create and queue.add, each': row(single, ours),
+    })
+    const startedAt = performance.now()
+    await post(api.url, `/v1/batches/${batchId}/cancel`)
+    console.log(
+      `Cancelling the ${count.toLocaleString('en')} of a batch: ${Math.round(performance.now() - startedAt)} ms`,
+    )
+    if (redisUrl !== undefined) console.log(`Keys in Redis: ${await countKeys(redisUrl)}`)
+  } finally {
+    await api.close()
+    await house.close()
+  }
+}
+
+type Line = {
+  readonly model: string
+  readonly prompt: string
+  readonly seconds: number
+  readonly size: string
+  readonly custom_id: string
+  readonly metadata: object
+}
+
+const rowOf = (projectId: string, { model, prompt, seconds, size, custom_id: customId, metadata }: Line) => ({
+  id: newId('generation'),
+  projectId,
+  model,
+  prompt,
+  seconds,
+  size,
+  customId,
+  metadata,
+})
+
+async function oneByOne({ database, queues }: House, projectId: string, lines: readonly Line[]): Promise<void> {
+  for (const line of lines) {
+    const { id } = await database.prisma.generation.create({ data: rowOf(projectId, line) })
+    await queues.queues.maintain.add('bench', { id }, { removeOnComplete: true, delay: 3_600_000 })
+  }
+}
+
+async function inChunks({ database }: House, projectId: string, lines: readonly Line[]): Promise<void> {
+  for (let at = 0; at < lines.length; at += CHUNK) {
+    await database.prisma.generation.createMany({
+      data: lines.slice(at, at + CHUNK).map((line) => rowOf(projectId, line)),
+    })
+  }
+}
+
+async function postLines(url: string, body: string): Promise<string> {
+  const response = await post(url, '/v1/batches', body)
+  const { id } = (await response.json()) as { id: string }
+  return id
+}
+
+async function post(url: string, path: string, body?: string): Promise<Response> {
+  const headers = {
+    authorization: `Bearer ${KEY}`,
+    ...(body !== undefined && { 'content-type': 'application/x-ndjson' }),
+  }
+  const response = await fetch(url + path, { method: 'POST', headers, ...(body !== undefined && { body }) })
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
+  return response
+}
+
+/** Per second. */
+async function rateOf(count: number, run: () => Promise<void>): Promise<number> {
+  const startedAt = performance.now()
+  await run()
+  return (count * 1_000) / (performance.now() - startedAt)
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? Number.NaN
+}
+
+function row(rate: number, ours: number) {
+  return { 'lines/s': Math.round(rate), 'ours against it': `${(ours / rate).toFixed(1)}x` }
+}
+
+async function countKeys(url: string): Promise<number> {
+  const redis = new Redis(url)
+  try {
+    return await redis.dbsize()
+  } finally {
+    redis.disconnect()
+  }
+}

@@ -1,0 +1,58 @@
+// Puts the API on top of an open house.
+
+import { buildApp } from '@reelqueue/api/app'
+import { createBacklogLimit } from '@reelqueue/api/backlog-limit'
+import type { ApiDeps } from '@reelqueue/api/deps'
+import { createWaiter } from '@reelqueue/api/waiter'
+import { countWaiting, endedAmong } from '@reelqueue/shared/store/generations'
+import { explainListenError } from './command.ts'
+import type { House } from './house.ts'
+
+export interface RunningApi {
+  /** Where the API answers, without a trailing slash. */
+  readonly url: string
+  close(): Promise<void>
+}
+
+/** Starts the API. @throws UserError when its port is taken */
+export async function startApi(house: House): Promise<RunningApi> {
+  const { config, log, database, backend, queues, admitter } = house
+  const waiter = createWaiter(
+    (ids) => endedAmong(database, ids),
+    (error) => log.warn({ event: 'wait.failed', err: error }),
+  )
+  const deps: ApiDeps = {
+    database,
+    backend,
+    queues,
+    waiter,
+    admit: () => admitter.admit(),
+    backlog: createBacklogLimit(config.QUEUED_MAX_PER_PROJECT, (projectId, upTo) =>
+      countWaiting(database, projectId, upTo),
+    ),
+    log,
+    settings: {
+      operatorPassword: config.OPERATOR_PASSWORD,
+      viewerPassword: config.VIEWER_PASSWORD,
+      hasUpstreamKey: config.UPSTREAM_API_KEY !== undefined,
+      reconcileIntervalMs: config.RECONCILE_INTERVAL_MS,
+      requestsPerMinutePerKey: config.REQUESTS_PER_MINUTE_PER_KEY,
+    },
+  }
+  const app = await buildApp(deps)
+  let url: string
+  try {
+    url = await app.listen({ host: config.HOST, port: config.PORT, listenTextResolver: (address) => address })
+  } catch (error) {
+    await app.close()
+    throw explainListenError(error, config.HOST, config.PORT, 'PORT')
+  }
+  log.info({ event: 'api.started', url, queue: backend.name })
+  return {
+    url,
+    async close() {
+      waiter.close()
+      await app.close()
+    },
+  }
+}

@@ -1,0 +1,128 @@
+// Puts the facts that the adapters gather before the judges of domain/*-findings.ts.
+
+import { clockDifferenceMs, clockFinding } from '@reelqueue/shared/domain/clock-finding'
+import { type Finding, fine } from '@reelqueue/shared/domain/finding'
+import { postgresFindings } from '@reelqueue/shared/domain/postgres-findings'
+import { redisFindings } from '@reelqueue/shared/domain/redis-findings'
+import {
+  migrationsFinding,
+  networksFinding,
+  passwordFinding,
+  secretKeyFinding,
+  upstreamFinding,
+} from '@reelqueue/shared/domain/setting-findings'
+import { areQueuesMigrated, POSTGRES_CONNECTIONS_MAX } from '@reelqueue/shared/queues/backend'
+import { inspectRedis } from '@reelqueue/shared/queues/inspection'
+import type { Config } from '@reelqueue/shared/runtime/config'
+import { DatabaseError } from '@reelqueue/shared/store/connect'
+import { CONNECTIONS_MAX } from '@reelqueue/shared/store/database'
+import { inspectPostgres } from '@reelqueue/shared/store/inspection'
+import { pendingMigrations } from '@reelqueue/shared/store/migrate'
+import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
+import type { Upstream } from '@reelqueue/shared/upstream/port'
+import { openMetadataAddresses } from '@reelqueue/shared/webhooks/address-guard'
+import { createSealer } from '@reelqueue/shared/webhooks/seal'
+
+/** The parts run side by side, and none waits for long but for a migration under way. */
+export interface Examination {
+  readonly settings: readonly Finding[]
+  readonly postgres: Promise<readonly Finding[]>
+  readonly redis: Promise<readonly Finding[]>
+  /** Never `wrong`: whatever the provider says can wait. */
+  readonly upstream: Promise<readonly Finding[]>
+}
+
+const UPSTREAM_TIMEOUT_MS = 3_000
+/** No task has this id. Asking about it costs nothing. */
+const NO_TASK = 'reelqueue-doctor'
+
+/** Looks at all that a configuration names. `migrationWaitMs`: how long a migration under way is worth waiting for. */
+export function examine(config: Config, migrationWaitMs: number): Examination {
+  const settings = [
+    networksFinding(config.WEBHOOK_ALLOWED_NETWORKS, openMetadataAddresses(config.WEBHOOK_ALLOWED_NETWORKS)),
+    passwordFinding(config.OPERATOR_PASSWORD),
+  ]
+  const upstream = openUpstream(config)
+  return {
+    settings: 'check' in upstream ? [upstream, ...settings] : settings,
+    postgres: examinePostgres(config, migrationWaitMs),
+    redis: examineRedis(config),
+    upstream: 'check' in upstream ? Promise.resolve([]) : examineUpstream(upstream),
+  }
+}
+
+async function examinePostgres(config: Config, migrationWaitMs: number): Promise<Finding[]> {
+  const { DATABASE_URL: url, REDIS_URL: redisUrl, SECRET_KEY: key } = config
+  if (url === undefined) {
+    return [fine('postgres', 'DATABASE_URL is not set: `npm start` embeds a Postgres, and it is not running now')]
+  }
+  try {
+    const { facts, clockSamples, sealedSecrets } = await inspectPostgres(url)
+    const connectionsNeeded = CONNECTIONS_MAX + (redisUrl === undefined ? POSTGRES_CONNECTIONS_MAX : 0)
+    const findings = postgresFindings(facts, connectionsNeeded)
+    // A server of the wrong kind has no tables worth asking about.
+    if (findings.some(({ level }) => level === 'wrong')) return findings
+    return [
+      ...findings,
+      await examineMigrations(url, redisUrl === undefined, migrationWaitMs),
+      clockFinding(clockDifferenceMs(clockSamples)),
+      secretKeyFinding(key === undefined ? 'no key' : tryKey(key, sealedSecrets)),
+    ]
+  } catch (error) {
+    return [wrongDatabase('postgres', error)]
+  }
+}
+
+async function examineMigrations(url: string, queuesAreHere: boolean, lockTimeoutMs: number): Promise<Finding> {
+  try {
+    // BullMQ looks for its tables once, and never again once it missed them.
+    const [pending, queuesMigrated] = await Promise.all([
+      pendingMigrations(url, { lockTimeoutMs }),
+      queuesAreHere ? areQueuesMigrated(url) : true,
+    ])
+    return migrationsFinding(pending, queuesMigrated)
+  } catch (error) {
+    return wrongDatabase('migrations', error)
+  }
+}
+
+/** The message of a DatabaseError says what to do about it; any other error is a bug. */
+function wrongDatabase(check: 'postgres' | 'migrations', error: unknown): Finding {
+  if (!(error instanceof DatabaseError)) throw error
+  return { check, level: 'wrong', detail: error.message, fix: null }
+}
+
+function tryKey(key: string, sealed: readonly string[]): { readonly stored: number; readonly opened: number } {
+  const sealer = createSealer(Buffer.from(key, 'base64'))
+  const opened = sealed.filter((text) => {
+    try {
+      sealer.open(text)
+      return true
+    } catch {
+      return false
+    }
+  })
+  return { stored: sealed.length, opened: opened.length }
+}
+
+async function examineRedis({ REDIS_URL: url }: Config): Promise<readonly Finding[]> {
+  return url === undefined ? [] : redisFindings(await inspectRedis(url))
+}
+
+/** The provider, or why there is none to ask. */
+function openUpstream({ UPSTREAM_API_KEY: apiKey, UPSTREAM_BASE_URL: baseUrl, ...config }: Config): Upstream | Finding {
+  if (apiKey === undefined) return upstreamFinding('no key')
+  try {
+    return createGlobalAi({ baseUrl, apiKey, timeoutMs: Math.min(UPSTREAM_TIMEOUT_MS, config.UPSTREAM_TIMEOUT_MS) })
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error)
+    return { check: 'upstream', level: 'wrong', detail, fix: 'Correct UPSTREAM_BASE_URL or UPSTREAM_API_KEY.' }
+  }
+}
+
+async function examineUpstream(upstream: Upstream): Promise<readonly Finding[]> {
+  const answer = await upstream.poll(NO_TASK)
+  // Not awaited: a connection attempt under way would keep us here.
+  upstream.close().catch(() => undefined)
+  return [upstreamFinding(answer.kind === 'unavailable' ? answer : { code: null, message: '' })]
+}

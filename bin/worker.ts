@@ -1,0 +1,58 @@
+// Puts a worker on top of an open house.
+
+import type { Config } from '@reelqueue/shared/runtime/config'
+import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
+import type { Upstream } from '@reelqueue/shared/upstream/port'
+import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
+import { startWorker } from '@reelqueue/worker/worker'
+import type { House } from './house.ts'
+
+/** The provider that the configuration names; null without a key to pay with. */
+export function upstreamOf(config: Config): Upstream | null {
+  if (config.UPSTREAM_API_KEY === undefined) return null
+  return createGlobalAi({
+    baseUrl: config.UPSTREAM_BASE_URL,
+    apiKey: config.UPSTREAM_API_KEY,
+    timeoutMs: config.UPSTREAM_TIMEOUT_MS,
+  })
+}
+
+/** Starts a worker. Closing it lets submissions under way end and be recorded, then closes the upstream too. */
+export function startWorkerIn(house: House, upstream = upstreamOf(house.config)): { close(): Promise<void> } {
+  const { config, log, database, backend, queues, sealer, admitter } = house
+  const webhooks = createGuardedClient({ allowedNetworks: config.WEBHOOK_ALLOWED_NETWORKS })
+  const deps = {
+    database,
+    queues,
+    log,
+    admit: () => admitter.admit(),
+    webhooks,
+    sealer,
+    settings: {
+      poll: {
+        intervalMinMs: config.POLL_INTERVAL_MIN_MS,
+        intervalMaxMs: config.POLL_INTERVAL_MAX_MS,
+        deadlineMs: config.GENERATION_DEADLINE_MS,
+      },
+      upstreamTimeoutMs: config.UPSTREAM_TIMEOUT_MS,
+      reconcileIntervalMs: config.RECONCILE_INTERVAL_MS,
+      retentionDays: config.RETENTION_DAYS,
+      requestsPerMinute: config.UPSTREAM_REQUESTS_PER_MINUTE,
+    },
+    random: Math.random,
+  }
+  const worker = startWorker(deps, backend, upstream)
+  log.info({ event: 'worker.started', queue: backend.name, submits: upstream !== null })
+  return {
+    async close() {
+      await worker.close()
+      await upstream?.close()
+      await webhooks.close()
+    },
+  }
+}
+
+/** How long a stop may take: a submission under way is worth waiting for. */
+export function stopBoundMs(config: Config): number {
+  return config.UPSTREAM_TIMEOUT_MS + 15_000
+}

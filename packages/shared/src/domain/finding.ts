@@ -1,0 +1,53 @@
+// What the doctor says: one finding for each check. Judging is pure: facts in, findings out, in the files *-findings.ts;
+// the adapters gather the facts, and bin/doctor brings the two together.
+
+export type Level =
+  | 'ok'
+  /** Works, with a risk. */
+  | 'warning'
+  /** A server does not answer that can be waited for: a start goes on, for accepting needs Postgres only. */
+  | 'down'
+  /** Would do damage, or cannot work at all: a start is refused. */
+  | 'wrong'
+
+/** Every check, with what it looks at and what comes of it. docs/doctor.md is made from this. */
+export const CHECKS = {
+  postgres: 'Postgres answers, is recent enough and can be written to. Otherwise **wrong**: nothing could be accepted.',
+  postgres_durability:
+    '`fsync`, `full_page_writes` and `synchronous_commit` are on. **Warning** when not: what was accepted may be lost when the server crashes.',
+  postgres_connections:
+    'Postgres has room for the connections that one process may open. **Warning** when not: under load some would be refused.',
+  migrations: "The tables of Reelqueue, and those of its queues, are this version's. **Wrong** when not.",
+  clock:
+    "This machine's clock agrees with the database's; half of the round trip is allowed for. **Warning** above 2 s, **wrong** above 30 s: delayed jobs and lanes run by this machine's clock, and receivers refuse webhooks whose time is minutes off.",
+  secret_key:
+    '`SECRET_KEY` opens the stored webhook secrets. **Wrong** when it opens none of them (no webhook could be signed), a **warning** when it opens some.',
+  redis: 'Redis answers (else **down**), is recent enough for BullMQ, and is no replica (else **wrong**).',
+  redis_eviction: '`maxmemory-policy` is `noeviction`. Otherwise **wrong**: queues would lose pieces of themselves.',
+  redis_persistence:
+    'Redis writes its data to disk. **Warning** when not: after its restart work stands still for up to one `RECONCILE_INTERVAL_MS`.',
+  upstream:
+    'The provider answers a free question about a task that does not exist. **Down** when not; **warning** when it refuses the key, or none is set; **wrong** when key or URL cannot be used at all. A start does not wait for this answer.',
+  webhook_networks:
+    "`WEBHOOK_ALLOWED_NETWORKS` neither contains everything nor lets a webhook reach a cloud's metadata service, which hands out credentials. **Warning** when it does.",
+  operator_password: '`OPERATOR_PASSWORD`, when set, has at least 8 characters. **Warning** when not.',
+} as const
+export type Check = keyof typeof CHECKS
+
+export interface Finding {
+  readonly check: Check
+  readonly level: Level
+  /** What was seen. Never a secret. */
+  readonly detail: string
+  /** What to do; null when nothing is, or when the detail says it already. */
+  readonly fix: string | null
+}
+
+/** Instead of facts: the server did not answer, and this is why. */
+export interface Unreachable {
+  readonly unreachable: string
+}
+
+export function fine(check: Check, detail: string): Finding {
+  return { check, level: 'ok', detail, fix: null }
+}

@@ -1,0 +1,77 @@
+import { describe, expect, test } from 'vitest'
+import { type PostgresFacts, postgresFindings } from './postgres-findings.ts'
+
+const SOUND: PostgresFacts = {
+  version: '15.20 (Debian 15.20-0)',
+  versionNumber: 150_020,
+  isStandby: false,
+  isReadOnly: false,
+  fsync: 'on',
+  synchronousCommit: 'on',
+  fullPageWrites: 'on',
+  connectionsMax: 97,
+  connectionsTaken: 53,
+}
+
+function judge(change: Partial<PostgresFacts>, connectionsNeeded = 44) {
+  return postgresFindings({ ...SOUND, ...change }, connectionsNeeded).filter(({ level }) => level !== 'ok')
+}
+
+test('a sound server is ok in every respect, and named', () => {
+  const findings = postgresFindings(SOUND, 44)
+  expect(findings.map(({ check, level, fix }) => [check, level, fix])).toEqual([
+    ['postgres', 'ok', null],
+    ['postgres_durability', 'ok', null],
+    ['postgres_connections', 'ok', null],
+  ])
+  expect(findings[0]?.detail).toContain('15.20')
+})
+
+describe('a server on which nothing can be accepted is wrong', () => {
+  test.each([
+    ['older than Postgres 13', { version: '12.22', versionNumber: 120_022 }, '12.22', '13 or newer'],
+    ['a standby', { isStandby: true, isReadOnly: true }, 'standby', 'primary'],
+    ['read-only by default', { isReadOnly: true }, 'read-only', 'default_transaction_read_only'],
+  ])('%s', (_, change, detail, fix) => {
+    expect(judge(change)).toEqual([
+      {
+        check: 'postgres',
+        level: 'wrong',
+        detail: expect.stringContaining(detail),
+        fix: expect.stringContaining(fix),
+      },
+    ])
+  })
+
+  test('and the first version that is recent enough is not', () => {
+    expect(judge({ versionNumber: 130_000 })).toEqual([])
+  })
+})
+
+describe('durability', () => {
+  test.each([
+    [{ fsync: 'off' }, 'fsync is off', 'fsync = on'],
+    [{ synchronousCommit: 'off' }, 'synchronous_commit is off', 'synchronous_commit = on'],
+    [{ fullPageWrites: 'off' }, 'full_page_writes is off', 'full_page_writes = on'],
+    [{ fsync: 'off', synchronousCommit: 'off' }, 'fsync and synchronous_commit are off', 'fsync = on, synchronous'],
+  ])('%j is a warning that names the setting', (change, detail, fix) => {
+    expect(judge(change)).toEqual([
+      {
+        check: 'postgres_durability',
+        level: 'warning',
+        detail: expect.stringContaining(detail),
+        fix: expect.stringContaining(fix),
+      },
+    ])
+  })
+
+  test.each(['local', 'remote_write', 'remote_apply'])('synchronous_commit %s waits for this disk: ok', (value) => {
+    expect(judge({ synchronousCommit: value })).toEqual([])
+  })
+})
+
+test('too few connections for one process more are a warning, to the very connection', () => {
+  expect(judge({ connectionsTaken: 53 })).toEqual([])
+  expect(judge({ connectionsTaken: 54 })).toMatchObject([{ check: 'postgres_connections', level: 'warning' }])
+  expect(judge({ connectionsTaken: 54 }, 20)).toEqual([])
+})

@@ -1,0 +1,82 @@
+// Judges what Postgres said of itself: whether accepting on it is possible at all, and durable.
+
+import { type Finding, fine } from './finding.ts'
+
+/** The oldest that Reelqueue's statements run on, and the oldest that BullMQ takes for its own tables. */
+export const POSTGRES_MAJOR_MIN = 13
+
+export interface PostgresFacts {
+  /** As it names itself: `15.20 (Debian …)`. */
+  readonly version: string
+  /** `server_version_num`: 150020. */
+  readonly versionNumber: number
+  readonly isStandby: boolean
+  /** Standby or not: whether a transaction is read-only unless it says otherwise. */
+  readonly isReadOnly: boolean
+  readonly fsync: string
+  readonly synchronousCommit: string
+  readonly fullPageWrites: string
+  /** How many connections an ordinary user may hold, over all processes. */
+  readonly connectionsMax: number
+  readonly connectionsTaken: number
+}
+
+/** Judges the server. `connectionsNeeded`: how many one process may open. */
+export function postgresFindings(facts: PostgresFacts, connectionsNeeded: number): Finding[] {
+  return [serverFinding(facts), durabilityFinding(facts), connectionsFinding(facts, connectionsNeeded)]
+}
+
+function serverFinding({ version, versionNumber, isStandby, isReadOnly }: PostgresFacts): Finding {
+  const check = 'postgres'
+  if (Math.floor(versionNumber / 10_000) < POSTGRES_MAJOR_MIN) {
+    return {
+      check,
+      level: 'wrong',
+      detail: `this is Postgres ${version}, which lacks what Reelqueue needs`,
+      fix: `Upgrade it to ${POSTGRES_MAJOR_MIN} or newer, or name another server in DATABASE_URL.`,
+    }
+  }
+  if (isStandby) {
+    return {
+      check,
+      level: 'wrong',
+      detail: 'this is a standby: it can be read, and nothing can be accepted on it',
+      fix: "Name the primary in DATABASE_URL (with several hosts behind one name, the name of the primary's role).",
+    }
+  }
+  if (isReadOnly) {
+    return {
+      check,
+      level: 'wrong',
+      detail: 'transactions are read-only here (default_transaction_read_only): nothing can be accepted',
+      fix: 'Turn default_transaction_read_only off for this user and database.',
+    }
+  }
+  return fine(check, `Postgres ${version}`)
+}
+
+function durabilityFinding({ fsync, fullPageWrites, synchronousCommit }: PostgresFacts): Finding {
+  const check = 'postgres_durability'
+  // Everything but `off` waits for this server's own disk, which is what survives its crash.
+  const settings = { fsync, full_page_writes: fullPageWrites, synchronous_commit: synchronousCommit }
+  const off = Object.entries(settings).flatMap(([name, value]) => (value === 'off' ? [name] : []))
+  if (off.length === 0) return fine(check, 'a commit is on disk before it is answered')
+  return {
+    check,
+    level: 'warning',
+    detail: `${off.join(' and ')} ${off.length === 1 ? 'is' : 'are'} off: a crash of the server may lose what was accepted`,
+    fix: `Set ${off.map((name) => `${name} = on`).join(', ')} for the server, this database and this user.`,
+  }
+}
+
+function connectionsFinding({ connectionsMax, connectionsTaken }: PostgresFacts, needed: number): Finding {
+  const check = 'postgres_connections'
+  const seen = `${connectionsTaken} of ${connectionsMax} connections are taken, and one process opens up to ${needed}`
+  if (connectionsMax - connectionsTaken >= needed) return fine(check, seen)
+  return {
+    check,
+    level: 'warning',
+    detail: `${seen}: under load some would be refused`,
+    fix: 'Raise max_connections of Postgres, or run fewer processes on it.',
+  }
+}

@@ -1,0 +1,114 @@
+import { describe, expect, test } from 'vitest'
+import {
+  migrationsFinding,
+  networksFinding,
+  passwordFinding,
+  secretKeyFinding,
+  upstreamFinding,
+} from './setting-findings.ts'
+
+describe('the operator password', () => {
+  test('none, or a long one, is ok; a short one is a warning that does not quote it', () => {
+    expect(passwordFinding(undefined).level).toBe('ok')
+    expect(passwordFinding('8letters').level).toBe('ok')
+    const short = passwordFinding('7lettrs')
+    expect(short).toMatchObject({
+      check: 'operator_password',
+      level: 'warning',
+      fix: expect.stringContaining('longer'),
+    })
+    expect(JSON.stringify(short)).not.toContain('7lettrs')
+  })
+})
+
+describe('the networks of webhooks', () => {
+  test('none, or ordinary ones, are ok', () => {
+    expect(networksFinding([], []).level).toBe('ok')
+    expect(networksFinding(['10.0.0.0/8', 'fd00:1::/32'], []).level).toBe('ok')
+  })
+
+  test.each([['0.0.0.0/0'], ['::/0'], ['::/00']])('%s, which is everything, is a warning', (network) => {
+    const finding = networksFinding(['10.0.0.0/8', network], ['169.254.169.254'])
+    expect(finding).toMatchObject({ check: 'webhook_networks', level: 'warning', fix: expect.any(String) })
+    expect(finding.detail).toContain(network)
+    expect(finding.detail).not.toContain('10.0.0.0/8')
+  })
+
+  test('one that holds a metadata service is a warning that names its address', () => {
+    const finding = networksFinding(['169.254.0.0/16'], ['169.254.169.254'])
+    expect(finding).toMatchObject({ level: 'warning', detail: expect.stringContaining('169.254.169.254') })
+  })
+})
+
+describe('the secret key', () => {
+  test('that opens all there is, or has nothing to open, is ok', () => {
+    expect(secretKeyFinding({ stored: 0, opened: 0 }).level).toBe('ok')
+    expect(secretKeyFinding({ stored: 3, opened: 3 }).level).toBe('ok')
+  })
+
+  test('that opens nothing is wrong: it is not the one that sealed', () => {
+    expect(secretKeyFinding({ stored: 3, opened: 0 })).toMatchObject({
+      check: 'secret_key',
+      level: 'wrong',
+      fix: expect.stringContaining('the key that sealed them'),
+    })
+  })
+
+  test('that opens some is a warning: no other key would do better', () => {
+    expect(secretKeyFinding({ stored: 3, opened: 2 })).toMatchObject({
+      level: 'warning',
+      detail: expect.stringContaining('2 of 3'),
+    })
+  })
+
+  test('that is missing is wrong', () => {
+    expect(secretKeyFinding('no key')).toMatchObject({ level: 'wrong', fix: expect.stringContaining('openssl') })
+  })
+})
+
+describe('migrations', () => {
+  test('none pending is ok', () => {
+    expect(migrationsFinding([], true).level).toBe('ok')
+  })
+
+  test.each([
+    [['20261123000000_init'], true, 'lacks 20261123000000_init'],
+    [[], false, "lacks the queues' tables"],
+    [['1_a', '2_b'], false, "lacks 1_a, 2_b, the queues' tables"],
+  ])('%j pending, queues migrated: %j, is wrong, and the fix is the command', (pending, queuesMigrated, detail) => {
+    expect(migrationsFinding(pending, queuesMigrated)).toEqual({
+      check: 'migrations',
+      level: 'wrong',
+      detail: expect.stringContaining(detail),
+      fix: expect.stringContaining('`npm run migrate`'),
+    })
+  })
+})
+
+describe('the upstream', () => {
+  test('without a key is a warning', () => {
+    expect(upstreamFinding('no key')).toMatchObject({ check: 'upstream', level: 'warning' })
+  })
+
+  test.each(['upstream_unreachable', 'upstream_timeout', 'upstream_connection_lost'])('%s is down', (code) => {
+    expect(upstreamFinding({ code, message: 'words' })).toMatchObject({
+      level: 'down',
+      detail: 'words',
+      fix: expect.stringContaining('UPSTREAM_BASE_URL'),
+    })
+  })
+
+  test.each(['upstream_http_401', 'upstream_http_403', 'upstream_401'])('%s is a warning about the key', (code) => {
+    expect(upstreamFinding({ code, message: 'no' })).toMatchObject({
+      level: 'warning',
+      fix: expect.stringContaining('UPSTREAM_API_KEY'),
+    })
+  })
+
+  test.each([null, 'upstream_http_404', 'upstream_http_500', 'upstream_unreadable', 'upstream_no_status'])(
+    '%s is an answer, and ok: nobody knows how a provider speaks of a task that it does not have',
+    (code) => {
+      expect(upstreamFinding({ code, message: '' }).level).toBe('ok')
+    },
+  )
+})

@@ -1,0 +1,124 @@
+// Judges what was configured, by itself and against what is stored and what the provider says to it.
+
+import { type Finding, fine } from './finding.ts'
+
+const PASSWORD_CHARS_MIN = 8
+
+export function passwordFinding(password: string | undefined): Finding {
+  const check = 'operator_password'
+  if (password === undefined) return fine(check, 'none: the operator pages answer only to a browser on this machine')
+  if (password.length >= PASSWORD_CHARS_MIN) return fine(check, 'long enough')
+  return {
+    check,
+    level: 'warning',
+    detail: `OPERATOR_PASSWORD has fewer than ${PASSWORD_CHARS_MIN} characters`,
+    fix: 'Choose a longer one (openssl rand -base64 18).',
+  }
+}
+
+/** `metadataAddresses`: those of cloud metadata services that the networks let webhooks reach. */
+export function networksFinding(networks: readonly string[], metadataAddresses: readonly string[]): Finding {
+  const check = 'webhook_networks'
+  const everything = networks.filter((network) => /\/0+$/.test(network))
+  const fix = 'Name only the networks that your own receivers are in, such as 10.1.2.0/24.'
+  if (everything.length > 0) {
+    return {
+      check,
+      level: 'warning',
+      detail: `WEBHOOK_ALLOWED_NETWORKS has ${everything.join(' and ')}, which is everything: whoever has an API key can make this machine call any address it reaches`,
+      fix,
+    }
+  }
+  if (metadataAddresses.length > 0) {
+    return {
+      check,
+      level: 'warning',
+      detail: `WEBHOOK_ALLOWED_NETWORKS lets webhooks reach ${metadataAddresses.join(', ')}, where clouds hand out credentials`,
+      fix,
+    }
+  }
+  return fine(check, networks.length === 0 ? 'no private network is allowed' : `allowed: ${networks.join(', ')}`)
+}
+
+/** `stored`: how many sealed secrets were tried; `opened`: how many of them the key opens. */
+export function secretKeyFinding(tried: { readonly stored: number; readonly opened: number } | 'no key'): Finding {
+  const check = 'secret_key'
+  if (tried === 'no key') {
+    return {
+      check,
+      level: 'wrong',
+      detail: 'SECRET_KEY is not set',
+      fix: 'Set it to the key that sealed what is stored; for a new database, to 32 random bytes (openssl rand -base64 32).',
+    }
+  }
+  const { stored, opened } = tried
+  if (opened === stored) return fine(check, stored === 0 ? 'nothing is sealed yet' : 'it opens what is stored')
+  const fix = 'Set SECRET_KEY to the key that sealed them: the one with which the project was created.'
+  if (opened === 0) {
+    return {
+      check,
+      level: 'wrong',
+      detail: 'SECRET_KEY opens none of the stored webhook secrets: they were sealed with another key',
+      fix,
+    }
+  }
+  return {
+    check,
+    level: 'warning',
+    detail: `SECRET_KEY opens only ${opened} of ${stored} stored webhook secrets: webhooks of the other projects cannot be signed`,
+    fix,
+  }
+}
+
+/** `queuesMigrated` is true when the queues have no tables at all. */
+export function migrationsFinding(pending: readonly string[], queuesMigrated: boolean): Finding {
+  const check = 'migrations'
+  const missing = [...pending, ...(queuesMigrated ? [] : ["the queues' tables"])]
+  if (missing.length === 0) return fine(check, 'none is pending')
+  return {
+    check,
+    level: 'wrong',
+    detail: `the database lacks ${missing.join(', ')}`,
+    fix: 'Run `npm run migrate` first.',
+  }
+}
+
+/** What became of one question about a task that does not exist. `code` is null when it was answered in good form. */
+export interface UpstreamAnswer {
+  readonly code: string | null
+  readonly message: string
+}
+
+const SILENCES = ['upstream_unreachable', 'upstream_timeout', 'upstream_connection_lost']
+const REFUSALS = ['upstream_http_401', 'upstream_http_403', 'upstream_401', 'upstream_403']
+
+/** Any answer but a refusal of the key is a good one: nobody knows how a provider speaks of a task it does not have. */
+export function upstreamFinding(answer: UpstreamAnswer | 'no key'): Finding {
+  const check = 'upstream'
+  if (answer === 'no key') {
+    return {
+      check,
+      level: 'warning',
+      detail: 'UPSTREAM_API_KEY is not set: requests are accepted and kept, and nothing is submitted',
+      fix: "Set UPSTREAM_API_KEY to the provider's key.",
+    }
+  }
+  const { code, message } = answer
+  if (code !== null && SILENCES.includes(code)) {
+    return {
+      check,
+      level: 'down',
+      detail: message,
+      fix: 'Check UPSTREAM_BASE_URL, and that this machine reaches it. Submissions that could not leave are tried again by themselves.',
+    }
+  }
+  if (code !== null && REFUSALS.includes(code)) {
+    return {
+      check,
+      level: 'warning',
+      detail: `the provider refuses the key (${code}): ${message}`,
+      fix: 'Check UPSTREAM_API_KEY. Until it is right, submissions fail.',
+    }
+  }
+  return fine(check, code === null ? 'it answers' : `it answers (${code})`)
+}

@@ -1,0 +1,79 @@
+// What Redis says of itself, for the doctor: asked once, over a connection of its own, within a bounded time.
+
+import { RedisConnection } from 'bullmq'
+import { Redis } from 'ioredis'
+import type { Unreachable } from '../domain/finding.ts'
+import type { RedisFacts } from '../domain/redis-findings.ts'
+import { withTimeout } from '../runtime/clock.ts'
+
+/** A start waits this long for a Redis that hangs. */
+const ANSWER_TIMEOUT_MS = 2_500
+
+/** Asks; never throws for anything that Redis or the network does. */
+export async function inspectRedis(url: string): Promise<RedisFacts | Unreachable> {
+  // No ready check: a Redis that is still loading answers INFO, and shall be told from one that does not answer.
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    enableReadyCheck: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+  })
+  // `connect` itself rejects with no more than "Connection is closed".
+  let trouble: Error | undefined
+  redis.on('error', (error) => {
+    trouble ??= error
+  })
+  try {
+    return await withTimeout(ask(redis), ANSWER_TIMEOUT_MS, 'Redis')
+  } catch (error) {
+    return { unreachable: describe(trouble ?? error) }
+  } finally {
+    redis.disconnect()
+  }
+}
+
+async function ask(redis: Redis): Promise<RedisFacts> {
+  await redis.connect()
+  const info = parseInfo(await redis.info())
+  const product = info.has('valkey_version') ? 'Valkey' : info.has('dragonfly_version') ? 'Dragonfly' : 'Redis'
+  const versionField = `${product.toLowerCase()}_version`
+  const evictionPolicy = info.get('maxmemory_policy') ?? (await readSetting(redis, 'maxmemory-policy'))
+  return {
+    product,
+    version: info.get(versionField) ?? null,
+    versionMin: RedisConnection.minimumVersion,
+    versionAdvised: RedisConnection.recommendedMinimumVersion,
+    isReplica: info.get('role') === 'slave',
+    isLoading: info.get('loading') === '1',
+    evictionPolicy,
+    persists: info.get('aof_enabled') === '1' ? true : await readSnapshots(redis),
+  }
+}
+
+/** Whether it saves snapshots; null when it does not tell. */
+async function readSnapshots(redis: Redis): Promise<boolean | null> {
+  const save = await readSetting(redis, 'save')
+  return save === null ? null : save !== ''
+}
+
+/** One setting; null where a managed service forbids CONFIG. */
+async function readSetting(redis: Redis, name: string): Promise<string | null> {
+  const reply: unknown = await redis.config('GET', name).catch(() => null)
+  const value: unknown = Array.isArray(reply) ? reply[1] : null
+  return typeof value === 'string' ? value : null
+}
+
+/** INFO's lines `name:value`. */
+function parseInfo(text: string): ReadonlyMap<string, string> {
+  return new Map(
+    text.split(/\r?\n/).flatMap((line) => {
+      const colon = line.indexOf(':')
+      return colon > 0 ? [[line.slice(0, colon), line.slice(colon + 1)] as const] : []
+    }),
+  )
+}
+
+function describe(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(describe).join('; ')
+  return error instanceof Error ? error.message : String(error)
+}

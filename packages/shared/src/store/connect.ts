@@ -1,0 +1,65 @@
+// One connection of its own, outside the pool: for what is done to a database before anything stands on it.
+// What goes wrong here is the operator's to put right, so its errors are written for people.
+
+import pg from 'pg'
+
+/** Something about the database that its operator must put right. The message says what, and never a password. */
+export class DatabaseError extends Error {
+  override name = 'DatabaseError'
+}
+
+export interface OwnConnection {
+  readonly client: pg.Client
+  /** host:port/database */
+  readonly location: string
+  /** What last went wrong with the connection itself, if anything did. */
+  readonly brokenBy: () => unknown
+}
+
+/**
+ * Connects; the caller ends the client.
+ * @throws DatabaseError that says where it could not, why, and what to check
+ */
+export async function connect(
+  databaseUrl: string,
+  config: Omit<pg.ClientConfig, 'connectionString'>,
+): Promise<OwnConnection> {
+  const client = newClient({ ...config, connectionString: databaseUrl })
+  const location = `${client.host}:${client.port}/${client.database ?? ''}`
+  let brokenBy: unknown
+  client.on('error', (error) => {
+    brokenBy = error
+  })
+  try {
+    await client.connect()
+  } catch (cause) {
+    throw new DatabaseError(`Cannot connect to Postgres at ${location}: ${describe(cause)}. ${connectHint(cause)}`, {
+      cause,
+    })
+  }
+  return { client, location, brokenBy: () => brokenBy }
+}
+
+/** One line: Node reports a refused connection as an AggregateError without a message, the engine adds a trace. */
+export function describe(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(describe).join('; ')
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''
+}
+
+function newClient(config: pg.ClientConfig): pg.Client {
+  try {
+    return new pg.Client(config)
+  } catch {
+    throw new DatabaseError(
+      'DATABASE_URL is not a Postgres URL; it looks like postgresql://user:password@host:5432/database.',
+    )
+  }
+}
+
+function connectHint(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  if (code === '28P01' || code === '28000') return 'Check the user and password in DATABASE_URL.'
+  if (code === '3D000') return 'Create that database, or name an existing one in DATABASE_URL.'
+  if (code === '53300') return 'Raise max_connections, or stop what holds the connections.'
+  return 'Check that it is running and that DATABASE_URL names its host and port.'
+}

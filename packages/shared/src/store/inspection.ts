@@ -1,0 +1,78 @@
+// What Postgres says of itself, for the doctor: asked once, over a connection of its own, within a bounded time.
+
+import type pg from 'pg'
+import type { ClockSample } from '../domain/clock-finding.ts'
+import type { PostgresFacts } from '../domain/postgres-findings.ts'
+import { withTimeout } from '../runtime/clock.ts'
+import { connect, DatabaseError, describe } from './connect.ts'
+
+export interface Inspection {
+  readonly facts: PostgresFacts
+  readonly clockSamples: readonly ClockSample[]
+  /** Webhook secrets of projects, still sealed; none where there are no tables yet. */
+  readonly sealedSecrets: readonly string[]
+}
+
+const ANSWER_TIMEOUT_MS = 5_000
+const CLOCK_SAMPLES = 3
+const SECRETS_MAX = 100
+
+/** Asks. @throws DatabaseError that says why it could not */
+export async function inspectPostgres(databaseUrl: string): Promise<Inspection> {
+  const { client, location } = await connect(databaseUrl, {
+    connectionTimeoutMillis: ANSWER_TIMEOUT_MS,
+    application_name: 'reelqueue doctor',
+  })
+  try {
+    return await withTimeout(ask(client), ANSWER_TIMEOUT_MS, 'Postgres')
+  } catch (cause) {
+    throw new DatabaseError(`Postgres at ${location} does not say how it is: ${describe(cause)}.`, { cause })
+  } finally {
+    // Not awaited: a server that hangs would keep us here.
+    client.end().catch(() => undefined)
+  }
+}
+
+async function ask(client: pg.Client): Promise<Inspection> {
+  const facts = await readFacts(client)
+  const clockSamples: ClockSample[] = []
+  for (let sample = 0; sample < CLOCK_SAMPLES; sample++) clockSamples.push(await readClock(client))
+  return { facts, clockSamples, sealedSecrets: await readSealedSecrets(client) }
+}
+
+async function readFacts(client: pg.Client): Promise<PostgresFacts> {
+  // pg_stat_activity hides other users' connections from an ordinary user; the counts per database do not.
+  const { rows } = await client.query<PostgresFacts>(`
+    SELECT current_setting('server_version') AS "version",
+      current_setting('server_version_num')::int AS "versionNumber",
+      pg_is_in_recovery() AS "isStandby",
+      current_setting('transaction_read_only')::bool AS "isReadOnly",
+      current_setting('fsync') AS "fsync",
+      current_setting('synchronous_commit') AS "synchronousCommit",
+      current_setting('full_page_writes') AS "fullPageWrites",
+      current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true)::int, 0) AS "connectionsMax",
+      (SELECT coalesce(sum(numbackends), 0)::int FROM pg_stat_database) AS "connectionsTaken"`)
+  const [facts] = rows
+  if (facts === undefined) throw new Error('no answer')
+  return facts
+}
+
+async function readClock(client: pg.Client): Promise<ClockSample> {
+  const askedAtMs = Date.now()
+  const { rows } = await client.query<{ ms: number }>(
+    'SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS ms',
+  )
+  return { askedAtMs, databaseMs: rows[0]?.ms ?? askedAtMs, answeredAtMs: Date.now() }
+}
+
+async function readSealedSecrets(client: pg.Client): Promise<string[]> {
+  const { rows: tables } = await client.query<{ exists: boolean }>(
+    "SELECT to_regclass('projects') IS NOT NULL AS exists",
+  )
+  if (!tables[0]?.exists) return []
+  const { rows } = await client.query<{ sealed: string }>(
+    `SELECT webhook_secret AS sealed FROM projects ORDER BY id LIMIT ${SECRETS_MAX}`,
+  )
+  return rows.map((row) => row.sealed)
+}

@@ -1,0 +1,48 @@
+// Where a queued generation stands among those of its project, and how fast the project has been moving.
+
+import { models } from '../domain/models.ts'
+import type { Pace } from '../domain/queue-estimate.ts'
+import type { Database } from './database.ts'
+import { SUBMITTING_PAUSED } from './submitting-gate.ts'
+
+/** Places beyond this are not counted. */
+const PLACES_MAX = 10_000
+
+export interface QueuePlace {
+  /** Generations of the project that go before it, up to `PLACES_MAX`. */
+  readonly ahead: number
+  /** Nothing is admitted: the project is paused, or submitting is. */
+  readonly isHeld: boolean
+  readonly pace: Pace
+}
+
+/** The place of a generation that waits for admission. Reads the index of the backlog and a few minutes of counts. */
+export async function findQueuePlace(
+  { prisma }: Database,
+  { id, projectId, priority }: { readonly id: string; readonly projectId: string; readonly priority: number },
+  overMinutes: number,
+): Promise<QueuePlace> {
+  const [row] = await prisma.$queryRaw<{ ahead: number; isHeld: boolean; admitted: number; minutes: number }[]>`
+    SELECT
+      (SELECT least(${PLACES_MAX}, coalesce(sum(ahead), 0))::int FROM unnest(${Object.keys(models)}::text[]) AS of (model),
+        -- Two ranges of the index for each model; nothing behind the generation is looked at.
+        LATERAL (SELECT count(*) AS ahead FROM (
+          (SELECT 1 FROM generations WHERE project_id = ${projectId} AND model = of.model AND status = 'queued' AND admitted_at IS NULL
+            AND priority > ${priority} LIMIT ${PLACES_MAX})
+          UNION ALL
+          (SELECT 1 FROM generations WHERE project_id = ${projectId} AND model = of.model AND status = 'queued' AND admitted_at IS NULL
+            AND priority = ${priority} AND id < ${id} LIMIT ${PLACES_MAX})) AS before) AS counted) AS ahead,
+      (SELECT paused_at IS NOT NULL FROM projects WHERE id = ${projectId})
+        OR ${SUBMITTING_PAUSED} AS "isHeld",
+      coalesce(sum(count), 0)::int AS admitted,
+      coalesce(extract(epoch FROM now() - min(minute)) / 60, 0)::float8 AS minutes
+    FROM admissions WHERE project_id = ${projectId} AND minute > now() - ${overMinutes} * interval '1 minute'`
+  if (!row) throw new Error('an aggregate without a row')
+  const { ahead, isHeld, admitted, minutes } = row
+  return { ahead, isHeld, pace: { admitted, minutes } }
+}
+
+/** Forgets counts that no estimate reads any more. */
+export async function forgetOldAdmissions({ prisma }: Database): Promise<void> {
+  await prisma.$executeRaw`DELETE FROM admissions WHERE minute < now() - interval '1 day'`
+}

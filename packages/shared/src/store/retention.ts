@@ -1,0 +1,52 @@
+// Forgets what ended long ago, in bounded steps: a generation goes with its ledger, its events and their deliveries, a batch
+// after the last of its generations.
+
+import { idBefore } from '../domain/ids.ts'
+import type { Database } from './database.ts'
+import { Prisma } from './generated/client.ts'
+
+const DAY_MS = 24 * 3_600_000
+
+/**
+ * Deletes up to `limit` generations that ended more than `days` ago and owe nothing, and as many batches; those of an open batch
+ * stay. Safe from several workers at once.
+ * @param nowMs by the database's clock or not: a day more or less is no matter
+ * @returns how many generations and batches
+ */
+export async function forgetEnded(
+  { prisma }: Database,
+  days: number,
+  limit: number,
+  nowMs: number,
+): Promise<{ generations: number; batches: number }> {
+  const before = Prisma.sql`now() - ${days} * interval '1 day'`
+  return await prisma.$transaction(async (tx) => {
+    // Ids ascend with age: nothing younger is even looked at.
+    const generations = await tx.$queryRaw<{ id: string }[]>`
+      SELECT id FROM generations g
+      WHERE id < ${idBefore('generation', nowMs - days * DAY_MS)} AND finished_at < ${before} AND due_at IS NULL
+        AND (slot_until IS NULL OR slot_until < now())
+        AND (batch_id IS NULL OR EXISTS (SELECT 1 FROM batches WHERE batches.id = g.batch_id AND completed_at < ${before}))
+        AND NOT EXISTS (SELECT 1 FROM events JOIN deliveries ON deliveries.event_id = events.id
+          WHERE events.generation_id = g.id AND deliveries.state = 'pending')
+      ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+    const batches = await tx.$queryRaw<{ id: string }[]>`
+      SELECT id FROM batches b
+      WHERE id < ${idBefore('batch', nowMs - days * DAY_MS)} AND completed_at < ${before}
+        AND NOT EXISTS (SELECT 1 FROM generations WHERE generations.batch_id = b.id)
+        AND NOT EXISTS (SELECT 1 FROM events JOIN deliveries ON deliveries.event_id = events.id
+          WHERE events.batch_id = b.id AND deliveries.state = 'pending')
+      ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+    const [generationIds, batchIds] = [generations, batches].map((rows) => rows.map((row) => row.id))
+    const events = Prisma.sql`generation_id = ANY (${generationIds}::text[]) OR batch_id = ANY (${batchIds}::text[])`
+    await tx.$executeRaw`
+      DELETE FROM delivery_attempts WHERE delivery_id = ANY (ARRAY(
+        SELECT deliveries.id FROM deliveries JOIN events ON events.id = deliveries.event_id WHERE ${events}))`
+    await tx.$executeRaw`DELETE FROM deliveries WHERE event_id = ANY (ARRAY(SELECT id FROM events WHERE ${events}))`
+    await tx.$executeRaw`DELETE FROM events WHERE ${events}`
+    await tx.$executeRaw`DELETE FROM submissions WHERE generation_id = ANY (${generationIds}::text[])`
+    await tx.$executeRaw`DELETE FROM generations WHERE id = ANY (${generationIds}::text[])`
+    await tx.$executeRaw`DELETE FROM batches WHERE id = ANY (${batchIds}::text[])`
+    return { generations: generations.length, batches: batches.length }
+  })
+}

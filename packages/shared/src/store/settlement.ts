@@ -1,0 +1,258 @@
+// The ledger of paid acts, after the act: an outcome is always recorded, however late, and only the generation's own
+// status fences what it may still change.
+
+import { FAILURES } from '../domain/failure.ts'
+import { newId } from '../domain/ids.ts'
+import { MOVES, type Status } from '../domain/status.ts'
+import { type Consequence, consequenceOf, SUBMIT_RETRY_MAX_MS } from '../domain/submission.ts'
+import { type Database, isUniqueViolation, type Sql, withRetry } from './database.ts'
+import { askAboutOtherTask, REMEMBERED_TASKS } from './former-tasks.ts'
+import { Prisma } from './generated/client.ts'
+import { type Moved, moveGenerations } from './moves.ts'
+
+/** What the ledger records of an answer, or of its absence. */
+export type SubmissionResult =
+  | { readonly kind: 'accepted'; readonly taskId: string }
+  | {
+      readonly kind: 'rejected'
+      readonly code: string
+      readonly message: string
+      readonly httpStatus: number | null
+      readonly retryable: boolean
+      /** It refused the account that pays, not this request: the generation waits for admission again. */
+      readonly isAboutAccount?: boolean
+      /** Back-off before the next submission; counts only when retryable. */
+      readonly backoffMs: number
+    }
+  | { readonly kind: 'unknown'; readonly code: string; readonly message: string; readonly httpStatus: number | null }
+
+export interface SettleOptions {
+  /** Delay before the first poll. */
+  readonly firstPollMs: number
+  /** How long a render goes on plausibly: a generation cancelled meanwhile keeps its slot for it. */
+  readonly renderMaxMs: number
+}
+
+export interface Settled {
+  /** What became of the generation; `unchanged` when it had moved on without this submission. */
+  readonly status: Status | 'unchanged'
+  readonly moved: readonly Moved[]
+}
+
+/**
+ * Records how a submission ended and carries out what follows from it, in one transaction.
+ * INVARIANT: a task id is recorded whatever the generation's status is; a first outcome is never overwritten,
+ * except that an `accepted` which comes late corrects `unknown`.
+ */
+export async function settleSubmission(
+  database: Database,
+  submissionId: string,
+  result: SubmissionResult,
+  options: SettleOptions,
+): Promise<Settled> {
+  try {
+    return await settle(database, submissionId, result, options)
+  } catch (error) {
+    if (result.kind !== 'accepted' || !isUniqueViolation(error)) throw error
+    const message = `The provider named the task ${result.taskId}, which belongs to another submission.`
+    return await settle(
+      database,
+      submissionId,
+      { kind: 'unknown', code: 'duplicate_task_id', message, httpStatus: null },
+      options,
+    )
+  }
+}
+
+async function settle(
+  { prisma }: Database,
+  submissionId: string,
+  result: SubmissionResult,
+  options: SettleOptions,
+): Promise<Settled> {
+  return await withRetry(() =>
+    prisma.$transaction(async (tx) => {
+      // The generation is locked before its ledger row, as in beginSubmission: the other order could deadlock.
+      const [generation] = await tx.$queryRaw<SettlingGeneration[]>`
+        SELECT g.id, g.status::text, g.error_code AS "errorCode", g.on_unknown_submission::text AS policy,
+          g.cancel_requested_at IS NOT NULL AS "cancelRequested",
+          g.current_submission_id = ${submissionId} AS "isCurrent",
+          extract(epoch FROM now() - g.admitted_at)::float8 * 1000 AS "sinceAdmittedMs"
+        FROM generations g
+        WHERE g.id = (SELECT generation_id FROM submissions WHERE id = ${submissionId}) FOR UPDATE`
+      if (!generation) throw new Error(`submission ${submissionId} is not in the ledger`)
+      const isRecorded = await record(tx, submissionId, result)
+      const recordedId = isRecorded ? submissionId : await recordBeside(tx, submissionId, result)
+      if (recordedId === null) return UNCHANGED
+      const isCurrent = isRecorded && generation.isCurrent
+      if (!isCurrent || result.kind !== 'accepted') {
+        const taskId = await takeSpareTask(tx, generation, recordedId, options)
+        if (taskId !== null) return await carryOut(tx, generation, { kind: 'accepted', taskId }, options, KEEP_SLOT)
+      }
+      const settled = isCurrent ? await carryOut(tx, generation, result, options) : UNCHANGED
+      if (settled.status === 'unchanged' && result.kind !== 'rejected') await markCharged(tx, generation.id)
+      if (!isCurrent && result.kind === 'accepted') await askAboutOtherTask(tx, generation.id)
+      return settled
+    }),
+  )
+}
+
+const UNCHANGED: Settled = { status: 'unchanged', moved: [] }
+
+/**
+ * A submission may end in vain while another one of the generation turns out to be accepted. That task then becomes the
+ * generation's own, instead of another payment or a failure.
+ * @param answered the submission whose outcome has just been recorded
+ * @returns the id of the task, or null when there is none
+ */
+async function takeSpareTask(
+  tx: Sql,
+  { id, status, errorCode, cancelRequested }: SettlingGeneration,
+  answered: string,
+  { renderMaxMs }: SettleOptions,
+): Promise<string | null> {
+  if (cancelRequested || (status !== 'queued' && status !== 'submitting' && errorCode !== UNKNOWN.code)) return null
+  const [spare] = await tx.$queryRaw<{ taskId: string }[]>`
+    UPDATE generations g SET current_submission_id = spare.id,
+      -- The one that is left may be rendering as well.
+      slot_until = CASE WHEN spare."leftState" = 'unknown' THEN now() + ${renderMaxMs} * interval '1 ms' END
+    FROM (
+      SELECT s.id, s.upstream_task_id AS "taskId", current.state AS "leftState" FROM submissions s
+      JOIN generations g ON g.id = ${id} JOIN submissions current ON current.id = g.current_submission_id
+      WHERE s.id <> current.id AND current.state IN ('rejected', 'unknown')
+        AND (s.attempt = g.attempt OR s.id = ${answered} OR s.settled_at > current.started_at)
+        AND ${REMEMBERED_TASKS} LIMIT 1) spare
+    WHERE g.id = ${id} RETURNING spare."taskId"`
+  return spare?.taskId ?? null
+}
+
+/** What a move cannot say of a generation that has moved on: a submission of it may have been paid for. */
+async function markCharged(tx: Sql, generationId: string): Promise<void> {
+  await tx.$executeRaw`UPDATE generations SET may_be_charged = true WHERE id = ${generationId} AND NOT may_be_charged`
+}
+
+interface SettlingGeneration {
+  readonly id: string
+  readonly status: Status
+  readonly errorCode: string | null
+  readonly policy: 'fail' | 'resubmit'
+  readonly cancelRequested: boolean
+  readonly isCurrent: boolean
+  readonly sinceAdmittedMs: number
+}
+
+async function record(tx: Sql, submissionId: string, result: SubmissionResult): Promise<boolean> {
+  const taskId = result.kind === 'accepted' ? result.taskId : null
+  const { code, message, httpStatus } = result.kind === 'accepted' ? NO_ERROR : result
+  const retryMs = result.kind === 'rejected' && result.retryable ? result.backoffMs : null
+  const overwritable = result.kind === 'accepted' ? ['started', 'unknown'] : ['started']
+  const updated = await tx.$executeRaw`
+    UPDATE submissions
+    SET state = ${result.kind}::submission_state, upstream_task_id = ${taskId}, http_status = ${httpStatus},
+      error_code = ${code}, error_message = ${message}, settled_at = clock_timestamp(),
+      retry_at = now() + ${retryMs}::float8 * interval '1 ms'
+    WHERE id = ${submissionId} AND state = ANY (${overwritable}::text[]::submission_state[])`
+  return updated === 1
+}
+
+/**
+ * The late answer of a submission to which another task was adopted meanwhile. Its render has been paid for too, so the
+ * ledger gets a row for it.
+ * @returns its id; null when there is nothing to record
+ */
+async function recordBeside(tx: Sql, submissionId: string, result: SubmissionResult): Promise<string | null> {
+  if (result.kind !== 'accepted') return null
+  const { taskId } = result
+  const [made] = await tx.$queryRaw<{ id: string }[]>`
+    INSERT INTO submissions (id, generation_id, upstream, attempt, state, upstream_task_id, started_at, lease_until, settled_at)
+    SELECT ${newId('submission')}, generation_id, upstream, attempt, 'accepted', ${taskId}, started_at, lease_until, clock_timestamp()
+    FROM submissions WHERE id = ${submissionId} AND upstream_task_id <> ${taskId}
+    RETURNING id`
+  return made?.id ?? null
+}
+
+/** Of a render besides the generation's own. */
+const KEEP_SLOT = Prisma.sql`g.slot_until`
+
+const NO_ERROR = { code: null, message: null, httpStatus: null }
+
+async function carryOut(
+  tx: Sql,
+  generation: SettlingGeneration,
+  result: SubmissionResult,
+  { firstPollMs, renderMaxMs }: SettleOptions,
+  slotUntil = Prisma.sql`NULL`,
+): Promise<Settled> {
+  const { id, status, errorCode } = generation
+  if (result.kind === 'accepted' && (status === 'queued' || errorCode === 'submission_unknown')) {
+    // The slot was kept for this very render, unless it is another's. A retry that has not submitted yet need not pay.
+    const set = Prisma.sql`${processing(result.taskId, firstPollMs)}, slot_until = ${slotUntil}, admitted_at = coalesce(g.admitted_at, now())`
+    return { status: MOVES.acceptLate.to, moved: await moveGenerations(tx, [id], 'acceptLate', { set }) }
+  }
+  if (status !== 'submitting') return UNCHANGED
+
+  // What may be rendering keeps its slot, whatever becomes of the generation.
+  const rendering =
+    result.kind === 'rejected'
+      ? Prisma.empty
+      : Prisma.sql`, may_be_charged = true, slot_until = now() + ${renderMaxMs} * interval '1 ms'`
+  switch (await decide(tx, generation, result)) {
+    case 'process': {
+      if (result.kind !== 'accepted') throw new Error('only an accepted submission is processed')
+      const set = processing(result.taskId, firstPollMs)
+      return { status: MOVES.accept.to, moved: await moveGenerations(tx, [id], 'accept', { set }) }
+    }
+    case 'cancel': {
+      const taskId = result.kind === 'accepted' ? result.taskId : null
+      const set = Prisma.sql`upstream_task_id = ${taskId}, due_at = NULL${rendering}`
+      return { status: MOVES.cancel.to, moved: await moveGenerations(tx, [id], 'cancel', { set }) }
+    }
+    case 'submit_again': {
+      const delayMs = result.kind === 'rejected' ? result.backoffMs : 0
+      await tx.$executeRaw`
+        UPDATE generations SET due_at = now() + ${delayMs} * interval '1 ms'${rendering} WHERE id = ${id}`
+      return { status: 'submitting', moved: [] }
+    }
+    case 'release': {
+      // A wake-up of its own: a job kept from this admission must not swallow that of the next.
+      const set = Prisma.sql`admitted_at = NULL, due_at = NULL, wakes = g.wakes + 1`
+      return { status: MOVES.release.to, moved: await moveGenerations(tx, [id], 'release', { set }) }
+    }
+    case 'fail': {
+      const { code, message } = result.kind === 'rejected' ? result : UNKNOWN
+      const set = Prisma.sql`error_code = ${code}, error_message = ${message}, due_at = NULL${rendering}`
+      const moved = await moveGenerations(tx, [id], 'fail', { set })
+      if (result.kind === 'rejected') await askAboutOtherTask(tx, id)
+      return { status: MOVES.fail.to, moved }
+    }
+  }
+}
+
+const UNKNOWN = { code: 'submission_unknown', message: FAILURES.submission_unknown }
+
+/** What the row of a generation says once its current submission was accepted. */
+function processing(taskId: string, firstPollMs: number): Prisma.Sql {
+  return Prisma.sql`upstream_task_id = ${taskId}, may_be_charged = true,
+    submitted_at = (SELECT started_at FROM submissions WHERE submissions.id = g.current_submission_id),
+    last_pending_at = NULL, poll_failures = 0, error_code = NULL, error_message = NULL,
+    due_at = now() + ${firstPollMs} * interval '1 ms'`
+}
+
+async function decide(tx: Sql, generation: SettlingGeneration, result: SubmissionResult): Promise<Consequence> {
+  const [{ unknownCount } = { unknownCount: 0 }] = await tx.$queryRaw<{ unknownCount: number }[]>`
+    SELECT count(*)::int AS "unknownCount" FROM submissions s JOIN generations g ON g.id = s.generation_id
+    WHERE g.id = ${generation.id} AND s.attempt = g.attempt
+      -- One that turned out to be accepted after its resubmission was unknown then, and has been paid for.
+      AND (s.state = 'unknown' OR s.state = 'accepted' AND s.id <> g.current_submission_id)`
+  return consequenceOf(
+    result.kind === 'rejected'
+      ? { state: 'rejected', retryable: result.retryable, isAboutAccount: result.isAboutAccount ?? false }
+      : { state: result.kind },
+    {
+      cancelRequested: generation.cancelRequested,
+      policy: generation.policy,
+      unknownCount,
+      retriesExhausted: generation.sinceAdmittedMs > SUBMIT_RETRY_MAX_MS,
+    },
+  )
+}

@@ -1,0 +1,140 @@
+// Whether anything may be submitted now, over all workers: what an operator paused, and what the provider's answers have
+// closed. Rows in Postgres, so that no wipe of Redis opens it.
+
+import { ACCOUNT_RETRY_MS, SILENCES_MAX } from '../domain/gate-signal.ts'
+import type { Database } from './database.ts'
+import { Prisma } from './generated/client.ts'
+
+/** That some gate is closed: a condition without a table, for statements that admit or submit. */
+export const SUBMITTING_PAUSED = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates
+  WHERE paused_at IS NOT NULL OR unreachable_since IS NOT NULL OR account_retry_at > now() OR hold_until > now())`
+
+export interface Gate {
+  /** An operator paused it: until one resumes it. */
+  readonly pausedAt: Date | null
+  /** The provider refused the account itself, in these words. */
+  readonly accountRefusal: string | null
+  /** When it is tried again after that. */
+  readonly accountRetryAt: Date | null
+  /** Submission after submission was not answered: until a free request is. */
+  readonly unreachableSince: Date | null
+  /** The provider asked to wait. */
+  readonly holdUntil: Date | null
+  readonly isOpen: boolean
+}
+
+const OPEN: Gate = {
+  pausedAt: null,
+  accountRefusal: null,
+  accountRetryAt: null,
+  unreachableSince: null,
+  holdUntil: null,
+  isOpen: true,
+}
+
+/** The gate of the first upstream that has one closed, else an open one. */
+export async function readGate({ prisma }: Database): Promise<Gate> {
+  const [row] = await prisma.$queryRaw<Gate[]>`
+    SELECT paused_at AS "pausedAt", unreachable_since AS "unreachableSince",
+      CASE WHEN account_retry_at > now() THEN account_refusal END AS "accountRefusal",
+      CASE WHEN account_retry_at > now() THEN account_retry_at END AS "accountRetryAt",
+      CASE WHEN hold_until > now() THEN hold_until END AS "holdUntil",
+      NOT (${SUBMITTING_PAUSED}) AS "isOpen"
+    FROM upstream_gates ORDER BY upstream LIMIT 1`
+  return row ?? OPEN
+}
+
+/** Pauses or resumes submitting by hand. Resuming also forgets what the provider's answers had closed. */
+export async function setPaused({ prisma }: Database, upstream: string, paused: boolean): Promise<void> {
+  await prisma.$executeRaw`
+    INSERT INTO upstream_gates (upstream, paused_at) VALUES (${upstream}, CASE WHEN ${paused} THEN now() END)
+    ON CONFLICT (upstream) DO UPDATE SET
+      paused_at = CASE WHEN ${paused} THEN coalesce(upstream_gates.paused_at, now()) END`
+  if (paused) return
+  await prisma.$executeRaw`
+    UPDATE upstream_gates SET silences = 0, unreachable_since = NULL, account_retry_at = NULL, account_refusal = NULL, hold_until = NULL
+    WHERE upstream = ${upstream}`
+}
+
+/** The provider asked to wait this long. */
+export async function hold({ prisma }: Database, upstream: string, forMs: number): Promise<void> {
+  await prisma.$executeRaw`
+    INSERT INTO upstream_gates (upstream, hold_until) VALUES (${upstream}, now() + ${forMs} * interval '1 ms')
+    ON CONFLICT (upstream) DO UPDATE SET hold_until = greatest(upstream_gates.hold_until, excluded.hold_until)`
+}
+
+/** The provider refused the account: nothing is submitted for some minutes. */
+export async function closeForAccount({ prisma }: Database, upstream: string, refusal: string): Promise<void> {
+  await prisma.$executeRaw`
+    INSERT INTO upstream_gates (upstream, account_refusal, account_retry_at)
+    VALUES (${upstream}, ${refusal}, now() + ${ACCOUNT_RETRY_MS} * interval '1 ms')
+    ON CONFLICT (upstream) DO UPDATE SET account_refusal = excluded.account_refusal, account_retry_at = excluded.account_retry_at`
+}
+
+/** One more submission was not answered. @returns whether that closed the gate */
+export async function noteSilence({ prisma }: Database, upstream: string): Promise<boolean> {
+  const [row] = await prisma.$queryRaw<{ closed: boolean }[]>`
+    INSERT INTO upstream_gates (upstream, silences) VALUES (${upstream}, 1)
+    ON CONFLICT (upstream) DO UPDATE SET silences = upstream_gates.silences + 1,
+      unreachable_since = CASE WHEN upstream_gates.silences + 1 >= ${SILENCES_MAX} THEN coalesce(upstream_gates.unreachable_since, now()) END
+    RETURNING unreachable_since = now() AS closed`
+  return row?.closed ?? false
+}
+
+/** The provider answered something that costs nothing: submissions may try, and one more silence closes the gate again. */
+export async function openHalf({ prisma }: Database, upstream: string): Promise<void> {
+  await prisma.$executeRaw`
+    UPDATE upstream_gates SET silences = ${SILENCES_MAX - 1}, unreachable_since = NULL
+    WHERE upstream = ${upstream} AND unreachable_since IS NOT NULL`
+}
+
+/** The provider answered a submission: silences in a row are counted anew, and what they closed is open. */
+export async function noteAnswer({ prisma }: Database, upstream: string): Promise<void> {
+  await prisma.$executeRaw`
+    UPDATE upstream_gates SET silences = 0, unreachable_since = NULL WHERE upstream = ${upstream} AND silences > 0`
+}
+
+/**
+ * Takes up to `wanted` requests out of `perMinute`, over all workers; what is not used saves up for ten seconds.
+ * @returns how many may be sent now
+ */
+export async function takeRequests(
+  { prisma }: Database,
+  upstream: string,
+  wanted: number,
+  perMinute: number,
+): Promise<number> {
+  const burst = Math.max(1, perMinute / 6)
+  const take = () => prisma.$queryRaw<{ taken: number }[]>`
+    WITH gate AS (
+      SELECT least(${burst}::float8, coalesce(requests + ${perMinute / 60}::float8 * extract(epoch FROM clock_timestamp() - requests_at)::float8, ${burst}::float8)) AS available
+      FROM upstream_gates WHERE upstream = ${upstream} FOR UPDATE
+    )
+    UPDATE upstream_gates SET requests_at = clock_timestamp(), requests = available - least(${wanted}, floor(available))
+    FROM gate WHERE upstream = ${upstream}
+    RETURNING least(${wanted}, floor(available))::int AS taken`
+  const [row] = await take()
+  if (row) return Math.max(0, row.taken)
+  await prisma.$executeRaw`INSERT INTO upstream_gates (upstream) VALUES (${upstream}) ON CONFLICT DO NOTHING`
+  return (await take())[0]?.taken ?? 0
+}
+
+/** Gives back requests that were taken and not sent. */
+export async function giveBackRequests({ prisma }: Database, upstream: string, unused: number): Promise<void> {
+  await prisma.$executeRaw`UPDATE upstream_gates SET requests = requests + ${unused} WHERE upstream = ${upstream}`
+}
+
+/**
+ * Whether a generation was refused with this code before, in its present attempt, while a later submission of another one was
+ * accepted: then the account is not what is wrong.
+ */
+export async function wasRefusedAlone({ prisma }: Database, generationId: string, code: string): Promise<boolean> {
+  const [row] = await prisma.$queryRaw<{ alone: boolean }[]>`
+    SELECT EXISTS (
+      SELECT 1 FROM submissions mine JOIN generations g ON g.id = mine.generation_id AND g.attempt = mine.attempt
+      WHERE mine.generation_id = ${generationId} AND mine.state = 'rejected' AND mine.error_code = ${code} AND EXISTS (
+        -- Ids ascend with age.
+        SELECT 1 FROM submissions other
+        WHERE other.id > mine.id AND other.state = 'accepted' AND other.generation_id <> mine.generation_id)) AS alone`
+  return row?.alone ?? false
+}

@@ -1,0 +1,132 @@
+// What keeps one project, one key or the whole house within bounds, as callers and operators meet it.
+
+import { gateJson } from '@reelqueue/shared/contract/gate'
+import { projectJson } from '@reelqueue/shared/contract/project'
+import { afterAll, describe, expect, it } from 'vitest'
+import { clientOf, clientOfNewProject, generationOf, MINIMAL, problemOf, send } from './support/api.ts'
+import { createDatabase } from './support/database.ts'
+import { startHouse } from './support/house.ts'
+
+const database = await createDatabase()
+const env = { QUEUED_MAX_PER_PROJECT: '20', UPSTREAM_API_KEY: 'key', UPSTREAM_MAX_IN_FLIGHT: '1' }
+const house = await startHouse({ databaseUrl: database.url, api: true, env })
+const limited = await startHouse({ databaseUrl: database.url, api: true, env: { REQUESTS_PER_MINUTE_PER_KEY: '5' } })
+afterAll(async () => {
+  await Promise.all([house.close(), limited.close()])
+  await database.drop()
+})
+const readProject = (text: string) => projectJson.strict().parse(JSON.parse(text))
+
+describe('a full backlog', () => {
+  it('is answered with 429 and a time to come back; what was accepted is still found by its key', async () => {
+    const client = await clientOfNewProject(house, 'full')
+    await client.post('/v1/project/pause')
+    const items = Array(15).fill(MINIMAL)
+    expect((await client.post('/v1/batches', { items })).status).toBe(202)
+    const key = { 'idempotency-key': 'k' }
+    expect((await client.post('/v1/generations', MINIMAL, key)).status).toBe(202)
+    const refused = await client.post('/v1/batches', { items })
+    expect(refused.status).toBe(429)
+    expect(refused.headers['retry-after']).toBe('60')
+    expect(problemOf(refused).code).toBe('backlog_full')
+    const replies = await Promise.all(Array.from({ length: 30 }, () => client.post('/v1/generations', MINIMAL)))
+    expect(replies.filter((reply) => reply.status === 202).length).toBeLessThanOrEqual(4)
+    expect((await client.post('/v1/generations', MINIMAL, key)).headers['idempotency-replayed']).toBe('true')
+    // Nobody else's affair.
+    expect((await (await clientOfNewProject(house, 'empty')).post('/v1/generations', MINIMAL)).status).toBe(202)
+  })
+
+  it('refuses JSON Lines too, and keeps none of them', async () => {
+    const client = await clientOfNewProject(house, 'full of lines')
+    const body = `${JSON.stringify(MINIMAL)}\n`.repeat(21)
+    const reply = await client.post('/v1/batches', body, { 'content-type': 'application/x-ndjson' })
+    expect([reply.status, problemOf(reply).code]).toEqual([429, 'backlog_full'])
+    expect(JSON.parse((await client.get('/v1/batches')).text).data).toEqual([])
+  })
+})
+
+it('a key that asks too often is told when to come back; another key is not', async () => {
+  const client = clientOf(limited.url, limited.key)
+  const replies = []
+  for (let n = 0; n < 6; n++) replies.push(await client.get('/v1/project'))
+  expect(replies.map((reply) => reply.status)).toEqual([200, 200, 200, 200, 200, 429])
+  const last = replies[5]
+  if (!last) throw new Error('no reply')
+  expect(problemOf(last).code).toBe('rate_limited')
+  expect(Number(last.headers['retry-after'])).toBeGreaterThan(0)
+  expect((await (await clientOfNewProject(limited, 'another key')).get('/v1/project')).status).toBe(200)
+  expect((await send('GET', `${limited.url}/healthz`)).status).toBe(200)
+})
+
+describe('a project', () => {
+  it('is paused and resumed by its own key', async () => {
+    const client = await clientOfNewProject(house, 'pauses')
+    const paused = readProject((await client.post('/v1/project/pause')).text)
+    expect(paused.paused_at).not.toBeNull()
+    expect(readProject((await client.post('/v1/project/pause')).text)).toEqual(paused)
+    expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)
+    expect(readProject((await client.post('/v1/project/resume')).text).paused_at).toBeNull()
+  })
+
+  it('may bound what it has in flight', async () => {
+    const client = await clientOfNewProject(house, 'bounded')
+    expect(readProject((await client.patch('/v1/project', { max_in_flight: 3 })).text).max_in_flight).toBe(3)
+    expect(readProject((await client.patch('/v1/project', { on_unknown_submission: 'fail' })).text).max_in_flight).toBe(
+      3,
+    )
+    expect(readProject((await client.patch('/v1/project', { max_in_flight: null })).text).max_in_flight).toBeNull()
+    expect(problemOf(await client.patch('/v1/project', { max_in_flight: 0 })).errors).toMatchObject([
+      { field: 'max_in_flight', rule: 'minimum', allowed: 1 },
+    ])
+  })
+})
+
+describe('the place in the queue', () => {
+  it('is that among the generations of the project, by priority and age, while it waits for a slot', async () => {
+    const client = await clientOfNewProject(house, 'queues')
+    await client.post('/v1/project/pause')
+    const accept = async (priority = 0) =>
+      generationOf(await client.post('/v1/generations', { ...MINIMAL, priority })).id
+    const [first, second] = [await accept(), await accept()]
+    const urgent = await accept(10)
+    const place = async (id: string) => generationOf(await client.get(`/v1/generations/${id}`)).queue
+    expect(await place(urgent)).toEqual({ position: 1, estimated_start_at: null })
+    expect(await place(first)).toMatchObject({ position: 2 })
+    expect(await place(second)).toMatchObject({ position: 3 })
+    await client.post(`/v1/generations/${first}/cancel`)
+    expect(await place(second)).toMatchObject({ position: 2 })
+    expect(await place(first)).toBeUndefined()
+  })
+
+  it('comes with a time once the project has a pace', async () => {
+    const client = await clientOfNewProject(house, 'moves')
+    await client.post('/v1/project/pause')
+    const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
+    const projectId = readProject((await client.get('/v1/project')).text).id
+    await house.database.prisma.admission.create({
+      data: { projectId, minute: new Date(Date.now() - 10 * 60_000), count: 20 },
+    })
+    const queue = async () => generationOf(await client.get(`/v1/generations/${id}`)).queue
+    expect(await queue()).toEqual({ position: 1, estimated_start_at: null })
+    await house.database.prisma.project.update({ where: { id: projectId }, data: { pausedAt: null } })
+    const startsInMs = new Date((await queue())?.estimated_start_at ?? 0).getTime() - Date.now()
+    expect(startsInMs).toBeGreaterThan(0)
+    expect(startsInMs).toBeLessThan(60_000)
+  })
+})
+
+it('operators pause all submitting, see why it stands, and resume it; readiness says so', async () => {
+  const read = async (method: string, path: string) =>
+    gateJson.strict().parse(JSON.parse((await send(method, `${house.url}${path}`)).text))
+  expect(await read('GET', '/admin/submitting')).toMatchObject({ open: true, paused_at: null })
+  expect(await read('POST', '/admin/submitting/pause')).toMatchObject({ open: false, paused_at: expect.any(String) })
+  const readyz = async () => JSON.parse((await send('GET', `${house.url}/readyz`)).text)
+  expect((await readyz()).checks.upstream).toMatchObject({
+    ok: false,
+    detail: expect.stringContaining('paused by an operator'),
+  })
+  expect(await read('POST', '/admin/submitting/resume')).toMatchObject({ open: true, paused_at: null })
+  expect((await readyz()).checks.upstream).toMatchObject({ ok: true })
+  const headers = { authorization: `Bearer ${house.key}`, 'x-forwarded-for': '203.0.113.1' }
+  expect((await send('POST', `${house.url}/admin/submitting/pause`, undefined, headers)).status).toBe(401)
+})

@@ -1,0 +1,31 @@
+// An API as `npm run start:api` starts it, but for what is checked before (it costs more than
+// all the rest, and has tests of its own), and made to die at the point that its environment names (`crash-points.ts`).
+
+import { loadConfig } from '@reelqueue/shared/runtime/config'
+import { createLogger } from '@reelqueue/shared/runtime/log'
+import { startApi } from '../../bin/api.ts'
+import { bootstrapProject } from '../../bin/bootstrap.ts'
+import { runCommand, runParts } from '../../bin/command.ts'
+import { openHouse } from '../../bin/house.ts'
+import { crashPlan } from './crash-points.ts'
+import { minedHouse } from './mined-house.ts'
+
+const STOP_BOUND_MS = 20_000
+
+await runCommand(async () => {
+  const config = loadConfig()
+  const log = createLogger(config.LOG_LEVEL)
+  await runParts(STOP_BOUND_MS, async (stops) => {
+    const house = openHouse(config, log)
+    stops.push(() => house.close())
+    await bootstrapProject(house)
+    const api = await startApi(
+      minedHouse(
+        house,
+        crashPlan(process.env, async () => undefined),
+      ),
+    )
+    stops.push(() => api.close())
+    return null
+  })
+})

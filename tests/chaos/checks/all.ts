@@ -1,0 +1,18 @@
+// Every promise that a chaos run tries to break, by the name under which a violation is reported.
+
+import type { Evidence } from '../evidence.ts'
+import * as accepted from './accepted.ts'
+import * as paid from './paid.ts'
+import * as running from './running.ts'
+import * as told from './told.ts'
+
+const CHECKS: Readonly<Record<string, (evidence: Evidence) => string[]>> = { ...accepted, ...paid, ...told, ...running }
+
+export interface Violation {
+  readonly check: string
+  readonly message: string
+}
+
+export function judge(evidence: Evidence): Violation[] {
+  return Object.entries(CHECKS).flatMap(([check, find]) => find(evidence).map((message) => ({ check, message })))
+}

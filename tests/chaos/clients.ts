@@ -1,0 +1,105 @@
+// The clients of a chaos run: each asks until it has a 202, with one Idempotency-Key for all its tries, as the README tells
+// users to. What was answered 202 is what may never be lost.
+
+import type { Dice } from './dice.ts'
+import { OVERTIME } from './options.ts'
+import { lasting } from './redis-server.ts'
+import { generationBody } from './requests.ts'
+
+export interface Accepted {
+  readonly kind: 'generation' | 'batch'
+  readonly id: string
+  readonly key: string
+}
+
+export interface Clients {
+  readonly accepted: readonly Accepted[]
+  /** Answers that no client should ever see. */
+  readonly wrong: readonly string[]
+  /** Tries that ended without a 202: lost connections, silence, 5xx. */
+  readonly repeated: () => number
+  /** How many generations were asked for. */
+  readonly asked: () => number
+  /**
+   * Asks for at least `count` generations, spread over `ms`, and at the same pace for more while it is not `enough`, up to
+   * `OVERTIME` times as long; resolves when each has its 202.
+   */
+  run(count: number, ms: number, enough: () => boolean): Promise<void>
+}
+
+const TRY_TIMEOUT_MS = 10_000
+const BATCH_SHARE = 0.06
+/** Clients that wait for their 202 at the same time; while the house is away, more would only keep the machine busy. */
+const WAITING_MAX = 24
+
+export function createClients(dice: Dice, urls: readonly string[], key: string, webhookUrl: string): Clients {
+  const accepted: Accepted[] = []
+  const wrong: string[] = []
+  let repeated = 0
+  let asked = 0
+
+  async function ask(path: string, body: unknown, idempotencyKey: string): Promise<string | null> {
+    for (let tries = 0; ; tries++) {
+      if (tries > 0) {
+        repeated++
+        await lasting(100 + 200 * Math.min(tries, 5))
+      }
+      try {
+        const reply = await fetch(`${urls[(asked + tries) % urls.length]}${path}`, {
+          method: 'POST',
+          headers: {
+            authorization: `Bearer ${key}`,
+            'content-type': 'application/json',
+            'idempotency-key': idempotencyKey,
+          },
+          body: JSON.stringify(body),
+          signal: AbortSignal.timeout(TRY_TIMEOUT_MS),
+        })
+        const text = await reply.text()
+        if (reply.status === 202) return (JSON.parse(text) as { id: string }).id
+        if (reply.status >= 500) continue
+        wrong.push(`POST ${path} with ${idempotencyKey}: ${reply.status} ${text}`)
+        return null
+      } catch {
+        // The connection broke or stayed silent: only the next try can tell whether this one was accepted.
+      }
+    }
+  }
+
+  async function accept(kind: Accepted['kind'], path: string, body: unknown, idempotencyKey: string): Promise<void> {
+    // Some clients forget that they were answered.
+    const forgets = dice.chance(0.05)
+    const id = await ask(path, body, idempotencyKey)
+    if (id === null) return
+    accepted.push({ kind, id, key: idempotencyKey })
+    const again = forgets ? await ask(path, body, idempotencyKey) : id
+    if (again !== id) wrong.push(`POST ${path} with ${idempotencyKey}: first ${id}, then ${again}`)
+  }
+
+  async function askNext(): Promise<void> {
+    const idempotencyKey = `key-${asked}`
+    if (!dice.chance(BATCH_SHARE))
+      return await accept('generation', '/v1/generations', generationBody(dice, asked++, webhookUrl), idempotencyKey)
+    const items = Array.from({ length: dice.whole(2, 10) }, () => generationBody(dice, asked++, webhookUrl))
+    const body = { items, ...(dice.chance(0.8) && { webhook_url: webhookUrl }) }
+    await accept('batch', '/v1/batches', body, idempotencyKey)
+  }
+
+  return {
+    accepted,
+    wrong,
+    repeated: () => repeated,
+    asked: () => asked,
+    async run(count, ms, enough) {
+      const beganAt = performance.now()
+      const asking = new Set<Promise<void>>()
+      while (asked < count || (!enough() && performance.now() - beganAt < OVERTIME * ms)) {
+        const one = askNext().finally(() => asking.delete(one))
+        asking.add(one)
+        await lasting(Math.max(0, beganAt + (ms * asked) / count - performance.now()))
+        if (asking.size >= WAITING_MAX) await Promise.race(asking)
+      }
+      await Promise.all(asking)
+    },
+  }
+}

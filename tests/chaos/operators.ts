@@ -1,0 +1,88 @@
+// The people of a chaos run who interfere: they cancel, retry what failed, and adopt tasks that they found at the provider.
+// Whatever they are answered is right, as long as what follows from it is: only the checks judge.
+
+import type { Accepted } from './clients.ts'
+import type { Dice } from './dice.ts'
+import type { ProviderRecord } from './provider.ts'
+import { lasting } from './redis-server.ts'
+
+export interface Operators {
+  /** What they did, by action and answer. */
+  readonly done: ReadonlyMap<string, number>
+  /** Interferes until `signal` aborts. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+const PACE_MS = 400
+const TRY_TIMEOUT_MS = 10_000
+
+interface Seen {
+  readonly id: string
+  readonly status: string
+  readonly prompt: string
+}
+
+export function createOperators(
+  dice: Dice,
+  urls: readonly string[],
+  key: string,
+  accepted: readonly Accepted[],
+  records: () => Promise<readonly ProviderRecord[]>,
+): Operators {
+  const done = new Map<string, number>()
+
+  async function send(method: string, path: string, body?: unknown): Promise<{ status: number; text: string }> {
+    try {
+      const reply = await fetch(dice.pick(urls) + path, {
+        method,
+        headers: { authorization: `Bearer ${key}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+        signal: AbortSignal.timeout(TRY_TIMEOUT_MS),
+      })
+      return { status: reply.status, text: await reply.text() }
+    } catch {
+      return { status: 0, text: '' }
+    }
+  }
+
+  async function act(action: 'cancel' | 'retry' | 'adopt', id: string, body?: unknown): Promise<void> {
+    const { status } = await send('POST', `/v1/generations/${id}/${action}`, body)
+    const what = `${action} ${status === 0 ? 'no answer' : status}`
+    done.set(what, (done.get(what) ?? 0) + 1)
+  }
+
+  async function failedOne(): Promise<Seen | null> {
+    const { status, text } = await send('GET', '/v1/generations?status=failed&limit=50')
+    if (status !== 200) return null
+    const { data } = JSON.parse(text) as { data: Seen[] }
+    return data.length === 0 ? null : dice.pick(data)
+  }
+
+  async function interfere(): Promise<void> {
+    const what = dice.weighted([
+      [4, 'cancel'],
+      [3, 'retry'],
+      [3, 'adopt'],
+    ] as const)
+    if (what === 'cancel') {
+      const recent = accepted.slice(-5).filter((one) => one.kind === 'generation')
+      if (recent.length > 0) await act('cancel', dice.pick(recent).id)
+      return
+    }
+    const failed = await failedOne()
+    if (failed === null) return
+    if (what === 'retry') return await act('retry', failed.id)
+    const tasks = (await records()).filter((one) => one.prompt === failed.prompt && one.taskId !== null)
+    if (tasks.length > 0) await act('adopt', failed.id, { upstream_task_id: dice.pick(tasks).taskId })
+  }
+
+  return {
+    done,
+    async run(signal) {
+      while (!signal.aborted) {
+        await interfere()
+        await lasting(PACE_MS)
+      }
+    },
+  }
+}

@@ -1,0 +1,69 @@
+// Real processes of the house, started as children with the environment of one installation and ended by the pid kept here.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Entries } from './bundle.ts'
+import type { CrashPoint } from './crash-points.ts'
+
+export type Role = 'api' | 'worker'
+export type Env = Readonly<Record<string, string>>
+
+/** Where a process is to die by itself, and at which passing of that point. */
+export interface Mine {
+  readonly point: CrashPoint
+  readonly at: number
+}
+
+export interface HouseProcess {
+  readonly role: Role
+  readonly mine: Mine | null
+  /** Its log lines, of this life only. */
+  readonly logFile: string
+  readonly child: ChildProcess
+  /** Resolves with the exit code, or with the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals>
+  /** Sends a signal and waits for the end. */
+  end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>
+}
+
+export interface Start {
+  readonly role: Role
+  readonly entries: Entries
+  /** Of its log, without the ending, and where the log stays. */
+  readonly name: string
+  readonly folder: string
+  readonly env: Env
+  readonly mine: Mine | null
+}
+
+/** Starts a process of the house. */
+export function startProcess({ role, entries, name, folder, env, mine }: Start): HouseProcess {
+  const logFile = join(folder, `${name}.log`)
+  const log = openSync(logFile, 'a')
+  const crash = mine && { CRASH_POINT: mine.point, CRASH_AT: String(mine.at) }
+  const child = spawn(process.execPath, [entries[role]], {
+    env: { PATH: process.env.PATH, ...env, ...crash },
+    stdio: ['ignore', log, log],
+  })
+  closeSync(log)
+  // A controller that dies must not leave its children working.
+  const killAtExit = () => child.kill('SIGKILL')
+  process.once('exit', killAtExit)
+  const ended = once(child, 'exit').then(([code, signal]: (number | NodeJS.Signals | null)[]) => {
+    process.removeListener('exit', killAtExit)
+    return signal ?? code ?? 0
+  })
+  return {
+    role,
+    mine,
+    logFile,
+    child,
+    ended,
+    async end(signal) {
+      child.kill(signal)
+      return await ended
+    },
+  }
+}

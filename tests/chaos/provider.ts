@@ -1,0 +1,54 @@
+// The simulator of a chaos run behind a relay, and its record of what it received: the evidence of what was paid.
+
+import { buildSimulator } from '@reelqueue/simulator/app'
+import { type Relay, startRelay } from '../support/relay.ts'
+
+/** One create request that the provider received. */
+export interface ProviderRecord {
+  readonly at: string
+  readonly prompt: string
+  readonly outcome: string
+  /** The task that it left behind: what costs money. */
+  readonly taskId: string | null
+}
+
+export interface Provider {
+  readonly url: string
+  readonly relay: Relay
+  records(): Promise<readonly ProviderRecord[]>
+  /** How many requests of any kind it has received. */
+  requests(): number
+  /** Answers the next requests with this fault, whoever asks. */
+  arm(on: 'create' | 'poll', fault: string, times: number): Promise<void>
+  heal(): Promise<void>
+  close(): Promise<void>
+}
+
+export async function startProvider(seed: number): Promise<Provider> {
+  const simulator = buildSimulator({ seed, speed: 100 })
+  let requests = 0
+  simulator.addHook('onRequest', async () => {
+    requests++
+  })
+  const listening = new URL(await simulator.listen({ host: '127.0.0.1', port: 0 }))
+  const relay = await startRelay({ host: '127.0.0.1', port: Number(listening.port) })
+  return {
+    url: `http://127.0.0.1:${relay.port}`,
+    relay,
+    requests: () => requests,
+    async records() {
+      const reply = await simulator.inject('/control/submissions')
+      return reply.json<{ submissions: ProviderRecord[] }>().submissions
+    },
+    async arm(on, fault, times) {
+      await simulator.inject({ method: 'POST', url: '/control/faults', payload: { on, fault, times } })
+    },
+    async heal() {
+      await simulator.inject({ method: 'DELETE', url: '/control/faults' })
+    },
+    async close() {
+      await relay.cut()
+      await simulator.close()
+    },
+  }
+}

@@ -1,0 +1,71 @@
+// What a chaos run says at its end: what was done to the house, what came of it, and every promise that was broken.
+
+import type { Violation } from './checks/all.ts'
+import { CRASH_POINTS } from './crash-points.ts'
+import { type Evidence, groupBy } from './evidence.ts'
+import { commandOf, type StormOptions } from './options.ts'
+
+export interface Report {
+  readonly options: StormOptions
+  /** Where the logs of the processes are. */
+  readonly folder: string
+  readonly evidence: Evidence
+  readonly violations: readonly Violation[]
+  readonly faults: ReadonlyMap<string, number>
+  /** Tries of clients that ended without a 202. */
+  readonly repeated: number
+  readonly operators: ReadonlyMap<string, number>
+}
+
+/** Of each check. */
+const VIOLATIONS_SHOWN = 5
+const LOST = ['acceptedIsARow', 'everythingHasEnded', 'oneRowForEachKey']
+const PAID_TWICE = ['paidOnce', 'eachAttemptIsSubmittedOnce']
+
+/** Processes that were killed at work: by the supervisor, and by their own mines. */
+export function killsOf({ lives }: Pick<Evidence, 'lives'>) {
+  const killed = lives.filter((life) => life.atWork && life.exit === 'SIGKILL')
+  const byPoint = groupBy(killed, (life) => life.point)
+  return { total: killed.length, byPoint, atRandom: killed.filter((life) => life.point === null).length }
+}
+
+export function summaryOf({ options, evidence, violations, faults, repeated, operators, folder }: Report): string {
+  const { generations, batches, submissions, events, received, receipts, lives } = evidence
+  const kills = killsOf(evidence)
+  const points = CRASH_POINTS.map((point) => `${point} ${kills.byPoint.get(point)?.length ?? 0}`)
+  const broken = (names: readonly string[]) => violations.filter((one) => names.includes(one.check)).length
+  const restarts = lives.filter((life) => !life.atWork).length
+  const unknown = generations.filter((row) => row.errorCode === 'submission_unknown').length
+  return [
+    `chaos on ${options.backend}: seed ${options.seed}, ${options.minutes} min`,
+    `  generations   ${generations.length} (${batches.length} batches): ${countsOf(generations, (row) => row.status)}`,
+    `  failures      ${countsOf(generations, (row) => row.errorCode)}`,
+    `  attempts      ${generations.filter((row) => row.attempt > 1).length} generations retried, ${submissions.filter((row) => row.isAdopted).length} tasks adopted`,
+    `  ledger        ${submissions.length}: ${countsOf(submissions, (row) => row.state)}`,
+    `  provider      ${received.length} requests, ${received.filter((one) => one.taskId !== null).length} tasks: ${countsOf(received, (one) => one.outcome)}`,
+    `  webhooks      ${receipts.length} received, ${new Set(receipts.map((one) => one.webhookId)).size} different, of ${events.length} events`,
+    `  kills         ${kills.total}: ${kills.atRandom} at random moments, ${kills.total - kills.atRandom} at points`,
+    `  points        ${points.join(', ')}`,
+    `  other ends    ${lives.filter((life) => life.endedBy === 'stop').length} stops in order, ${restarts} before they worked`,
+    `  faults        ${[...faults].map(([name, count]) => `${name} ${count}`).join(', ')}`,
+    `  clients       ${repeated} tries without a 202, each repeated with its key`,
+    `  operators     ${[...operators].map(([what, count]) => `${what}: ${count}`).join(', ')}`,
+    `  lost ${broken(LOST)}, paid twice ${broken(PAID_TWICE)}, unknown ${unknown}, violations ${violations.length}`,
+    ...[...groupBy(violations, (one) => one.check)].flatMap(([check, all]) => [
+      `  VIOLATED ${check}: ${all.length}`,
+      ...all.slice(0, VIOLATIONS_SHOWN).map(({ message }) => `    ${message}`),
+    ]),
+    ...(violations.length > 0 ? [`  logs in ${folder}; again: ${commandOf(options)}`] : []),
+  ].join('\n')
+}
+
+/** `name n` for each name, the most frequent first. */
+function countsOf<T>(rows: readonly T[], name: (row: T) => string | null): string {
+  const counts = [...groupBy(rows, name)].map(([one, all]) => [one, all.length] as const)
+  return (
+    counts
+      .sort(([, one], [, other]) => other - one)
+      .map(([one, count]) => `${one} ${count}`)
+      .join(', ') || 'none'
+  )
+}

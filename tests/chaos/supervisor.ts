@@ -1,0 +1,154 @@
+// Keeps the processes of a chaos run going, as any process manager would: what dies is started again. It knows why each one
+// died, so that a process which ends for no reason given here is found out.
+
+import { readFileSync } from 'node:fs'
+import type { Entries } from './bundle.ts'
+import { type CrashPoint, MINE_STRUCK, WORKER_POINTS } from './crash-points.ts'
+import type { Dice } from './dice.ts'
+import { type Env, type HouseProcess, type Mine, type Role, startProcess } from './processes.ts'
+import { lasting } from './redis-server.ts'
+
+export interface Life {
+  readonly name: string
+  readonly role: Role
+  readonly logFile: string
+  /** Where a mine ended it. */
+  readonly point: CrashPoint | null
+  /** `stuck`: told to stop, and had to be killed in the end. */
+  readonly endedBy: 'mine' | 'kill' | 'stop' | 'stuck' | 'itself'
+  readonly exit: number | NodeJS.Signals
+  /** Whether it had begun to work. */
+  readonly atWork: boolean
+  readonly endedAtMs: number
+}
+
+export interface Supervisor {
+  /** Every process that has ended. */
+  readonly lives: readonly Life[]
+  /** Kills one of that role that is at work, whatever it is doing. */
+  kill(role: Role): void
+  /** Stops a worker from running for a while, in the middle of whatever it is doing. */
+  freeze(ms: number): Promise<void>
+  /** From now on nothing dies any more; those that would are replaced. */
+  calm(): Promise<void>
+  /** Stops everything in order. */
+  close(): Promise<void>
+}
+
+export interface SupervisorOptions {
+  readonly entries: Entries
+  readonly dice: Dice
+  readonly folder: string
+  readonly env: Env
+  readonly workers: number
+  readonly apiPorts: readonly number[]
+  /** Whether another process may be made to die, after that many were killed. */
+  readonly mayMine: (killed: number) => boolean
+}
+
+const RESTART_MS = 200
+/** Well beyond the bound that the house sets itself. */
+const STOP_MAX_MS = 90_000
+const MINED_SHARE = 0.85
+const API_MINED_SHARE = 0.2
+
+export function createSupervisor(options: SupervisorOptions): Supervisor {
+  const { dice, entries, folder, env, workers, apiPorts, mayMine } = options
+  const lives: Life[] = []
+  const running = new Map<string, HouseProcess>()
+  const reasons = new Map<HouseProcess, 'kill' | 'stop' | 'stuck'>()
+  let calm = false
+  let closing = false
+  let count = 0
+
+  function mineFor(role: Role): Mine | null {
+    const share = role === 'api' ? API_MINED_SHARE : MINED_SHARE
+    if (calm || !dice.chance(share) || !mayMine(lives.filter((life) => life.exit === 'SIGKILL').length)) return null
+    if (role === 'api') {
+      return dice.chance(0.7)
+        ? { point: 'accept.committed', at: dice.whole(1, 15) }
+        : { point: 'accept.transacted', at: dice.whole(1, 3) }
+    }
+    return { point: dice.pick(WORKER_POINTS), at: dice.whole(1, 4) }
+  }
+
+  async function keep(slot: string, role: Role, more: Env): Promise<void> {
+    while (!closing) {
+      const name = `${slot}-${++count}`
+      const started = startProcess({ role, entries, name, folder, env: { ...env, ...more }, mine: mineFor(role) })
+      running.set(slot, started)
+      const exit = await started.ended
+      const { logFile } = started
+      // Also one that was told to stop may come to its mine.
+      const mined = hasLogged(started, MINE_STRUCK)
+      lives.push({
+        name,
+        role,
+        logFile,
+        point: mined ? (started.mine?.point ?? null) : null,
+        endedBy: mined ? 'mine' : (reasons.get(started) ?? 'itself'),
+        exit,
+        atWork: isAtWork(started),
+        endedAtMs: Date.now(),
+      })
+      await lasting(RESTART_MS)
+    }
+  }
+
+  async function stop(one: HouseProcess): Promise<void> {
+    if (!isAlive(one)) return
+    reasons.set(one, reasons.get(one) ?? 'stop')
+    const tooLate = setTimeout(() => {
+      reasons.set(one, 'stuck')
+      one.child.kill('SIGKILL')
+    }, STOP_MAX_MS)
+    await one.end('SIGTERM')
+    clearTimeout(tooLate)
+  }
+
+  const slots = [
+    ...Array.from({ length: workers }, (_, index) => keep(`worker${index + 1}`, 'worker', {})),
+    ...apiPorts.map((port, index) => keep(`api${index + 1}`, 'api', { PORT: String(port) })),
+  ]
+  const oneOf = (role: Role) => {
+    const alive = [...running.values()].filter((one) => one.role === role && isAlive(one) && isAtWork(one))
+    return alive.length === 0 ? null : dice.pick(alive)
+  }
+  return {
+    lives,
+    kill(role) {
+      const victim = oneOf(role)
+      if (victim === null) return
+      reasons.set(victim, 'kill')
+      victim.child.kill('SIGKILL')
+    },
+    async freeze(ms) {
+      const victim = oneOf('worker')
+      victim?.child.kill('SIGSTOP')
+      await lasting(ms)
+      victim?.child.kill('SIGCONT')
+    },
+    async calm() {
+      calm = true
+      await Promise.all([...running.values()].filter((one) => one.mine !== null).map(stop))
+    },
+    async close() {
+      closing = true
+      await Promise.all([...running.values()].map(stop))
+      await Promise.all(slots)
+    },
+  }
+}
+
+function isAlive({ child }: HouseProcess): boolean {
+  return child.exitCode === null && child.signalCode === null
+}
+
+/** Whether it has logged that it began to work. */
+function isAtWork(one: HouseProcess): boolean {
+  return hasLogged(one, `"event":"${one.role}.started"`)
+}
+
+function hasLogged({ logFile }: HouseProcess, text: string): boolean {
+  return readFileSync(logFile, 'utf8').includes(text)
+}

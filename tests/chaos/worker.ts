@@ -1,0 +1,27 @@
+// A worker as `npm run start:worker` starts it, but for what is checked before (it costs more than
+// all the rest, and has tests of its own), and made to die at the point that its environment names (`crash-points.ts`).
+
+import { loadConfig } from '@reelqueue/shared/runtime/config'
+import { createLogger } from '@reelqueue/shared/runtime/log'
+import { runCommand, runParts } from '../../bin/command.ts'
+import { openHouse } from '../../bin/house.ts'
+import { startWorkerIn, stopBoundMs, upstreamOf } from '../../bin/worker.ts'
+import { crashPlan } from './crash-points.ts'
+import { minedHouse, minedUpstream } from './mined-house.ts'
+
+await runCommand(async () => {
+  const config = loadConfig()
+  const log = createLogger(config.LOG_LEVEL)
+  await runParts(stopBoundMs(config), async (stops) => {
+    const house = openHouse(config, log)
+    stops.push(() => house.close())
+    // Closing the queues sends what waits to be woken.
+    const pass = crashPlan(process.env, () => house.queues.close())
+    const upstream = upstreamOf(config)
+    const answered = (taskId: string) => house.log.info({ event: 'chaos.answered', taskId })
+    const mined = upstream && minedUpstream(upstream, pass, answered)
+    const worker = startWorkerIn(minedHouse(house, pass), mined)
+    stops.push(() => worker.close())
+    return null
+  })
+})

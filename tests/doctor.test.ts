@@ -1,0 +1,303 @@
+// The doctor on real servers in every state that it knows: what it finds, what a start is refused for, and what not.
+
+import { once } from 'node:events'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { clockDifferenceMs } from '@reelqueue/shared/domain/clock-finding'
+import { CHECKS } from '@reelqueue/shared/domain/finding'
+import { loadConfig } from '@reelqueue/shared/runtime/config'
+import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
+import { createLogger } from '@reelqueue/shared/runtime/log'
+import { openDatabase } from '@reelqueue/shared/store/database'
+import { inspectPostgres } from '@reelqueue/shared/store/inspection'
+import { ensureProject } from '@reelqueue/shared/store/projects'
+import { createSealer } from '@reelqueue/shared/webhooks/seal'
+import { buildSimulator } from '@reelqueue/simulator/app'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { examine } from '../bin/doctor/examine.ts'
+import { refuseWrong } from '../bin/doctor/refuse.ts'
+import { runCommand } from './support/command.ts'
+import { createDatabase, createEmptyDatabase, runSql, type TestDatabase } from './support/database.ts'
+import { type RedisSettings, startRedis, type TestRedis } from './support/redis.ts'
+import { until } from './support/wait.ts'
+
+const SECRET_KEY = Buffer.alloc(32, 7).toString('base64')
+
+let database: TestDatabase
+/** In order of need; ended in the reverse. */
+let ends: (() => unknown)[] = []
+
+beforeAll(async () => {
+  database = await createDatabase()
+  // The tests' server does not wait for its disk; a sound house's does.
+  await runSql(database.url, `ALTER DATABASE ${new URL(database.url).pathname.slice(1)} SET synchronous_commit = on`)
+})
+
+afterEach(async () => {
+  for (const end of ends.reverse()) await end()
+  ends = []
+})
+
+afterAll(async () => {
+  await database.drop()
+})
+
+type Env = Readonly<Record<string, string>>
+
+/** What is found wanting, as `check: level`. */
+async function findings(env: Env): Promise<string[]> {
+  const config = loadConfig({ DATABASE_URL: database.url, SECRET_KEY, ...env })
+  const { settings, ...servers } = examine(config, 500)
+  const found = [...settings, ...(await Promise.all(Object.values(servers))).flat()]
+  return found.flatMap(({ check, level }) => (level === 'ok' ? [] : [`${check}: ${level}`]))
+}
+
+/** What a start does first: rejects when it is refused. */
+async function refused(env: Env): Promise<void> {
+  await refuseWrong(loadConfig({ DATABASE_URL: database.url, SECRET_KEY, ...env }), createLogger('silent'))
+}
+
+/** Runs a command to its end. */
+async function run(name: string, env: Env) {
+  const { ended, output } = runCommand([name], { DATABASE_URL: database.url, SECRET_KEY, ...env })
+  return { code: await ended, output: output() }
+}
+
+/** Starts a command, and resolves with its output when that contains `line`. */
+async function start(name: string, env: Env, line: string) {
+  const command = runCommand([name], { DATABASE_URL: database.url, SECRET_KEY, ...env })
+  ends.push(async () => {
+    command.child.kill('SIGTERM')
+    await command.ended
+  })
+  await until(`${name} says ${line}`, () => command.output().includes(line), { timeoutMs: 50_000 }).catch((error) => {
+    throw new Error(command.output(), { cause: error })
+  })
+  return command
+}
+
+async function redisWith(settings: RedisSettings): Promise<TestRedis> {
+  const redis = await startRedis(settings)
+  ends.push(() => redis.destroy())
+  return redis
+}
+
+/** A provider that answers every request with this status, or never. */
+async function provider(status: number | 'silence'): Promise<Env> {
+  const server = createServer((_, reply) => {
+    if (status !== 'silence') reply.writeHead(status).end()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  ends.push(() => server.close().closeAllConnections())
+  return upstreamAt(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+}
+
+const upstreamAt = (url: string): Env => ({ UPSTREAM_BASE_URL: url, UPSTREAM_API_KEY: 'any' })
+/** Nobody listens there. */
+const DEAF = '127.0.0.1:1'
+
+test('a sound house passes every check, and the doctor ends with 0', async () => {
+  const simulator = buildSimulator({ speed: 20 })
+  const upstream = upstreamAt(await simulator.listen({ host: '127.0.0.1', port: 0 }))
+  ends.push(() => simulator.close())
+  const { url } = await redisWith({})
+  const { code, output } = await run('doctor', { REDIS_URL: url, ...upstream })
+  expect(code, output).toBe(0)
+  const lines = output.trim().split('\n')
+  expect(lines.map((line) => line.split(/ +/).slice(0, 3))).toEqual(
+    Object.keys(CHECKS).map((check) => ['✓', 'ok', check]),
+  )
+})
+
+describe('Redis', () => {
+  test('that evicts is refused at a start with the fix, and listed by the doctor', async () => {
+    const env = { REDIS_URL: (await redisWith({ 'maxmemory-policy': 'allkeys-lru' })).url }
+    const outcomes = await Promise.all([run('start-worker', env), run('doctor', env)])
+    for (const { code, output } of outcomes) {
+      expect(code, output).toBe(1)
+      expect(output).toMatch(/✗ wrong .*redis_eviction .*allkeys-lru/)
+      expect(output).toContain('CONFIG SET maxmemory-policy noeviction')
+    }
+  })
+
+  test('that is a replica is wrong', async () => {
+    const { url } = await redisWith({ replicaof: DEAF.split(':') })
+    expect(await findings({ REDIS_URL: url })).toContain('redis: wrong')
+  })
+
+  test('without persistence is a warning, with snapshots alone it is none', async () => {
+    const forgetful = await redisWith({ appendonly: 'no' })
+    expect(await findings({ REDIS_URL: forgetful.url })).toContain('redis_persistence: warning')
+    const saving = await redisWith({ appendonly: 'no', save: '3600 1' })
+    expect(await findings({ REDIS_URL: saving.url })).toEqual(['upstream: warning'])
+  })
+
+  test('that forbids CONFIG, as managed ones do, still tells its eviction policy', async () => {
+    const { url } = await redisWith({
+      'rename-command': ['CONFIG', 'HIDDEN'],
+      appendonly: 'no',
+      'maxmemory-policy': 'volatile-ttl',
+    })
+    expect(await findings({ REDIS_URL: url })).toEqual(['upstream: warning', 'redis_eviction: wrong'])
+  })
+
+  test('that refuses the password, or is not there, is down', async () => {
+    const { url } = await redisWith({ requirepass: 'right' })
+    expect(await findings({ REDIS_URL: url })).toContain('redis: down')
+    expect(await findings({ REDIS_URL: url.replace('//', '//:wrong@') })).toContain('redis: down')
+    expect(await findings({ REDIS_URL: url.replace('//', '//:right@') })).toEqual(['upstream: warning'])
+    expect(await findings({ REDIS_URL: `redis://${DEAF}` })).toContain('redis: down')
+  })
+
+  test('that hangs keeps nobody from starting, and is a line in the log', async () => {
+    const redis = await redisWith({})
+    process.kill(redis.pid, 'SIGSTOP')
+    const beganAt = performance.now()
+    expect(await findings({ REDIS_URL: redis.url })).toContain('redis: down')
+    expect(performance.now() - beganAt).toBeLessThan(6_000)
+    const api = await start('start-api', { REDIS_URL: redis.url }, 'api.started')
+    const line =
+      api
+        .output()
+        .split('\n')
+        .find((text) => text.includes('"check":"redis"')) ?? '{}'
+    expect(JSON.parse(line)).toMatchObject({ event: 'doctor.finding', verdict: 'down', fix: expect.any(String) })
+  })
+})
+
+describe('Postgres', () => {
+  test("without its tables, or its queues', is refused, and the message names `npm run migrate`", async () => {
+    const empty = await createEmptyDatabase()
+    ends.push(() => empty.drop())
+    await expect(refused({ DATABASE_URL: empty.url })).rejects.toThrow(
+      /_init, .*the queues' tables.*`npm run migrate`/s,
+    )
+    const partly = await createDatabase()
+    ends.push(() => partly.drop())
+    await runSql(partly.url, 'DROP SCHEMA bullmq CASCADE')
+    await expect(refused({ DATABASE_URL: partly.url })).rejects.toThrow(/lacks the queues' tables.*`npm run migrate`/s)
+  })
+
+  test('that is a standby is refused', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'reelqueue-doctor-'))
+    ends.push(() => rm(dataDir, { recursive: true, force: true }))
+    await chmod(dataDir, 0o755)
+    const primary = await startEmbeddedPostgres({ dataDir, log: () => undefined })
+    await primary.stop()
+    await writeFile(join(dataDir, 'postgres', 'standby.signal'), '')
+    // Only a primary is what `startEmbeddedPostgres` waits for, so it is made one in the end.
+    const starting = startEmbeddedPostgres({ dataDir, log: () => undefined })
+    const url = await until('the standby answers', async () => {
+      const port = (await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[3] ?? ''
+      const address = Object.assign(new URL(primary.url), { port }).href
+      await runSql(address, 'SELECT 1')
+      return address
+    })
+    ends.push(async () => {
+      await runSql(url, 'SELECT pg_promote()')
+      await (await starting).stop()
+    })
+    await expect(refused({ DATABASE_URL: url })).rejects.toThrow(/standby.*primary/s)
+  })
+
+  test('that would lose commits in a crash is a warning', async () => {
+    const careless = await createDatabase()
+    ends.push(() => careless.drop())
+    await runSql(careless.url, `ALTER DATABASE ${new URL(careless.url).pathname.slice(1)} SET synchronous_commit = off`)
+    const env = { DATABASE_URL: careless.url, REDIS_URL: (await redisWith({})).url }
+    expect(await findings(env)).toEqual(['upstream: warning', 'postgres_durability: warning'])
+  })
+
+  test('that is read-only is wrong', async () => {
+    const readOnly = await createDatabase()
+    ends.push(() => readOnly.drop())
+    const name = new URL(readOnly.url).pathname.slice(1)
+    await runSql(readOnly.url, `ALTER DATABASE ${name} SET default_transaction_read_only = on`)
+    expect(await findings({ DATABASE_URL: readOnly.url })).toContain('postgres: wrong')
+  })
+
+  test('that is not there is wrong, and its password is not printed', async () => {
+    const { code, output } = await run('doctor', { DATABASE_URL: `postgresql://me:hush@${DEAF}/films` })
+    expect(code).toBe(1)
+    expect(output).toMatch(/✗ wrong +postgres .*127\.0\.0\.1:1\/films.*ECONNREFUSED.*DATABASE_URL/)
+    expect(output).not.toContain('hush')
+  })
+
+  test('that is being migrated does not keep the doctor', async () => {
+    const locked = await createDatabase()
+    ends.push(() => locked.drop())
+    const lock = runSql(locked.url, 'SELECT pg_advisory_lock(72707369), pg_sleep(600)').catch(() => undefined)
+    await until('it is locked', async () => {
+      const [row] = await runSql<{ held: boolean }>(
+        locked.url,
+        "SELECT count(*) > 0 AS held FROM pg_locks WHERE locktype = 'advisory' AND objid = 72707369 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+      )
+      return row?.held
+    })
+    expect(await findings({ DATABASE_URL: locked.url, REDIS_URL: `redis://${DEAF}` })).toContain('migrations: wrong')
+    await locked.drop()
+    await lock
+  })
+
+  test('has a clock that can be compared with ours to a fraction of a second', async () => {
+    const { clockSamples } = await inspectPostgres(database.url)
+    expect(clockSamples.length).toBeGreaterThan(1)
+    // Both clocks are this machine's.
+    expect(Math.abs(clockDifferenceMs(clockSamples))).toBeLessThan(1_000)
+  })
+
+  test('need not be there for the doctor when `npm start` would embed one', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'reelqueue-doctor-'))
+    ends.push(() => rm(dataDir, { recursive: true, force: true }))
+    const { code, output } = await run('doctor', { DATABASE_URL: '', SECRET_KEY: '', DATA_DIR: dataDir })
+    expect(code, output).toBe(0)
+    expect(output).toMatch(/✓ ok +postgres .*npm start/)
+  })
+})
+
+test('a SECRET_KEY that sealed nothing of what is stored is refused, by name; one that sealed it is not', async () => {
+  const other = await createDatabase()
+  ends.push(() => other.drop())
+  const opened = openDatabase(other.url, () => undefined)
+  await ensureProject(opened, 'films', createSealer(Buffer.from(SECRET_KEY, 'base64')).seal('whsec_x'))
+  await opened.close()
+  const env = { DATABASE_URL: other.url, REDIS_URL: `redis://${DEAF}` }
+  await refused(env)
+  const another = Buffer.alloc(32, 8).toString('base64')
+  const error = await refused({ ...env, SECRET_KEY: another }).catch(String)
+  expect(error).toMatch(/✗ wrong +secret_key .*SECRET_KEY/)
+  expect(error).not.toContain(another)
+})
+
+describe('the provider', () => {
+  test('that is not there makes the doctor end with 1', async () => {
+    const { code, output } = await run('doctor', {
+      REDIS_URL: (await redisWith({})).url,
+      ...upstreamAt(`http://${DEAF}`),
+    })
+    expect(code).toBe(1)
+    expect(output).toMatch(/✗ down +upstream .*ECONNREFUSED/)
+  })
+
+  test('that refuses the key is a warning; what else it says of a task that is not there does not matter', async () => {
+    const env = { REDIS_URL: (await redisWith({})).url }
+    expect(await findings({ ...env, ...(await provider(401)) })).toEqual(['upstream: warning'])
+    expect(await findings({ ...env, ...(await provider(404)) })).toEqual([])
+    expect(await findings({ ...env, ...(await provider(500)) })).toEqual([])
+  })
+
+  test('that hangs keeps nobody from starting, and is a line in the log when its time is over', async () => {
+    const env = { REDIS_URL: (await redisWith({})).url, ...(await provider('silence')) }
+    const worker = await start('start-worker', env, '"check":"upstream"')
+    await until('the worker has started', () => worker.output().includes('worker.started'))
+    expect(worker.output()).toContain('"verdict":"down"')
+  })
+
+  test('whose key cannot be sent at all is refused', async () => {
+    expect(await findings({ UPSTREAM_API_KEY: 'two words', REDIS_URL: `redis://${DEAF}` })).toContain('upstream: wrong')
+  })
+})

@@ -1,0 +1,101 @@
+// The polling lanes as BullMQ holds them: few, always the same, unaffected by failed runs, and laid again when their chain breaks.
+
+import { consume } from '@reelqueue/shared/queues/consumer'
+import { LANES, layLanes, lostLanes } from '@reelqueue/shared/queues/lanes'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { runSql } from './support/database.ts'
+import { BACKENDS } from './support/pipeline.ts'
+import { type QueueServer, startQueueServer } from './support/queues.ts'
+import { until } from './support/wait.ts'
+
+const IDS = Array.from({ length: LANES }, (_, lane) => `lane-${lane}`)
+const POLL_KEY = '{reelqueue}:poll'
+
+describe.each(BACKENDS)('on %s, the lanes', (backend) => {
+  let server: QueueServer
+  beforeEach(async () => {
+    server = await startQueueServer(backend)
+  })
+  afterEach(() => server.close())
+
+  it('stay as many when several workers lay them at once', async () => {
+    const polls = [1, 2, 3, 4].map(() => server.open().queues.queues.poll)
+    await Promise.all(polls.map(async (poll) => layLanes(poll, await lostLanes(poll))))
+    for (const poll of polls) {
+      expect(await lostLanes(poll)).toEqual([])
+      expect(await poll.getJobSchedulersCount()).toBe(LANES)
+      expect(await poll.getDelayedCount()).toBeLessThanOrEqual(LANES)
+    }
+  })
+
+  it('try each run once and keep nothing of it, whether it succeeds or fails', async () => {
+    const { queues, backend } = server.open()
+    const { poll } = queues.queues
+    await layLanes(poll, IDS)
+    const once = { attempts: 1, removeOnComplete: true, removeOnFail: true }
+    expect((await poll.getJobScheduler('lane-0'))?.template?.opts).toMatchObject(once)
+    for (const job of await poll.getJobs(['delayed', 'waiting'])) expect(job.opts).toMatchObject(once)
+
+    const runs = new Map<string, number>()
+    const run = async (id: string) => {
+      runs.set(id, (runs.get(id) ?? 0) + 1)
+      if (id === 'lane-0') throw new Error('a run that fails')
+      return { kind: 'done' } as const
+    }
+    const consumer = consume({
+      backend,
+      queue: 'poll',
+      concurrency: 2,
+      run,
+      later: () => undefined,
+      onError: () => undefined,
+    })
+    await until('every lane has run several times', () => IDS.every((id) => (runs.get(id) ?? 0) >= 3), {
+      timeoutMs: 20_000,
+    })
+    await consumer.close()
+    expect(await poll.getJobCountByTypes('completed', 'failed')).toBe(0)
+    expect(await poll.getJobSchedulersCount()).toBe(LANES)
+  })
+
+  it('are laid again when their chain broke, and run on', async () => {
+    const { queues, backend } = server.open()
+    const { poll } = queues.queues
+    await layLanes(poll, IDS)
+    await breakChain(server, 'lane-0')
+    expect(await lostLanes(poll)).toEqual(['lane-0'])
+    await layLanes(poll, ['lane-0'])
+    expect(await lostLanes(poll)).toEqual([])
+    const seen = new Set<string>()
+    const run = async (id: string) => {
+      seen.add(id)
+      return { kind: 'done' } as const
+    }
+    const consumer = consume({
+      backend,
+      queue: 'poll',
+      concurrency: 2,
+      run,
+      later: () => undefined,
+      onError: () => undefined,
+    })
+    await until('every lane runs', () => IDS.every((id) => seen.has(id)))
+    await consumer.close()
+  })
+})
+
+/** What a crash between two of BullMQ's commands leaves behind: a scheduler whose next run was due long ago and does not exist. */
+async function breakChain({ redis, url }: QueueServer, id: string): Promise<void> {
+  const longAgo = Date.now() - 60_000
+  if (redis) {
+    const [job = ''] = /repeat:lane-0:\d+/.exec(await redis.run(`KEYS ${POLL_KEY}:repeat:${id}:*`)) ?? []
+    expect(job).not.toBe('')
+    await redis.run(`ZREM ${POLL_KEY}:delayed ${job}`)
+    await redis.run(`LREM ${POLL_KEY}:wait 0 ${job}`)
+    await redis.run(`DEL ${POLL_KEY}:${job}`)
+    await redis.run(`ZADD ${POLL_KEY}:repeat ${longAgo} ${id}`)
+  } else {
+    await runSql(url, `DELETE FROM bullmq.job WHERE queue = 'poll' AND id LIKE '%${id}%'`)
+    await runSql(url, `UPDATE bullmq.scheduler SET next_run_ms = ${longAgo} WHERE scheduler_id = '${id}'`)
+  }
+}

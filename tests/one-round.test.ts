@@ -1,0 +1,141 @@
+// One round of reconcile, run by hand: what it brings back after the queues were wiped, and what it leaves alone.
+
+import { newId } from '@reelqueue/shared/domain/ids'
+import { LANES } from '@reelqueue/shared/queues/lanes'
+import { readBatch } from '@reelqueue/shared/store/batches'
+import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
+import { claimDelivery } from '@reelqueue/shared/store/deliveries'
+import { reconcile } from '@reelqueue/worker/steps/reconcile'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { endGeneration } from './support/endings.ts'
+import { startHouse, type TestHouse } from './support/house.ts'
+import { BACKENDS } from './support/pipeline.ts'
+import { startRedis, type TestRedis } from './support/redis.ts'
+import { type Seed, seedDatabase } from './support/seed.ts'
+import { stepDeps } from './support/step-deps.ts'
+import { until } from './support/wait.ts'
+
+let marks = 0
+
+describe.each(BACKENDS)('on %s, one round', (backend) => {
+  let seed: Seed
+  let house: TestHouse
+  let redis: TestRedis | undefined
+  beforeEach(async () => {
+    seed = await seedDatabase()
+    redis = backend === 'redis' ? await startRedis() : undefined
+    house = await startHouse({ databaseUrl: seed.url, ...(redis && { redisUrl: redis.url }) })
+  })
+  afterEach(async () => {
+    await house.close()
+    await redis?.destroy()
+    await seed.close()
+  })
+
+  const round = (database = seed.database) => reconcile({ ...stepDeps(house), database })
+  /** The ids woken so far. Wake-ups are added in their order, so one made last tells that all have been. */
+  const woken = async (name: 'submit' | 'complete' | 'deliver') => {
+    const last = `last_${++marks}`
+    house.queues.wake(name, [{ id: last, wakes: 0 }])
+    const ids = async () => (await house.queues.queues[name].getWaiting()).map((job) => job.data.id)
+    await until('all wake-ups are added', async () => (await ids()).includes(last))
+    return (await ids()).filter((id) => !id.startsWith('last_'))
+  }
+  const lanes = () => house.queues.queues.poll.getJobSchedulersCount()
+  const inGrace = async (table: 'generations' | 'deliveries', ids: readonly string[]) => {
+    await seed.sql(`UPDATE ${table} SET wakes = 9, due_at = now() + interval '119 s' WHERE id = ANY ($1)`, [ids])
+  }
+  const delivery = async () => {
+    await endGeneration(seed.database, await seed.queued({ webhookUrl: 'https://e.com' }), 'completed')
+    const [row] = await seed.sql<{ id: string }>('SELECT id FROM deliveries ORDER BY id DESC LIMIT 1')
+    return row?.id ?? ''
+  }
+
+  it('after a wipe lays every lane and wakes all that is owed a step, also what it had woken shortly before', async () => {
+    const admitted = await seed.admitted()
+    const { id: leased } = await seed.submitting()
+    const processing = await seed.processing()
+    const owed = await delivery()
+    const inFlight = await delivery()
+    await claimDelivery(seed.database, inFlight, 45_000)
+    await inGrace('generations', [admitted, leased])
+    await inGrace('deliveries', [owed, inFlight])
+    const before = await seed.row(processing)
+
+    await round()
+    expect(await lanes()).toBe(LANES)
+    expect(await woken('submit')).toEqual([admitted])
+    expect(await woken('deliver')).toEqual([owed])
+    // It belongs to the lanes.
+    expect(await woken('complete')).toEqual([])
+    expect(await seed.row(processing)).toEqual(before)
+
+    await round()
+    expect([await woken('submit'), await woken('deliver')]).toEqual([[admitted], [owed]])
+  })
+
+  it('finishes a batch whose last generation ended without anyone noticing', async () => {
+    const id = newId('batch')
+    await seed.sql('INSERT INTO batches (id, project_id, total) VALUES ($1, $2, 1)', [id, seed.projectId])
+    await cancelGeneration(seed.database, await seed.queued({ batchId: id }), 0)
+    await round()
+    expect((await readBatch(seed.database, id)).completedAt).toBeInstanceOf(Date)
+  })
+
+  it('while nothing was lost leaves alone what it has woken', async () => {
+    await round()
+    const admitted = await seed.admitted()
+    await inGrace('generations', [admitted])
+    await round()
+    expect(await woken('submit')).toEqual([])
+  })
+
+  it('after wake-ups were dropped wakes their rows again', async () => {
+    await round()
+    const admitted = await seed.admitted()
+    await inGrace('generations', [admitted])
+    // BullMQ refuses ids with colons.
+    house.queues.wake('submit', [{ id: 'a:b', wakes: 0 }])
+    await until('it is dropped', async () => (await house.logLines()).some((line) => line.event === 'queue.dropped'))
+    // A round without Postgres heals nothing and forgets nothing.
+    const gone = await seedDatabase()
+    await gone.close()
+    await round(gone.database)
+    await round()
+    expect(await woken('submit')).toEqual([admitted])
+  })
+
+  it('that dies before the rows are due again lays no lane, so that the next round still sees the wipe', async () => {
+    const admitted = await seed.admitted()
+    await inGrace('generations', [admitted])
+    const gone = await seedDatabase()
+    await gone.close()
+    await round(gone.database)
+    expect(await lanes()).toBe(0)
+    await round()
+    expect([await lanes(), await woken('submit')]).toEqual([LANES, [admitted]])
+  })
+
+  it('adds nothing to a queue in which enough waits already, and leaves its rows due for when there is room', async () => {
+    await round()
+    const { submit } = house.queues.queues
+    await submit.addBulk(Array.from({ length: 2_000 }, (_, n) => ({ name: 'submit', data: { id: `other_${n}` } })))
+    const admitted = await seed.admitted()
+    await seed.sql(`UPDATE generations SET due_at = now() WHERE id = $1`, [admitted])
+    const before = await seed.row(admitted)
+    const answered = await seed.processing()
+    await seed.sql(`UPDATE generations SET answer = '{}', due_at = now() WHERE id = $1`, [answered])
+    await round()
+    // What the other queue serves comes to its end all the same.
+    expect(await woken('complete')).toEqual([answered])
+    await submit.pause()
+    await round()
+    expect(await house.queues.backlog('submit')).toBe(2_000)
+    expect(await seed.row(admitted)).toEqual(before)
+
+    await submit.resume()
+    await submit.drain()
+    await round()
+    expect(await woken('submit')).toEqual([admitted])
+  })
+})

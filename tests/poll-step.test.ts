@@ -1,0 +1,160 @@
+// One run of a lane by plain calls, against a real Postgres and a real server that stands where the provider stands.
+
+import { completeGeneration } from '@reelqueue/shared/store/completion'
+import { insertGenerations } from '@reelqueue/shared/store/generations'
+import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
+import type { StepDeps } from '@reelqueue/worker/deps'
+import { pollLane } from '@reelqueue/worker/steps/poll'
+import { afterAll, beforeEach, expect, it } from 'vitest'
+import { startHouse } from './support/house.ts'
+import { answer, hang, startScriptedUpstream } from './support/scripted-upstream.ts'
+import { newGeneration, seedDatabase, taskIdOf } from './support/seed.ts'
+import { stepDeps } from './support/step-deps.ts'
+import { until } from './support/wait.ts'
+
+const TIMEOUT_MS = 5_000
+const RENDERING = { id: 'x', object: 'video.generation', status: 'processing' }
+const COMPLETED = { ...RENDERING, status: 'completed', video_url: 'https://v/1' }
+
+const seed = await seedDatabase()
+const house = await startHouse({ databaseUrl: seed.url })
+const provider = await startScriptedUpstream()
+const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: TIMEOUT_MS })
+const woken: { id: string; hadAnswer: Promise<boolean> }[] = []
+const deps: StepDeps = {
+  ...stepDeps(house, {
+    poll: { intervalMinMs: 60_000, intervalMaxMs: 60_000, deadlineMs: 3_600_000 },
+    upstreamTimeoutMs: TIMEOUT_MS,
+  }),
+  queues: {
+    ...house.queues,
+    wake: (queue, wakeUps) => {
+      for (const { id } of wakeUps) woken.push({ id, hadAnswer: seed.row(id).then((row) => row.answer !== null) })
+      house.queues.wake(queue, wakeUps)
+    },
+  },
+}
+const running = new AbortController()
+const run = (poll = deps.settings.poll, signal = running.signal) =>
+  pollLane({ ...deps, settings: { ...deps.settings, poll }, upstream }, signal)
+
+afterAll(async () => {
+  await house.close()
+  await upstream.close()
+  await provider.stop()
+  await seed.close()
+})
+
+beforeEach(async () => {
+  woken.length = 0
+  await seed.sql(`UPDATE generations SET due_at = NULL`)
+})
+
+async function due(count: number): Promise<string[]> {
+  const rows = Array.from({ length: count }, () => newGeneration(seed.projectId))
+  await insertGenerations(seed.database.prisma, rows)
+  const ids = rows.map((row) => row.id)
+  await seed.sql(
+    `UPDATE generations SET status = 'processing', admitted_at = now(), submitted_at = now(), current_submission_id = 'sub_' || id,
+       upstream_task_id = 'sora_' || id, due_at = now() WHERE id = ANY ($1)`,
+    [ids],
+  )
+  return ids
+}
+const taskOf = (url: string) => decodeURIComponent(url.split('/').at(-1) ?? '')
+
+it('goes on while rows are due, and asks about at most a page of them at once', async () => {
+  const ids = await due(250)
+  let open = 0
+  let most = 0
+  provider.play((response) => {
+    most = Math.max(most, ++open)
+    setImmediate(() => {
+      open -= 1
+      response.end(JSON.stringify(RENDERING))
+    })
+  })
+  await run()
+  expect(new Set(provider.received.map((one) => taskOf(one.url)))).toEqual(new Set(ids.map(taskIdOf)))
+  expect(provider.received).toHaveLength(250)
+  expect(most).toBeLessThanOrEqual(100)
+})
+
+it('ends within its bound although rows are always due: another lane may be waiting to stop', async () => {
+  await due(100)
+  provider.play(answer(200, RENDERING))
+  // A run without a bound would never come back, and the test's own deadline would speak.
+  await run({ intervalMinMs: 0, intervalMaxMs: 0, deadlineMs: 3_600_000 })
+  expect(provider.received.length).toBeGreaterThan(200)
+})
+
+it('stops after the page at hand when it is told to', async () => {
+  await due(250)
+  const stopping = new AbortController()
+  provider.play((response) => {
+    stopping.abort()
+    response.end(JSON.stringify(RENDERING))
+  })
+  await run(deps.settings.poll, stopping.signal)
+  expect(provider.received).toHaveLength(100)
+})
+
+it('writes what it was answered while one poll is still silent, and gives that one up after its time', async () => {
+  const ids = await due(5)
+  provider.play(hang, answer(200, COMPLETED))
+  const lane = run()
+  await until('four are written', async () => {
+    const rows = await Promise.all(ids.map((id) => seed.row(id)))
+    return rows.filter((row) => row.answer !== null).length === 4
+  })
+  await lane
+  const silent = (await Promise.all(ids.map((id) => seed.row(id)))).filter((row) => row.answer === null)
+  expect(silent).toMatchObject([{ status: 'processing', pollFailures: 1 }])
+})
+
+it('has committed a terminal answer before complete is woken, and complete needs to ask nobody', async () => {
+  const [id = ''] = await due(1)
+  provider.play(answer(200, { ...COMPLETED, actualDuration: 4.042 }))
+  await run()
+  expect(woken.map((one) => one.id)).toEqual([id])
+  expect(await woken[0]?.hadAnswer).toBe(true)
+  await upstream.poll('nobody')
+  const asked = provider.received.length
+  expect(await completeGeneration(seed.database, id)).toMatchObject([{ id }])
+  expect(provider.received).toHaveLength(asked)
+  expect(await seed.row(id)).toMatchObject({ status: 'completed', videoUrl: 'https://v/1', actualDuration: 4.042 })
+})
+
+it('obeys Retry-After by the row alone: it is due when the provider said, and no job says so', async () => {
+  const [id = ''] = await due(1)
+  provider.play(answer(429, { error: 'later' }, { 'retry-after': '600' }))
+  await run()
+  const inSeconds = (Number((await seed.row(id)).dueAt) - Date.now()) / 1_000
+  expect(inSeconds).toBeGreaterThan(550)
+  expect(inSeconds).toBeLessThanOrEqual(600)
+})
+
+it.each([
+  ['failing it', `NEW.status <> OLD.status`, 'processing'],
+  ['recording its answer', `NEW.poll_failures <> OLD.poll_failures`, 'failed'],
+])(
+  'that dies at %s past its deadline leaves the generation to the next lane, at once when its claim lapses',
+  async (_, changes, status) => {
+    const [id = ''] = await due(1)
+    await seed.sql(`UPDATE generations SET submitted_at = now() - interval '2 hours' WHERE id = $1`, [id])
+    provider.play(answer(503, {}))
+    await seed.sql(`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'it dies here'; END $$`)
+    await seed.sql(
+      `CREATE TRIGGER dies BEFORE UPDATE ON generations FOR EACH ROW WHEN (${changes}) EXECUTE FUNCTION die()`,
+    )
+    await expect(run()).rejects.toThrow('it dies here')
+    await seed.sql(`DROP FUNCTION die CASCADE`)
+    const left = await seed.row(id)
+    expect(left.status).toBe(status)
+    expect(Number(left.dueAt) - Date.now()).toBeLessThanOrEqual(TIMEOUT_MS + 15_000)
+
+    await seed.sql(`UPDATE generations SET due_at = now() WHERE id = $1`, [id])
+    await run()
+    expect(await seed.row(id)).toMatchObject({ status: 'failed', errorCode: 'deadline_exceeded', pollFailures: 1 })
+  },
+)

@@ -1,0 +1,114 @@
+// A failed generation that is given a task found by hand, on a real Postgres.
+
+import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
+import { claimDuePolls, failOverdue } from '@reelqueue/shared/store/polling'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { attemptsOn, lockOf, REFUSED, VIDEO } from './support/attempts.ts'
+import { SETTLING, type Seed, seedDatabase, taskIdOf } from './support/seed.ts'
+
+let seed: Seed
+let attempts: ReturnType<typeof attemptsOn>
+beforeAll(async () => {
+  seed = await seedDatabase()
+  attempts = attemptsOn(seed)
+})
+afterAll(() => seed.close())
+
+describe('adopting', () => {
+  it('settles the unknown submission with the task, and resumes polling at once', async () => {
+    const { id, submissionId } = await attempts.unknown()
+    expect(await attempts.adopt(id, 'sora_found')).toMatchObject({ kind: 'adopted', moved: [{ id }] })
+    const row = await seed.row(id)
+    expect(row).toMatchObject({
+      status: 'processing',
+      upstreamTaskId: 'sora_found',
+      currentSubmissionId: submissionId,
+      errorCode: null,
+      finishedAt: null,
+      slotUntil: null,
+      submissions: [{ state: 'accepted', upstreamTaskId: 'sora_found', adoptedAt: expect.any(Date), errorCode: null }],
+    })
+    // Its day may have begun the moment the request left; its deadline counts anew.
+    expect(row.lastPendingAt).toEqual(row.submissions[0]?.startedAt)
+    expect((await claimDuePolls(seed.database, 10, 1_000)).map((poll) => poll.upstreamTaskId)).toContain('sora_found')
+    expect((await attempts.typesOf(id)).at(-1)).toBe('processing')
+  })
+
+  it('adds a row to the ledger when no submission can have made the task', async () => {
+    const { id, submissionId } = await seed.submitting()
+    await attempts.settle(submissionId, REFUSED)
+    await attempts.adopt(id, 'sora_by_hand')
+    const row = await seed.row(id)
+    expect(row.submissions).toMatchObject([
+      { state: 'rejected' },
+      { state: 'accepted', upstreamTaskId: 'sora_by_hand', adoptedAt: expect.any(Date) },
+    ])
+    expect(row).toMatchObject({ status: 'processing', currentSubmissionId: row.submissions[1]?.id, mayBeCharged: true })
+    expect(row.lastPendingAt).toEqual(row.createdAt)
+  })
+
+  it('is refused for a task of another generation, also at the same instant', async () => {
+    const taken = await seed.processing()
+    const { id } = await attempts.unknown()
+    expect(await attempts.adopt(id, taskIdOf(taken))).toEqual({ kind: 'taken' })
+    expect((await seed.row(id)).status).toBe('failed')
+
+    const other = await attempts.unknown()
+    const results = await seed.collide('LOCK TABLE submissions IN SHARE MODE', [
+      () => attempts.adopt(id, 'sora_one'),
+      () => attempts.adopt(other.id, 'sora_one'),
+    ])
+    expect(results.map((result) => result.kind).sort()).toEqual(['adopted', 'taken'])
+  })
+
+  it('may be repeated when its answer was lost, and may go back to a task of its own', async () => {
+    const { id } = await attempts.unknown()
+    await attempts.adopt(id, 'sora_again')
+    expect(await attempts.adopt(id, 'sora_again')).toEqual({ kind: 'adopted', moved: [] })
+    await failOverdue(
+      seed.database,
+      [{ id, upstreamTaskId: 'sora_again', wakes: 1 }],
+      'deadline_exceeded',
+      SETTLING.renderMaxMs,
+    )
+    expect(await attempts.adopt(id, 'sora_again')).toMatchObject({ kind: 'adopted', moved: [{ id }] })
+    expect((await seed.row(id)).submissions).toHaveLength(1)
+  })
+
+  it('of another task than the submission had made leaves room for the late answer in the ledger', async () => {
+    const { id, submissionId } = await attempts.unknown()
+    await attempts.adopt(id, `sora_wrong_${id}`)
+    const late = { kind: 'accepted', taskId: `sora_true_${id}` } as const
+    expect(await attempts.settle(submissionId, late)).toEqual({ status: 'unchanged', moved: [] })
+    await attempts.settle(submissionId, late)
+    const { submissions, upstreamTaskId } = await seed.row(id)
+    expect(upstreamTaskId).toBe(`sora_wrong_${id}`)
+    expect(submissions.map((one) => one.upstreamTaskId)).toEqual([`sora_wrong_${id}`, `sora_true_${id}`])
+  })
+
+  it('and the late answer of that submission agree: the task is recorded once', async () => {
+    const { id, submissionId } = await attempts.unknown()
+    await seed.collide<unknown>(lockOf(id), [
+      () => attempts.adopt(id, 'sora_both'),
+      () => attempts.settle(submissionId, { kind: 'accepted', taskId: 'sora_both' }),
+    ])
+    expect(await seed.row(id)).toMatchObject({
+      status: 'processing',
+      upstreamTaskId: 'sora_both',
+      submissions: [{ upstreamTaskId: 'sora_both' }],
+    })
+  })
+})
+
+describe('a success that waits on the row', () => {
+  it.each(['adopt', 'cancel'] as const)('is not thrown away by %s', async (what) => {
+    const id = what === 'adopt' ? await attempts.overdue() : await seed.processing()
+    await attempts.answered(id, VIDEO)
+    const result =
+      what === 'adopt'
+        ? await attempts.adopt(id, `sora_other_${id}`)
+        : await cancelGeneration(seed.database, id, SETTLING.renderMaxMs)
+    expect(result).toMatchObject({ moved: [{ id }] })
+    expect(await seed.row(id)).toMatchObject({ status: 'completed', videoUrl: 'https://v/1', slotUntil: null })
+  })
+})

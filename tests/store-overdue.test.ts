@@ -1,0 +1,100 @@
+// The end of graces: what was only left alone because it had been woken is due at once, what waits for something real is not.
+
+import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
+import { claimDelivery } from '@reelqueue/shared/store/deliveries'
+import { claimOverdueDeliveries, claimOverdueGenerations, endGraces } from '@reelqueue/shared/store/overdue'
+import { recordPolls } from '@reelqueue/shared/store/polling'
+import { settleSubmission } from '@reelqueue/shared/store/settlement'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { endGeneration } from './support/endings.ts'
+import { pollOf, SETTLING, type Seed, seedDatabase } from './support/seed.ts'
+
+const LIMIT = 100
+const COMPLETED: TerminalAnswer = { kind: 'completed', videoUrl: 'https://v/1', actualDuration: null, cost: null }
+const REFUSED = { kind: 'rejected', code: 'busy', message: 'busy', httpStatus: 429, retryable: true } as const
+
+let seed: Seed
+beforeEach(async () => {
+  seed = await seedDatabase()
+})
+afterEach(() => seed.close())
+
+/** As reconcile leaves a row that it woke several times: the longest grace has just begun. */
+async function putInGrace(id: string, table: 'generations' | 'deliveries' = 'generations'): Promise<string> {
+  await seed.sql(`UPDATE ${table} SET wakes = 9, due_at = now() + interval '120 s' WHERE id = $1`, [id])
+  return id
+}
+const endAll = (limit = LIMIT) => endGraces(seed.database, limit)
+async function dueNow(): Promise<string[]> {
+  const { submit, complete } = await claimOverdueGenerations(seed.database, LIMIT, ['submit', 'complete'])
+  return [...submit, ...complete].map((wakeUp) => wakeUp.id).sort()
+}
+async function answered(): Promise<string> {
+  const id = await seed.processing()
+  const poll = { ...pollOf(id), nextMs: null, sawPending: false, pollFailures: 0 }
+  await recordPolls(seed.database, [{ ...poll, answer: COMPLETED }])
+  return id
+}
+async function refused(backoffMs: number): Promise<string> {
+  const { id, submissionId } = await seed.submitting()
+  await settleSubmission(seed.database, submissionId, { ...REFUSED, backoffMs }, SETTLING)
+  return id
+}
+async function silent(): Promise<string> {
+  const { id, submissionId } = await seed.submitting()
+  await seed.sql(`UPDATE submissions SET lease_until = now() WHERE id = $1`, [submissionId])
+  return id
+}
+async function delivery(): Promise<string> {
+  await endGeneration(seed.database, await seed.queued({ webhookUrl: 'https://e.com' }), 'completed')
+  const [row] = await seed.sql<{ id: string }>('SELECT id FROM deliveries ORDER BY id DESC LIMIT 1')
+  return row?.id ?? ''
+}
+
+describe('ending graces', () => {
+  it('makes due at once whatever owes a step: admitted, silent past its lease, back-off over, answered', async () => {
+    const ids = [await seed.admitted(), await silent(), await refused(0), await answered()]
+    for (const id of ids) await putInGrace(id)
+    expect(await dueNow()).toEqual([])
+    expect(await endAll()).toBe(ids.length)
+    expect(await dueNow()).toEqual(ids.sort())
+  })
+
+  it('leaves alone what waits for something real: a lease, a back-off, a lane, admission', async () => {
+    const { id: leased } = await seed.submitting()
+    const waiting = [leased, await refused(60_000), await seed.processing()]
+    for (const id of waiting) await putInGrace(id)
+    const unadmitted = await seed.queued()
+    expect(await endAll()).toBe(0)
+    expect(await dueNow()).toEqual([])
+    expect((await seed.row(unadmitted)).dueAt).toBeNull()
+  })
+
+  it('makes due a delivery whose attempt is owed, and neither one in flight nor one that waits for its next attempt', async () => {
+    const [owed, inFlight, later] = [await delivery(), await delivery(), await delivery()]
+    await claimDelivery(seed.database, inFlight, 45_000)
+    await seed.sql(`UPDATE deliveries SET next_attempt_at = now() + interval '1 min' WHERE id = $1`, [later])
+    for (const id of [owed, inFlight, later]) await putInGrace(id, 'deliveries')
+    expect(await endAll()).toBe(1)
+    expect((await claimOverdueDeliveries(seed.database, LIMIT)).map((wakeUp) => wakeUp.id)).toEqual([owed])
+  })
+
+  it('is bounded, passes over rows that someone holds, and leaves due rows as they are', async () => {
+    const ids = [await seed.admitted(), await seed.admitted(), await seed.admitted()]
+    for (const id of ids) await putInGrace(id)
+    const [held = ''] = ids
+    await seed.database.prisma.$transaction(async (tx) => {
+      await tx.$queryRaw`SELECT 1 FROM generations WHERE id = ${held} FOR UPDATE`
+      expect([await endAll(1), await endAll(), await endAll()]).toEqual([1, 1, 0])
+    })
+    expect(await endAll()).toBe(1)
+    expect(await endAll()).toBe(0)
+  })
+})
+
+it('a claim waits for no row that someone else holds', async () => {
+  const [held = '', free = ''] = [await seed.admitted(), await seed.admitted()]
+  await seed.sql(`UPDATE generations SET due_at = now() - interval '1 s' WHERE id = ANY ($1)`, [[held, free]])
+  const claimed = await seed.holding(`SELECT 1 FROM generations WHERE id = '${held}' FOR UPDATE`, () => dueNow())
+  expect(claimed).toEqual([free])
+})

@@ -1,0 +1,235 @@
+// What stops all submitting: the provider's answers, and an operator. By plain calls of the steps, against a real Postgres and
+// a real server that stands where the provider stands.
+
+import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission'
+import { openDatabase } from '@reelqueue/shared/store/database'
+import { pauseProject } from '@reelqueue/shared/store/projects'
+import { readGate, setPaused, takeRequests } from '@reelqueue/shared/store/submitting-gate'
+import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
+import { pollLane } from '@reelqueue/worker/steps/poll'
+import { probe } from '@reelqueue/worker/steps/probe'
+import { submit } from '@reelqueue/worker/steps/submit'
+import { afterAll, beforeEach, describe, expect, it } from 'vitest'
+import { startHouse } from './support/house.ts'
+import { type Act, answer, startScriptedUpstream } from './support/scripted-upstream.ts'
+import { seedDatabase } from './support/seed.ts'
+import { stepDeps } from './support/step-deps.ts'
+
+const seed = await seedDatabase()
+const house = await startHouse({ databaseUrl: seed.url })
+const provider = await startScriptedUpstream()
+const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: 1_000 })
+const deps = { ...stepDeps(house), upstream }
+const creates = () => provider.received.filter((one) => one.method === 'POST').length
+const cut: Act = (_, { socket }) => socket.destroy()
+const accepted: Act = (response) => response.end(JSON.stringify({ id: `sora_${Math.random()}` }))
+
+beforeEach(async () => {
+  await seed.sql('DELETE FROM upstream_gates')
+  await seed.sql(`UPDATE generations SET status = 'cancelled', finished_at = now(), due_at = NULL, slot_until = NULL
+    WHERE status IN ('queued', 'submitting', 'processing')`)
+})
+afterAll(async () => {
+  await house.close()
+  await upstream.close()
+  await provider.stop()
+  await seed.close()
+})
+
+/** Submits one more generation. @returns its id */
+async function submitOne(): Promise<string> {
+  const id = await seed.admitted()
+  await submit(deps, id)
+  return id
+}
+const statusOf = async (id: string) => (await seed.row(id)).status
+
+describe('a refusal of the account', () => {
+  it.each([
+    ['HTTP 401', answer(401, { message: 'invalid key' })],
+    ['HTTP 402', answer(402, { message: 'pay first' })],
+    ['HTTP 403', answer(403, { message: 'forbidden' })],
+    ['an envelope that names the balance', answer(200, { code: 1004, msg: 'Insufficient balance', data: null })],
+  ])('by %s fails nobody: all wait in their places, and nothing more is sent', async (_, refusal) => {
+    const others = [await seed.admitted(), await seed.admitted()]
+    provider.play(refusal)
+    const id = await submitOne()
+    expect(creates()).toBe(1)
+    expect(await seed.row(id)).toMatchObject({
+      status: 'queued',
+      admittedAt: null,
+      dueAt: null,
+      errorCode: null,
+      mayBeCharged: false,
+    })
+    for (const other of others) expect(await seed.row(other)).toMatchObject({ status: 'queued', admittedAt: null })
+    expect(await readGate(seed.database)).toMatchObject({
+      isOpen: false,
+      accountRefusal: expect.any(String),
+      accountRetryAt: expect.any(Date),
+    })
+    expect(await statusOf(await submitOne())).toBe('queued')
+    expect(creates()).toBe(1)
+    const types = (await seed.events(id)).map((event) => event.type)
+    expect(types).toEqual(['generation.queued', 'generation.submitting', 'generation.queued'])
+
+    await setPaused(seed.database, upstream.name, false)
+    provider.play(accepted)
+    await seed.admitted()
+    await submit(deps, id)
+    expect(await statusOf(id)).toBe('processing')
+  })
+
+  it('is tried again by itself after some minutes', async () => {
+    provider.play(answer(402, {}))
+    await submitOne()
+    await seed.sql(`UPDATE upstream_gates SET account_retry_at = now() - interval '1 ms'`)
+    expect(await readGate(seed.database)).toMatchObject({ isOpen: true, accountRefusal: null })
+  })
+
+  it('that only one generation meets again, while others are accepted, fails that one and stops nobody', async () => {
+    provider.play(answer(403, { message: 'not allowed' }))
+    const id = await submitOne()
+    await setPaused(seed.database, upstream.name, false)
+    provider.play(accepted)
+    await submitOne()
+    provider.play(answer(403, { message: 'not allowed' }))
+    await submit(deps, id)
+    expect(await seed.row(id)).toMatchObject({ status: 'failed', errorCode: 'upstream_http_403', mayBeCharged: false })
+    expect((await readGate(seed.database)).isOpen).toBe(true)
+  })
+
+  it('is not read into what a refusal of the request quotes', async () => {
+    provider.play(answer(400, { message: 'the prompt "insufficient balance" is too short' }))
+    expect(await statusOf(await submitOne())).toBe('failed')
+    expect((await readGate(seed.database)).isOpen).toBe(true)
+  })
+
+  it('ends in cancelled for what was to be cancelled', async () => {
+    provider.play(async (response) => {
+      await seed.sql(`UPDATE generations SET cancel_requested_at = now() WHERE status = 'submitting'`)
+      response.writeHead(402).end('{}')
+    })
+    expect(await statusOf(await submitOne())).toBe('cancelled')
+  })
+})
+
+it('a 429 holds all submissions back for as long as it says; its own waits with its slot', async () => {
+  provider.play(answer(429, {}, { 'retry-after': '120' }))
+  const id = await submitOne()
+  expect(await statusOf(id)).toBe('submitting')
+  const { isOpen, holdUntil } = await readGate(seed.database)
+  expect(isOpen).toBe(false)
+  expect(Number(holdUntil) - Date.now()).toBeGreaterThan(100_000)
+  expect(await seed.row(await submitOne())).toMatchObject({ status: 'queued', admittedAt: null })
+  expect(creates()).toBe(1)
+})
+
+describe('submissions in a row without an answer', () => {
+  it('close the gate after five: no other is spent until a free request is answered', async () => {
+    provider.play(cut)
+    for (let n = 0; n < 5; n++) expect(await statusOf(await submitOne())).toBe('failed')
+    expect(await readGate(seed.database)).toMatchObject({ isOpen: false, unreachableSince: expect.any(Date) })
+    expect(await statusOf(await submitOne())).toBe('queued')
+    expect(creates()).toBe(5)
+    await probe(deps)
+    provider.play(answer(502, 'bad gateway'))
+    await probe(deps)
+    expect((await readGate(seed.database)).isOpen).toBe(false)
+    provider.play(answer(404, { error: 'no such task' }))
+    await probe(deps)
+    expect(creates()).toBe(0)
+    expect((await readGate(seed.database)).isOpen).toBe(true)
+    // One at a time, and one more silence closes it again.
+    await seed.queued()
+    const { admitted } = await admitGenerations(seed.database, 100)
+    expect(admitted).toHaveLength(1)
+    provider.play(cut)
+    await submit(deps, admitted[0]?.id ?? '')
+    expect(await readGate(seed.database)).toMatchObject({ isOpen: false, unreachableSince: expect.any(Date) })
+    // An error in an envelope is an answer too.
+    provider.play(answer(200, { code: 1001, msg: 'no such task' }))
+    await probe(deps)
+    provider.play(accepted)
+    const [next] = (await admitGenerations(seed.database, 100)).admitted
+    await submit(deps, next?.id ?? '')
+    expect(await statusOf(next?.id ?? '')).toBe('processing')
+    await seed.queued()
+    await seed.queued()
+    expect((await admitGenerations(seed.database, 100)).admitted.length).toBeGreaterThan(1)
+  })
+
+  it('are counted anew after any answer, also a refusal', async () => {
+    for (const replies of [[cut, cut, cut, cut], [answer(400, {})], [cut, cut, cut, cut]]) {
+      for (const reply of replies) {
+        provider.play(reply)
+        await submitOne()
+      }
+    }
+    expect((await readGate(seed.database)).isOpen).toBe(true)
+  })
+})
+
+it('an operator pauses all submitting, and resumes it', async () => {
+  provider.play(accepted)
+  const id = await seed.admitted()
+  await setPaused(seed.database, upstream.name, true)
+  await releaseAdmitted(seed.database, null)
+  await submit(deps, id)
+  expect(await seed.row(id)).toMatchObject({ status: 'queued', admittedAt: null })
+  expect(await seed.row(await seed.admitted())).toMatchObject({ admittedAt: null })
+  expect(creates()).toBe(0)
+  await setPaused(seed.database, upstream.name, false)
+  await seed.admitted()
+  await submit(deps, id)
+  expect(await statusOf(id)).toBe('processing')
+})
+
+it('a paused project submits nothing more, also what was to be repeated', async () => {
+  provider.play(answer(429, {}, { 'retry-after': '0' }))
+  const id = await submitOne()
+  await seed.sql(`UPDATE upstream_gates SET hold_until = NULL`)
+  await seed.sql(`UPDATE submissions SET retry_at = now()`)
+  await pauseProject(seed.database, seed.projectId, true)
+  provider.play(accepted)
+  expect(await submit(deps, id)).toMatchObject({ kind: 'later' })
+  expect(creates()).toBe(0)
+  await pauseProject(seed.database, seed.projectId, false)
+  await submit(deps, id)
+  expect(await statusOf(id)).toBe('processing')
+})
+
+describe('the rate limit', () => {
+  it('holds over all processes', async () => {
+    const processes = Array.from({ length: 4 }, () => openDatabase(seed.url, console.error, 2))
+    try {
+      const taken = await Promise.all(
+        Array.from({ length: 40 }, (_, n) => takeRequests(processes[n % 4] ?? seed.database, 'globalai', 3, 60)),
+      )
+      // Ten seconds' worth, and what came in while the test ran.
+      const sum = taken.reduce((total, one) => total + one)
+      expect(sum).toBeGreaterThanOrEqual(10)
+      expect(sum).toBeLessThan(40)
+    } finally {
+      await Promise.all(processes.map((database) => database.close()))
+    }
+  })
+
+  it('delays submissions and polls, and loses none', async () => {
+    const limited = { ...deps, settings: { ...deps.settings, requestsPerMinute: 6 } }
+    provider.play(accepted)
+    const first = await seed.admitted()
+    const second = await seed.admitted()
+    await submit(limited, first)
+    expect(await statusOf(first)).toBe('processing')
+    expect(await submit(limited, second)).toEqual({ kind: 'later', delayMs: 15_000 })
+    expect(await statusOf(second)).toBe('queued')
+    await seed.sql(`UPDATE generations SET due_at = now() WHERE id = $1`, [first])
+    provider.play(answer(200, { id: 'x', status: 'processing' }))
+    await pollLane(limited, new AbortController().signal)
+    expect(provider.received).toHaveLength(0)
+    await seed.sql(`UPDATE upstream_gates SET requests_at = now() - interval '10 s'`)
+    await pollLane(limited, new AbortController().signal)
+    expect(provider.received).toHaveLength(1)
+  })
+})

@@ -1,0 +1,70 @@
+// Attempts of one generation as tests of the store need them: begun, settled, failed at a deadline, retried.
+
+import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
+import { admitGenerations } from '@reelqueue/shared/store/admission'
+import { failOverdue, recordPolls } from '@reelqueue/shared/store/polling'
+import { adoptTask, retryGeneration } from '@reelqueue/shared/store/retries'
+import { settleSubmission } from '@reelqueue/shared/store/settlement'
+import { beginSubmission } from '@reelqueue/shared/store/submissions'
+import { LEASE_MS, pollOf, SETTLING, type Seed, type Submitting } from './seed.ts'
+
+export const UNKNOWN = { kind: 'unknown', code: 'upstream_timeout', message: 'no answer', httpStatus: null } as const
+export const REFUSED = {
+  kind: 'rejected',
+  code: 'upstream_1001',
+  message: 'no',
+  httpStatus: 200,
+  retryable: false,
+  backoffMs: 0,
+} as const
+export const VIDEO = {
+  kind: 'completed',
+  videoUrl: 'https://v/1',
+  actualDuration: 4,
+  cost: null,
+} satisfies TerminalAnswer
+export const NO_VIDEO = { kind: 'failed', code: 'upstream_failed', message: 'no', cost: null } satisfies TerminalAnswer
+
+export const lockOf = (id: string) => `SELECT 1 FROM generations WHERE id = '${id}' FOR UPDATE`
+
+export function attemptsOn(seed: Seed) {
+  const { database } = seed
+  const settle = (submissionId: string, result: Parameters<typeof settleSubmission>[2]) =>
+    settleSubmission(database, submissionId, result, SETTLING)
+  const retry = (id: string) => retryGeneration(database, id)
+  const admit = async () => {
+    await admitGenerations(database, 100_000)
+  }
+  return {
+    begin: (id: string, ...asked: string[]) => beginSubmission(database, id, 'globalai', LEASE_MS, asked),
+    settle,
+    retry,
+    adopt: (id: string, taskId: string) => adoptTask(database, id, taskId),
+    admit,
+    async unknown(fields?: Parameters<Seed['submitting']>[0]): Promise<Submitting> {
+      const open = await seed.submitting(fields)
+      await settle(open.submissionId, UNKNOWN)
+      return open
+    },
+    /** Failed at its deadline; still asked about. */
+    async overdue(): Promise<string> {
+      const id = await seed.processing()
+      await failOverdue(database, [pollOf(id)], 'deadline_exceeded', SETTLING.renderMaxMs)
+      return id
+    },
+    /** Has its next attempt queued, with a slot. */
+    async retryAdmitted(id: string): Promise<void> {
+      await retry(id)
+      await admit()
+    },
+    /** A lane was told this about the task that the row has now. */
+    async answered(id: string, answer: TerminalAnswer): Promise<void> {
+      const { upstreamTaskId, wakes } = await seed.row(id)
+      if (upstreamTaskId === null) throw new Error(`${id} has no task`)
+      await recordPolls(database, [
+        { id, upstreamTaskId, wakes, nextMs: 0, sawPending: false, pollFailures: 0, answer },
+      ])
+    },
+    typesOf: async (id: string) => (await seed.events(id)).map((event) => event.type.replace('generation.', '')),
+  }
+}

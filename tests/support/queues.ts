@@ -1,0 +1,54 @@
+// Queues without a house: a server of the test's own, and as many processes' worth of connections to it as are asked for.
+
+import { openQueueBackend, type QueueBackend } from '@reelqueue/shared/queues/backend'
+import { openQueues, type QueueName, type Queues } from '@reelqueue/shared/queues/queues'
+import { createDatabase } from './database.ts'
+import { startRedis, type TestRedis } from './redis.ts'
+
+interface Dropped {
+  readonly queue: QueueName
+  readonly count: number
+  readonly cause: unknown
+}
+
+interface Opened {
+  readonly backend: QueueBackend
+  readonly queues: Queues
+  /** What `onDropped` heard. */
+  readonly dropped: readonly Dropped[]
+}
+
+export interface QueueServer {
+  readonly redis: TestRedis | null
+  /** Of the database, which the queues live in when there is no Redis. */
+  readonly url: string
+  /** Opens them as one process does. */
+  open(redisUrl?: string): Opened
+  close(): Promise<void>
+}
+
+export async function startQueueServer(backend: 'postgres' | 'redis'): Promise<QueueServer> {
+  const database = await createDatabase()
+  const redis = backend === 'redis' ? await startRedis() : null
+  const opened: Opened[] = []
+  return {
+    redis,
+    url: database.url,
+    open(redisUrl = redis?.url) {
+      const dropped: Dropped[] = []
+      const onError = () => undefined
+      const backend = openQueueBackend({ databaseUrl: database.url, redisUrl, onError })
+      const queues = openQueues(backend, onError, (queue, count, cause) => dropped.push({ queue, count, cause }))
+      opened.push({ backend, queues, dropped })
+      return { backend, queues, dropped }
+    },
+    async close() {
+      for (const { backend, queues } of opened) {
+        await queues.close()
+        await backend.close()
+      }
+      await redis?.destroy()
+      await database.drop()
+    },
+  }
+}
