@@ -40,10 +40,11 @@ export function openHouse(config: Config, log: Logger): House {
     // Without a key to pay with, admitted rows would only wait for a submit step that never runs.
     admit: async () =>
       config.UPSTREAM_API_KEY === undefined
-        ? { admitted: [], more: false }
+        ? { admitted: [], againMs: null }
         : await admitGenerations(database, config.UPSTREAM_MAX_IN_FLIGHT, config.UPSTREAM_MAX_IN_FLIGHT_PER_MODEL),
     wake: (admitted) => queues.wake('submit', admitted),
     onError: (error) => log.warn({ event: 'admit.failed', err: error }),
+    stopping: stopping.signal,
   })
   return {
     config,

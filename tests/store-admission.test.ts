@@ -15,9 +15,9 @@ beforeEach(async () => {
 })
 afterEach(() => seed.close())
 
-async function admit(slots: number, database = seed.database): Promise<{ ids: string[]; more: boolean }> {
-  const { admitted, more } = await admitGenerations(database, slots)
-  return { ids: admitted.map((row) => row.id), more }
+async function admit(slots: number, database = seed.database): Promise<{ ids: string[]; againMs: number | null }> {
+  const { admitted, againMs } = await admitGenerations(database, slots)
+  return { ids: admitted.map((row) => row.id), againMs }
 }
 
 const insert = (rows: Parameters<typeof insertGenerations>[1]) => insertGenerations(seed.database.prisma, rows)
@@ -62,12 +62,12 @@ describe('the cap', () => {
   it('frees a slot with each ending, and only then', async () => {
     const processing = await seed.processing()
     const [next] = await queue(1)
-    expect(await admit(1)).toEqual({ ids: [], more: false })
+    expect(await admit(1)).toEqual({ ids: [], againMs: null })
     await seed.sql(
       `UPDATE generations SET status = 'failed', error_code = 'c', finished_at = now(), due_at = NULL WHERE id = $1`,
       [processing],
     )
-    expect(await admit(1)).toEqual({ ids: [next], more: false })
+    expect(await admit(1)).toEqual({ ids: [next], againMs: null })
   })
 
   it.each(['cancelled', 'past its deadline'])(
@@ -93,13 +93,13 @@ describe('the cap', () => {
   it('may shrink below what is in flight', async () => {
     await queue(5)
     expect((await admit(3)).ids).toHaveLength(3)
-    expect(await admit(1)).toEqual({ ids: [], more: false })
+    expect(await admit(1)).toEqual({ ids: [], againMs: null })
   })
 
   it('says when it stopped at its own bound', async () => {
     await queue(1_100)
-    expect(await admit(5_000)).toMatchObject({ more: true })
-    expect(await admit(5_000)).toMatchObject({ more: false })
+    expect(await admit(5_000)).toMatchObject({ againMs: 0 })
+    expect(await admit(5_000)).toMatchObject({ againMs: null })
     expect(await inFlight()).toBe(1_100)
   })
 })

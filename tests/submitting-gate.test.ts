@@ -14,9 +14,11 @@ import { startHouse } from './support/house.ts'
 import { type Act, answer, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { seedDatabase } from './support/seed.ts'
 import { stepDeps } from './support/step-deps.ts'
+import { until } from './support/wait.ts'
 
 const seed = await seedDatabase()
-const house = await startHouse({ databaseUrl: seed.url })
+// With a key, so that its admitter admits.
+const house = await startHouse({ databaseUrl: seed.url, env: { UPSTREAM_API_KEY: 'key' } })
 const provider = await startScriptedUpstream()
 const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: 1_000 })
 const deps = { ...stepDeps(house), upstream }
@@ -125,6 +127,15 @@ it('a 429 holds all submissions back for as long as it says; its own waits with 
   expect(creates()).toBe(1)
 })
 
+it('what a hold kept back is admitted again by itself when it is over', async () => {
+  const id = await seed.admitted()
+  provider.play(answer(429, {}, { 'retry-after': '1' }))
+  await submitOne()
+  await submit({ ...deps, admit: house.house.admitter.admit }, id)
+  expect(await seed.row(id)).toMatchObject({ status: 'queued', admittedAt: null })
+  await until('it is admitted', async () => (await seed.row(id)).admittedAt !== null)
+})
+
 describe('submissions in a row without an answer', () => {
   it('close the gate after five: no other is spent until a free request is answered', async () => {
     provider.play(cut)
@@ -152,8 +163,13 @@ describe('submissions in a row without an answer', () => {
     await probe(deps)
     provider.play(accepted)
     const [next] = (await admitGenerations(seed.database, 100)).admitted
-    await submit(deps, next?.id ?? '')
+    let asked = 0
+    const admit = () => {
+      asked++
+    }
+    await submit({ ...deps, admit }, next?.id ?? '')
     expect(await statusOf(next?.id ?? '')).toBe('processing')
+    expect(asked).toBe(1)
     await seed.queued()
     await seed.queued()
     expect((await admitGenerations(seed.database, 100)).admitted.length).toBeGreaterThan(1)

@@ -14,8 +14,7 @@ export const VIDEO_URL = 'https://videos.example/clip.mp4'
 
 /** Submits a queued generation. @returns the id of its open submission */
 export async function openSubmission(database: Database, id: string): Promise<string> {
-  let more = true
-  while (more) ({ more } = await admitGenerations(database, 100_000))
+  while ((await admitGenerations(database, 100_000)).againMs === 0);
   const begun = await beginSubmission(database, id, 'test', MINUTE_MS)
   if (begun.kind !== 'begun') throw new Error(`${id} could not be submitted: ${begun.kind}`)
   return begun.intent.submissionId

@@ -5,10 +5,12 @@ import { openHalf, readGate } from '@reelqueue/shared/store/submitting-gate'
 import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from '../deps.ts'
 
+/** Between looks at the gate, give or take a fifth: an outage that is over should not be waited for any longer. */
+const LOOK_MS = 5_000
 /** No provider names a task so. */
 const NO_TASK = 'reelqueue-probe'
 
-/** Looks as often as reconcile does, until `signal` aborts. */
+/** Looks every few seconds, until `signal` aborts. */
 export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
@@ -16,7 +18,7 @@ export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Pro
     } catch (error) {
       deps.log.error({ event: 'probe.failed', err: error })
     }
-    await pause(deps.settings.reconcileIntervalMs * (0.8 + 0.4 * deps.random()), signal)
+    await pause(LOOK_MS * (0.8 + 0.4 * deps.random()), signal)
   }
 }
 

@@ -55,7 +55,10 @@ async function submitNow(deps: UpstreamDeps, generationId: string, onSending?: (
   switch (begun.kind) {
     case 'moved_on':
     case 'ask_first':
+      return { kind: 'done' }
     case 'held':
+      // Finds out when the gate opens, and admits then.
+      deps.admit()
       return { kind: 'done' }
     case 'wait':
       return begun.waitMs <= LATER_MAX_MS ? { kind: 'later', delayMs: begun.waitMs } : { kind: 'done' }
@@ -106,11 +109,14 @@ async function signalOf(
 }
 
 /** What this answer means for all other submissions. Failing to say it must not keep the answer from being recorded. */
-async function tellGate({ database, upstream, log }: UpstreamDeps, signal: GateSignal, intent: Intent): Promise<void> {
+async function tellGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent): Promise<void> {
+  const { database, upstream, log, admit } = deps
   try {
     switch (signal.kind) {
       case 'answered':
-        if (intent.isAfterSilence) await noteAnswer(database, upstream.name)
+        if (!intent.isAfterSilence) return
+        await noteAnswer(database, upstream.name)
+        admit()
         return
       case 'silence':
         if (await noteSilence(database, upstream.name)) log.error({ event: 'gate.closed', cause: 'unreachable' })
@@ -123,6 +129,7 @@ async function tellGate({ database, upstream, log }: UpstreamDeps, signal: GateS
         await closeForAccount(database, upstream.name, signal.refusal)
         const released = await releaseAdmitted(database, null)
         log.error({ event: 'gate.closed', cause: 'account', refusal: signal.refusal, released })
+        admit()
       }
     }
   } catch (error) {

@@ -3,8 +3,11 @@ import { createAdmitter } from './admitter.ts'
 
 /** An admission whose runs end when the test says so. */
 function scripted() {
-  const open: { resolve: (result: { admitted: string[]; more: boolean }) => void; reject: (error: Error) => void }[] =
-    []
+  const stopping = new AbortController()
+  const open: {
+    resolve: (result: { admitted: string[]; againMs: number | null }) => void
+    reject: (error: Error) => void
+  }[] = []
   const woken: string[] = []
   const errors: unknown[] = []
   let runs = 0
@@ -15,6 +18,7 @@ function scripted() {
     },
     wake: (admitted: readonly string[]) => woken.push(...admitted),
     onError: (error) => errors.push(error),
+    stopping: stopping.signal,
   })
   const next = () => {
     const run = open.shift()
@@ -22,7 +26,7 @@ function scripted() {
     return run
   }
   const turn = () => new Promise(setImmediate)
-  return { admitter, woken, errors, next, turn, runs: () => runs, open: () => open.length }
+  return { admitter, stopping, woken, errors, next, turn, runs: () => runs, open: () => open.length }
 }
 
 describe('the admitter', () => {
@@ -30,16 +34,16 @@ describe('the admitter', () => {
     const { admitter, next, turn, runs, open } = scripted()
     for (let call = 0; call < 100; call++) admitter.admit()
     expect(runs()).toBe(1)
-    next().resolve({ admitted: [], more: false })
+    next().resolve({ admitted: [], againMs: null })
     await turn()
     // Whatever came in while the first run was looking may have been missed by it.
     expect([runs(), open()]).toEqual([2, 1])
-    next().resolve({ admitted: [], more: false })
+    next().resolve({ admitted: [], againMs: null })
     await admitter.idle()
     expect(runs()).toBe(2)
 
     admitter.admit()
-    next().resolve({ admitted: [], more: false })
+    next().resolve({ admitted: [], againMs: null })
     await admitter.idle()
     expect(runs()).toBe(3)
   })
@@ -47,9 +51,9 @@ describe('the admitter', () => {
   it('wakes what each run admitted, and goes on while there may be more', async () => {
     const { admitter, woken, next, turn, runs } = scripted()
     admitter.admit()
-    next().resolve({ admitted: ['a', 'b'], more: true })
+    next().resolve({ admitted: ['a', 'b'], againMs: 0 })
     await turn()
-    next().resolve({ admitted: ['c'], more: false })
+    next().resolve({ admitted: ['c'], againMs: null })
     await admitter.idle()
     expect(woken).toEqual(['a', 'b', 'c'])
     expect(runs()).toBe(2)
@@ -62,9 +66,23 @@ describe('the admitter', () => {
     await admitter.idle()
     expect(errors).toEqual([new Error('no database')])
     admitter.admit()
-    next().resolve({ admitted: ['a'], more: false })
+    next().resolve({ admitted: ['a'], againMs: null })
     await admitter.idle()
     expect(woken).toEqual(['a'])
+  })
+
+  it('runs again by itself when it is told to, unless it is stopping', async () => {
+    const { admitter, stopping, woken, next, turn, runs } = scripted()
+    admitter.admit()
+    next().resolve({ admitted: [], againMs: 5 })
+    await admitter.idle()
+    while (runs() < 2) await turn()
+    next().resolve({ admitted: ['a'], againMs: 5 })
+    await admitter.idle()
+    expect(woken).toEqual(['a'])
+    stopping.abort()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(runs()).toBe(2)
   })
 
   it('is idle at once when nothing was asked for', async () => {

@@ -8,23 +8,40 @@ export interface Admitter {
 }
 
 export interface AdmitterPorts<Admitted> {
-  /** Admits up to a bound, and resolves to what was admitted and whether more may be waiting. */
-  readonly admit: () => Promise<{ readonly admitted: readonly Admitted[]; readonly more: boolean }>
+  /** Admits up to a bound, and resolves to what was admitted and in how many ms another run is due, if one is. */
+  readonly admit: () => Promise<{ readonly admitted: readonly Admitted[]; readonly againMs: number | null }>
   readonly wake: (admitted: readonly Admitted[]) => void
   readonly onError: (error: unknown) => void
+  /** Nothing that was put off is run after this. */
+  readonly stopping: AbortSignal
 }
 
-export function createAdmitter<Admitted>({ admit, wake, onError }: AdmitterPorts<Admitted>): Admitter {
+export function createAdmitter<Admitted>(ports: AdmitterPorts<Admitted>): Admitter {
+  const { admit, wake, onError, stopping } = ports
   let running: Promise<void> | undefined
   let again = false
+  let putOff: NodeJS.Timeout | undefined
+
+  function ask(): void {
+    again = true
+    running ??= run()
+  }
+
+  function askIn(ms: number): void {
+    clearTimeout(putOff)
+    putOff = setTimeout(() => {
+      if (!stopping.aborted) ask()
+    }, ms).unref()
+  }
 
   async function run(): Promise<void> {
     do {
       again = false
       try {
-        const { admitted, more } = await admit()
+        const { admitted, againMs } = await admit()
         wake(admitted)
-        again ||= more
+        if (againMs === 0) again = true
+        else if (againMs !== null) askIn(againMs)
       } catch (error) {
         // Reconcile asks again: a failed run only delays.
         onError(error)
@@ -34,10 +51,7 @@ export function createAdmitter<Admitted>({ admit, wake, onError }: AdmitterPorts
   }
 
   return {
-    admit() {
-      again = true
-      running ??= run()
-    },
+    admit: ask,
     async idle() {
       while (running) await running
     },

@@ -4,7 +4,7 @@ import { SILENCES_MAX } from '../domain/gate-signal.ts'
 import { type Database, type Sql, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import type { WakeUp } from './overdue.ts'
-import { SUBMITTING_PAUSED } from './submitting-gate.ts'
+import { GATE_OPENS_MS, SUBMITTING_PAUSED } from './submitting-gate.ts'
 
 /** Rows admitted by one call: bounds the transaction that holds the lock. */
 const ADMIT_MAX = 1_000
@@ -19,22 +19,28 @@ const ORDER = Prisma.sql`turn, last_admitted_at NULLS FIRST, priority DESC, id`
 /** How many generations of a model may be in flight; of a model that is not named, as many as there are slots. */
 export type SlotsPerModel = Readonly<Record<string, number>>
 
+export interface Admission {
+  readonly admitted: readonly WakeUp[]
+  /** When it is worth another call: at once after one that reached its bound; when the provider's hold is over; else null. */
+  readonly againMs: number | null
+}
+
 /**
  * Admits queued generations while slots are free. The project with the fewest slots is next, so that a backlog of any length
  * delays no other project; within a project by priority, then oldest first. Nothing of a paused project, and nothing at all
  * while submitting is paused. A slot is a condition on rows, so it survives any crash.
  * @param slots how many generations may be in flight upstream over all processes
- * @returns those admitted, to be woken after commit; `more` when the call reached its bound
+ * @returns those admitted, to be woken after commit
  */
 export async function admitGenerations(
   { prisma }: Database,
   slots: number,
   slotsPerModel: SlotsPerModel = {},
-): Promise<{ admitted: WakeUp[]; more: boolean }> {
+): Promise<Admission> {
   const admit = async (tx: Sql) => {
     // A statement of its own: inside the next one, the snapshot would predate the lock and two processes exceed the cap.
     await tx.$executeRaw`SELECT pg_advisory_xact_lock(${ADMISSION_LOCK})`
-    const admitted = await tx.$queryRaw<WakeUp[]>`
+    const [row] = await tx.$queryRaw<{ admitted: WakeUp[]; opensInMs: number | null }[]>`
       WITH RECURSIVE held AS (
         SELECT project_id, model, sum(count)::int AS count FROM (
           SELECT project_id, model, count(*) FROM generations
@@ -91,8 +97,11 @@ export async function admitGenerations(
       ), marked AS (
         UPDATE projects SET last_admitted_at = clock_timestamp() WHERE id IN (SELECT project_id FROM admitted)
       )
-      SELECT id, wakes FROM admitted`
-    return { admitted, more: admitted.length === ADMIT_MAX }
+      SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'wakes', wakes)), '[]') AS admitted, ${GATE_OPENS_MS} AS "opensInMs"
+      FROM admitted`
+    const { admitted, opensInMs } = row ?? { admitted: [], opensInMs: null }
+    const againMs = opensInMs !== null && opensInMs > 0 ? opensInMs : null
+    return { admitted, againMs: admitted.length === ADMIT_MAX ? 0 : againMs }
   }
   return await withRetry(() => prisma.$transaction(admit))
 }

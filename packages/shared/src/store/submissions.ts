@@ -7,7 +7,7 @@ import { type Database, type Sql, withRetry } from './database.ts'
 import { REMEMBERED_TASKS } from './former-tasks.ts'
 import { Prisma } from './generated/client.ts'
 import { moveGenerations } from './moves.ts'
-import { SUBMITTING_PAUSED } from './submitting-gate.ts'
+import { GATE_OPENS_MS, SUBMITTING_PAUSED } from './submitting-gate.ts'
 
 /** When a submission that is to be repeated looks again whether it may. */
 const HELD_MS = 30_000
@@ -77,8 +77,7 @@ export async function beginSubmission(
         SELECT status::text, admitted_at IS NOT NULL AS admitted, attempt,
           ${SUBMITTING_PAUSED} OR EXISTS (SELECT 1 FROM projects WHERE projects.id = g.project_id AND paused_at IS NOT NULL) AS "isPaused",
           EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0) AS "isAfterSilence",
-          (SELECT ceil(extract(epoch FROM max(greatest(hold_until, account_retry_at)) - now()) * 1000)::float8 FROM upstream_gates
-           WHERE paused_at IS NULL AND unreachable_since IS NULL) AS "gateOpensMs", model, prompt, size, seconds,
+          ${GATE_OPENS_MS} AS "gateOpensMs", model, prompt, size, seconds,
           input_reference AS "inputReference",
           (SELECT count(*)::int FROM submissions s WHERE s.generation_id = g.id AND s.attempt = g.attempt) AS submissions,
           (SELECT upstream_task_id FROM submissions s

@@ -9,6 +9,10 @@ import { Prisma } from './generated/client.ts'
 export const SUBMITTING_PAUSED = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates
   WHERE paused_at IS NOT NULL OR unreachable_since IS NOT NULL OR account_retry_at > now() OR hold_until > now())`
 
+/** In how many milliseconds the waiting that the provider asked for is over; null while something else holds the gate. */
+export const GATE_OPENS_MS = Prisma.sql`(SELECT ceil(extract(epoch FROM max(greatest(hold_until, account_retry_at)) - now()) * 1000)::float8
+  FROM upstream_gates WHERE paused_at IS NULL AND unreachable_since IS NULL)`
+
 export interface Gate {
   /** An operator paused it: until one resumes it. */
   readonly pausedAt: Date | null
