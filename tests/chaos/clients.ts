@@ -29,8 +29,28 @@ export interface Clients {
 
 const TRY_TIMEOUT_MS = 10_000
 const BATCH_SHARE = 0.06
+const LINES_SHARE = 0.5
+const JSON_TYPE = 'application/json'
 /** Clients that wait for their 202 at the same time; while the house is away, more would only keep the machine busy. */
 const WAITING_MAX = 24
+
+interface Request {
+  readonly path: string
+  readonly type: string
+  readonly body: string
+}
+
+const batchDocument = (items: readonly object[], frame: object): Request => ({
+  path: '/v1/batches',
+  type: JSON_TYPE,
+  body: JSON.stringify({ ...frame, items }),
+})
+
+const batchOfLines = (items: readonly object[], frame: Record<string, string>): Request => ({
+  path: `/v1/batches?${new URLSearchParams(frame)}`,
+  type: 'application/x-ndjson',
+  body: items.map((item) => JSON.stringify(item)).join('\n'),
+})
 
 export function createClients(dice: Dice, urls: readonly string[], key: string, webhookUrl: string): Clients {
   const accepted: Accepted[] = []
@@ -38,7 +58,7 @@ export function createClients(dice: Dice, urls: readonly string[], key: string, 
   let repeated = 0
   let asked = 0
 
-  async function ask(path: string, body: unknown, idempotencyKey: string): Promise<string | null> {
+  async function ask({ path, type, body }: Request, idempotencyKey: string): Promise<string | null> {
     for (let tries = 0; ; tries++) {
       if (tries > 0) {
         repeated++
@@ -49,10 +69,10 @@ export function createClients(dice: Dice, urls: readonly string[], key: string, 
           method: 'POST',
           headers: {
             authorization: `Bearer ${key}`,
-            'content-type': 'application/json',
+            'content-type': type,
             'idempotency-key': idempotencyKey,
           },
-          body: JSON.stringify(body),
+          body,
           signal: AbortSignal.timeout(TRY_TIMEOUT_MS),
         })
         const text = await reply.text()
@@ -66,23 +86,26 @@ export function createClients(dice: Dice, urls: readonly string[], key: string, 
     }
   }
 
-  async function accept(kind: Accepted['kind'], path: string, body: unknown, idempotencyKey: string): Promise<void> {
+  async function accept(kind: Accepted['kind'], request: Request, idempotencyKey: string): Promise<void> {
     // Some clients forget that they were answered.
     const forgets = dice.chance(0.05)
-    const id = await ask(path, body, idempotencyKey)
+    const id = await ask(request, idempotencyKey)
     if (id === null) return
     accepted.push({ kind, id, key: idempotencyKey })
-    const again = forgets ? await ask(path, body, idempotencyKey) : id
-    if (again !== id) wrong.push(`POST ${path} with ${idempotencyKey}: first ${id}, then ${again}`)
+    const again = forgets ? await ask(request, idempotencyKey) : id
+    if (again !== id) wrong.push(`POST ${request.path} with ${idempotencyKey}: first ${id}, then ${again}`)
   }
 
   async function askNext(): Promise<void> {
     const idempotencyKey = `key-${asked}`
-    if (!dice.chance(BATCH_SHARE))
-      return await accept('generation', '/v1/generations', generationBody(dice, asked++, webhookUrl), idempotencyKey)
+    if (!dice.chance(BATCH_SHARE)) {
+      const body = JSON.stringify(generationBody(dice, asked++, webhookUrl))
+      return await accept('generation', { path: '/v1/generations', type: JSON_TYPE, body }, idempotencyKey)
+    }
     const items = Array.from({ length: dice.whole(2, 10) }, () => generationBody(dice, asked++, webhookUrl))
-    const body = { items, ...(dice.chance(0.8) && { webhook_url: webhookUrl }) }
-    await accept('batch', '/v1/batches', body, idempotencyKey)
+    const frame = dice.chance(0.8) ? { webhook_url: webhookUrl } : {}
+    const request = dice.chance(LINES_SHARE) ? batchOfLines(items, frame) : batchDocument(items, frame)
+    await accept('batch', request, idempotencyKey)
   }
 
   return {

@@ -1,4 +1,5 @@
-// The people of a chaos run who interfere: they cancel, retry what failed, and adopt tasks that they found at the provider.
+// The people of a chaos run who interfere: they cancel, retry what failed, alone and by the batch, and adopt tasks that they found
+// at the provider.
 // Whatever they are answered is right, as long as what follows from it is: only the checks judge.
 
 import type { Accepted } from './clients.ts'
@@ -45,9 +46,13 @@ export function createOperators(
     }
   }
 
-  async function act(action: 'cancel' | 'retry' | 'adopt', id: string, body?: unknown): Promise<void> {
-    const { status } = await send('POST', `/v1/generations/${id}/${action}`, body)
-    const what = `${action} ${status === 0 ? 'no answer' : status}`
+  async function act(action: 'cancel' | 'retry' | 'adopt', of: Accepted['kind'], id: string, body?: unknown) {
+    const { status } = await send(
+      'POST',
+      of === 'batch' ? `/v1/batches/${id}/${action}` : `/v1/generations/${id}/${action}`,
+      body,
+    )
+    const what = `${action} ${of === 'batch' ? 'batch ' : ''}${status === 0 ? 'no answer' : status}`
     done.set(what, (done.get(what) ?? 0) + 1)
   }
 
@@ -63,17 +68,28 @@ export function createOperators(
       [4, 'cancel'],
       [3, 'retry'],
       [3, 'adopt'],
+      [1, 'cancelBatch'],
+      [2, 'retryBatch'],
     ] as const)
     if (what === 'cancel') {
       const recent = accepted.slice(-5).filter((one) => one.kind === 'generation')
-      if (recent.length > 0) await act('cancel', dice.pick(recent).id)
+      if (recent.length > 0) await act('cancel', 'generation', dice.pick(recent).id)
       return
+    }
+    if (what === 'cancelBatch' || what === 'retryBatch') {
+      // New ones still run; older ones have failures to retry.
+      const batches = accepted.filter((one) => one.kind === 'batch').slice(-10)
+      if (batches.length === 0) return
+      if (what === 'retryBatch') return await act('retry', 'batch', dice.pick(batches).id)
+      return await act('cancel', 'batch', dice.pick(batches.slice(-2)).id, {
+        rendering: dice.pick(['finish', 'cancel'] as const),
+      })
     }
     const failed = await failedOne()
     if (failed === null) return
-    if (what === 'retry') return await act('retry', failed.id)
+    if (what === 'retry') return await act('retry', 'generation', failed.id)
     const tasks = (await records()).filter((one) => one.prompt === failed.prompt && one.taskId !== null)
-    if (tasks.length > 0) await act('adopt', failed.id, { upstream_task_id: dice.pick(tasks).taskId })
+    if (tasks.length > 0) await act('adopt', 'generation', failed.id, { upstream_task_id: dice.pick(tasks).taskId })
   }
 
   return {

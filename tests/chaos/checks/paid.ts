@@ -5,14 +5,17 @@ import { type Evidence, groupBy, type SubmissionRow } from '../evidence.ts'
 /** Requests that may have made a task for one attempt: the first, and one more where the caller asked for it. */
 const allowedFor = (policy: 'fail' | 'resubmit') => (policy === 'resubmit' ? 2 : 1)
 
+/** By prompt: one that a batch's retry takes up again asks for the same as the one that failed. */
 export function paidOnce({ generations, received }: Evidence): string[] {
   const tasks = groupBy(received, (one) => (one.taskId === null ? null : one.prompt))
-  return generations.flatMap(({ id, prompt, attempt, policy }) => {
+  return [...groupBy(generations, (row) => row.prompt)].flatMap(([prompt, rows]) => {
     const paid = tasks.get(prompt)?.length ?? 0
-    const allowed = attempt * allowedFor(policy)
-    return paid <= allowed ? [] : [`${id} was paid ${paid} times, ${allowed} allowed: ${prompt}`]
+    const allowed = rows.reduce((sum, { attempt, policy }) => sum + attempt * allowedFor(policy), 0)
+    return paid <= allowed ? [] : [`${idsOf(rows)} was paid ${paid} times, ${allowed} allowed: ${prompt}`]
   })
 }
+
+const idsOf = (rows: readonly { readonly id: string }[]) => rows.map((row) => row.id).join(' and ')
 
 export function eachAttemptIsSubmittedOnce({ generations, submissions }: Evidence): string[] {
   const policies = new Map(generations.map((row) => [row.id, row.policy]))
@@ -29,15 +32,15 @@ export function eachAttemptIsSubmittedOnce({ generations, submissions }: Evidenc
 const ROUNDING_MS = 2
 
 export function ledgerPrecedesEveryRequest({ generations, submissions, received }: Evidence): string[] {
-  const ids = new Map(generations.map((row) => [row.prompt, row.id]))
+  const askedFor = groupBy(generations, (row) => row.prompt)
   const ledger = groupBy(submissions, (row) => row.generationId)
   return [...groupBy(received, (one) => one.prompt)].flatMap(([prompt, requests]) => {
-    const id = ids.get(prompt)
-    if (id === undefined) return [`the provider was asked for what nobody accepted: ${prompt}`]
-    const intents = ledger.get(id) ?? []
+    const rows = askedFor.get(prompt)
+    if (rows === undefined) return [`the provider was asked for what nobody accepted: ${prompt}`]
+    const intents = rows.flatMap((row) => ledger.get(row.id) ?? [])
     return requests.flatMap(({ at }, index) => {
       const before = intents.filter((row) => row.startedAt.getTime() <= Date.parse(at) + ROUNDING_MS).length
-      return before > index ? [] : [`${id}: request ${index + 1} at ${at} with ${before} intents before it`]
+      return before > index ? [] : [`${idsOf(rows)}: request ${index + 1} at ${at} with ${before} intents before it`]
     })
   })
 }
