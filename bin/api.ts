@@ -35,6 +35,7 @@ export async function startApi(house: House): Promise<RunningApi> {
       operatorPassword: config.OPERATOR_PASSWORD,
       viewerPassword: config.VIEWER_PASSWORD,
       hasUpstreamKey: config.UPSTREAM_API_KEY !== undefined,
+      slots: config.UPSTREAM_MAX_IN_FLIGHT,
       reconcileIntervalMs: config.RECONCILE_INTERVAL_MS,
       requestsPerMinutePerKey: config.REQUESTS_PER_MINUTE_PER_KEY,
     },

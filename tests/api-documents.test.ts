@@ -98,6 +98,7 @@ describe('/openapi.json', () => {
         'GET /v1/result/{id}',
         'GET /healthz',
         'GET /readyz',
+        'GET /metrics',
       ]),
     )
   })

@@ -80,6 +80,7 @@ async function openapiDocument(): Promise<unknown> {
       viewerPassword: undefined,
       hasUpstreamKey: false,
       requestsPerMinutePerKey: undefined,
+      slots: house.config.UPSTREAM_MAX_IN_FLIGHT,
       reconcileIntervalMs: house.config.RECONCILE_INTERVAL_MS,
     },
   })

@@ -19,6 +19,7 @@ import { batchRoutes } from './routes/batches.ts'
 import { generationActionRoutes } from './routes/generation-actions.ts'
 import { generationRoutes } from './routes/generations.ts'
 import { healthRoutes } from './routes/health.ts'
+import { metricsRoute } from './routes/metrics.ts'
 import { projectRoutes } from './routes/project.ts'
 import { queueDashboard } from './routes/queue-dashboard.ts'
 import { submittingRoutes } from './routes/submitting.ts'
@@ -72,6 +73,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     projectRoutes(app, deps)
   })
   await fastify.register(async (operators) => submittingRoutes(withZod(operators), deps))
+  await fastify.register(async (operators) => metricsRoute(withZod(operators), deps))
   await queueDashboard(fastify, deps)
   return fastify
 }

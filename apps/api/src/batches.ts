@@ -1,9 +1,16 @@
 // What several routes do with batches: find one, reply with its counts.
 
-import { type BatchJson, toBatchJson } from '@reelqueue/shared/contract/batch'
+import { type BatchJson, type batchEstimate, toBatchJson } from '@reelqueue/shared/contract/batch'
+import { type BatchOutlook, estimateBatch, type KindCount } from '@reelqueue/shared/domain/batch-estimate'
 import { Problem } from '@reelqueue/shared/domain/problem'
+import { PACE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
 import { type Batch, countByStatus, findBatch } from '@reelqueue/shared/store/batches'
+import { countWaiting } from '@reelqueue/shared/store/generations'
 import type { Project } from '@reelqueue/shared/store/projects'
+import { findLastPlace } from '@reelqueue/shared/store/queue-place'
+import { readRenderStats } from '@reelqueue/shared/store/render-stats'
+import { readGate } from '@reelqueue/shared/store/submitting-gate'
+import type { z } from 'zod'
 import type { ApiDeps } from './deps.ts'
 
 /** @throws Problem `not_found`, also for another project's id */
@@ -17,6 +24,57 @@ export async function withCounts(deps: ApiDeps, batch: Batch): Promise<BatchJson
   const [json] = await allWithCounts(deps, [batch])
   if (!json) throw new Error(`no counts for ${batch.id}`)
   return json
+}
+
+/** The batch with an estimate while it has not ended. */
+export async function withEstimate(deps: ApiDeps, project: Project, batch: Batch): Promise<BatchJson> {
+  const json = await withCounts(deps, batch)
+  const open = json.counts.queued + json.counts.submitting + json.counts.processing
+  if (open === 0 || batch.kinds === null) return json
+  const sinceMinutes = (Date.now() - batch.createdAt.getTime()) / 60_000
+  // Of the time before it was there, the pace says nothing.
+  const place = await findLastPlace(deps.database, batch.id, Math.min(PACE_MINUTES, sinceMinutes))
+  const estimate = await estimateOf(deps, project, {
+    kinds: batch.kinds as unknown as KindCount[],
+    open,
+    waiting: place ? place.ahead + 1 : 0,
+    isHeld: place?.isHeld ?? false,
+    pace: place?.pace ?? NO_PACE,
+  })
+  return { ...json, estimate }
+}
+
+/** The estimate of a batch that is not there yet. */
+export async function estimateAhead(deps: ApiDeps, project: Project, kinds: readonly KindCount[]) {
+  const total = kinds.reduce((sum, { count }) => sum + count, 0)
+  const [waiting, gate] = await Promise.all([
+    countWaiting(deps.database, project.id, WAITING_MAX),
+    readGate(deps.database),
+  ])
+  const isHeld = !gate.isOpen || project.pausedAt !== null
+  const estimate = await estimateOf(deps, project, {
+    kinds,
+    open: total,
+    waiting: waiting + total,
+    isHeld,
+    pace: NO_PACE,
+  })
+  return { object: 'batch_check' as const, total, estimate }
+}
+
+const NO_PACE = { admitted: 0, minutes: 0 }
+/** Counted no further for an estimate. */
+const WAITING_MAX = 100_000
+
+async function estimateOf(
+  { database, settings }: ApiDeps,
+  { maxInFlight }: Project,
+  outlook: Omit<BatchOutlook, 'slots'>,
+): Promise<z.output<typeof batchEstimate>> {
+  const slots = Math.min(settings.slots, maxInFlight ?? settings.slots)
+  const stats = await readRenderStats(database, outlook.kinds)
+  const { endsInMs, amount } = estimateBatch({ ...outlook, slots }, stats)
+  return { ends_at: endsInMs === null ? null : new Date(Date.now() + endsInMs).toISOString(), amount }
 }
 
 /** The batches as replies, in their order. */

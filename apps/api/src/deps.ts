@@ -24,6 +24,8 @@ export interface ApiSettings {
   readonly viewerPassword: string | undefined
   /** Whether this process may submit: without a key, admission stands still and readiness says so. */
   readonly hasUpstreamKey: boolean
+  /** How many generations may be in flight upstream. */
+  readonly slots: number
   readonly reconcileIntervalMs: number
   /** Of one key, in this process; undefined: no limit. */
   readonly requestsPerMinutePerKey: number | undefined

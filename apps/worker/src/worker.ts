@@ -5,6 +5,7 @@ import { type Consumer, consume, type StepOutcome } from '@reelqueue/shared/queu
 import type { QueueName } from '@reelqueue/shared/queues/queues'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
 import type { StepDeps } from './deps.ts'
+import { createRenderNotes } from './render-notes.ts'
 import { complete } from './steps/complete.ts'
 import { deliver } from './steps/deliver.ts'
 import { finishBatch } from './steps/finish-batch.ts'
@@ -24,6 +25,7 @@ export interface RunningWorker {
 /** Starts to work. Without an upstream nothing is submitted or polled; the rest goes on. */
 export function startWorker(deps: StepDeps, backend: QueueBackend, upstream: Upstream | null): RunningWorker {
   const stopping = new AbortController()
+  const renders = createRenderNotes(deps)
   const onError = (error: Error) => deps.log.warn({ event: 'queue.error', err: error.message })
   const consumers: Consumer[] = []
   const start = (queue: QueueName, run: (id: string) => Promise<StepOutcome>) => {
@@ -44,10 +46,10 @@ export function startWorker(deps: StepDeps, backend: QueueBackend, upstream: Ups
     start('submit', (id) => submit(paying, id))
     start('poll', () => pollLane(paying, stopping.signal))
   }
-  start('complete', (id) => complete(deps, id))
+  start('complete', (id) => complete(deps, id, renders.note))
   start('deliver', (id) => deliver(deps, id))
   start('maintain', (id) => finishBatch(deps, id))
-  const timers = [reconcileForever(deps, stopping.signal)]
+  const timers = [reconcileForever(deps, stopping.signal), renders.recordForever(stopping.signal)]
   if (upstream) timers.push(probeForever({ ...deps, upstream }, stopping.signal))
 
   return {

@@ -2,15 +2,16 @@
 
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { BATCH_ITEMS_MAX, batchJson, batchRequest, linesQuery } from '@reelqueue/shared/contract/batch'
+import { BATCH_ITEMS_MAX, batchCheckJson, batchJson, batchQuery, batchRequest } from '@reelqueue/shared/contract/batch'
 import type { NormalRequest } from '@reelqueue/shared/contract/generation-request'
+import { createKindCounter } from '@reelqueue/shared/domain/batch-estimate'
 import { newId } from '@reelqueue/shared/domain/ids'
 import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
 import { findBatch, findBatchByIdempotencyKey, insertBatch } from '@reelqueue/shared/store/batches'
 import type { NewGeneration } from '@reelqueue/shared/store/generations'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
-import { withCounts } from '../batches.ts'
+import { estimateAhead, withCounts } from '../batches.ts'
 import type { ApiDeps } from '../deps.ts'
 import { newGeneration } from '../generations.ts'
 import { type Idempotency, idempotencyHeaders, idempotencyOf, replay } from '../idempotency.ts'
@@ -50,9 +51,10 @@ export async function batchIntake(fastify: FastifyInstance, deps: ApiDeps): Prom
         description: `As one JSON document (at most 40 MiB), or as JSON Lines (\`application/x-ndjson\`, at most 200 MiB): one generation request for each line, with \`defaults\`, \`webhook_url\` and \`metadata\` in the query. Either way 1 to ${BATCH_ITEMS_MAX.toLocaleString('en')} requests.`,
         consumes: ['application/json', ...LINES_TYPES],
         headers: idempotencyHeaders,
-        querystring: linesQuery,
+        querystring: batchQuery,
         body: batchRequest,
         response: {
+          200: batchCheckJson,
           202: batchJson,
           ...problems(
             'malformed_json',
@@ -78,7 +80,7 @@ export async function batchIntake(fastify: FastifyInstance, deps: ApiDeps): Prom
 
 type Request = FastifyRequest<{
   Headers: z.output<typeof idempotencyHeaders>
-  Querystring: z.output<typeof linesQuery>
+  Querystring: z.output<typeof batchQuery>
 }>
 
 async function acceptDocument(
@@ -143,6 +145,11 @@ async function accept(
 ) {
   const { database } = deps
   const { project } = request
+  if (request.query.dry_run) {
+    const counter = createKindCounter()
+    for await (const normals of checked) for (const normal of normals) counter.add(normal)
+    return reply.code(200).send(await estimateAhead(deps, project, counter.kinds()))
+  }
   const replayed = async () => {
     const { idempotencyKey } = idempotency
     const winner = idempotencyKey && (await findBatchByIdempotencyKey(database, project.id, idempotencyKey))
@@ -221,7 +228,7 @@ async function* inChunks(
 }
 
 /** In a JSON document these stand in the body. */
-function refuseLinesQuery(query: Request['query']): void {
+function refuseLinesQuery({ dry_run: _, ...query }: Request['query']): void {
   const errors = Object.keys(query).map((field) => ({ field, rule: 'lines_only', allowed: 'a field of the body' }))
   if (errors.length > 0) throw new Problem('validation_failed', undefined, errors)
 }

@@ -2,7 +2,7 @@
 
 import { batchJson } from '@reelqueue/shared/contract/batch'
 import { listBatches } from '@reelqueue/shared/store/batches'
-import { allWithCounts, mustFindBatch, withCounts } from '../batches.ts'
+import { allWithCounts, mustFindBatch, withEstimate } from '../batches.ts'
 import type { ApiDeps } from '../deps.ts'
 import { byId } from '../generations.ts'
 import { problems } from '../openapi.ts'
@@ -35,11 +35,11 @@ export function batchRoutes(app: App, deps: ApiDeps): void {
     {
       schema: {
         tags: ['Batches'],
-        summary: 'Read a batch with its counts',
+        summary: 'Read a batch with its counts, and an estimate while it runs',
         params: byId,
         response: { 200: batchJson, ...problems('not_found') },
       },
     },
-    async ({ project, params }) => withCounts(deps, await mustFindBatch(deps, project, params.id)),
+    async ({ project, params }) => withEstimate(deps, project, await mustFindBatch(deps, project, params.id)),
   )
 }

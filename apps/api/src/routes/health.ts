@@ -4,7 +4,7 @@ import { withTimeout } from '@reelqueue/shared/runtime/clock'
 import { overdueWork } from '@reelqueue/shared/store/health'
 import { type Gate, readGate } from '@reelqueue/shared/store/submitting-gate'
 import { z } from 'zod'
-import type { ApiDeps } from '../deps.ts'
+import type { ApiDeps, ApiSettings } from '../deps.ts'
 import type { App } from '../typed-app.ts'
 
 const check = z.object({ ok: z.boolean(), detail: z.string() })
@@ -27,6 +27,9 @@ const PROBE_TIMEOUT_MS = 2_000
 /** Work is overdue when several reconcile rounds have passed it by. */
 const OVERDUE_ROUNDS = 4
 const OVERDUE_MIN_MS = 60_000
+
+export const overdueGraceMs = ({ reconcileIntervalMs }: ApiSettings) =>
+  Math.max(OVERDUE_MIN_MS, OVERDUE_ROUNDS * reconcileIntervalMs)
 
 export function healthRoutes(app: App, { database, backend, settings }: ApiDeps): void {
   app.get(
@@ -53,9 +56,8 @@ export function healthRoutes(app: App, { database, backend, settings }: ApiDeps)
       },
     },
     async (_request, reply) => {
-      const graceMs = Math.max(OVERDUE_MIN_MS, OVERDUE_ROUNDS * settings.reconcileIntervalMs)
       const [overdue, queue, gate] = await Promise.all([
-        probe(async () => (await overdueWork(database, graceMs)).count),
+        probe(async () => (await overdueWork(database, overdueGraceMs(settings))).count),
         probe(async () => backend.ping()),
         probe(async () => readGate(database)),
       ])

@@ -37,8 +37,13 @@ function jsonText<T extends z.ZodType>(schema: T) {
     .pipe(schema)
 }
 
-/** What belongs to a batch of JSON Lines as a whole; in a JSON document it stands in the body. */
-export const linesQuery = z.strictObject({
+export const batchQuery = z.strictObject({
+  dry_run: z
+    .enum(['true', 'false'])
+    .transform((value) => value === 'true')
+    .optional()
+    .describe('Check it and estimate its end and its cost; accept nothing.'),
+  // What belongs to a batch of JSON Lines as a whole; in a JSON document it stands in the body.
   defaults: jsonText(generationDefaults)
     .optional()
     .describe('JSON Lines only: fields for lines that do not name their own, as JSON.'),
@@ -50,6 +55,26 @@ export const linesQuery = z.strictObject({
 
 const counts = z.object(Object.fromEntries(STATUSES.map((status) => [status, z.int()])) as Record<Status, z.ZodInt>)
 
+export const batchEstimate = z
+  .object({
+    ends_at: z.iso
+      .datetime()
+      .nullable()
+      .describe('When the last is likely to end; null without history, or while submitting is paused.'),
+    amount: z
+      .number()
+      .nullable()
+      .describe(
+        'What those that have not ended are likely to be charged, in the provider’s own unit; null without history.',
+      ),
+  })
+  .meta({ id: 'BatchEstimate' })
+
+/** What `dry_run` answers. */
+export const batchCheckJson = z
+  .object({ object: z.literal('batch_check'), total: z.int(), estimate: batchEstimate })
+  .meta({ id: 'BatchCheck' })
+
 export const batchJson = z
   .object({
     id: z.string(),
@@ -57,6 +82,9 @@ export const batchJson = z
     parent_batch_id: z.string().nullable().describe('The batch whose failed generations this one tries again.'),
     total: z.int(),
     counts: counts.describe('Generations by status; they add up to `total`.'),
+    estimate: batchEstimate
+      .optional()
+      .describe('Only where one batch is read that has not ended: by what such clips took and cost of late.'),
     webhook_url: z.string().nullable(),
     metadata: z.record(z.string(), z.unknown()).nullable(),
     created_at: z.iso.datetime(),

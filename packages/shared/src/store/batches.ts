@@ -1,5 +1,6 @@
 // Batches: many generations accepted together. Moves never touch the batch row; its end is noticed after them.
 
+import { createKindCounter } from '../domain/batch-estimate.ts'
 import { BATCH_COMPLETED } from '../domain/events.ts'
 import type { Status } from '../domain/status.ts'
 import { type Database, type Sql, withRetry } from './database.ts'
@@ -54,16 +55,19 @@ export async function insertBatchWithin(
     ON CONFLICT (project_id, idempotency_key) DO NOTHING`
   if (inserted === 0) return null
   let total = 0
+  const counter = createKindCounter()
   let inserting: Promise<unknown> = Promise.resolve()
   for await (const rows of chunks) {
     await inserting
     total += rows.length
+    for (const row of rows) counter.add(row)
     inserting = insertGenerations(tx, rows)
     // Heard of by the next await; without this, an error of the chunks that comes first would leave it unheard.
     inserting.catch(() => undefined)
   }
   await inserting
-  await tx.$executeRaw`UPDATE batches SET total = ${total} WHERE id = ${batch.id}`
+  await tx.$executeRaw`
+    UPDATE batches SET total = ${total}, kinds = ${JSON.stringify(counter.kinds())}::jsonb WHERE id = ${batch.id}`
   return total
 }
 

@@ -5,11 +5,13 @@ import type { Pace } from '../domain/queue-estimate.ts'
 import type { Database } from './database.ts'
 import { SUBMITTING_PAUSED } from './submitting-gate.ts'
 
-/** Places beyond this are not counted. */
+/** Places of one generation beyond this are not counted. */
 const PLACES_MAX = 10_000
+/** The last of a batch is told its place up to the largest batch behind another. */
+const BATCH_PLACES_MAX = 100_000
 
 export interface QueuePlace {
-  /** Generations of the project that go before it, up to `PLACES_MAX`. */
+  /** Generations of the project that go before it, up to a bound. */
   readonly ahead: number
   /** Nothing is admitted: the project is paused, or submitting is. */
   readonly isHeld: boolean
@@ -21,17 +23,18 @@ export async function findQueuePlace(
   { prisma }: Database,
   { id, projectId, priority }: { readonly id: string; readonly projectId: string; readonly priority: number },
   overMinutes: number,
+  placesMax = PLACES_MAX,
 ): Promise<QueuePlace> {
   const [row] = await prisma.$queryRaw<{ ahead: number; isHeld: boolean; admitted: number; minutes: number }[]>`
     SELECT
-      (SELECT least(${PLACES_MAX}, coalesce(sum(ahead), 0))::int FROM unnest(${Object.keys(models)}::text[]) AS of (model),
+      (SELECT least(${placesMax}, coalesce(sum(ahead), 0))::int FROM unnest(${Object.keys(models)}::text[]) AS of (model),
         -- Two ranges of the index for each model; nothing behind the generation is looked at.
         LATERAL (SELECT count(*) AS ahead FROM (
           (SELECT 1 FROM generations WHERE project_id = ${projectId} AND model = of.model AND status = 'queued' AND admitted_at IS NULL
-            AND priority > ${priority} LIMIT ${PLACES_MAX})
+            AND priority > ${priority} LIMIT ${placesMax})
           UNION ALL
           (SELECT 1 FROM generations WHERE project_id = ${projectId} AND model = of.model AND status = 'queued' AND admitted_at IS NULL
-            AND priority = ${priority} AND id < ${id} LIMIT ${PLACES_MAX})) AS before) AS counted) AS ahead,
+            AND priority = ${priority} AND id < ${id} LIMIT ${placesMax})) AS before) AS counted) AS ahead,
       (SELECT paused_at IS NOT NULL FROM projects WHERE id = ${projectId})
         OR ${SUBMITTING_PAUSED} AS "isHeld",
       coalesce(sum(count), 0)::int AS admitted,
@@ -40,6 +43,18 @@ export async function findQueuePlace(
   if (!row) throw new Error('an aggregate without a row')
   const { ahead, isHeld, admitted, minutes } = row
   return { ahead, isHeld, pace: { admitted, minutes } }
+}
+
+/** The place of the last generation of a batch that waits for admission; null when none does. */
+export async function findLastPlace(
+  database: Database,
+  batchId: string,
+  overMinutes: number,
+): Promise<QueuePlace | null> {
+  const [last] = await database.prisma.$queryRaw<{ id: string; projectId: string; priority: number }[]>`
+    SELECT id, project_id AS "projectId", priority FROM generations
+    WHERE batch_id = ${batchId} AND status = 'queued' AND admitted_at IS NULL ORDER BY id DESC LIMIT 1`
+  return last ? await findQueuePlace(database, last, overMinutes, BATCH_PLACES_MAX) : null
 }
 
 /** Forgets counts that no estimate reads any more. */

@@ -1,0 +1,73 @@
+// GET /metrics: what is open, what is held back and what is overdue, for Prometheus. Read from Postgres at each scrape, so every
+// process tells the same; counted over open work only, so a scrape costs the same after a year.
+
+import { overdueWork } from '@reelqueue/shared/store/health'
+import { countOpenWork } from '@reelqueue/shared/store/metrics'
+import { readGate } from '@reelqueue/shared/store/submitting-gate'
+import { Gauge, Registry } from 'prom-client'
+import { z } from 'zod'
+import type { ApiDeps } from '../deps.ts'
+import { requireOperator } from '../login.ts'
+import { refusals } from '../openapi.ts'
+import type { App } from '../typed-app.ts'
+import { overdueGraceMs } from './health.ts'
+
+export function metricsRoute(app: App, { database, settings }: ApiDeps): void {
+  app.addHook('onRequest', async (request) => requireOperator(settings, request))
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        tags: ['Operation'],
+        summary: 'Open work, the gate of submitting, and what is overdue, for Prometheus',
+        security: [{ operator: [] }],
+        response: {
+          200: {
+            description: 'Prometheus’ text format.',
+            content: { [Registry.PROMETHEUS_CONTENT_TYPE]: { schema: z.string() } },
+          },
+          ...refusals('operator_login_required'),
+        },
+      },
+    },
+    async (_request, reply) => {
+      const [open, gate, overdue] = await Promise.all([
+        countOpenWork(database),
+        readGate(database),
+        overdueWork(database, overdueGraceMs(settings)),
+      ])
+      const registry = new Registry()
+      const gauge = (name: string, help: string) =>
+        new Gauge({ name: `reelqueue_${name}`, help, registers: [registry] })
+      const labelled = (name: string, help: string, label: string, values: Readonly<Record<string, number>>) => {
+        const one = new Gauge({ name: `reelqueue_${name}`, help, labelNames: [label], registers: [registry] })
+        for (const [value, count] of Object.entries(values)) one.set({ [label]: value }, count)
+      }
+      const { waiting, queued, submitting, processing, lateSlots, deliveries, openBatches } = open
+      gauge('generations_waiting', 'Queued generations without a slot.').set(waiting)
+      labelled('generations_in_flight', 'Generations that hold a slot, by status.', 'status', {
+        queued,
+        submitting,
+        processing,
+      })
+      gauge('slots_late', 'Slots kept for renders that may go on after their generation ended or was retried.').set(
+        lateSlots,
+      )
+      gauge('slots_max', 'Slots over all workers (UPSTREAM_MAX_IN_FLIGHT).').set(settings.slots)
+      gauge('batches_open', 'Batches that have not ended.').set(openBatches)
+      gauge('deliveries_pending', 'Webhooks that are still to be delivered.').set(deliveries)
+      gauge('overdue_rows', 'Rows that are due and that nobody has looked at, up to 1,000.').set(overdue.count)
+      gauge('submitting_open', '1 while generations are submitted; 0 while something holds them back.').set(
+        gate.isOpen && settings.hasUpstreamKey ? 1 : 0,
+      )
+      labelled('submitting_held', '1 for each cause that holds submissions back.', 'cause', {
+        paused: Number(gate.pausedAt !== null),
+        account: Number(gate.accountRefusal !== null),
+        unreachable: Number(gate.unreachableSince !== null),
+        asked_to_wait: Number(gate.holdUntil !== null),
+        no_key: Number(!settings.hasUpstreamKey),
+      })
+      return reply.type(Registry.PROMETHEUS_CONTENT_TYPE).send(await registry.metrics())
+    },
+  )
+}

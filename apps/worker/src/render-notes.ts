@@ -1,0 +1,42 @@
+// Which generations have completed, noted by the complete step and taken into the render statistics together: one statement for
+// many. What a crash takes along is missing from a mean, and nowhere else.
+
+import { pause } from '@reelqueue/shared/runtime/clock'
+import { recordRenders } from '@reelqueue/shared/store/render-stats'
+import type { StepDeps } from './deps.ts'
+
+const EVERY_MS = 2_000
+/** Kept for the next time at the most, while Postgres is away. */
+const NOTES_MAX = 10_000
+
+export interface RenderNotes {
+  note(generationId: string): void
+  /** Records every few seconds until `signal` aborts, and what is left then. */
+  recordForever(signal: AbortSignal): Promise<void>
+}
+
+export function createRenderNotes({ database, log }: StepDeps): RenderNotes {
+  let notes: string[] = []
+
+  async function record(): Promise<void> {
+    const ids = notes
+    notes = []
+    try {
+      await recordRenders(database, ids)
+    } catch (error) {
+      notes = [...ids, ...notes].slice(-NOTES_MAX)
+      log.warn({ event: 'renders.unrecorded', err: error })
+    }
+  }
+  return {
+    note: (generationId) => {
+      notes.push(generationId)
+    },
+    async recordForever(signal) {
+      while (!signal.aborted) {
+        await pause(EVERY_MS, signal)
+        await record()
+      }
+    },
+  }
+}

@@ -1,0 +1,51 @@
+// What Prometheus scrapes: the same numbers that the tables hold.
+
+import { expect, it } from 'vitest'
+import { MINIMAL, send, startApi } from './support/api.ts'
+import { openSubmission, startGeneration } from './support/endings.ts'
+
+const { house, client } = await startApi()
+
+async function scrape(): Promise<Map<string, number>> {
+  const reply = await send('GET', `${house.url}/metrics`)
+  expect(reply.status, reply.text).toBe(200)
+  expect(reply.headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/)
+  const samples = reply.text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  return new Map(
+    samples.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
+  )
+}
+
+it('tells of what is open, and of what holds it back', async () => {
+  const items = Array.from({ length: 5 }, () => ({ ...MINIMAL, webhook_url: 'https://hooks.example/' }))
+  const { id: batchId } = JSON.parse((await client.post('/v1/batches', { items })).text) as { id: string }
+  expect((await scrape()).get('reelqueue_generations_waiting')).toBe(5)
+  const rows = await house.database.prisma.generation.findMany({ where: { batchId }, orderBy: { id: 'asc' } })
+  await startGeneration(house.database, rows[0]?.id ?? '')
+  await openSubmission(house.database, rows[1]?.id ?? '')
+  await send('POST', `${house.url}/admin/submitting/pause`)
+  expect(Object.fromEntries(await scrape())).toEqual({
+    reelqueue_generations_waiting: 3,
+    'reelqueue_generations_in_flight{status="queued"}': 0,
+    'reelqueue_generations_in_flight{status="submitting"}': 1,
+    'reelqueue_generations_in_flight{status="processing"}': 1,
+    reelqueue_slots_late: 0,
+    reelqueue_slots_max: house.house.config.UPSTREAM_MAX_IN_FLIGHT,
+    reelqueue_batches_open: 1,
+    reelqueue_deliveries_pending: 0,
+    reelqueue_overdue_rows: 0,
+    reelqueue_submitting_open: 0,
+    'reelqueue_submitting_held{cause="paused"}': 1,
+    'reelqueue_submitting_held{cause="account"}': 0,
+    'reelqueue_submitting_held{cause="unreachable"}': 0,
+    'reelqueue_submitting_held{cause="asked_to_wait"}': 0,
+    'reelqueue_submitting_held{cause="no_key"}': 1,
+  })
+  await client.post(`/v1/batches/${batchId}/cancel`)
+  expect((await scrape()).get('reelqueue_deliveries_pending')).toBe(3)
+})
+
+it('is for operators', async () => {
+  const headers = { authorization: `Bearer ${house.key}`, 'x-forwarded-for': '203.0.113.1' }
+  expect((await send('GET', `${house.url}/metrics`, undefined, headers)).status).toBe(401)
+})

@@ -1,0 +1,87 @@
+// What a batch will take and cost, before it is accepted and while it runs, by what clips of its kinds took and cost before.
+
+import { batchCheckJson, batchJson } from '@reelqueue/shared/contract/batch'
+import { readRenderStats, recordRenders } from '@reelqueue/shared/store/render-stats'
+import { describe, expect, it } from 'vitest'
+import { clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
+import { runSql } from './support/database.ts'
+import { endGeneration, startGeneration } from './support/endings.ts'
+
+const { database, house, client } = await startApi()
+
+const CLIP = { model: MINIMAL.model, seconds: 8, size: null }
+
+/** A completed clip that rendered this long, and cost this much. */
+async function completed(renderMs: number, amount: number | null): Promise<string> {
+  const reply = await client.post('/v1/generations', { ...MINIMAL, seconds: 8 })
+  const { id } = JSON.parse(reply.text) as { id: string }
+  await endGeneration(house.database, id, 'completed')
+  await runSql(
+    database.url,
+    `UPDATE generations SET submitted_at = finished_at - ${renderMs} * interval '1 ms',
+      cost = ${amount === null ? 'NULL' : `'{"amount": ${amount}}'`} WHERE id = '${id}'`,
+  )
+  return id
+}
+
+const batchOf = (reply: Reply) => batchJson.strict().parse(JSON.parse(reply.text))
+const checkOf = (reply: Reply) => batchCheckJson.strict().parse(JSON.parse(reply.text))
+const inMs = (at: string | null | undefined) => Date.parse(at ?? '') - Date.now()
+
+describe('without history', () => {
+  it('nothing is claimed', async () => {
+    const reply = await client.post('/v1/batches?dry_run=true', { items: [MINIMAL] })
+    expect(checkOf(reply)).toEqual({ object: 'batch_check', total: 1, estimate: { ends_at: null, amount: null } })
+  })
+})
+
+describe('with history', () => {
+  it('the means are of the last clips, so that they follow the provider', async () => {
+    await recordRenders(house.database, [await completed(60_000, 1), await completed(120_000, null)])
+    expect(await readRenderStats(house.database, [CLIP])).toEqual([{ ...CLIP, renderMs: 90_000, amount: 1 }])
+    const newer = await completed(30_000, 3)
+    for (let clip = 0; clip < 200; clip++) await recordRenders(house.database, [newer])
+    const [now] = await readRenderStats(house.database, [CLIP, { ...CLIP, seconds: 4 }])
+    expect(now?.renderMs).toBeGreaterThanOrEqual(30_000)
+    expect(now?.renderMs).toBeLessThan(31_000)
+    expect(now?.amount).toBeGreaterThan(2.9)
+  })
+
+  it('a batch is estimated while it runs, and by what has not ended', async () => {
+    const items = [{ ...MINIMAL }, { ...MINIMAL, seconds: 8 }]
+    const { id, estimate } = batchOf(await client.post('/v1/batches', { items, defaults: { seconds: 8 } }))
+    expect(estimate).toBeUndefined()
+    const [first, second] = (await client.get(`/v1/batches/${id}/results`)).text
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { id: string }).id)
+    const running = batchOf(await client.get(`/v1/batches/${id}`)).estimate
+    expect(running?.amount).toBeGreaterThan(5.8)
+    expect(inMs(running?.ends_at)).toBeGreaterThan(20_000)
+    await endGeneration(house.database, first ?? '', 'completed')
+    await startGeneration(house.database, second ?? '')
+    const half = batchOf(await client.get(`/v1/batches/${id}`)).estimate
+    expect(half?.amount).toBeLessThan(3.1)
+    expect(half?.amount).toBeGreaterThan(2.9)
+    expect(inMs(half?.ends_at)).toBeLessThan(32_000)
+    await client.post(`/v1/batches/${id}/cancel`, { rendering: 'cancel' })
+    expect(batchOf(await client.get(`/v1/batches/${id}`)).estimate).toBeUndefined()
+  })
+
+  it('a dry run checks and estimates, of a document and of lines, and accepts nothing', async () => {
+    const other = await clientOfNewProject(house, 'cautious')
+    const line = JSON.stringify({ ...MINIMAL, seconds: 8 })
+    const lines = (text: string) =>
+      other.post('/v1/batches?dry_run=true', text, { 'content-type': 'application/x-ndjson' })
+    const headers = { 'idempotency-key': 'one' }
+    const document = await other.post('/v1/batches?dry_run=true', { items: [{ ...MINIMAL, seconds: 8 }] }, headers)
+    expect(document.status).toBe(200)
+    expect(checkOf(await lines(`${line}\n${line}`)).total).toBe(2)
+    expect(checkOf(document).estimate.amount).toBeGreaterThan(2.9)
+    expect(problemOf(await lines(`${line}\n{}`)).errors?.[0]).toMatchObject({ line: 2 })
+    expect(JSON.parse((await other.get('/v1/generations')).text).data).toEqual([])
+    expect(JSON.parse((await other.get('/v1/batches')).text).data).toEqual([])
+    // The key is still free.
+    expect((await other.post('/v1/batches', { items: [MINIMAL] }, headers)).status).toBe(202)
+  })
+})
