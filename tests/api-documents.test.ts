@@ -151,7 +151,7 @@ describe('/openapi.json', () => {
           expect(Object.keys(content), `${name} ${status}`).toEqual(['application/problem+json'])
       }
       if (path.startsWith('/v1/')) expect(responses, name).toHaveProperty('401')
-      const operators = path.startsWith('/admin/') ? [{ operator: [] }] : []
+      const operators = path.startsWith('/admin/') || path === '/metrics' ? [{ operator: [] }] : []
       expect(security, name).toEqual(path.startsWith('/v1/') ? undefined : operators)
     }
   })

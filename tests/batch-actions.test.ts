@@ -5,6 +5,7 @@ import { failOverdue } from '@reelqueue/shared/store/polling'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { endGeneration, openSubmission, startGeneration } from './support/endings.ts'
+import { until } from './support/wait.ts'
 
 const { house, client } = await startApi()
 
@@ -90,6 +91,30 @@ describe('cancelling a batch', () => {
     expect(await read(processing)).toMatchObject({ status: 'cancelled', may_be_charged: true })
     // Its outcome must be recorded first; it will end in cancelled.
     expect(await read(submitting)).toMatchObject({ status: 'submitting', cancel_requested_at: expect.any(String) })
+  })
+
+  it('adds up at every moment that is read, from several sides', async () => {
+    const { id, total } = await accept(3_000)
+    const [first = ''] = (await resultsOf(id)).map((line) => line.id)
+    const seen: number[] = []
+    let isOver = false
+    const read = async () => {
+      while (!isOver) {
+        const { counts } = batchOf(await client.get(`/v1/batches/${id}`))
+        expect(Object.values(counts).reduce((sum, count) => sum + count, 0)).toBe(total)
+        seen.push(counts.cancelled)
+      }
+    }
+    const readers = [read(), read(), read()]
+    await until('everybody reads', () => seen.length >= 6)
+    const acts = [`/v1/batches/${id}/cancel`, `/v1/generations/${first}/cancel`].map((path) => client.post(path))
+    expect((await Promise.all(acts)).map((reply) => reply.status)).toEqual([200, 200])
+    const readsThen = seen.length
+    await until('everybody has read once more', () => seen.length >= readsThen + 6)
+    isOver = true
+    await Promise.all(readers)
+    expect(seen[0]).toBe(0)
+    expect(seen.at(-1)).toBe(total)
   })
 
   it('refuses what it does not know', async () => {
