@@ -18,6 +18,20 @@ afterAll(async () => {
 const readProject = (text: string) => projectJson.strict().parse(JSON.parse(text))
 
 describe('a full backlog', () => {
+  it('has no room for the retry of a batch either', async () => {
+    const client = await clientOfNewProject(house, 'full of failures')
+    await client.post('/v1/project/pause')
+    const items = Array(15).fill(MINIMAL)
+    const { id } = JSON.parse((await client.post('/v1/batches', { items })).text) as { id: string }
+    await house.database.prisma.generation.updateMany({
+      where: { batchId: id },
+      data: { status: 'failed', finishedAt: new Date(), errorCode: 'upstream_failed', errorMessage: 'no' },
+    })
+    expect((await client.post('/v1/batches', { items })).status).toBe(202)
+    const reply = await client.post(`/v1/batches/${id}/retry`)
+    expect([reply.status, problemOf(reply).code]).toEqual([429, 'backlog_full'])
+  })
+
   it('is answered with 429 and a time to come back; what was accepted is still found by its key', async () => {
     const client = await clientOfNewProject(house, 'full')
     await client.post('/v1/project/pause')

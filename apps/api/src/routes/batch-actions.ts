@@ -92,7 +92,10 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
           'Makes a child batch of the failed generations, with new ids. Each is taken once: what fails again is retried with the child. It may be paid for again. What failed at its deadline and may succeed yet is left out: retry it by itself, which asks about it first.',
         params: byId,
         headers: idempotencyHeaders,
-        response: { 202: batchJson, ...problems('not_found', 'idempotency_conflict', 'nothing_to_retry') },
+        response: {
+          202: batchJson,
+          ...problems('not_found', 'idempotency_conflict', 'backlog_full', 'nothing_to_retry'),
+        },
       },
     },
     async (request, reply) => {
@@ -107,11 +110,22 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
         metadata: parent.metadata as Record<string, unknown> | null,
         ...idempotency,
       }
-      const result = await retryBatch(database, parent.id, child)
+      const replayed = async () => {
+        const { idempotencyKey } = idempotency
+        const first = idempotencyKey && (await findBatchByIdempotencyKey(database, projectId, idempotencyKey))
+        return first ? reply.code(202).send(await withCounts(deps, replay(first, idempotency, reply))) : null
+      }
+      // What was accepted before needs no room.
+      const early = await replayed()
+      if (early) return early
+      const { counts } = await withCounts(deps, parent)
+      const retry = () => retryBatch(database, parent.id, child)
+      const result = await deps.backlog.takeMany(projectId, counts.failed, retry)
       if (result === 'nothing_failed') throw new Problem('nothing_to_retry')
       if (result === 'key_taken') {
-        const first = await findBatchByIdempotencyKey(database, projectId, idempotency.idempotencyKey ?? '')
-        return reply.code(202).send(await withCounts(deps, replay(first, idempotency, reply)))
+        const first = await replayed()
+        if (first) return first
+        throw new Error(`the batch that holds the key of ${child.id} is gone`)
       }
       deps.admit()
       return reply.code(202).send(await withCounts(deps, await mustFindBatch(deps, request.project, child.id)))
