@@ -16,7 +16,7 @@ export interface RunningApi {
 
 /** Starts the API. @throws UserError when its port is taken */
 export async function startApi(house: House): Promise<RunningApi> {
-  const { config, log, database, backend, queues, admitter } = house
+  const { config, log, database, backend, queues, admitter, sealer } = house
   const waiter = createWaiter(
     (ids) => endedAmong(database, ids),
     (error) => log.warn({ event: 'wait.failed', err: error }),
@@ -30,6 +30,7 @@ export async function startApi(house: House): Promise<RunningApi> {
     backlog: createBacklogLimit(config.QUEUED_MAX_PER_PROJECT, (projectId, upTo) =>
       countWaiting(database, projectId, upTo),
     ),
+    sealer,
     log,
     settings: {
       operatorPassword: config.OPERATOR_PASSWORD,

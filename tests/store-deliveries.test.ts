@@ -72,7 +72,7 @@ describe('a claim', () => {
       id,
       url: 'https://example.com/hook',
       attempt: 1,
-      sealedSecret: 'sealed',
+      sealedSecrets: ['sealed'],
       event: { type: 'generation.cancelled', sequence: 2 },
     })
   })
@@ -82,7 +82,7 @@ describe('a claim', () => {
       `INSERT INTO webhook_endpoints (id, project_id, url, event_types, secret) VALUES ($1, $2, $3, '{}', 'its own')`,
       [newId('endpoint'), seed.projectId, 'https://example.com/hook'],
     )
-    expect((await claim(await owed()))?.sealedSecret).toBe('its own')
+    expect((await claim(await owed()))?.sealedSecrets).toEqual(['its own'])
   })
 
   it('lapses: an attempt whose worker died is followed by the next one', async () => {

@@ -41,6 +41,7 @@ export interface Client {
   get(path: string, headers?: Headers): Promise<Reply>
   post(path: string, body?: unknown, headers?: Headers): Promise<Reply>
   patch(path: string, body?: unknown): Promise<Reply>
+  delete(path: string): Promise<Reply>
 }
 
 /** A client of the API that shows `key` with every request. */
@@ -50,6 +51,7 @@ export function clientOf(base: string, key: string): Client {
     get: (path, headers) => send('GET', base + path, undefined, { authorization, ...headers }),
     post: (path, body, headers) => send('POST', base + path, body, { authorization, ...headers }),
     patch: (path, body) => send('PATCH', base + path, body, { authorization }),
+    delete: (path) => send('DELETE', base + path, undefined, { authorization }),
   }
 }
 

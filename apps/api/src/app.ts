@@ -24,6 +24,8 @@ import { projectRoutes } from './routes/project.ts'
 import { queueDashboard } from './routes/queue-dashboard.ts'
 import { submittingRoutes } from './routes/submitting.ts'
 import { upstreamShapeRoutes } from './routes/upstream-shape.ts'
+import { webhookDeliveryRoutes } from './routes/webhook-deliveries.ts'
+import { webhookEndpointRoutes } from './routes/webhook-endpoints.ts'
 import { parseStrictJson } from './strict-json.ts'
 import { withZod } from './typed-app.ts'
 
@@ -71,6 +73,8 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     batchActionRoutes(app, deps)
     upstreamShapeRoutes(app, deps)
     projectRoutes(app, deps)
+    webhookEndpointRoutes(app, deps)
+    webhookDeliveryRoutes(app, deps)
   })
   await fastify.register(async (operators) => submittingRoutes(withZod(operators), deps))
   await fastify.register(async (operators) => metricsRoute(withZod(operators), deps))

@@ -4,6 +4,7 @@ import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import type { Queues } from '@reelqueue/shared/queues/queues'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'
+import type { Sealer } from '@reelqueue/shared/webhooks/seal'
 import type { BacklogLimit } from './backlog-limit.ts'
 import type { Waiter } from './waiter.ts'
 
@@ -15,6 +16,8 @@ export interface ApiDeps {
   /** Moves queued generations on while slots are free; returns at once. */
   readonly admit: () => void
   readonly backlog: BacklogLimit
+  /** Seals the secrets of endpoints. */
+  readonly sealer: Sealer
   readonly log: Logger
   readonly settings: ApiSettings
 }

@@ -22,6 +22,7 @@ export const openapiOptions: FastifyDynamicSwaggerOptions = {
         name: 'Upstream-shaped',
         description: "The provider's own wire shape: change the base URL of an existing client, nothing else.",
       },
+      { name: 'Webhooks', description: 'Where events go, and what became of each.' },
       { name: 'Project', description: 'The tenant that a key belongs to, and its defaults.' },
       { name: 'Operation', description: 'For load balancers and operators.' },
     ],

@@ -13,9 +13,16 @@ import { pollLane } from './steps/poll.ts'
 import { probeForever } from './steps/probe.ts'
 import { reconcileForever } from './steps/reconcile.ts'
 import { submit } from './steps/submit.ts'
+import { createTargets } from './targets.ts'
 
 /** Jobs of each queue that one worker works on at once: submissions and deliveries mostly wait for others. */
-const CONCURRENCY: Readonly<Record<QueueName, number>> = { submit: 50, poll: 2, complete: 10, deliver: 50, maintain: 2 }
+const CONCURRENCY: Readonly<Record<QueueName, number>> = {
+  submit: 50,
+  poll: 2,
+  complete: 10,
+  deliver: 100,
+  maintain: 2,
+}
 
 export interface RunningWorker {
   /** Takes no more work, lets what is under way end, and hands back the rest. */
@@ -47,7 +54,8 @@ export function startWorker(deps: StepDeps, backend: QueueBackend, upstream: Ups
     start('poll', () => pollLane(paying, stopping.signal))
   }
   start('complete', (id) => complete(deps, id, renders.note))
-  start('deliver', (id) => deliver(deps, id))
+  const delivering = { ...deps, targets: createTargets() }
+  start('deliver', (id) => deliver(delivering, id, stopping.signal))
   start('maintain', (id) => finishBatch(deps, id))
   const timers = [reconcileForever(deps, stopping.signal), renders.recordForever(stopping.signal)]
   if (upstream) timers.push(probeForever({ ...deps, upstream }, stopping.signal))

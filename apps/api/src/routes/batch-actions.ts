@@ -26,8 +26,8 @@ import type { App } from '../typed-app.ts'
 const LINES_TYPE = 'application/x-ndjson'
 /** Generations read at once. */
 const RESULTS_PAGE = 1_000
-/** Deliveries woken at once: a cancel of fifty thousand leaves the rest to reconcile, which wakes them in bounded pages. */
-const WAKES_MAX = 500
+/** Deliveries woken at once: whoever delivers them goes on with all others for the same servers, and reconcile wakes the rest. */
+const WAKES_MAX = 50
 
 export function batchActionRoutes(app: App, deps: ApiDeps): void {
   const { database, queues } = deps

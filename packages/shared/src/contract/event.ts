@@ -33,7 +33,8 @@ export function toEventJson(event: EventFacts): EventJson {
   }
 }
 
-/** The body of a Standard Webhook; `data` is the generation or batch as it was then. */
+/** The body of a Standard Webhook; `data` is what the event is about as it was then, `sequence` its number among its events. */
 export function webhookBody(event: EventFacts, data: unknown): string {
-  return JSON.stringify({ type: event.type, timestamp: event.createdAt.toISOString(), data })
+  const { type, createdAt, sequence } = event
+  return JSON.stringify({ type, timestamp: createdAt.toISOString(), sequence, data })
 }

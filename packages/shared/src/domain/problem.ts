@@ -44,6 +44,11 @@ export const PROBLEMS = {
     title: 'No generation of the batch has failed that was not retried already',
     fix: 'Read its results: what failed again is in the batch that retried it.',
   },
+  endpoint_disabled: {
+    status: 409,
+    title: 'The endpoint is disabled or deleted',
+    fix: 'Enable it first: PATCH it with `{"enabled": true}`.',
+  },
   body_too_large: {
     status: 413,
     title: 'The body is too large',

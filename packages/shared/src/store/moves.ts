@@ -1,7 +1,7 @@
 // The only place that writes a generation's status. One statement moves the rows, records each move's event and
 // creates the deliveries it owes, so that none of the three can exist without the others.
 
-import { DELIVERED_BY_DEFAULT } from '../domain/events.ts'
+import { DELIVERED_BY_DEFAULT, DELIVERED_TO_REQUEST } from '../domain/events.ts'
 import { isTerminal, MOVES, type MoveName } from '../domain/status.ts'
 import type { Sql } from './database.ts'
 import { Prisma } from './generated/client.ts'
@@ -72,7 +72,7 @@ export const OWED_DELIVERIES = Prisma.sql`
     new_id('dlv'), target.project_id, target.event_id, target.endpoint_id, target.url, now(), now()
   FROM (
     SELECT fact.id AS event_id, fact.project_id, NULL AS endpoint_id, fact.webhook_url AS url
-    FROM fact WHERE fact.webhook_url IS NOT NULL AND fact.type = ANY (${DELIVERED_BY_DEFAULT}::text[])
+    FROM fact WHERE fact.webhook_url IS NOT NULL AND fact.type = ANY (${DELIVERED_TO_REQUEST}::text[])
     UNION ALL
     SELECT fact.id, fact.project_id, endpoint.id, endpoint.url
     FROM fact JOIN webhook_endpoints endpoint ON endpoint.project_id = fact.project_id AND endpoint.disabled_at IS NULL

@@ -58,12 +58,28 @@ export async function claimOverdueGenerations(
   }
 }
 
-/** Claims up to `limit` deliveries whose next attempt is due. */
+/** Woken of one server's deliveries: whoever delivers them goes on with the others by itself. */
+const PER_ORIGIN = 20
+
+/**
+ * Claims up to `limit` deliveries whose next attempt is due, and few for each server, so that fifty thousand for one that is
+ * dead stand in nobody's way.
+ */
 export async function claimOverdueDeliveries({ prisma }: Database, limit: number): Promise<WakeUp[]> {
   return await prisma.$queryRaw<WakeUp[]>`
+    WITH RECURSIVE target AS (
+      -- Every server that something is pending for: one probe of the index for each.
+      (SELECT origin FROM deliveries WHERE state = 'pending' ORDER BY origin LIMIT 1)
+      UNION ALL
+      SELECT next.origin FROM target CROSS JOIN LATERAL (
+        SELECT origin FROM deliveries WHERE state = 'pending' AND origin > target.origin ORDER BY origin LIMIT 1) next
+    )
     UPDATE deliveries SET wakes = wakes + 1, due_at = now() + ${GRACE}
-    WHERE id = ANY (ARRAY(
-      SELECT id FROM deliveries WHERE state = 'pending' AND due_at <= now() ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
+    WHERE state = 'pending' AND id = ANY (ARRAY(
+      SELECT due.id FROM target CROSS JOIN LATERAL (
+        SELECT id FROM deliveries WHERE state = 'pending' AND origin = target.origin AND next_attempt_at <= now() AND due_at <= now()
+        ORDER BY next_attempt_at LIMIT ${PER_ORIGIN} FOR UPDATE SKIP LOCKED) due
+      LIMIT ${limit}))
     RETURNING id, wakes`
 }
 

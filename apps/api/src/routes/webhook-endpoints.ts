@@ -1,0 +1,195 @@
+// /v1/webhook_endpoints: where a project's webhooks go.
+
+import { deliveryJson, redeliverSince, toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
+import {
+  endpointChange,
+  endpointJson,
+  endpointRequest,
+  endpointWithSecret,
+  secretRotation,
+  toEndpointJson,
+} from '@reelqueue/shared/contract/webhook-endpoint'
+import { Problem } from '@reelqueue/shared/domain/problem'
+import { findDelivery, redeliverFailed, someToWake } from '@reelqueue/shared/store/delivery-log'
+import {
+  changeEndpoint,
+  createEndpoint,
+  deleteEndpoint,
+  findEndpoint,
+  listEndpoints,
+  rotateSecret,
+  testEndpoint,
+  type WebhookEndpoint,
+} from '@reelqueue/shared/store/endpoints'
+import type { Project } from '@reelqueue/shared/store/projects'
+import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
+import { z } from 'zod'
+import type { ApiDeps } from '../deps.ts'
+import { byId } from '../generations.ts'
+import { problems } from '../openapi.ts'
+import { cursorOf, listOf, pageOf, pageQuery } from '../page.ts'
+import type { App } from '../typed-app.ts'
+
+const tags = ['Webhooks']
+const BODY_PROBLEMS = ['malformed_json', 'unsupported_media_type', 'validation_failed'] as const
+
+export function webhookEndpointRoutes(app: App, { database, queues, sealer }: ApiDeps): void {
+  const mustFind = async (project: Project, id: string): Promise<WebhookEndpoint> => {
+    const endpoint = await findEndpoint(database, project.id, id)
+    if (!endpoint) throw new Problem('not_found')
+    return endpoint
+  }
+  const toJson = (endpoint: WebhookEndpoint) => toEndpointJson(endpoint, new Date())
+
+  app.post(
+    '/v1/webhook_endpoints',
+    {
+      schema: {
+        tags,
+        summary: 'Add an endpoint',
+        description: 'The reply shows its secret, this once: it verifies every webhook (Standard Webhooks 1.0.0).',
+        body: endpointRequest,
+        response: { 201: endpointWithSecret, ...problems(...BODY_PROBLEMS) },
+      },
+    },
+    async ({ project, body }, reply) => {
+      const secret = newWebhookSecret()
+      const { url, description = null, event_types } = body
+      const eventTypes = [...new Set(event_types ?? [])]
+      const row = { projectId: project.id, url, description, eventTypes, sealedSecret: sealer.seal(secret) }
+      return reply.code(201).send({ ...toJson(await createEndpoint(database, row)), secret })
+    },
+  )
+
+  app.get(
+    '/v1/webhook_endpoints',
+    {
+      schema: {
+        tags,
+        summary: 'List endpoints, newest first',
+        querystring: pageQuery,
+        response: { 200: listOf(endpointJson), ...problems('validation_failed') },
+      },
+    },
+    async ({ project, query: { limit, cursor } }) =>
+      pageOf(await listEndpoints(database, project.id, limit + 1, cursorOf('endpoint', cursor)), limit, toJson),
+  )
+
+  app.get(
+    '/v1/webhook_endpoints/:id',
+    {
+      schema: {
+        tags,
+        summary: 'Read an endpoint',
+        params: byId,
+        response: { 200: endpointJson, ...problems('not_found') },
+      },
+    },
+    async ({ project, params }) => toJson(await mustFind(project, params.id)),
+  )
+
+  app.patch(
+    '/v1/webhook_endpoints/:id',
+    {
+      schema: {
+        tags,
+        summary: 'Change, disable or enable an endpoint',
+        description:
+          'A new URL holds for what is still to be delivered too. What was pending when an endpoint is disabled has failed; it can be delivered again.',
+        params: byId,
+        body: endpointChange,
+        response: { 200: endpointJson, ...problems('not_found', ...BODY_PROBLEMS) },
+      },
+    },
+    async ({ project, params, body }) => {
+      const { url, description, event_types, enabled } = body
+      const eventTypes = event_types && [...new Set(event_types)]
+      const changes = { url, description, eventTypes, enabled }
+      return toJson(await changeEndpoint(database, await mustFind(project, params.id), changes))
+    },
+  )
+
+  app.delete(
+    '/v1/webhook_endpoints/:id',
+    {
+      schema: {
+        tags,
+        summary: 'Delete an endpoint; its deliveries stay in the log',
+        params: byId,
+        response: { 204: z.null().describe('It is gone.'), ...problems('not_found') },
+      },
+    },
+    async ({ project, params }, reply) => {
+      const { id } = await mustFind(project, params.id)
+      await deleteEndpoint(database, id)
+      return reply.code(204).send(null)
+    },
+  )
+
+  app.post(
+    '/v1/webhook_endpoints/:id/rotate_secret',
+    {
+      schema: {
+        tags,
+        summary: 'Give an endpoint another secret',
+        description:
+          'Until `previous_secret_until` both sign, so that receivers can change over without losing a webhook.',
+        params: byId,
+        body: secretRotation,
+        response: { 200: endpointWithSecret, ...problems('not_found', ...BODY_PROBLEMS) },
+      },
+    },
+    async ({ project, params, body }) => {
+      const { id } = await mustFind(project, params.id)
+      const secret = newWebhookSecret()
+      const overlapS = body?.overlap_seconds ?? OVERLAP_DEFAULT_S
+      return { ...toJson(await rotateSecret(database, id, sealer.seal(secret), overlapS * 1_000)), secret }
+    },
+  )
+
+  app.post(
+    '/v1/webhook_endpoints/:id/test',
+    {
+      schema: {
+        tags,
+        summary: 'Send an endpoint an `endpoint.test` event',
+        params: byId,
+        response: { 202: deliveryJson, ...problems('not_found', 'endpoint_disabled') },
+      },
+    },
+    async ({ project, params }, reply) => {
+      const endpoint = await mustFind(project, params.id)
+      if (endpoint.disabledAt !== null) throw new Problem('endpoint_disabled')
+      const deliveryId = await testEndpoint(database, endpoint)
+      queues.wake('deliver', [{ id: deliveryId, wakes: 0 }])
+      const delivery = await findDelivery(database, project.id, deliveryId)
+      if (!delivery) throw new Error(`the delivery ${deliveryId} is gone`)
+      return reply.code(202).send(toDeliveryJson(delivery))
+    },
+  )
+
+  app.post(
+    '/v1/webhook_endpoints/:id/redeliver',
+    {
+      schema: {
+        tags,
+        summary: 'Deliver again whatever failed since a time',
+        params: byId,
+        body: redeliverSince,
+        response: {
+          202: z.object({ redelivered: z.int().describe('How many are pending again.') }),
+          ...problems('not_found', 'endpoint_disabled', ...BODY_PROBLEMS),
+        },
+      },
+    },
+    async ({ project, params, body }, reply) => {
+      const endpoint = await mustFind(project, params.id)
+      if (endpoint.disabledAt !== null) throw new Problem('endpoint_disabled')
+      const redelivered = await redeliverFailed(database, endpoint.id, new Date(body.since))
+      queues.wake('deliver', await someToWake(database, endpoint.id))
+      return reply.code(202).send({ redelivered })
+    },
+  )
+}
+
+const OVERLAP_DEFAULT_S = secretRotation.parse({})?.overlap_seconds ?? 0

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest'
+import { createTargets } from './targets.ts'
+
+function atWork() {
+  let now = 0
+  const targets = createTargets(() => now)
+  const pass = (ms: number) => {
+    now += ms
+  }
+  const silence = (origin: string) => {
+    expect(targets.enter(origin)).toEqual({ kind: 'go' })
+    return targets.leave(origin, false)
+  }
+  return { ...targets, pass, silence }
+}
+
+describe('a server', () => {
+  it('has ten deliveries under way at the most; another server has its own ten', () => {
+    const { enter, leave } = atWork()
+    for (let n = 0; n < 10; n++) expect(enter('a').kind).toBe('go')
+    expect(enter('a').kind).toBe('busy')
+    expect(enter('b').kind).toBe('go')
+    leave('a', true)
+    expect(enter('a').kind).toBe('go')
+  })
+
+  it('is crowded from when somebody was turned away until nothing more is due', () => {
+    const { enter, leave, isCrowded, emptied } = atWork()
+    for (let n = 0; n < 10; n++) enter('a')
+    expect(isCrowded('a')).toBe(false)
+    enter('a')
+    for (let n = 0; n < 10; n++) leave('a', true)
+    expect(isCrowded('a')).toBe(true)
+    emptied('a')
+    expect(isCrowded('a')).toBe(false)
+  })
+
+  it('that does not answer five times in a row is left alone, each time for longer, up to five minutes', () => {
+    const { enter, silence, pass } = atWork()
+    for (let n = 0; n < 4; n++) expect(silence('a')).toBeNull()
+    const rests = [silence('a')]
+    expect(enter('a')).toEqual({ kind: 'resting', forMs: 30_000 })
+    expect(enter('b').kind).toBe('go')
+    for (let n = 0; n < 5; n++) {
+      pass(rests.at(-1) ?? 0)
+      rests.push(silence('a'))
+    }
+    expect(rests).toEqual([30_000, 60_000, 120_000, 240_000, 300_000, 300_000])
+  })
+
+  it('is tried by one for all after its rest, and trusted again once it answers', () => {
+    const { enter, leave, silence, pass } = atWork()
+    for (let n = 0; n < 5; n++) silence('a')
+    pass(30_000)
+    expect(enter('a').kind).toBe('go')
+    expect(enter('a').kind).toBe('busy')
+    leave('a', true)
+    for (let n = 0; n < 10; n++) expect(enter('a').kind).toBe('go')
+    for (let n = 0; n < 4; n++) leave('a', false)
+    expect(enter('a').kind).toBe('go')
+  })
+
+  it('is left alone once for all that were under way to it', () => {
+    const { enter, leave } = atWork()
+    for (let n = 0; n < 10; n++) enter('a')
+    const rests = Array.from({ length: 10 }, () => leave('a', false))
+    expect(rests.filter((rest) => rest !== null)).toEqual([30_000])
+  })
+})

@@ -1,0 +1,111 @@
+// The log of webhooks as callers see it: one delivery for each event and URL, with every attempt.
+
+import { z } from 'zod'
+
+export const DELIVERY_STATES = ['pending', 'succeeded', 'failed'] as const
+
+const attemptJson = z
+  .object({
+    number: z.int(),
+    at: z.iso.datetime().describe('When it ended.'),
+    duration_ms: z.int(),
+    http_status: z.int().nullable().describe('Null: there was no answer.'),
+    error_class: z
+      .string()
+      .nullable()
+      .describe('Null: it succeeded. Else such as `timeout`, `connect`, `http_status`.'),
+    message: z.string(),
+    reply: z.string().nullable().describe('The first 4 KB of the answer.'),
+  })
+  .meta({ id: 'WebhookAttempt' })
+
+export const deliveryJson = z
+  .object({
+    id: z.string(),
+    object: z.literal('webhook_delivery'),
+    state: z.enum(DELIVERY_STATES),
+    event_id: z.string().describe('The `webhook-id` of every attempt.'),
+    event_type: z.string(),
+    generation_id: z.string().nullable(),
+    batch_id: z.string().nullable(),
+    endpoint_id: z.string().nullable().describe('Null: the URL came with a request.'),
+    url: z.string(),
+    attempts: z.int(),
+    next_attempt_at: z.iso.datetime().nullable(),
+    last_attempt: attemptJson.nullable(),
+    created_at: z.iso.datetime(),
+    finished_at: z.iso.datetime().nullable(),
+  })
+  .meta({ id: 'WebhookDelivery' })
+export type DeliveryJson = z.output<typeof deliveryJson>
+
+export const deliveryWithLog = deliveryJson
+  .extend({ log: z.array(attemptJson).describe('Every attempt, the last one first.') })
+  .meta({ id: 'WebhookDeliveryWithLog' })
+
+export const redeliverSince = z
+  .strictObject({
+    since: z.iso.datetime({ offset: true }).describe('Of deliveries made since then.'),
+  })
+  .meta({ id: 'RedeliverSince' })
+
+export interface AttemptFacts {
+  readonly number: number
+  readonly createdAt: Date
+  readonly durationMs: number
+  readonly httpStatus: number | null
+  readonly errorClass: string | null
+  readonly message: string
+  readonly replySnippet: string | null
+}
+
+export interface DeliveryFacts {
+  readonly id: string
+  readonly state: (typeof DELIVERY_STATES)[number]
+  readonly eventId: string
+  readonly event: { readonly type: string; readonly generationId: string | null; readonly batchId: string | null }
+  readonly endpointId: string | null
+  readonly url: string
+  readonly attempts: number
+  readonly nextAttemptAt: Date | null
+  readonly createdAt: Date
+  readonly finishedAt: Date | null
+  /** The last one first; all of them, or only that one. */
+  readonly log: readonly AttemptFacts[]
+}
+
+export function toDeliveryJson(row: DeliveryFacts): DeliveryJson {
+  const [last] = row.log
+  return {
+    id: row.id,
+    object: 'webhook_delivery',
+    state: row.state,
+    event_id: row.eventId,
+    event_type: row.event.type,
+    generation_id: row.event.generationId,
+    batch_id: row.event.batchId,
+    endpoint_id: row.endpointId,
+    url: row.url,
+    attempts: row.attempts,
+    next_attempt_at: row.nextAttemptAt?.toISOString() ?? null,
+    last_attempt: last ? toAttemptJson(last) : null,
+    created_at: row.createdAt.toISOString(),
+    finished_at: row.finishedAt?.toISOString() ?? null,
+  }
+}
+
+export function toDeliveryWithLog(row: DeliveryFacts): z.output<typeof deliveryWithLog> {
+  return { ...toDeliveryJson(row), log: row.log.map(toAttemptJson) }
+}
+
+function toAttemptJson(row: AttemptFacts): z.output<typeof attemptJson> {
+  return {
+    number: row.number,
+    at: row.createdAt.toISOString(),
+    duration_ms: row.durationMs,
+    http_status: row.httpStatus,
+    error_class: row.errorClass,
+    message: row.message,
+    reply: row.replySnippet,
+  }
+}

@@ -1,0 +1,95 @@
+// A webhook endpoint as callers see it, and what they may ask for.
+
+import { z } from 'zod'
+import { ENDPOINT_EVENT_TYPES } from '../domain/events.ts'
+import { webhookUrl } from './generation-request.ts'
+
+const description = z.string().max(500).nullable().describe('For people.')
+const eventTypes = z
+  .array(z.enum(ENDPOINT_EVENT_TYPES))
+  .max(ENDPOINT_EVENT_TYPES.length)
+  .describe('What it is told of; none: every ending of generations and batches, and of endpoints that were disabled.')
+
+export const endpointRequest = z
+  .strictObject({
+    url: webhookUrl,
+    event_types: eventTypes.nullish(),
+    description: description.nullish(),
+  })
+  .meta({ id: 'WebhookEndpointRequest' })
+
+export const endpointChange = z
+  .strictObject({
+    url: webhookUrl.optional(),
+    event_types: eventTypes.optional(),
+    description: description.optional(),
+    enabled: z.boolean().optional().describe('False: nothing is sent to it. True also forgets that it was failing.'),
+  })
+  .meta({ id: 'WebhookEndpointChange' })
+
+const DAY_S = 24 * 3_600
+
+export const secretRotation = z
+  .strictObject({
+    overlap_seconds: z
+      .int()
+      .min(0)
+      .max(7 * DAY_S)
+      .default(DAY_S)
+      .describe('For this long the present secret signs too, so that receivers can change over.'),
+  })
+  .nullish()
+  .meta({ id: 'SecretRotation' })
+
+export const endpointJson = z
+  .object({
+    id: z.string(),
+    object: z.literal('webhook_endpoint'),
+    url: z.string(),
+    description: z.string().nullable(),
+    event_types: z.array(z.string()),
+    enabled: z.boolean(),
+    disabled_at: z.iso.datetime().nullable(),
+    disabled_reason: z
+      .enum(['by_request', 'gone', 'failing'])
+      .nullable()
+      .describe('`gone`: it answered 410. `failing`: it did nothing but fail for five days.'),
+    failing_since: z.iso.datetime().nullable().describe('Since when every attempt has failed.'),
+    previous_secret_until: z.iso.datetime().nullable().describe('Until then the secret before the last one signs too.'),
+    created_at: z.iso.datetime(),
+  })
+  .meta({ id: 'WebhookEndpoint' })
+export type EndpointJson = z.output<typeof endpointJson>
+
+export const endpointWithSecret = endpointJson
+  .extend({ secret: z.string().describe('Verifies its webhooks; shown this once.') })
+  .meta({ id: 'WebhookEndpointWithSecret' })
+
+interface EndpointFacts {
+  readonly id: string
+  readonly url: string
+  readonly description: string | null
+  readonly eventTypes: readonly string[]
+  readonly disabledAt: Date | null
+  readonly disabledReason: string | null
+  readonly failingSince: Date | null
+  readonly previousSecretUntil: Date | null
+  readonly createdAt: Date
+}
+
+export function toEndpointJson(row: EndpointFacts, now: Date): EndpointJson {
+  const isOverlapping = row.previousSecretUntil !== null && row.previousSecretUntil > now
+  return {
+    id: row.id,
+    object: 'webhook_endpoint',
+    url: row.url,
+    description: row.description,
+    event_types: [...row.eventTypes],
+    enabled: row.disabledAt === null,
+    disabled_at: row.disabledAt?.toISOString() ?? null,
+    disabled_reason: row.disabledReason as EndpointJson['disabled_reason'],
+    failing_since: row.failingSince?.toISOString() ?? null,
+    previous_secret_until: isOverlapping ? (row.previousSecretUntil?.toISOString() ?? null) : null,
+    created_at: row.createdAt.toISOString(),
+  }
+}

@@ -1,0 +1,96 @@
+// The log of deliveries: lists, single ones with their attempts, and delivering anew.
+
+import { idBefore } from '../domain/ids.ts'
+import type { Database } from './database.ts'
+import { type Delivery, type DeliveryAttempt, Prisma } from './generated/client.ts'
+import type { WakeUp } from './overdue.ts'
+
+export interface LoggedDelivery extends Delivery {
+  readonly event: { readonly type: string; readonly generationId: string | null; readonly batchId: string | null }
+  /** The last attempt first. */
+  readonly log: readonly DeliveryAttempt[]
+}
+
+export interface DeliveryFilters {
+  readonly state?: Delivery['state'] | undefined
+  readonly endpointId?: string | undefined
+  readonly generationId?: string | undefined
+  readonly batchId?: string | undefined
+}
+
+const EVENT = { select: { type: true, generationId: true, batchId: true } }
+/** Events of one generation or batch: few, but for one that was retried without end. */
+const EVENTS_MAX = 1_000
+
+/** Up to `limit` deliveries older than `before`, newest first, each with its last attempt. */
+export async function listDeliveries(
+  { prisma }: Database,
+  projectId: string,
+  { state, endpointId, generationId, batchId }: DeliveryFilters,
+  limit: number,
+  before?: string,
+): Promise<LoggedDelivery[]> {
+  const isAboutOne = generationId !== undefined || batchId !== undefined
+  const events = isAboutOne
+    ? await prisma.event.findMany({
+        where: { projectId, ...(generationId && { generationId }), ...(batchId && { batchId }) },
+        select: { id: true },
+        take: EVENTS_MAX,
+      })
+    : []
+  const ids = await prisma.$queryRaw<{ id: string }[]>`
+    SELECT id FROM deliveries WHERE project_id = ${projectId}
+      ${isAboutOne ? Prisma.sql`AND event_id = ANY (${events.map((event) => event.id)}::text[])` : Prisma.empty}
+      ${endpointId === undefined ? Prisma.empty : Prisma.sql`AND endpoint_id = ${endpointId}`}
+      ${state === undefined ? Prisma.empty : STATE_IS[state]}
+      ${before === undefined ? Prisma.empty : Prisma.sql`AND id < ${before}`}
+    ORDER BY id DESC LIMIT ${limit}`
+  return await prisma.delivery.findMany({
+    where: { id: { in: ids.map((row) => row.id) } },
+    orderBy: { id: 'desc' },
+    include: { event: EVENT, log: { orderBy: { number: 'desc' }, take: 1 } },
+  })
+}
+
+/** Written out: a partial index serves those that have not succeeded. */
+const STATE_IS = {
+  pending: Prisma.raw(`AND state = 'pending'`),
+  failed: Prisma.raw(`AND state = 'failed'`),
+  succeeded: Prisma.raw(`AND state = 'succeeded'`),
+} as const
+
+/** One delivery of the project with all its attempts, or null. */
+export async function findDelivery(
+  { prisma }: Database,
+  projectId: string,
+  id: string,
+): Promise<LoggedDelivery | null> {
+  return await prisma.delivery.findFirst({
+    where: { id, projectId },
+    include: { event: EVENT, log: { orderBy: { number: 'desc' } } },
+  })
+}
+
+/** From the first step of the schedule, with the attempts so far in the log. */
+const ANEW = Prisma.sql`state = 'pending', attempts_before = attempts, next_attempt_at = now(), due_at = now(), finished_at = NULL, wakes = wakes + 1`
+
+/** Delivers again what has ended, also what had succeeded; one that is pending is due at once. @returns its number of wake-ups */
+export async function redeliver({ prisma }: Database, id: string): Promise<number> {
+  const [row] = await prisma.$queryRaw<{ wakes: number }[]>`
+    UPDATE deliveries SET ${ANEW} WHERE id = ${id} RETURNING wakes`
+  if (!row) throw new Error(`there is no delivery ${id}`)
+  return row.wakes
+}
+
+/** Jobs enough for all that is pending of an endpoint: whoever delivers one goes on with the next. */
+export async function someToWake({ prisma }: Database, endpointId: string): Promise<WakeUp[]> {
+  return await prisma.$queryRaw<WakeUp[]>`
+    SELECT id, wakes FROM deliveries WHERE endpoint_id = ${endpointId} AND state = 'pending' LIMIT 20`
+}
+
+/** Delivers again whatever failed of an endpoint and was made since then, in one statement. @returns how many */
+export async function redeliverFailed({ prisma }: Database, endpointId: string, since: Date): Promise<number> {
+  return await prisma.$executeRaw`
+    UPDATE deliveries SET ${ANEW}
+    WHERE endpoint_id = ${endpointId} AND id > ${idBefore('delivery', since.getTime())} AND state = 'failed' AND created_at >= ${since}`
+}

@@ -1,0 +1,259 @@
+// Webhook endpoints and the log of deliveries, as callers meet them.
+
+import { deliveryJson, deliveryWithLog } from '@reelqueue/shared/contract/webhook-delivery'
+import { endpointJson, endpointWithSecret } from '@reelqueue/shared/contract/webhook-endpoint'
+import { newId } from '@reelqueue/shared/domain/ids'
+import { claimDelivery, type DeliveryVerdict, recordAttempt } from '@reelqueue/shared/store/deliveries'
+import { isWebhookSecret } from '@reelqueue/shared/webhooks/sign'
+import { describe, expect, it } from 'vitest'
+import { clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
+import { runSql } from './support/database.ts'
+import { endGeneration } from './support/endings.ts'
+
+const { database, house, client } = await startApi()
+
+const URL_OF = 'https://hooks.example/all'
+const endpointOf = (reply: Reply) => endpointJson.strict().parse(JSON.parse(reply.text))
+const deliveryOf = (reply: Reply) => deliveryWithLog.strict().parse(JSON.parse(reply.text))
+
+async function add(fields: Record<string, unknown> = {}, by = client) {
+  const reply = await by.post('/v1/webhook_endpoints', { url: URL_OF, ...fields })
+  expect(reply.status, reply.text).toBe(201)
+  return endpointWithSecret.strict().parse(JSON.parse(reply.text))
+}
+
+async function deliveriesOf(query: string, by = client) {
+  const reply = await by.get(`/v1/webhook_deliveries?${query}`)
+  expect(reply.status, reply.text).toBe(200)
+  return (JSON.parse(reply.text) as { data: unknown[] }).data.map((row) => deliveryJson.strict().parse(row))
+}
+
+/** Records that the next attempt at the delivery went so. */
+async function attempted(id: string, verdict: DeliveryVerdict): Promise<void> {
+  const claimed = await claimDelivery(house.database, id, 60_000)
+  const succeeded = verdict.state === 'succeeded'
+  await recordAttempt(
+    house.database,
+    {
+      deliveryId: id,
+      attempt: claimed?.attempt ?? 0,
+      httpStatus: succeeded ? 200 : 500,
+      errorClass: succeeded ? null : 'http_status',
+      message: 'so it went',
+      replySnippet: 'ok',
+      durationMs: 12,
+    },
+    verdict,
+  )
+}
+
+describe('an endpoint', () => {
+  it('shows its secret when it is made, and never again; at rest it is sealed', async () => {
+    const { secret, ...made } = await add({ event_types: ['generation.completed'], description: 'the shop' })
+    expect(isWebhookSecret(secret)).toBe(true)
+    expect(made).toMatchObject({
+      url: URL_OF,
+      event_types: ['generation.completed'],
+      description: 'the shop',
+      enabled: true,
+    })
+    expect(endpointOf(await client.get(`/v1/webhook_endpoints/${made.id}`))).toEqual(made)
+    const [row] = await runSql<{ secret: string }>(
+      database.url,
+      `SELECT secret FROM webhook_endpoints WHERE id = '${made.id}'`,
+    )
+    expect(row?.secret).toMatch(/^v1\./)
+    const list = await client.get('/v1/webhook_endpoints?limit=1')
+    expect(JSON.parse(list.text).data).toEqual([made])
+    expect(list.text).not.toContain('whsec_')
+  })
+
+  it('is changed, disabled, enabled and deleted', async () => {
+    const { id } = await add()
+    const change = (body: unknown) => client.patch(`/v1/webhook_endpoints/${id}`, body)
+    const changed = endpointOf(await change({ url: 'https://other.example/', event_types: [], description: null }))
+    expect(changed).toMatchObject({ url: 'https://other.example/', description: null, enabled: true })
+    expect(endpointOf(await change({ enabled: false }))).toMatchObject({
+      enabled: false,
+      disabled_reason: 'by_request',
+    })
+    expect(problemOf(await client.post(`/v1/webhook_endpoints/${id}/test`)).code).toBe('endpoint_disabled')
+    expect(endpointOf(await change({ enabled: true }))).toMatchObject({
+      enabled: true,
+      disabled_at: null,
+      disabled_reason: null,
+    })
+    expect((await client.delete(`/v1/webhook_endpoints/${id}`)).status).toBe(204)
+    expect((await client.get(`/v1/webhook_endpoints/${id}`)).status).toBe(404)
+    expect((await client.delete(`/v1/webhook_endpoints/${id}`)).status).toBe(404)
+    const [row] = await runSql<{ secret: string }>(
+      database.url,
+      `SELECT secret FROM webhook_endpoints WHERE id = '${id}'`,
+    )
+    expect(row?.secret).toBe('')
+  })
+
+  it.each([
+    [{}, 'url'],
+    [{ url: 'ftp://x.example/' }, 'url'],
+    [{ url: 'https://user:secret@x.example/' }, 'url'],
+    [{ url: URL_OF, event_types: ['generation.queued'] }, 'event_types.0'],
+    [{ url: URL_OF, secret: 'whsec_mine' }, 'secret'],
+    [{ url: URL_OF, description: 'x'.repeat(501) }, 'description'],
+  ])('is refused as %j: %s', async (body, field) => {
+    const reply = await client.post('/v1/webhook_endpoints', body)
+    expect(reply.status).toBe(422)
+    expect(problemOf(reply).errors?.map((error) => error.field)).toEqual([field])
+    expect(reply.text).not.toContain('secret@')
+  })
+
+  it('is nobody else’s', async () => {
+    const { id } = await add()
+    const other = await clientOfNewProject(house, 'others')
+    expect((await other.get(`/v1/webhook_endpoints/${id}`)).status).toBe(404)
+    expect((await other.patch(`/v1/webhook_endpoints/${id}`, { enabled: false })).status).toBe(404)
+    expect((await other.post(`/v1/webhook_endpoints/${id}/rotate_secret`)).status).toBe(404)
+    expect((await other.post(`/v1/webhook_endpoints/${id}/test`)).status).toBe(404)
+  })
+
+  it('gets another secret; the present one signs too for as long as was asked for', async () => {
+    const { id, secret } = await add()
+    const rotate = async (body?: unknown) =>
+      endpointWithSecret
+        .strict()
+        .parse(JSON.parse((await client.post(`/v1/webhook_endpoints/${id}/rotate_secret`, body)).text))
+    const rotated = await rotate({ overlap_seconds: 60 })
+    expect(rotated.secret).not.toBe(secret)
+    expect(Date.parse(rotated.previous_secret_until ?? '') - Date.now()).toBeLessThanOrEqual(60_000)
+    const { id: deliveryId } = JSON.parse((await client.post(`/v1/webhook_endpoints/${id}/test`)).text) as {
+      id: string
+    }
+    const claimed = await claimDelivery(house.database, deliveryId, 60_000)
+    expect(claimed?.sealedSecrets.map((one) => house.house.sealer.open(one))).toEqual([rotated.secret, secret])
+    // At once: the old one has leaked.
+    expect((await rotate({ overlap_seconds: 0 })).previous_secret_until).toBeNull()
+    expect(Date.parse((await rotate()).previous_secret_until ?? '') - Date.now()).toBeGreaterThan(80_000_000)
+    const tooLong = await client.post(`/v1/webhook_endpoints/${id}/rotate_secret`, { overlap_seconds: 700_000 })
+    expect(problemOf(tooLong).errors?.[0]?.field).toBe('overlap_seconds')
+  })
+})
+
+describe('what is delivered', () => {
+  it('goes to each endpoint that asks for it, and none of it to one that is disabled', async () => {
+    const by = await clientOfNewProject(house, 'several endpoints')
+    const all = await add({ url: 'https://a.example/' }, by)
+    const starts = await add({ url: 'https://b.example/', event_types: ['generation.processing'] }, by)
+    const off = await add({ url: 'https://c.example/' }, by)
+    await by.patch(`/v1/webhook_endpoints/${off.id}`, { enabled: false })
+    const { id } = JSON.parse(
+      (await by.post('/v1/generations', { ...MINIMAL, webhook_url: 'https://d.example/' })).text,
+    ) as {
+      id: string
+    }
+    await endGeneration(house.database, id, 'completed')
+    const told = await deliveriesOf(`generation_id=${id}`, by)
+    expect(told.map((one) => [one.event_type, one.endpoint_id, one.url]).sort()).toEqual([
+      ['generation.completed', null, 'https://d.example/'],
+      ['generation.completed', all.id, 'https://a.example/'],
+      ['generation.processing', starts.id, 'https://b.example/'],
+    ])
+  })
+
+  it('is filtered by state, endpoint, generation and batch, page by page', async () => {
+    const by = await clientOfNewProject(house, 'filters')
+    const endpoint = await add({}, by)
+    const items = [MINIMAL, MINIMAL, MINIMAL]
+    const { id: batchId } = JSON.parse(
+      (await by.post('/v1/batches', { items, webhook_url: 'https://own.example/' })).text,
+    ) as {
+      id: string
+    }
+    await by.post(`/v1/batches/${batchId}/cancel`)
+    const ofEndpoint = await deliveriesOf(`endpoint_id=${endpoint.id}`, by)
+    expect(ofEndpoint).toHaveLength(3)
+    const [first, second] = ofEndpoint
+    await attempted(first?.id ?? '', { state: 'succeeded' })
+    await attempted(second?.id ?? '', { state: 'failed' })
+    const ids = async (query: string) => (await deliveriesOf(query, by)).map((one) => one.id)
+    expect(await ids('state=succeeded')).toEqual([first?.id])
+    expect(await ids('state=failed')).toEqual([second?.id])
+    expect(await ids(`endpoint_id=${endpoint.id}&state=pending`)).toHaveLength(1)
+    expect(await ids(`generation_id=${first?.generation_id}`)).toHaveLength(2)
+    expect(await ids(`batch_id=${batchId}`)).toEqual([])
+    const page = JSON.parse((await by.get('/v1/webhook_deliveries?limit=2')).text)
+    expect(page.data).toHaveLength(2)
+    expect(await ids(`cursor=${page.next_cursor}`)).toHaveLength(4)
+    expect(problemOf(await by.get('/v1/webhook_deliveries?state=lost')).errors?.[0]?.field).toBe('state')
+    expect(
+      (await (await clientOfNewProject(house, 'no part in it')).get(`/v1/webhook_deliveries/${first?.id}`)).status,
+    ).toBe(404)
+  })
+
+  it('is on record with every attempt, and delivered again from the first step with the same id', async () => {
+    const by = await clientOfNewProject(house, 'again')
+    const { id: endpointId } = await add({}, by)
+    const test = await by.post(`/v1/webhook_endpoints/${endpointId}/test`)
+    expect(test.status).toBe(202)
+    const { id, event_id } = deliveryJson.strict().parse(JSON.parse(test.text))
+    await attempted(id, { state: 'failed' })
+    const read = async () => deliveryOf(await by.get(`/v1/webhook_deliveries/${id}`))
+    expect(await read()).toMatchObject({
+      state: 'failed',
+      event_type: 'endpoint.test',
+      attempts: 1,
+      log: [
+        {
+          number: 1,
+          http_status: 500,
+          error_class: 'http_status',
+          message: 'so it went',
+          reply: 'ok',
+          duration_ms: 12,
+        },
+      ],
+    })
+    expect(deliveryOf(await by.post(`/v1/webhook_deliveries/${id}/redeliver`))).toMatchObject({
+      state: 'pending',
+      event_id,
+    })
+    const claimed = await claimDelivery(house.database, id, 60_000)
+    expect(claimed).toMatchObject({ attempt: 2, scheduled: 1 })
+    await by.patch(`/v1/webhook_endpoints/${endpointId}`, { enabled: false })
+    expect((await read()).state).toBe('failed')
+    expect(problemOf(await by.post(`/v1/webhook_deliveries/${id}/redeliver`)).code).toBe('endpoint_disabled')
+    expect((await by.post(`/v1/webhook_deliveries/${newId('delivery')}/redeliver`)).status).toBe(404)
+  })
+
+  it('is delivered again all together: what failed of an endpoint since a time', async () => {
+    const by = await clientOfNewProject(house, 'all again')
+    const { id: endpointId } = await add({}, by)
+    const ids: string[] = []
+    for (let n = 0; n < 4; n++)
+      ids.push((JSON.parse((await by.post(`/v1/webhook_endpoints/${endpointId}/test`)).text) as { id: string }).id)
+    for (const id of ids.slice(0, 3)) await attempted(id, { state: 'failed' })
+    await runSql(database.url, `UPDATE deliveries SET created_at = now() - interval '2 days' WHERE id = '${ids[0]}'`)
+    const since = new Date(Date.now() - 60_000).toISOString()
+    const reply = await by.post(`/v1/webhook_endpoints/${endpointId}/redeliver`, { since })
+    expect([reply.status, JSON.parse(reply.text)]).toEqual([202, { redelivered: 2 }])
+    expect((await deliveriesOf('state=failed', by)).map((one) => one.id)).toEqual([ids[0]])
+    const wrong = await by.post(`/v1/webhook_endpoints/${endpointId}/redeliver`, { since: 'yesterday' })
+    expect(problemOf(wrong).errors?.[0]?.field).toBe('since')
+  })
+
+  it('goes to the new URL when an endpoint moves, but never twice to one URL', async () => {
+    const by = await clientOfNewProject(house, 'moving')
+    const moving = await add({ url: 'https://old.example/' }, by)
+    const own = { ...MINIMAL, webhook_url: 'https://new.example/' }
+    const send = async (body: object) => JSON.parse((await by.post('/v1/generations', body)).text) as { id: string }
+    const [plain, served] = [await send(MINIMAL), await send(own)]
+    for (const { id } of [plain, served]) await endGeneration(house.database, id, 'failed')
+    await by.patch(`/v1/webhook_endpoints/${moving.id}`, { url: 'https://new.example/' })
+    expect((await deliveriesOf(`generation_id=${plain.id}`, by)).map((one) => one.url)).toEqual([
+      'https://new.example/',
+    ])
+    expect((await deliveriesOf(`generation_id=${served.id}`, by)).map((one) => one.url).sort()).toEqual([
+      'https://new.example/',
+      'https://old.example/',
+    ])
+  })
+})
