@@ -1,6 +1,7 @@
 // A database of a test's own. A clone of the migrated template costs 50–90 ms, so take one per file or per test;
 // a clone fails while anyone is connected to the template, so nobody ever connects to it.
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { inject } from 'vitest'
 
@@ -35,8 +36,24 @@ async function create(template: string): Promise<TestDatabase> {
   return {
     url: withDatabaseName(server, name),
     drop: async () => {
+      await connectionsAreGone(server, name)
       await runSql(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
     },
+  }
+}
+
+const GOING_MAX_MS = 2_000
+
+/**
+ * Waits for connections that are being closed: a pool calls itself ended before its sockets are, and one of them that Postgres
+ * ends by force emits an error that nobody hears any more. Whoever stays longer is ended all the same.
+ */
+async function connectionsAreGone(server: string, name: string): Promise<void> {
+  const deadline = performance.now() + GOING_MAX_MS
+  while (performance.now() < deadline) {
+    const rows = await runSql(server, `SELECT 1 FROM pg_stat_activity WHERE datname = '${name}' LIMIT 1`)
+    if (rows.length === 0) return
+    await delay(20)
   }
 }
 
