@@ -116,8 +116,10 @@ export async function rotateSecret(
 }
 
 /** Owes the endpoint a test event. @returns the delivery's id */
-export async function testEndpoint({ prisma }: Database, endpoint: WebhookEndpoint): Promise<string> {
-  const { id, projectId, url } = endpoint
+export async function testEndpoint(
+  { prisma }: Database,
+  { id, projectId, url }: Pick<WebhookEndpoint, 'id' | 'projectId' | 'url'>,
+): Promise<string> {
   return await prisma.$transaction(async (tx) => {
     const eventId = await recordEndpointEvent(tx, id, ENDPOINT_TEST, { endpoint_id: id })
     const deliveryId = newId('delivery')
