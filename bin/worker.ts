@@ -20,7 +20,10 @@ export function upstreamOf(config: Config): Upstream | null {
 /** Starts a worker. Closing it lets submissions under way end and be recorded, then closes the upstream too. */
 export function startWorkerIn(house: House, upstream = upstreamOf(house.config)): { close(): Promise<void> } {
   const { config, log, database, backend, queues, sealer, admitter } = house
-  const webhooks = createGuardedClient({ allowedNetworks: config.WEBHOOK_ALLOWED_NETWORKS })
+  const webhooks = createGuardedClient({
+    allowedNetworks: config.WEBHOOK_ALLOWED_NETWORKS,
+    allowHttp: config.WEBHOOK_ALLOW_HTTP,
+  })
   const deps = {
     database,
     queues,

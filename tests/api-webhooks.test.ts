@@ -83,7 +83,8 @@ describe('an endpoint', () => {
       disabled_at: null,
       disabled_reason: null,
     })
-    expect((await client.delete(`/v1/webhook_endpoints/${id}`)).status).toBe(204)
+    const deleted = await client.delete(`/v1/webhook_endpoints/${id}`)
+    expect([deleted.status, JSON.parse(deleted.text)]).toEqual([200, { id, object: 'webhook_endpoint', deleted: true }])
     expect((await client.get(`/v1/webhook_endpoints/${id}`)).status).toBe(404)
     expect((await client.delete(`/v1/webhook_endpoints/${id}`)).status).toBe(404)
     const [row] = await runSql<{ secret: string }>(

@@ -86,6 +86,22 @@ describe('delivering', () => {
   })
 })
 
+describe('http', () => {
+  it('where only https is allowed, goes to networks that the operator named, and nowhere else', async () => {
+    const { url, port, seen } = await endpoint()
+    const sender = client({ allowHttp: false, lookup: async () => [{ address: '93.184.216.34', family: 4 }] })
+    expect(await sender.post(url, {}, '{}')).toMatchObject({ kind: 'delivered' })
+    for (const refused of [`http://8.8.8.8:${port}/`, `http://public.example:${port}/`]) {
+      const outcome = await sender.post(refused, {}, '{}')
+      expect(outcome).toMatchObject({ errorClass: 'insecure_url', final: true })
+      expect(outcome.message).toContain('https')
+    }
+    expect(seen.connections).toBe(1)
+    const inside = client({ allowHttp: false, lookup: async () => [{ address: '10.0.0.1', family: 4 }] })
+    expect(await inside.post('http://inside.example/', {}, '{}')).toMatchObject({ errorClass: 'refused_address' })
+  })
+})
+
 describe('refusing addresses', () => {
   it.each([
     '127.0.0.1',

@@ -46,8 +46,14 @@ interface Server {
 async function startServer(): Promise<Server> {
   const { DATABASE_URL, DOCKER_HOST, TEST_POSTGRES } = process.env
   if (DATABASE_URL) return { url: DATABASE_URL, stop: async () => undefined }
-  if (TEST_POSTGRES === 'testcontainers' || (TEST_POSTGRES === undefined && (await dockerAnswers(DOCKER_HOST)))) {
-    return startContainer()
+  if (TEST_POSTGRES === 'testcontainers') return startContainer()
+  if (TEST_POSTGRES === undefined && (await dockerAnswers(DOCKER_HOST))) {
+    try {
+      return await startContainer()
+    } catch (error) {
+      // An engine without the image, and nowhere to get it from.
+      console.warn(`No Postgres in a container, so an embedded one: ${error}`)
+    }
   }
   return startEmbedded()
 }

@@ -3,6 +3,7 @@
 import { deliveryJson, redeliverSince, toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
 import {
   endpointChange,
+  endpointDeleted,
   endpointJson,
   endpointRequest,
   endpointWithSecret,
@@ -116,13 +117,13 @@ export function webhookEndpointRoutes(app: App, { database, queues, sealer }: Ap
         tags,
         summary: 'Delete an endpoint; its deliveries stay in the log',
         params: byId,
-        response: { 204: z.null().describe('It is gone.'), ...problems('not_found') },
+        response: { 200: endpointDeleted, ...problems('not_found') },
       },
     },
-    async ({ project, params }, reply) => {
+    async ({ project, params }) => {
       const { id } = await mustFind(project, params.id)
       await deleteEndpoint(database, id)
-      return reply.code(204).send(null)
+      return { id, object: 'webhook_endpoint' as const, deleted: true as const }
     },
   )
 

@@ -65,6 +65,10 @@ export const endpointWithSecret = endpointJson
   .extend({ secret: z.string().describe('Verifies its webhooks; shown this once.') })
   .meta({ id: 'WebhookEndpointWithSecret' })
 
+export const endpointDeleted = z
+  .object({ id: z.string(), object: z.literal('webhook_endpoint'), deleted: z.literal(true) })
+  .meta({ id: 'WebhookEndpointDeleted' })
+
 interface EndpointFacts {
   readonly id: string
   readonly url: string

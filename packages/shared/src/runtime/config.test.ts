@@ -15,6 +15,7 @@ const WRONG: Readonly<Record<VariableName, readonly string[]>> = {
   BOOTSTRAP_WEBHOOK_SECRET: [WORD, `whsec_${WORD}`],
   OPERATOR_PASSWORD: [],
   VIEWER_PASSWORD: [],
+  WEBHOOK_ALLOW_HTTP: ['yes', '1'],
   WEBHOOK_ALLOWED_NETWORKS: [WORD, `10.0.0.0/8,${WORD}`, '10.0.0.0/33', '10/8'],
   UPSTREAM_MAX_IN_FLIGHT: [WORD, '0', '100001'],
   UPSTREAM_MAX_IN_FLIGHT_PER_MODEL: [WORD, `${WORD}=1`, 'openAiSora2Pro=0', 'openAiSora2Pro=1=2'],
@@ -79,6 +80,13 @@ describe('loadConfig', () => {
     expect(loadConfig({ POLL_INTERVAL_MAX_MS: '500' })).toMatchObject({ POLL_INTERVAL_MIN_MS: 500 })
     expect(loadConfig({ POLL_INTERVAL_MIN_MS: '70000' })).toMatchObject({ POLL_INTERVAL_MAX_MS: 70_000 })
     expect(loadConfig({ POLL_INTERVAL_MAX_MS: '45000' })).toMatchObject({ POLL_INTERVAL_MIN_MS: 30_000 })
+  })
+
+  it('allows webhooks over http unless it is production, or said', () => {
+    expect(loadConfig({}).WEBHOOK_ALLOW_HTTP).toBe(true)
+    expect(loadConfig({ NODE_ENV: 'production' }).WEBHOOK_ALLOW_HTTP).toBe(false)
+    expect(loadConfig({ NODE_ENV: 'production', WEBHOOK_ALLOW_HTTP: 'true' }).WEBHOOK_ALLOW_HTTP).toBe(true)
+    expect(loadConfig({ WEBHOOK_ALLOW_HTTP: 'false' }).WEBHOOK_ALLOW_HTTP).toBe(false)
   })
 
   it('needs nothing to be set, and reads an empty variable as absent', () => {

@@ -93,6 +93,13 @@ export const VARIABLES = {
   WEBHOOK_ALLOWED_NETWORKS: networks
     .default([])
     .describe('Networks (CIDR, comma-separated) that webhooks may reach although they are private.'),
+  WEBHOOK_ALLOW_HTTP: z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('true')
+    .transform((value) => value === 'true')
+    .describe(
+      'Whether webhooks may go over http; false: only over https, and to WEBHOOK_ALLOWED_NETWORKS. Where NODE_ENV is `production`, as in the image, false unless set.',
+    ),
   UPSTREAM_MAX_IN_FLIGHT: whole(1, 100_000)
     .default(100)
     .describe('How many generations may be in flight at the provider at once, over all workers.'),
@@ -170,6 +177,7 @@ export class ConfigError extends Error {}
  */
 export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
   const present = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, env[name] || undefined]))
+  if (env.NODE_ENV === 'production') present.WEBHOOK_ALLOW_HTTP ??= 'false'
   const result = schema.safeParse(withRoom(present))
   if (result.success) return result.data
   const lines = result.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`)

@@ -132,7 +132,7 @@ describe('address guard', () => {
   })
 
   it.each(ALLOWED)('allows %s', (address) => {
-    expect(guard(address)).toEqual({ allowed: true })
+    expect(guard(address)).toEqual({ allowed: true, exempt: false })
   })
 })
 

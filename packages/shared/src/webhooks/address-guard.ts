@@ -9,7 +9,8 @@ type Address = ipaddr.IPv4 | ipaddr.IPv6
 type Network = [Address, number]
 
 export type AddressVerdict =
-  | { readonly allowed: true }
+  /** `exempt`: the operator named its network. */
+  | { readonly allowed: true; readonly exempt: boolean }
   /** `range`: the name of the range that forbids it, e.g. `private`, `loopback`, `6to4`. */
   | { readonly allowed: false; readonly range: string }
 
@@ -38,12 +39,11 @@ export function createAddressGuard(allowedNetworks: readonly string[]): AddressG
     const address = parseAddress(text)
     if (address === null) return { allowed: false, range: 'unparsable' }
     const range = rangeOf(address)
-    if (range === 'unicast') return { allowed: true }
     const embedded = embeddedIpv4(address, range)
     const exempt = networks.some(
       (network) => contains(network, address) || (embedded !== null && contains(network, embedded)),
     )
-    return exempt ? { allowed: true } : { allowed: false, range }
+    return exempt || range === 'unicast' ? { allowed: true, exempt } : { allowed: false, range }
   }
 }
 

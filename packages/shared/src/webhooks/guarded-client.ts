@@ -8,7 +8,7 @@ import { checkWebhookUrl } from '../domain/webhook-url.ts'
 import { createAddressGuard } from './address-guard.ts'
 import { createGuardedConnector, type Lookup } from './guarded-connect.ts'
 import { storableText } from './reply.ts'
-import { classifyError, type Failure, type SendOutcome } from './send-outcome.ts'
+import { classifyError, type Failure, type SendErrorClass, type SendOutcome } from './send-outcome.ts'
 
 const SEND_TIMEOUT_MS_DEFAULT = 15_000
 
@@ -22,6 +22,8 @@ const RETRY_AFTER_MS_MAX = 24 * 3_600_000
 export interface GuardedClientOptions {
   /** CIDR blocks exempt from the block of everything but global unicast. */
   readonly allowedNetworks: readonly string[]
+  /** Default true. Whether http may go anywhere; otherwise only to `allowedNetworks`. */
+  readonly allowHttp?: boolean
   /** Default 15 s. Total time of a post: waiting for a connection, connecting, sending and reading to the last byte. */
   readonly timeoutMs?: number
   /** Replaces the system's name resolution, in tests. */
@@ -41,10 +43,10 @@ export interface GuardedClient {
 
 /** Throws an Error when an allowed network is not a CIDR block. */
 export function createGuardedClient(options: GuardedClientOptions): GuardedClient {
-  const { allowedNetworks, timeoutMs = SEND_TIMEOUT_MS_DEFAULT, lookup } = options
+  const { allowedNetworks, allowHttp = true, timeoutMs = SEND_TIMEOUT_MS_DEFAULT, lookup } = options
   const guard = createAddressGuard(allowedNetworks)
   const agent = new Agent({
-    connect: createGuardedConnector({ guard, timeoutMs, lookup }),
+    connect: createGuardedConnector({ guard, allowHttp, timeoutMs, lookup }),
     connections: CONNECTIONS_PER_ORIGIN_MAX,
     keepAliveMaxTimeout: IDLE_CONNECTION_MS_MAX,
     // The one deadline below covers both.
@@ -152,9 +154,12 @@ function outcomeOf(reply: Reply, failure: Failure | null, durationMs: number): S
     replySnippet: reply.snippet(),
     durationMs,
     retryAfterMs: reply.retryAfterMs,
-    final: verdict?.errorClass === 'refused_address' || verdict?.errorClass === 'invalid_url',
+    final: FINAL.includes(verdict?.errorClass ?? null),
   }
 }
+
+/** Trying again cannot help. */
+const FINAL: readonly (SendErrorClass | null)[] = ['refused_address', 'invalid_url', 'insecure_url']
 
 function verdictOfStatus(httpStatus: number | null): Failure | null {
   if (httpStatus === null || (httpStatus >= 200 && httpStatus < 300)) return null

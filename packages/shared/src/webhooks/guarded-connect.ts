@@ -4,7 +4,7 @@
 
 import type { LookupAddress } from 'node:dns'
 import { lookup as systemLookup } from 'node:dns/promises'
-import { isIP, type LookupFunction } from 'node:net'
+import { isIP } from 'node:net'
 import { buildConnector } from 'undici'
 import type { AddressGuard } from './address-guard.ts'
 
@@ -18,42 +18,72 @@ export class RefusedAddressError extends Error {
   override readonly name = 'RefusedAddressError'
 }
 
+/** Over http, to where the operator has not allowed it. */
+export class InsecureUrlError extends Error {
+  override readonly name = 'InsecureUrlError'
+}
+
 export class LookupError extends Error {
   override readonly name = 'LookupError'
 }
 
 export interface GuardedConnectOptions {
   readonly guard: AddressGuard
+  /** Whether http may go anywhere; otherwise only to networks that the operator named. */
+  readonly allowHttp: boolean
   /** Bounds lookup, connect and TLS handshake together. */
   readonly timeoutMs: number
   readonly lookup?: Lookup | undefined
 }
 
 /**
- * An undici connector that fails with RefusedAddressError when the host is, or resolves to even one, forbidden address,
- * and with LookupError when it does not resolve.
+ * An undici connector that fails with RefusedAddressError when the host is, or resolves to even one, forbidden address, with
+ * InsecureUrlError for http that is not allowed there, and with LookupError when the name does not resolve.
  */
 export function createGuardedConnector(options: GuardedConnectOptions): buildConnector.connector {
-  const { guard, timeoutMs } = options
-  const resolve = createCheckedLookup(options)
-  const lookup: LookupFunction = (hostname, { all }, callback) => {
-    resolve(hostname).then(
-      ([first, ...rest]) =>
-        all === true ? callback(null, [first, ...rest]) : callback(null, first.address, first.family),
-      (error: Error) => callback(error, []),
-    )
+  const { timeoutMs, allowHttp } = options
+  const overHttps = connectorFor(createCheck(options, true), options)
+  const overHttp = connectorFor(createCheck(options, allowHttp), options)
+  return (target, callback) => (target.protocol === 'https:' ? overHttps : overHttp)(target, callback)
+
+  function connectorFor(check: Check, { lookup }: GuardedConnectOptions): buildConnector.connector {
+    const resolve = createCheckedLookup(check, lookup)
+    const connect = buildConnector({
+      lookup: (hostname, { all }, callback) => {
+        resolve(hostname).then(
+          ([first, ...rest]) =>
+            all === true ? callback(null, [first, ...rest]) : callback(null, first.address, first.family),
+          (error: Error) => callback(error, []),
+        )
+      },
+      timeout: timeoutMs,
+      autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_TIMEOUT_MS,
+    })
+    return (target, callback) => {
+      const refusal = isIP(target.hostname) === 0 ? null : check(target.hostname, 'this')
+      if (refusal === null) return connect(target, callback)
+      // undici expects the answer after the connector has returned.
+      setImmediate(callback, refusal, null)
+    }
   }
-  const connect = buildConnector({
-    lookup,
-    timeout: timeoutMs,
-    autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_TIMEOUT_MS,
-  })
-  return (target, callback) => {
-    const verdict = isIP(target.hostname) === 0 ? null : guard(target.hostname)
-    if (verdict === null || verdict.allowed) return connect(target, callback)
-    const refusal = new RefusedAddressError(`webhooks may not be sent to this address: ${verdict.range}`)
-    // undici expects the answer after the connector has returned.
-    setImmediate(callback, refusal, null)
+}
+
+/** Why no connection may be made to an address, or null. `whose`: what resolved to it, else `this`. */
+type Check = (address: string, whose: string) => Error | null
+
+function createCheck({ guard }: GuardedConnectOptions, anywhere: boolean): Check {
+  return (address, whose) => {
+    const verdict = guard(address)
+    // The address stays unnamed: the message goes to a tenant, the name may be of the operator's inside.
+    if (!verdict.allowed)
+      return new RefusedAddressError(
+        whose === 'this'
+          ? `webhooks may not be sent to this address: ${verdict.range}`
+          : `${whose} resolves to an address no webhook may be sent to: ${verdict.range}`,
+      )
+    return anywhere || verdict.exempt
+      ? null
+      : new InsecureUrlError('webhooks may only be sent over https: use https in the URL')
   }
 }
 
@@ -63,29 +93,26 @@ type Addresses = readonly [LookupAddress, ...LookupAddress[]]
  * Lookups of one name share one run: a name whose DNS server hangs holds one thread of the system resolver's small pool,
  * not as many as there are deliveries for it.
  */
-function createCheckedLookup({ guard, lookup = resolveAll }: GuardedConnectOptions) {
+function createCheckedLookup(check: Check, lookup: Lookup = resolveAll) {
   const running = new Map<string, Promise<Addresses>>()
   return (hostname: string): Promise<Addresses> => {
     const shared = running.get(hostname)
     if (shared !== undefined) return shared
-    const started = lookupChecked(hostname, lookup, guard).finally(() => running.delete(hostname))
+    const started = lookupChecked(hostname, lookup, check).finally(() => running.delete(hostname))
     running.set(hostname, started)
     return started
   }
 }
 
-async function lookupChecked(hostname: string, lookup: Lookup, guard: AddressGuard): Promise<Addresses> {
+async function lookupChecked(hostname: string, lookup: Lookup, check: Check): Promise<Addresses> {
   const [first, ...rest] = await lookup(hostname).catch((cause: unknown) => {
     const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : 'lookup failed'
     throw new LookupError(`${hostname} does not resolve: ${reason}`, { cause })
   })
   if (first === undefined) throw new LookupError(`${hostname} has no address`)
   for (const { address } of [first, ...rest]) {
-    const verdict = guard(address)
-    // The address stays unnamed: the message goes to a tenant, the name may be of the operator's inside.
-    if (!verdict.allowed) {
-      throw new RefusedAddressError(`${hostname} resolves to an address no webhook may be sent to: ${verdict.range}`)
-    }
+    const refusal = check(address, hostname)
+    if (refusal) throw refusal
   }
   return [first, ...rest]
 }

@@ -2,7 +2,7 @@
 // and shown: rename none of them.
 
 import { errors } from 'undici'
-import { LookupError, RefusedAddressError } from './guarded-connect.ts'
+import { InsecureUrlError, LookupError, RefusedAddressError } from './guarded-connect.ts'
 import { storableText } from './reply.ts'
 
 const MESSAGE_BYTES_MAX = 512
@@ -11,6 +11,8 @@ export type SendErrorClass =
   /** The host is, or one of its addresses is, outside global unicast and not exempted. */
   | 'refused_address'
   | 'invalid_url'
+  /** Over http, where the operator allows only https. */
+  | 'insecure_url'
   /** The name did not resolve. */
   | 'dns'
   | 'connect'
@@ -69,6 +71,7 @@ export function classifyError(error: Error, { sending, secure }: { sending: bool
 
 function errorClassOf(error: Error, sending: boolean, secure: boolean): SendErrorClass {
   if (error instanceof RefusedAddressError) return 'refused_address'
+  if (error instanceof InsecureUrlError) return 'insecure_url'
   if (error instanceof LookupError) return 'dns'
   if (error instanceof errors.HTTPParserError) return 'bad_reply'
   const code = codeOf(error)
