@@ -1,5 +1,6 @@
 // Webhook endpoints and the log of deliveries, as callers meet them.
 
+import { projectWithSecret } from '@reelqueue/shared/contract/project'
 import { deliveryJson, deliveryWithLog } from '@reelqueue/shared/contract/webhook-delivery'
 import { endpointJson, endpointWithSecret } from '@reelqueue/shared/contract/webhook-endpoint'
 import { newId } from '@reelqueue/shared/domain/ids'
@@ -16,8 +17,10 @@ const URL_OF = 'https://hooks.example/all'
 const endpointOf = (reply: Reply) => endpointJson.strict().parse(JSON.parse(reply.text))
 const deliveryOf = (reply: Reply) => deliveryWithLog.strict().parse(JSON.parse(reply.text))
 
+let added = 0
+/** An endpoint, with a URL of its own unless it is given one. */
 async function add(fields: Record<string, unknown> = {}, by = client) {
-  const reply = await by.post('/v1/webhook_endpoints', { url: URL_OF, ...fields })
+  const reply = await by.post('/v1/webhook_endpoints', { url: `${URL_OF}/${added++}`, ...fields })
   expect(reply.status, reply.text).toBe(201)
   return endpointWithSecret.strict().parse(JSON.parse(reply.text))
 }
@@ -52,7 +55,7 @@ describe('an endpoint', () => {
     const { secret, ...made } = await add({ event_types: ['generation.completed'], description: 'the shop' })
     expect(isWebhookSecret(secret)).toBe(true)
     expect(made).toMatchObject({
-      url: URL_OF,
+      url: expect.stringContaining(URL_OF),
       event_types: ['generation.completed'],
       description: 'the shop',
       enabled: true,
@@ -108,6 +111,22 @@ describe('an endpoint', () => {
     expect(reply.text).not.toContain('secret@')
   })
 
+  it('has a URL that no other endpoint of the project has; there are fifty at the most', async () => {
+    const by = await clientOfNewProject(house, 'many endpoints')
+    const urls = Array.from({ length: 50 }, (_, n) => `https://hooks.example/${n}`)
+    const [first] = await Promise.all(urls.slice(0, 49).map((url) => add({ url }, by)))
+    const taken = await by.post('/v1/webhook_endpoints', { url: urls[0] })
+    expect([taken.status, problemOf(taken).code]).toEqual([409, 'endpoint_exists'])
+    const moved = await by.patch(`/v1/webhook_endpoints/${first?.id}`, { url: urls[1] })
+    expect([moved.status, problemOf(moved).code]).toEqual([409, 'endpoint_exists'])
+    await add({ url: urls[49] }, by)
+    expect(problemOf(await by.post('/v1/webhook_endpoints', { url: 'https://hooks.example/50' })).code).toBe(
+      'too_many_endpoints',
+    )
+    await by.delete(`/v1/webhook_endpoints/${first?.id}`)
+    await add({ url: urls[0] }, by)
+  })
+
   it('is nobody else’s', async () => {
     const { id } = await add()
     const other = await clientOfNewProject(house, 'others')
@@ -131,12 +150,35 @@ describe('an endpoint', () => {
     }
     const claimed = await claimDelivery(house.database, deliveryId, 60_000)
     expect(claimed?.sealedSecrets.map((one) => house.house.sealer.open(one))).toEqual([rotated.secret, secret])
+    // Once more, because the answer got lost: the one that receivers know signs all the same.
+    const again = await rotate({ overlap_seconds: 60 })
+    const { id: nextId } = JSON.parse((await client.post(`/v1/webhook_endpoints/${id}/test`)).text) as { id: string }
+    const next = await claimDelivery(house.database, nextId, 60_000)
+    expect(next?.sealedSecrets.map((one) => house.house.sealer.open(one))).toEqual([
+      again.secret,
+      rotated.secret,
+      secret,
+    ])
     // At once: the old one has leaked.
     expect((await rotate({ overlap_seconds: 0 })).previous_secret_until).toBeNull()
     expect(Date.parse((await rotate()).previous_secret_until ?? '') - Date.now()).toBeGreaterThan(80_000_000)
     const tooLong = await client.post(`/v1/webhook_endpoints/${id}/rotate_secret`, { overlap_seconds: 700_000 })
     expect(problemOf(tooLong).errors?.[0]?.field).toBe('overlap_seconds')
   })
+})
+
+it('the project’s own secret is changed over in the same way', async () => {
+  const by = await clientOfNewProject(house, 'leaked')
+  const reply = await by.post('/v1/project/rotate_webhook_secret', { overlap_seconds: 60 })
+  const { webhook_secret } = projectWithSecret.strict().parse(JSON.parse(reply.text))
+  const { id } = JSON.parse((await by.post('/v1/generations', { ...MINIMAL, webhook_url: URL_OF })).text) as {
+    id: string
+  }
+  await by.post(`/v1/generations/${id}/cancel`)
+  const [delivery] = await deliveriesOf(`generation_id=${id}`, by)
+  const claimed = await claimDelivery(house.database, delivery?.id ?? '', 60_000)
+  const secrets = claimed?.sealedSecrets.map((one) => house.house.sealer.open(one))
+  expect(secrets).toEqual([webhook_secret, house.webhookSecret])
 })
 
 describe('what is delivered', () => {

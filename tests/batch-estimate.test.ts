@@ -39,8 +39,13 @@ describe('with history', () => {
   it('the means are of the last clips, so that they follow the provider', async () => {
     await recordRenders(house.database, [await completed(60_000, 1), await completed(120_000, null)])
     expect(await readRenderStats(house.database, [CLIP])).toEqual([{ ...CLIP, renderMs: 90_000, amount: 1 }])
-    const newer = await completed(30_000, 3)
-    for (let clip = 0; clip < 200; clip++) await recordRenders(house.database, [newer])
+    for (const [renderMs, amount] of [
+      [60_000, 1],
+      [30_000, 3],
+    ] as const) {
+      const id = await completed(renderMs, amount)
+      for (let clip = 0; clip < 200; clip++) await recordRenders(house.database, [id])
+    }
     const [now] = await readRenderStats(house.database, [CLIP, { ...CLIP, seconds: 4 }])
     expect(now?.renderMs).toBeGreaterThanOrEqual(30_000)
     expect(now?.renderMs).toBeLessThan(31_000)

@@ -1,9 +1,11 @@
 // Delivering by plain calls, against a real Postgres and real servers that stand where a customer's stands.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { findDelivery, redeliver } from '@reelqueue/shared/store/delivery-log'
+import { claimDelivery, recordAttempt } from '@reelqueue/shared/store/deliveries'
+import { findDelivery, redeliver, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
 import { changeEndpoint, createEndpoint, rotateSecret, testEndpoint } from '@reelqueue/shared/store/endpoints'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
+import { overdueWork } from '@reelqueue/shared/store/health'
 import { moveGenerations } from '@reelqueue/shared/store/moves'
 import { claimOverdueDeliveries } from '@reelqueue/shared/store/overdue'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
@@ -32,7 +34,7 @@ beforeEach(async () => {
   await seed.sql(
     `UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL, finished_at = now() WHERE state = 'pending'`,
   )
-  await seed.sql(`UPDATE webhook_endpoints SET disabled_at = now()`)
+  await seed.sql(`UPDATE webhook_endpoints SET disabled_at = now(), deleted_at = now()`)
 })
 afterEach(closeEndpoints)
 afterAll(async () => {
@@ -46,7 +48,9 @@ const attempt = (id: string) => deliver(deps, id, running.signal)
 async function addEndpoint(url: string, eventTypes: readonly string[] = []) {
   const secret = newWebhookSecret()
   const row = { projectId: seed.projectId, url, description: null, eventTypes, sealedSecret: sealer.seal(secret) }
-  return { ...(await createEndpoint(seed.database, row)), secret }
+  const made = await createEndpoint(seed.database, row)
+  if (made.kind !== 'created') throw new Error(made.kind)
+  return { ...made.endpoint, secret }
 }
 
 /** Cancels generations that ask for a webhook to `url`. @returns the deliveries owed for it */
@@ -84,7 +88,10 @@ describe('what is sent', () => {
       expect(() => new Webhook(newWebhookSecret()).verify(body, signed)).toThrow()
       expect(() => new Webhook(secret).verify(`${body} `, signed)).toThrow()
     }
-    await seed.sql(`UPDATE webhook_endpoints SET previous_secret_until = now() - interval '1 ms' WHERE id = $1`, [id])
+    await seed.sql(
+      `UPDATE webhook_endpoints SET previous_secrets = jsonb_set(previous_secrets, '{0,until}', '"2026-01-01T00:00:00Z"') WHERE id = $1`,
+      [id],
+    )
     await attempt(await testEndpoint(seed.database, made))
     const later = server.seen.requests[1]
     expect(() => new SvixWebhook(secret).verify(later?.body ?? '', later?.headers as Record<string, string>)).toThrow()
@@ -153,10 +160,60 @@ describe('an endpoint', () => {
     await attempt(await testEndpoint(seed.database, made))
     expect(await state()).toMatchObject({ disabledReason: 'failing', disabledAt: expect.any(Date) })
     // Enabled again, it has its five days anew.
-    expect(await changeEndpoint(seed.database, await state(), { enabled: true })).toMatchObject({
+    expect(await changeEndpoint(seed.database, made.id, { enabled: true })).toMatchObject({
+      kind: 'changed',
+      endpoint: {
+        disabledAt: null,
+        failingSince: null,
+      },
+    })
+  })
+
+  it('that moved while an attempt was under way is not judged by what its old server answered', async () => {
+    let move: () => Promise<unknown> = async () => undefined
+    const old = await endpoint(async (response) => {
+      await move()
+      response.writeHead(410).end()
+    })
+    const made = await addEndpoint(old.url)
+    const id = await testEndpoint(seed.database, made)
+    move = () => changeEndpoint(seed.database, made.id, { url: 'http://127.0.0.1:1/new' })
+    await attempt(id)
+    expect(await seed.database.prisma.webhookEndpoint.findUniqueOrThrow({ where: { id: made.id } })).toMatchObject({
       disabledAt: null,
       failingSince: null,
     })
+  })
+
+  it('that moved gets at its new URL what is delivered anew, and what was being made for the old one', async () => {
+    const server = await endpoint()
+    const made = await addEndpoint('http://127.0.0.1:1/old')
+    const [failed, straggler] = [await testEndpoint(seed.database, made), await testEndpoint(seed.database, made)]
+    await seed.sql(
+      `UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL, finished_at = now() WHERE id = $1`,
+      [failed],
+    )
+    await changeEndpoint(seed.database, made.id, { url: server.url })
+    // As a move that had read the endpoint before leaves it.
+    await seed.sql('UPDATE deliveries SET url = $2 WHERE id = $1', [straggler, made.url])
+    const endpointOf = { id: made.id, projectId: seed.projectId }
+    expect(await redeliverFailed(seed.database, endpointOf, new Date(Date.now() - 60_000))).toBe(1)
+    for (const id of [failed, straggler]) await attempt(id)
+    expect(server.seen.requests.length).toBe(2)
+    expect((await read(straggler)).url).toBe(server.url)
+  })
+
+  it('that a worker of ours cannot sign for is not to blame', async () => {
+    const server = await endpoint()
+    const made = await addEndpoint(server.url)
+    const id = await testEndpoint(seed.database, made)
+    await seed.sql(`UPDATE webhook_endpoints SET secret = 'sealed otherwise' WHERE id = $1`, [made.id])
+    await attempt(id)
+    expect(await read(id)).toMatchObject({ state: 'pending', attempts: 1, log: [{ errorClass: 'internal' }] })
+    expect(await seed.database.prisma.webhookEndpoint.findUniqueOrThrow({ where: { id: made.id } })).toMatchObject({
+      failingSince: null,
+    })
+    expect(server.seen.requests).toHaveLength(0)
   })
 
   it('that was disabled while a delivery was made for it gets nothing', async () => {
@@ -181,7 +238,7 @@ describe('a server', () => {
       response.end()
     })
     const ids = await owed(server.url, 40)
-    await Promise.all(ids.slice(0, 11).map(attempt))
+    await Promise.all(ids.slice(0, 12).map(attempt))
     expect(server.seen.requests).toHaveLength(40)
     expect(most).toBeLessThanOrEqual(10)
     expect(await claimOverdueDeliveries(seed.database, 100)).toEqual([])
@@ -191,8 +248,8 @@ describe('a server', () => {
     const dead = `http://127.0.0.1:${await closedPort()}/`
     const live = await endpoint()
     const ids = await owed(dead, 8)
-    for (const id of ids.slice(0, 5)) await attempt(id)
-    const rows = await Promise.all(ids.map(read))
+    await attempt(ids[0] ?? '')
+    const rows = (await Promise.all(ids.map(read))).sort((one, other) => other.attempts - one.attempts)
     expect(rows.map((row) => row.attempts)).toEqual([1, 1, 1, 1, 1, 0, 0, 0])
     for (const row of rows.slice(5)) {
       const waitsMs = (row.nextAttemptAt?.getTime() ?? 0) - Date.now()
@@ -213,10 +270,42 @@ describe('a server', () => {
     const dead = `http://127.0.0.1:${await closedPort()}/`
     const ids = await owed(dead, 6)
     const [old = '', ...others] = ids
-    await seed.sql(`UPDATE deliveries SET created_at = now() - interval '6 days' WHERE id = $1`, [old])
-    for (const id of others) await attempt(id)
+    await seed.sql(
+      `UPDATE deliveries SET pending_since = now() - interval '6 days', next_attempt_at = now() WHERE id = $1`,
+      [old],
+    )
+    await attempt(others[0] ?? '')
     expect(await read(old)).toMatchObject({ state: 'failed', nextAttemptAt: null, finishedAt: expect.any(Date) })
   })
+})
+
+it('one job is enough for all that is due for a server that answers', async () => {
+  const server = await endpoint()
+  const [first = ''] = await owed(server.url, 30)
+  await attempt(first)
+  expect(server.seen.requests).toHaveLength(30)
+})
+
+it('delivering anew outlives the attempt that was under way, whatever came of it', async () => {
+  const ids = await owed('http://127.0.0.1:1/', 2)
+  for (const [n, id] of ids.entries()) {
+    await seed.sql('UPDATE deliveries SET attempts = 9 WHERE id = $1', [id])
+    const last = await claimDelivery(seed.database, id, 60_000)
+    await redeliver(seed.database, id)
+    const failed = {
+      deliveryId: id,
+      attempt: last?.attempt ?? 0,
+      httpStatus: 500,
+      errorClass: 'http_status',
+      message: '',
+      replySnippet: null,
+      durationMs: 1,
+    }
+    // Before the new attempt has begun, and after it.
+    const next = n === 1 ? await claimDelivery(seed.database, id, 60_000) : null
+    await recordAttempt(seed.database, failed, { state: 'failed' })
+    expect(await read(id)).toMatchObject({ state: 'pending', attempts: next?.attempt ?? 10 })
+  }
 })
 
 it('a delivery that is made anew begins at the first step of the schedule', async () => {
@@ -230,6 +319,14 @@ it('a delivery that is made anew begins at the first step of the schedule', asyn
   const row = await read(id)
   expect(row).toMatchObject({ state: 'pending', attempts: 11 })
   expect((row.nextAttemptAt?.getTime() ?? 0) - Date.now()).toBeLessThan(6_100)
+})
+
+it('readiness does not mistake a queue for one server for work that nobody does', async () => {
+  const ids = await owed('http://queue.example/', 3)
+  await seed.sql(`UPDATE deliveries SET due_at = now() - interval '1 hour' WHERE id = ANY ($1)`, [ids])
+  expect((await overdueWork(seed.database, 60_000)).count).toBe(3)
+  await claimDelivery(seed.database, ids[0] ?? '', 60_000)
+  expect((await overdueWork(seed.database, 60_000)).count).toBe(0)
 })
 
 it('reconcile wakes a few of each server, however many are due for one', async () => {

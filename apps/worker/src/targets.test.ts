@@ -9,7 +9,7 @@ function atWork() {
   }
   const silence = (origin: string) => {
     expect(targets.enter(origin)).toEqual({ kind: 'go' })
-    return targets.leave(origin, false)
+    return targets.leave(origin, 'silent')
   }
   return { ...targets, pass, silence }
 }
@@ -20,19 +20,18 @@ describe('a server', () => {
     for (let n = 0; n < 10; n++) expect(enter('a').kind).toBe('go')
     expect(enter('a').kind).toBe('busy')
     expect(enter('b').kind).toBe('go')
-    leave('a', true)
+    leave('a', 'answered')
     expect(enter('a').kind).toBe('go')
   })
 
-  it('is crowded from when somebody was turned away until nothing more is due', () => {
-    const { enter, leave, isCrowded, emptied } = atWork()
-    for (let n = 0; n < 10; n++) enter('a')
-    expect(isCrowded('a')).toBe(false)
+  it('whose last answer was slow has three, until it is quick again', () => {
+    const { enter, leave } = atWork()
     enter('a')
-    for (let n = 0; n < 10; n++) leave('a', true)
-    expect(isCrowded('a')).toBe(true)
-    emptied('a')
-    expect(isCrowded('a')).toBe(false)
+    leave('a', 'slow')
+    expect([1, 2, 3, 4].map(() => enter('a').kind)).toEqual(['go', 'go', 'go', 'busy'])
+    leave('a', 'answered')
+    expect(enter('a').kind).toBe('go')
+    expect(enter('a').kind).toBe('go')
   })
 
   it('that does not answer five times in a row is left alone, each time for longer, up to five minutes', () => {
@@ -54,16 +53,27 @@ describe('a server', () => {
     pass(30_000)
     expect(enter('a').kind).toBe('go')
     expect(enter('a').kind).toBe('busy')
-    leave('a', true)
+    leave('a', 'answered')
     for (let n = 0; n < 10; n++) expect(enter('a').kind).toBe('go')
-    for (let n = 0; n < 4; n++) leave('a', false)
+    for (let n = 0; n < 4; n++) leave('a', 'silent')
     expect(enter('a').kind).toBe('go')
+  })
+
+  it('is neither trusted nor given up by an attempt that did not ask it', () => {
+    const { enter, leave, silence, pass } = atWork()
+    for (let n = 0; n < 5; n++) silence('a')
+    pass(30_000)
+    enter('a')
+    leave('a', 'unknown')
+    expect(enter('a').kind).toBe('go')
+    expect(enter('a').kind).toBe('busy')
+    expect(leave('a', 'silent')).toBe(60_000)
   })
 
   it('is left alone once for all that were under way to it', () => {
     const { enter, leave } = atWork()
     for (let n = 0; n < 10; n++) enter('a')
-    const rests = Array.from({ length: 10 }, () => leave('a', false))
+    const rests = Array.from({ length: 10 }, () => leave('a', 'silent'))
     expect(rests.filter((rest) => rest !== null)).toEqual([30_000])
   })
 })

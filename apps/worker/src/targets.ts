@@ -1,8 +1,11 @@
-// The servers that webhooks go to, as this process knows them: how many deliveries are under way to each, and which do not
-// answer. A server that is slow or dead holds its own deliveries up, and nobody else's.
+// The servers that webhooks go to, as this process knows them: how many deliveries are under way to each, and which are slow or do
+// not answer. A server that is slow or dead holds its own deliveries up, and nobody else's. A target is a project's server: what
+// one project's URLs do there is nothing to another's.
 
-/** Deliveries under way to one server. */
-const PER_TARGET = 10
+/** Deliveries under way to one server; to one whose last answer was slow; and to one that has not answered lately. */
+const AT_ONCE = 10
+const SLOW_AT_ONCE = 3
+const TRIED_AT_ONCE = 1
 /** Attempts in a row without an answer after which a server is left alone for a while. */
 const SILENCES_MAX = 5
 const REST_MIN_MS = 30_000
@@ -15,62 +18,60 @@ export type Admission =
   /** The server is left alone for this long. */
   | { readonly kind: 'resting'; readonly forMs: number }
 
+/** What an attempt says of the server; `unknown`: it was not asked. */
+export type Conduct = 'answered' | 'slow' | 'silent' | 'unknown'
+
 export interface Targets {
   /** Asks to begin a delivery; `leave` must follow a `go`. */
-  enter(origin: string): Admission
+  enter(target: string): Admission
   /** @returns for how long the server is left alone from now on, if it is */
-  leave(origin: string, answered: boolean): number | null
-  /** Whether somebody was turned away as busy: more is due for the server than is under way to it. */
-  isCrowded(origin: string): boolean
-  /** Nothing more is due for it. */
-  emptied(origin: string): void
+  leave(target: string, conduct: Conduct): number | null
 }
 
 interface Target {
   underWay: number
+  isSlow: boolean
   silences: number
   /** How often in a row it was left alone. */
   rests: number
   restsUntil: number
-  isCrowded: boolean
 }
 
-/** Servers that do not answer are remembered up to here; beyond it those that nobody asks for are forgotten. */
+/** Servers are remembered up to here; beyond it those that nobody asks for are forgotten. */
 const TARGETS_MAX = 10_000
 
 /** @param now ms of a clock that only goes forward */
 export function createTargets(now: () => number = () => performance.now()): Targets {
   const targets = new Map<string, Target>()
 
-  function forgetRested(): void {
-    for (const [origin, { underWay, restsUntil }] of targets)
-      if (underWay === 0 && restsUntil < now()) targets.delete(origin)
+  function forgetIdle(): void {
+    for (const [name, { underWay, restsUntil }] of targets)
+      if (underWay === 0 && restsUntil < now()) targets.delete(name)
   }
   return {
-    enter(origin) {
-      if (targets.size > TARGETS_MAX) forgetRested()
-      const target = targets.get(origin) ?? { underWay: 0, silences: 0, rests: 0, restsUntil: 0, isCrowded: false }
+    enter(name) {
+      const known = targets.get(name)
+      const target = known ?? { underWay: 0, isSlow: false, silences: 0, rests: 0, restsUntil: 0 }
       const forMs = target.restsUntil - now()
       if (forMs > 0) return { kind: 'resting', forMs }
-      // After a rest one tries for all.
-      const most = target.rests > 0 ? 1 : PER_TARGET
-      if (target.underWay >= most) {
-        target.isCrowded = true
-        return { kind: 'busy' }
-      }
+      const most = target.rests > 0 ? TRIED_AT_ONCE : target.isSlow ? SLOW_AT_ONCE : AT_ONCE
+      if (target.underWay >= most) return { kind: 'busy' }
       target.underWay++
-      targets.set(origin, target)
+      if (!known) {
+        if (targets.size >= TARGETS_MAX) forgetIdle()
+        targets.set(name, target)
+      }
       return { kind: 'go' }
     },
-    leave(origin, answered) {
-      const target = targets.get(origin)
-      if (!target) throw new Error(`nothing is under way to ${origin}`)
+    leave(name, conduct) {
+      const target = targets.get(name)
+      if (!target) throw new Error(`nothing is under way to ${name}`)
       target.underWay--
-      if (answered) {
+      if (conduct === 'unknown') return null
+      if (conduct !== 'silent') {
+        target.isSlow = conduct === 'slow'
         target.silences = 0
         target.rests = 0
-        // One that answers is forgotten, so that what is known does not grow with the servers there are.
-        if (target.underWay === 0 && !target.isCrowded) targets.delete(origin)
         return null
       }
       target.silences++
@@ -79,13 +80,6 @@ export function createTargets(now: () => number = () => performance.now()): Targ
       target.rests++
       target.restsUntil = now() + forMs
       return forMs
-    },
-    isCrowded: (origin) => targets.get(origin)?.isCrowded ?? false,
-    emptied(origin) {
-      const target = targets.get(origin)
-      if (!target) return
-      target.isCrowded = false
-      if (target.underWay === 0 && target.silences === 0) targets.delete(origin)
     },
   }
 }

@@ -1,13 +1,19 @@
 -- AlterTable
+ALTER TABLE "projects" ADD COLUMN     "previous_secrets" JSONB NOT NULL DEFAULT '[]';
+
+-- AlterTable
 ALTER TABLE "webhook_endpoints" ADD COLUMN     "deleted_at" TIMESTAMPTZ(3),
 ADD COLUMN     "event_seq" INTEGER NOT NULL DEFAULT 0,
 ADD COLUMN     "failing_since" TIMESTAMPTZ(3),
-ADD COLUMN     "previous_secret" TEXT,
-ADD COLUMN     "previous_secret_until" TIMESTAMPTZ(3);
+ADD COLUMN     "previous_secrets" JSONB NOT NULL DEFAULT '[]';
+-- Two with one URL would be one delivery, signed for one of them.
+CREATE UNIQUE INDEX "webhook_endpoints_url_key" ON "webhook_endpoints"("project_id", "url") WHERE "deleted_at" IS NULL;
 
--- The part of a URL that one server answers for; a URL carries no credentials.
-ALTER TABLE "deliveries" ADD COLUMN "origin" TEXT NOT NULL GENERATED ALWAYS AS (lower(coalesce(substring("url" from '^[^:]+://[^/?#]+'), ''))) STORED,
-ADD COLUMN "attempts_before" INTEGER NOT NULL DEFAULT 0;
+-- AlterTable
+ALTER TABLE "deliveries" ADD COLUMN     "attempts_before" INTEGER NOT NULL DEFAULT 0,
+ADD COLUMN     "pending_since" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+-- The project, and the part of the URL that one server answers for; a URL carries no credentials.
+ADD COLUMN     "target" TEXT NOT NULL GENERATED ALWAYS AS ("project_id" || ' ' || lower(coalesce(substring("url" from '^[^:]+://[^/?#]+'), ''))) STORED;
 
 -- AlterTable
 ALTER TABLE "events" ADD COLUMN     "endpoint_id" TEXT;
@@ -19,7 +25,8 @@ ALTER TABLE "events" DROP CONSTRAINT "events_one_subject";
 ALTER TABLE "events" ADD CONSTRAINT "events_one_subject" CHECK (num_nonnulls("generation_id", "batch_id", "endpoint_id") = 1);
 CREATE UNIQUE INDEX "events_endpoint_id_sequence_key" ON "events"("endpoint_id", "sequence") WHERE "endpoint_id" IS NOT NULL;
 
-CREATE INDEX "deliveries_target_idx" ON "deliveries"("origin", "next_attempt_at") WHERE "state" = 'pending';
+CREATE INDEX "deliveries_target_idx" ON "deliveries"("target", "next_attempt_at") WHERE "state" = 'pending';
 CREATE INDEX "deliveries_unsuccessful_idx" ON "deliveries"("project_id", "state", "id") WHERE "state" <> 'succeeded';
 CREATE INDEX "deliveries_endpoint_idx" ON "deliveries"("endpoint_id", "id") WHERE "endpoint_id" IS NOT NULL;
 CREATE INDEX "deliveries_endpoint_pending_idx" ON "deliveries"("endpoint_id") WHERE "state" = 'pending' AND "endpoint_id" IS NOT NULL;
+CREATE INDEX "batches_parent_id_idx" ON "batches"("parent_id", "id") WHERE "parent_id" IS NOT NULL;

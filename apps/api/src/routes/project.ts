@@ -1,13 +1,15 @@
 // /v1/project: the project of the key that asks, and its defaults.
 
-import { projectChange, projectJson, toProjectJson } from '@reelqueue/shared/contract/project'
+import { projectChange, projectJson, projectWithSecret, toProjectJson } from '@reelqueue/shared/contract/project'
+import { overlapMs, secretRotation } from '@reelqueue/shared/contract/webhook-endpoint'
 import { releaseAdmitted } from '@reelqueue/shared/store/admission'
-import { changeProject, pauseProject } from '@reelqueue/shared/store/projects'
+import { changeProject, pauseProject, rotateProjectSecret } from '@reelqueue/shared/store/projects'
+import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import type { ApiDeps } from '../deps.ts'
 import { problems } from '../openapi.ts'
 import type { App } from '../typed-app.ts'
 
-export function projectRoutes(app: App, { database, admit }: ApiDeps): void {
+export function projectRoutes(app: App, { database, admit, sealer }: ApiDeps): void {
   app.get(
     '/v1/project',
     {
@@ -35,6 +37,28 @@ export function projectRoutes(app: App, { database, admit }: ApiDeps): void {
       const changed = await changeProject(database, project.id, changes)
       admit()
       return toProjectJson(changed)
+    },
+  )
+
+  app.post(
+    '/v1/project/rotate_webhook_secret',
+    {
+      schema: {
+        tags: ['Project'],
+        summary: 'Give the project another webhook secret',
+        description:
+          'It signs what goes to the `webhook_url` of requests; the reply shows it, this once. The one before signs too for a day, or for `overlap_seconds`.',
+        body: secretRotation,
+        response: {
+          200: projectWithSecret,
+          ...problems('malformed_json', 'unsupported_media_type', 'validation_failed'),
+        },
+      },
+    },
+    async ({ project, body }) => {
+      const webhook_secret = newWebhookSecret()
+      await rotateProjectSecret(database, project.id, sealer.seal(webhook_secret), overlapMs(body))
+      return { ...toProjectJson(project), webhook_secret }
     },
   )
 

@@ -7,6 +7,7 @@ import {
   endpointJson,
   endpointRequest,
   endpointWithSecret,
+  overlapMs,
   secretRotation,
   toEndpointJson,
 } from '@reelqueue/shared/contract/webhook-endpoint'
@@ -23,6 +24,7 @@ import {
   type WebhookEndpoint,
 } from '@reelqueue/shared/store/endpoints'
 import type { Project } from '@reelqueue/shared/store/projects'
+import { signingStill } from '@reelqueue/shared/store/rotation'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'
@@ -40,7 +42,8 @@ export function webhookEndpointRoutes(app: App, { database, queues, sealer }: Ap
     if (!endpoint) throw new Problem('not_found')
     return endpoint
   }
-  const toJson = (endpoint: WebhookEndpoint) => toEndpointJson(endpoint, new Date())
+  const toJson = (endpoint: WebhookEndpoint) =>
+    toEndpointJson({ ...endpoint, signingStill: signingStill(endpoint.previousSecrets, new Date()) })
 
   app.post(
     '/v1/webhook_endpoints',
@@ -50,7 +53,7 @@ export function webhookEndpointRoutes(app: App, { database, queues, sealer }: Ap
         summary: 'Add an endpoint',
         description: 'The reply shows its secret, this once: it verifies every webhook (Standard Webhooks 1.0.0).',
         body: endpointRequest,
-        response: { 201: endpointWithSecret, ...problems(...BODY_PROBLEMS) },
+        response: { 201: endpointWithSecret, ...problems('endpoint_exists', 'too_many_endpoints', ...BODY_PROBLEMS) },
       },
     },
     async ({ project, body }, reply) => {
@@ -58,7 +61,9 @@ export function webhookEndpointRoutes(app: App, { database, queues, sealer }: Ap
       const { url, description = null, event_types } = body
       const eventTypes = [...new Set(event_types ?? [])]
       const row = { projectId: project.id, url, description, eventTypes, sealedSecret: sealer.seal(secret) }
-      return reply.code(201).send({ ...toJson(await createEndpoint(database, row)), secret })
+      const made = await createEndpoint(database, row)
+      if (made.kind !== 'created') throw new Problem(made.kind === 'taken' ? 'endpoint_exists' : 'too_many_endpoints')
+      return reply.code(201).send({ ...toJson(made.endpoint), secret })
     },
   )
 
@@ -99,14 +104,17 @@ export function webhookEndpointRoutes(app: App, { database, queues, sealer }: Ap
           'A new URL holds for what is still to be delivered too. What was pending when an endpoint is disabled has failed; it can be delivered again.',
         params: byId,
         body: endpointChange,
-        response: { 200: endpointJson, ...problems('not_found', ...BODY_PROBLEMS) },
+        response: { 200: endpointJson, ...problems('not_found', 'endpoint_exists', ...BODY_PROBLEMS) },
       },
     },
     async ({ project, params, body }) => {
       const { url, description, event_types, enabled } = body
       const eventTypes = event_types && [...new Set(event_types)]
       const changes = { url, description, eventTypes, enabled }
-      return toJson(await changeEndpoint(database, await mustFind(project, params.id), changes))
+      const { id } = await mustFind(project, params.id)
+      const changed = await changeEndpoint(database, id, changes)
+      if (changed.kind !== 'changed') throw new Problem(changed.kind === 'taken' ? 'endpoint_exists' : 'not_found')
+      return toJson(changed.endpoint)
     },
   )
 
@@ -134,7 +142,7 @@ export function webhookEndpointRoutes(app: App, { database, queues, sealer }: Ap
         tags,
         summary: 'Give an endpoint another secret',
         description:
-          'Until `previous_secret_until` both sign, so that receivers can change over without losing a webhook.',
+          'Until `previous_secret_until` the secret before it signs too, so that receivers can change over without losing a webhook; after another rotation meanwhile, all of them do.',
         params: byId,
         body: secretRotation,
         response: { 200: endpointWithSecret, ...problems('not_found', ...BODY_PROBLEMS) },
@@ -143,8 +151,9 @@ export function webhookEndpointRoutes(app: App, { database, queues, sealer }: Ap
     async ({ project, params, body }) => {
       const { id } = await mustFind(project, params.id)
       const secret = newWebhookSecret()
-      const overlapS = body?.overlap_seconds ?? OVERLAP_DEFAULT_S
-      return { ...toJson(await rotateSecret(database, id, sealer.seal(secret), overlapS * 1_000)), secret }
+      const rotated = await rotateSecret(database, id, sealer.seal(secret), overlapMs(body))
+      if (!rotated) throw new Problem('not_found')
+      return { ...toJson(rotated), secret }
     },
   )
 
@@ -186,11 +195,9 @@ export function webhookEndpointRoutes(app: App, { database, queues, sealer }: Ap
     async ({ project, params, body }, reply) => {
       const endpoint = await mustFind(project, params.id)
       if (endpoint.disabledAt !== null) throw new Problem('endpoint_disabled')
-      const redelivered = await redeliverFailed(database, endpoint.id, new Date(body.since))
+      const redelivered = await redeliverFailed(database, endpoint, new Date(body.since))
       queues.wake('deliver', await someToWake(database, endpoint.id))
       return reply.code(202).send({ redelivered })
     },
   )
 }
-
-const OVERLAP_DEFAULT_S = secretRotation.parse({})?.overlap_seconds ?? 0

@@ -8,21 +8,22 @@ import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { readBatch } from '@reelqueue/shared/store/batches'
 import type { Database } from '@reelqueue/shared/store/database'
 import {
-  abandonDelivery,
+  abandonUnwanted,
   type ClaimedDelivery,
   claimDelivery,
   claimNextDelivery,
   type DeliveryVerdict,
   findDueDelivery,
+  findNextDelivery,
   postponeDeliveries,
   recordAttempt,
 } from '@reelqueue/shared/store/deliveries'
-import { disableEndpoint, noteEndpointAttempt } from '@reelqueue/shared/store/endpoints'
+import { disableEndpoint, noteFailing } from '@reelqueue/shared/store/endpoints'
 import { readGeneration } from '@reelqueue/shared/store/generations'
 import type { SendOutcome } from '@reelqueue/shared/webhooks/send-outcome'
 import { signWebhook } from '@reelqueue/shared/webhooks/sign'
 import type { StepDeps } from '../deps.ts'
-import type { Targets } from '../targets.ts'
+import type { Conduct, Targets } from '../targets.ts'
 
 /** The guarded client gives up after 15 s; half a minute more, and the attempt counts as lost. */
 const LEASE_MS = 45_000
@@ -34,48 +35,62 @@ export interface DeliverDeps extends StepDeps {
   readonly targets: Targets
 }
 
+/** How long one job goes on with what is due for its server before others have their turn. */
+const CHAIN_MAX_MS = 10_000
+/** An answer that takes longer is a slow one. */
+const SLOW_MS = 2_000
+
 /**
- * Attempts a delivery, and where more is due for the same server than may be under way, that too, until `stopping` aborts: few
- * jobs are enough for many deliveries.
+ * Attempts a delivery, and then whatever else is due for the same server, for a while or until `stopping` aborts: a few jobs are
+ * enough for many deliveries.
  */
 export async function deliver(deps: DeliverDeps, deliveryId: string, stopping: AbortSignal): Promise<StepOutcome> {
-  const { database, targets } = deps
+  const { database, queues } = deps
   const due = await findDueDelivery(database, deliveryId)
-  if (!due) return { kind: 'done' }
-  if (due.isUnwanted) {
-    await abandonDelivery(database, deliveryId)
-    return { kind: 'done' }
+  if (due?.isUnwanted) await abandonUnwanted(database, deliveryId)
+  if (!due || due.isUnwanted) return { kind: 'done' }
+  const { target } = due
+  const endsAt = performance.now() + CHAIN_MAX_MS
+  let claim = () => claimDelivery(database, deliveryId, LEASE_MS)
+  while (await deliverOne(deps, deliveryId, target, claim)) {
+    if (stopping.aborted) break
+    claim = () => claimNextDelivery(database, target, LEASE_MS)
+    if (performance.now() < endsAt) continue
+    const next = await findNextDelivery(database, target)
+    if (next !== null) queues.wakeLater('deliver', next, 0)
+    break
   }
-  const { origin } = due
-  const claimFirst = () => claimDelivery(database, deliveryId, LEASE_MS)
-  const claimNext = () => claimNextDelivery(database, origin, LEASE_MS)
-  for (let claim = claimFirst; ; claim = claimNext) {
-    const admission = targets.enter(origin)
-    if (admission.kind === 'resting') await postponeDeliveries(database, { id: deliveryId }, admission.forMs)
-    if (admission.kind !== 'go') return { kind: 'done' }
-    // Neither a lost claim nor an error of ours says anything about the server.
-    let answered = true
-    let delivery: ClaimedDelivery | null = null
-    try {
-      delivery = await claim()
-      if (delivery) answered = await attempt(deps, delivery)
-    } finally {
-      const restsMs = targets.leave(origin, answered)
-      if (restsMs !== null) await rest(deps, origin, restsMs)
+  return { kind: 'done' }
+}
+
+/** @returns whether something was claimed, so that more may be due */
+async function deliverOne(
+  deps: DeliverDeps,
+  deliveryId: string,
+  target: string,
+  claim: () => Promise<ClaimedDelivery | null>,
+): Promise<boolean> {
+  const { database, targets, log } = deps
+  const admission = targets.enter(target)
+  if (admission.kind === 'resting') await postponeDeliveries(database, { id: deliveryId }, admission.forMs)
+  if (admission.kind !== 'go') return false
+  let conduct: Conduct = 'unknown'
+  try {
+    const delivery = await claim()
+    if (!delivery) return false
+    conduct = await attempt(deps, delivery)
+    return true
+  } finally {
+    const forMs = targets.leave(target, conduct)
+    if (forMs !== null) {
+      log.warn({ event: 'deliver.resting', target, forMs })
+      await postponeDeliveries(database, { target }, forMs)
     }
-    if (!delivery && claim === claimNext) targets.emptied(origin)
-    if (!delivery || stopping.aborted || !targets.isCrowded(origin)) return { kind: 'done' }
   }
 }
 
-/** All that is due for a server that does not answer waits until it is tried again. */
-async function rest({ database, log }: DeliverDeps, origin: string, forMs: number): Promise<void> {
-  log.warn({ event: 'deliver.resting', origin, forMs })
-  await postponeDeliveries(database, { origin }, forMs)
-}
-
-/** Makes one attempt and records it. @returns whether the server answered, as far as it was asked */
-async function attempt(deps: DeliverDeps, delivery: ClaimedDelivery): Promise<boolean> {
+/** Makes one attempt and records it. @returns what it says of the server */
+async function attempt(deps: DeliverDeps, delivery: ClaimedDelivery): Promise<Conduct> {
   const { database, log, queues } = deps
   const outcome = await send(deps, delivery).catch((cause: unknown) => ({ ...NOT_BUILT, cause }))
   const { httpStatus, errorClass, message, replySnippet, durationMs } = outcome
@@ -85,8 +100,7 @@ async function attempt(deps: DeliverDeps, delivery: ClaimedDelivery): Promise<bo
     { deliveryId: delivery.id, attempt: delivery.attempt, httpStatus, errorClass, message, replySnippet, durationMs },
     verdict,
   )
-  if (delivery.endpoint) await noteEndpoint(deps, delivery.endpoint, outcome)
-  log[errorClass === 'refused_address' ? 'warn' : 'info']({
+  log[errorClass === 'internal' ? 'error' : errorClass === 'refused_address' ? 'warn' : 'info']({
     event: 'deliver.attempted',
     deliveryId: delivery.id,
     eventId: delivery.event.id,
@@ -94,6 +108,7 @@ async function attempt(deps: DeliverDeps, delivery: ClaimedDelivery): Promise<bo
     attempt: delivery.attempt,
     outcome: outcome.kind,
     errorClass,
+    ...('cause' in outcome && { err: outcome.cause }),
     ...(errorClass === 'refused_address' && {
       hint: 'To allow a private network, name it in WEBHOOK_ALLOWED_NETWORKS.',
     }),
@@ -101,29 +116,29 @@ async function attempt(deps: DeliverDeps, delivery: ClaimedDelivery): Promise<bo
     state: verdict.state,
     durationMs: Math.round(durationMs),
   })
-  // The attempt is on record; the failed job shows the operator why.
-  if ('cause' in outcome) throw outcome.cause
   if (verdict.state === 'pending' && verdict.retryMs <= LATER_MAX_MS)
     queues.wakeLater('deliver', delivery.id, verdict.retryMs)
-  return httpStatus !== null || !isSilence(errorClass)
+  if (delivery.endpoint && errorClass !== 'internal') await noteEndpoint(deps, delivery, delivery.endpoint, outcome)
+  if (errorClass !== null && SILENT.includes(errorClass)) return 'silent'
+  if (httpStatus === null) return 'unknown'
+  return durationMs > SLOW_MS ? 'slow' : 'answered'
 }
 
-const SILENT: readonly (string | null)[] = ['dns', 'connect', 'tls', 'timeout', 'reset', 'bad_reply']
-
-const isSilence = (errorClass: string | null) => SILENT.includes(errorClass)
+const SILENT: readonly string[] = ['dns', 'connect', 'tls', 'timeout', 'reset', 'bad_reply']
 
 /** What an attempt says of its endpoint: one that is gone, or did nothing but fail for days, gets nothing more. */
 async function noteEndpoint(
   { database, queues, log }: DeliverDeps,
+  { url }: Pick<ClaimedDelivery, 'url'>,
   { id, isFailing }: { readonly id: string; readonly isFailing: boolean },
   { kind, httpStatus }: Pick<SendOutcome, 'kind' | 'httpStatus'>,
 ): Promise<void> {
-  const succeeded = kind === 'delivered'
-  if (succeeded && !isFailing) return
-  const isGone = httpStatus === HTTP_GONE
-  if (!(await noteEndpointAttempt(database, id, succeeded)) && !isGone) return
-  const reason = isGone ? 'gone' : 'failing'
-  const owed = await disableEndpoint(database, id, reason)
+  const failing = kind !== 'delivered'
+  if (failing !== isFailing) await noteFailing(database, { id, url }, failing)
+  if (!failing) return
+  const reason = httpStatus === HTTP_GONE ? 'gone' : 'failing'
+  const owed = await disableEndpoint(database, { id, url }, reason)
+  if (owed === null) return
   log.warn({ event: 'endpoint.disabled', endpointId: id, reason })
   queues.wake(
     'deliver',

@@ -20,6 +20,12 @@ export const projectJson = z
   .meta({ id: 'Project' })
 export type ProjectJson = z.output<typeof projectJson>
 
+export const projectWithSecret = projectJson
+  .extend({
+    webhook_secret: z.string().describe('Verifies what goes to the `webhook_url` of requests; shown this once.'),
+  })
+  .meta({ id: 'ProjectWithSecret' })
+
 export const projectChange = z
   .strictObject({
     on_unknown_submission: onUnknownSubmission

@@ -41,6 +41,11 @@ export const secretRotation = z
   .nullish()
   .meta({ id: 'SecretRotation' })
 
+/** How long the secret before signs on, in ms. */
+export function overlapMs(rotation: z.output<typeof secretRotation>): number {
+  return (rotation ?? { overlap_seconds: DAY_S }).overlap_seconds * 1_000
+}
+
 export const endpointJson = z
   .object({
     id: z.string(),
@@ -55,7 +60,10 @@ export const endpointJson = z
       .nullable()
       .describe('`gone`: it answered 410. `failing`: it did nothing but fail for five days.'),
     failing_since: z.iso.datetime().nullable().describe('Since when every attempt has failed.'),
-    previous_secret_until: z.iso.datetime().nullable().describe('Until then the secret before the last one signs too.'),
+    previous_secret_until: z.iso
+      .datetime()
+      .nullable()
+      .describe('Until then a secret before the present one signs too.'),
     created_at: z.iso.datetime(),
   })
   .meta({ id: 'WebhookEndpoint' })
@@ -77,12 +85,12 @@ interface EndpointFacts {
   readonly disabledAt: Date | null
   readonly disabledReason: string | null
   readonly failingSince: Date | null
-  readonly previousSecretUntil: Date | null
+  /** Those that sign still, the latest first. */
+  readonly signingStill: readonly { readonly until: Date }[]
   readonly createdAt: Date
 }
 
-export function toEndpointJson(row: EndpointFacts, now: Date): EndpointJson {
-  const isOverlapping = row.previousSecretUntil !== null && row.previousSecretUntil > now
+export function toEndpointJson(row: EndpointFacts): EndpointJson {
   return {
     id: row.id,
     object: 'webhook_endpoint',
@@ -93,7 +101,9 @@ export function toEndpointJson(row: EndpointFacts, now: Date): EndpointJson {
     disabled_at: row.disabledAt?.toISOString() ?? null,
     disabled_reason: row.disabledReason as EndpointJson['disabled_reason'],
     failing_since: row.failingSince?.toISOString() ?? null,
-    previous_secret_until: isOverlapping ? (row.previousSecretUntil?.toISOString() ?? null) : null,
+    previous_secret_until: lastOf(row.signingStill.map((one) => one.until))?.toISOString() ?? null,
     created_at: row.createdAt.toISOString(),
   }
 }
+
+const lastOf = (dates: readonly Date[]): Date | undefined => dates.toSorted((one, other) => +other - +one)[0]

@@ -42,7 +42,17 @@ export const PROBLEMS = {
   nothing_to_retry: {
     status: 409,
     title: 'No generation of the batch has failed that was not retried already',
-    fix: 'Read its results: what failed again is in the batch that retried it.',
+    fix: 'What failed again is in the batches that retried it: `GET /v1/batches?parent_batch_id=…`. What was cancelled is not retried.',
+  },
+  endpoint_exists: {
+    status: 409,
+    title: 'Another endpoint of the project has that URL',
+    fix: 'Change that one: list them at `GET /v1/webhook_endpoints`.',
+  },
+  too_many_endpoints: {
+    status: 409,
+    title: 'The project has as many endpoints as it may: 50',
+    fix: 'Delete one, or give several kinds of event to one endpoint.',
   },
   endpoint_disabled: {
     status: 409,
@@ -62,7 +72,7 @@ export const PROBLEMS = {
   unsupported_media_type: {
     status: 415,
     title: 'The content type is not supported',
-    fix: 'Send `Content-Type: application/json`.',
+    fix: 'Send `Content-Type: application/json`; a batch may also come as `application/x-ndjson`.',
   },
   validation_failed: {
     status: 422,

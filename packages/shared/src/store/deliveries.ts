@@ -1,22 +1,27 @@
 // Deliveries of events to URLs: claims, and the log of attempts.
 
 import { newId } from '../domain/ids.ts'
-import type { Database } from './database.ts'
+import { type Database, type Sql, withRetry } from './database.ts'
 import { type Event, Prisma } from './generated/client.ts'
+import { signingStill } from './rotation.ts'
 
 /** What must be known of a delivery before it is claimed: whose server it is for. */
 export interface DueDelivery {
-  readonly origin: string
+  /** The project, and scheme, host and port of the URL. */
+  readonly target: string
   /** Its endpoint was disabled or deleted meanwhile. */
   readonly isUnwanted: boolean
 }
 
+/** That a delivery's endpoint gets nothing any more. */
+const UNWANTED = Prisma.sql`EXISTS (
+  SELECT 1 FROM webhook_endpoints endpoint WHERE endpoint.id = deliveries.endpoint_id AND endpoint.disabled_at IS NOT NULL)`
+
 /** The delivery whose next attempt is due, or null when it is not. */
 export async function findDueDelivery({ prisma }: Database, id: string): Promise<DueDelivery | null> {
   const [row] = await prisma.$queryRaw<DueDelivery[]>`
-    SELECT origin, endpoint.disabled_at IS NOT NULL AS "isUnwanted"
-    FROM deliveries LEFT JOIN webhook_endpoints endpoint ON endpoint.id = endpoint_id
-    WHERE deliveries.id = ${id} AND state = 'pending' AND next_attempt_at <= now()`
+    SELECT target, ${UNWANTED} AS "isUnwanted" FROM deliveries
+    WHERE id = ${id} AND state = 'pending' AND next_attempt_at <= now()`
   return row ?? null
 }
 
@@ -24,14 +29,13 @@ export async function findDueDelivery({ prisma }: Database, id: string): Promise
 export interface ClaimedDelivery {
   readonly id: string
   readonly url: string
-  readonly origin: string
   /** The number of the attempt that this claim begins. */
   readonly attempt: number
   /** The same, counted since it was last delivered anew: where the schedule is. */
   readonly scheduled: number
   readonly event: Event
   readonly endpoint: { readonly id: string; readonly isFailing: boolean } | null
-  /** The endpoint's own, two while they are being rotated; or the project's for a URL that came with a request. */
+  /** The endpoint's own, several while they are being rotated; or the project's for a URL that came with a request. */
   readonly sealedSecrets: readonly string[]
 }
 
@@ -53,42 +57,77 @@ export async function claimDelivery(
 /** Claims what is due for the same server, the longest waiting first; of endpoints that are still wanted. */
 export async function claimNextDelivery(
   { prisma }: Database,
-  origin: string,
+  target: string,
   leaseMs: number,
 ): Promise<ClaimedDelivery | null> {
   const [claimed] = await prisma.$queryRaw<{ id: string }[]>`
     ${begin(leaseMs)} WHERE state = 'pending' AND id = (
-      SELECT id FROM deliveries d WHERE origin = ${origin} AND state = 'pending' AND next_attempt_at <= now()
-        AND NOT EXISTS (SELECT 1 FROM webhook_endpoints endpoint WHERE endpoint.id = d.endpoint_id AND disabled_at IS NOT NULL)
+      SELECT id FROM deliveries WHERE ${dueFor(target)} AND NOT ${UNWANTED}
       ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING id`
   return claimed ? await readClaimed(prisma, claimed.id) : null
 }
 
+/** Any one that is due for the server; null when none is. */
+export async function findNextDelivery({ prisma }: Database, target: string): Promise<string | null> {
+  const [row] = await prisma.$queryRaw<{ id: string }[]>`
+    SELECT id FROM deliveries WHERE ${dueFor(target)} ORDER BY next_attempt_at LIMIT 1`
+  return row?.id ?? null
+}
+
+const dueFor = (target: string) => Prisma.sql`target = ${target} AND state = 'pending' AND next_attempt_at <= now()`
+
 async function readClaimed(prisma: Database['prisma'], id: string): Promise<ClaimedDelivery> {
   const row = await prisma.delivery.findUniqueOrThrow({
     where: { id },
-    include: { event: true, endpoint: true, project: { select: { webhookSecret: true } } },
+    include: {
+      event: true,
+      endpoint: true,
+      project: { select: { webhookSecret: true, previousSecrets: true } },
+    },
   })
-  const { url, origin, attempts: attempt, attemptsBefore, event, endpoint, project } = row
-  const rotated =
-    endpoint?.previousSecretUntil && endpoint.previousSecretUntil > new Date() ? [endpoint.previousSecret] : []
+  const { attempts: attempt, attemptsBefore, event, endpoint, project } = row
+  const [url = row.url] =
+    endpoint && endpoint.url !== row.url ? await moveDeliveries(prisma, Prisma.sql`id = ${id}`) : []
+  const secret = endpoint ? endpoint.secret : project.webhookSecret
+  const previous = signingStill((endpoint ?? project).previousSecrets, new Date()).map((one) => one.secret)
   return {
     id,
     url,
-    origin,
     attempt,
     scheduled: attempt - attemptsBefore,
     event,
     endpoint: endpoint && { id: endpoint.id, isFailing: endpoint.failingSince !== null },
-    sealedSecrets: [endpoint?.secret ?? project.webhookSecret, ...rotated].filter((secret) => secret !== null),
+    sealedSecrets: [secret, ...previous],
   }
 }
 
-/** Ends a delivery that nobody wants any more: its endpoint was disabled. It can be delivered anew. */
-export async function abandonDelivery({ prisma }: Database, id: string): Promise<void> {
-  await prisma.$executeRaw`
-    UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL, finished_at = now() WHERE id = ${id} AND state = 'pending'`
+/** The rows of a condition, locked in one order for all: no two can wait for each other. */
+const lockedRows = (condition: Prisma.Sql) =>
+  Prisma.sql`ANY (ARRAY(SELECT id FROM deliveries WHERE ${condition} ORDER BY id FOR UPDATE))`
+
+/** One event goes to one URL once: where the new URL is served already, the old delivery goes on as it is. */
+export const PRESENT_URL = Prisma.sql`coalesce((SELECT endpoint.url FROM webhook_endpoints endpoint
+  WHERE endpoint.id = deliveries.endpoint_id AND NOT EXISTS (
+    SELECT 1 FROM deliveries other WHERE other.event_id = deliveries.event_id AND other.url = endpoint.url)), url)`
+
+/** Sends what was made for an endpoint to where it is now. @returns their URLs */
+export async function moveDeliveries(sql: Sql, condition: Prisma.Sql): Promise<string[]> {
+  const rows = await sql.$queryRaw<{ url: string }[]>`
+    UPDATE deliveries SET url = ${PRESENT_URL} WHERE id = ${lockedRows(condition)} RETURNING url`
+  return rows.map((row) => row.url)
+}
+
+/** Ends deliveries that nobody wants any more, as failed: they can be delivered anew. */
+export async function abandonDeliveries(sql: Sql, condition: Prisma.Sql): Promise<void> {
+  await sql.$executeRaw`
+    UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL, finished_at = now()
+    WHERE state = 'pending' AND id = ${lockedRows(Prisma.sql`${condition} AND state = 'pending'`)}`
+}
+
+/** The same for one whose endpoint is disabled, if it still is. */
+export async function abandonUnwanted({ prisma }: Database, id: string): Promise<void> {
+  await abandonDeliveries(prisma, Prisma.sql`id = ${id} AND ${UNWANTED}`)
 }
 
 /** A delivery that has waited this long for a server that does not answer is given up. */
@@ -97,20 +136,23 @@ const WAITING_MAX = Prisma.raw(`interval '5 days'`)
 /** Puts off one delivery, or all that are due for a server that does not answer, by once or twice `forMs`. */
 export async function postponeDeliveries(
   { prisma }: Database,
-  which: { readonly id: string } | { readonly origin: string },
+  which: { readonly id: string } | { readonly target: string },
   forMs: number,
 ): Promise<void> {
-  const condition = 'id' in which ? Prisma.sql`id = ${which.id}` : Prisma.sql`origin = ${which.origin}`
-  await prisma.$executeRaw`
+  const condition =
+    'id' in which
+      ? Prisma.sql`id = ${which.id} AND state = 'pending' AND next_attempt_at <= now()`
+      : dueFor(which.target)
+  const postpone = () => prisma.$executeRaw`
     WITH due AS (
-      SELECT id, created_at < now() - ${WAITING_MAX} AS "isGivenUp", now() + ${forMs} * (1 + random()) * interval '1 ms' AS at
-      FROM deliveries WHERE ${condition} AND state = 'pending' AND next_attempt_at <= now()
-      ORDER BY id FOR UPDATE
+      SELECT id, pending_since < now() - ${WAITING_MAX} AS "isGivenUp", now() + ${forMs} * (1 + random()) * interval '1 ms' AS at
+      FROM deliveries WHERE ${condition} ORDER BY id FOR UPDATE
     )
     UPDATE deliveries SET state = CASE WHEN "isGivenUp" THEN 'failed'::delivery_state ELSE state END,
       next_attempt_at = CASE WHEN NOT "isGivenUp" THEN at END, due_at = CASE WHEN NOT "isGivenUp" THEN at END,
       finished_at = CASE WHEN "isGivenUp" THEN now() END
     FROM due WHERE due.id = deliveries.id AND state = 'pending'`
+  await withRetry(postpone)
 }
 
 export interface AttemptRecord {
@@ -129,7 +171,10 @@ export type DeliveryVerdict =
   | { readonly state: 'pending'; readonly retryMs: number }
   | { readonly state: 'failed' }
 
-/** Logs an attempt and carries out its verdict in one statement; a verdict of an attempt whose lease was lost still ends it. */
+/**
+ * Logs an attempt and carries out its verdict in one statement. A success ends the delivery also when its lease was lost; a failure
+ * counts only for the attempt that is under way, and not for one that was delivered anew meanwhile.
+ */
 export async function recordAttempt(
   { prisma }: Database,
   attempt: AttemptRecord,
@@ -147,5 +192,5 @@ export async function recordAttempt(
     UPDATE deliveries
     SET state = ${verdict.state}::delivery_state, next_attempt_at = now() + ${retryMs}::float8 * interval '1 ms',
       due_at = now() + ${retryMs}::float8 * interval '1 ms', finished_at = CASE WHEN ${ended} THEN now() END
-    WHERE id = ${attempt.deliveryId} AND state = 'pending' AND (${ended} OR attempts = ${attempt.attempt})`
+    WHERE id = ${attempt.deliveryId} AND state = 'pending' AND (${verdict.state === 'succeeded'} OR (attempts = ${attempt.attempt} AND attempts_before < ${attempt.attempt}))`
 }

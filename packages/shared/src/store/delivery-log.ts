@@ -1,7 +1,8 @@
 // The log of deliveries: lists, single ones with their attempts, and delivering anew.
 
 import { idBefore } from '../domain/ids.ts'
-import type { Database } from './database.ts'
+import { type Database, withRetry } from './database.ts'
+import { PRESENT_URL } from './deliveries.ts'
 import { type Delivery, type DeliveryAttempt, Prisma } from './generated/client.ts'
 import type { WakeUp } from './overdue.ts'
 
@@ -71,8 +72,9 @@ export async function findDelivery(
   })
 }
 
-/** From the first step of the schedule, with the attempts so far in the log. */
-const ANEW = Prisma.sql`state = 'pending', attempts_before = attempts, next_attempt_at = now(), due_at = now(), finished_at = NULL, wakes = wakes + 1`
+/** From the first step of the schedule and to where its endpoint is now, with the attempts so far in the log. */
+const ANEW = Prisma.sql`state = 'pending', attempts_before = attempts, pending_since = now(), next_attempt_at = now(), due_at = now(),
+  finished_at = NULL, wakes = wakes + 1, url = ${PRESENT_URL}`
 
 /** Delivers again what has ended, also what had succeeded; one that is pending is due at once. @returns its number of wake-ups */
 export async function redeliver({ prisma }: Database, id: string): Promise<number> {
@@ -82,15 +84,38 @@ export async function redeliver({ prisma }: Database, id: string): Promise<numbe
   return row.wakes
 }
 
-/** Jobs enough for all that is pending of an endpoint: whoever delivers one goes on with the next. */
-export async function someToWake({ prisma }: Database, endpointId: string): Promise<WakeUp[]> {
-  return await prisma.$queryRaw<WakeUp[]>`
-    SELECT id, wakes FROM deliveries WHERE endpoint_id = ${endpointId} AND state = 'pending' LIMIT 20`
+/** Rows of one statement. */
+const REDELIVER_PAGE = 1_000
+
+/** Delivers again whatever failed of an endpoint and was made since then, page by page. @returns how many */
+export async function redeliverFailed(
+  { prisma }: Database,
+  { id: endpointId, projectId }: { readonly id: string; readonly projectId: string },
+  since: Date,
+): Promise<number> {
+  let after = idBefore('delivery', Math.max(0, since.getTime()))
+  for (let count = 0; ; ) {
+    const rows = await withRetry(
+      () => prisma.$queryRaw<{ id: string }[]>`
+        UPDATE deliveries SET ${ANEW}
+        WHERE id = ANY (ARRAY(
+          SELECT id FROM deliveries WHERE project_id = ${projectId} AND state = 'failed' AND id > ${after}
+            AND endpoint_id = ${endpointId} AND created_at >= ${since}
+          ORDER BY id LIMIT ${REDELIVER_PAGE} FOR UPDATE))
+        RETURNING id`,
+    )
+    count += rows.length
+    if (rows.length < REDELIVER_PAGE) return count
+    after =
+      rows
+        .map(({ id }) => id)
+        .sort()
+        .at(-1) ?? after
+  }
 }
 
-/** Delivers again whatever failed of an endpoint and was made since then, in one statement. @returns how many */
-export async function redeliverFailed({ prisma }: Database, endpointId: string, since: Date): Promise<number> {
-  return await prisma.$executeRaw`
-    UPDATE deliveries SET ${ANEW}
-    WHERE endpoint_id = ${endpointId} AND id > ${idBefore('delivery', since.getTime())} AND state = 'failed' AND created_at >= ${since}`
+/** Jobs enough for all that is due of an endpoint: whoever delivers one goes on with the next. */
+export async function someToWake({ prisma }: Database, endpointId: string): Promise<WakeUp[]> {
+  return await prisma.$queryRaw<WakeUp[]>`
+    SELECT id, wakes FROM deliveries WHERE endpoint_id = ${endpointId} AND state = 'pending' AND next_attempt_at <= now() LIMIT 20`
 }

@@ -2,9 +2,11 @@
 
 import { ENDPOINT_DISABLED, ENDPOINT_TEST } from '../domain/events.ts'
 import { newId } from '../domain/ids.ts'
-import { type Database, type Sql, withRetry } from './database.ts'
+import { type Database, isUniqueViolation, type Sql, withRetry } from './database.ts'
+import { abandonDeliveries, moveDeliveries } from './deliveries.ts'
 import { Prisma, type WebhookEndpoint } from './generated/client.ts'
 import { OWED_DELIVERIES } from './moves.ts'
+import { rotation } from './rotation.ts'
 
 export type { WebhookEndpoint }
 
@@ -20,10 +22,25 @@ export interface NewEndpoint {
   readonly sealedSecret: string
 }
 
-export async function createEndpoint({ prisma }: Database, row: NewEndpoint): Promise<WebhookEndpoint> {
+export type CreateEndpointResult =
+  | { readonly kind: 'created'; readonly endpoint: WebhookEndpoint }
+  /** The URL is another endpoint's, or there are as many as may be. */
+  | { readonly kind: 'taken' | 'too_many' }
+
+/** Each is owed every event, so there are few. */
+export const ENDPOINTS_MAX = 50
+
+export async function createEndpoint({ prisma }: Database, row: NewEndpoint): Promise<CreateEndpointResult> {
   const { projectId, url, description, eventTypes, sealedSecret: secret } = row
+  if ((await prisma.webhookEndpoint.count({ where: { projectId, deletedAt: null } })) >= ENDPOINTS_MAX)
+    return { kind: 'too_many' }
   const data = { id: newId('endpoint'), projectId, url, description, eventTypes: [...eventTypes], secret }
-  return await prisma.webhookEndpoint.create({ data })
+  try {
+    return { kind: 'created', endpoint: await prisma.webhookEndpoint.create({ data }) }
+  } catch (error) {
+    if (isUniqueViolation(error)) return { kind: 'taken' }
+    throw error
+  }
 }
 
 /** One endpoint of the project, or null: another project's id, or a deleted one's, is as unknown as no id. */
@@ -56,63 +73,70 @@ export interface EndpointChanges {
   readonly enabled?: boolean | undefined
 }
 
-/** Changes what is named. A new URL holds also for what is still to be delivered; enabling forgets past failures. */
+export type ChangeEndpointResult =
+  | { readonly kind: 'changed'; readonly endpoint: WebhookEndpoint }
+  | { readonly kind: 'taken' | 'gone' }
+
+/** Changes what is named. A new URL holds also for what is still to be delivered, and begins without failures; so does enabling. */
 export async function changeEndpoint(
   { prisma }: Database,
-  { id, url: before, disabledAt }: WebhookEndpoint,
+  id: string,
   { url, description, eventTypes, enabled }: EndpointChanges,
-): Promise<WebhookEndpoint> {
-  return await prisma.$transaction(async (tx) => {
-    if (url !== undefined && url !== before) {
-      // One event goes to one URL once: where the new URL is served already, the old delivery goes on as it is.
-      await tx.$executeRaw`
-        UPDATE deliveries SET url = ${url} WHERE endpoint_id = ${id} AND state = 'pending'
-          AND NOT EXISTS (SELECT 1 FROM deliveries other WHERE other.event_id = deliveries.event_id AND other.url = ${url})`
-    }
-    const changed = await tx.webhookEndpoint.update({
+): Promise<ChangeEndpointResult> {
+  const change = async (tx: Sql & Pick<Database['prisma'], 'webhookEndpoint'>): Promise<ChangeEndpointResult> => {
+    // The endpoint before its deliveries, as everywhere: no two can wait for each other.
+    const [before] = await tx.$queryRaw<{ url: string; isDisabled: boolean }[]>`
+      SELECT url, disabled_at IS NOT NULL AS "isDisabled" FROM webhook_endpoints WHERE id = ${id} AND deleted_at IS NULL FOR UPDATE`
+    if (!before) return { kind: 'gone' }
+    const moves = url !== undefined && url !== before.url
+    const endpoint = await tx.webhookEndpoint.update({
       where: { id },
       data: {
-        ...(url !== undefined && { url }),
+        ...(moves && { url, failingSince: null }),
         ...(description !== undefined && { description }),
         ...(eventTypes !== undefined && { eventTypes: [...eventTypes] }),
         ...(enabled === true && { disabledAt: null, disabledReason: null, failingSince: null }),
-        ...(enabled === false && disabledAt === null && { disabledAt: new Date(), disabledReason: 'by_request' }),
+        ...(enabled === false && !before.isDisabled && { disabledAt: new Date(), disabledReason: 'by_request' }),
       },
     })
-    if (changed.disabledAt !== null) await abandonPending(tx, id)
-    return changed
-  })
+    if (endpoint.disabledAt !== null) await abandonPending(tx, id)
+    else if (moves) await moveDeliveries(tx, Prisma.sql`endpoint_id = ${id} AND state = 'pending'`)
+    return { kind: 'changed', endpoint }
+  }
+  try {
+    return await withRetry(() => prisma.$transaction(change))
+  } catch (error) {
+    if (isUniqueViolation(error)) return { kind: 'taken' }
+    throw error
+  }
 }
 
 export async function deleteEndpoint({ prisma }: Database, id: string): Promise<void> {
   const now = new Date()
-  const data = { deletedAt: now, disabledAt: now, secret: '', previousSecret: null, previousSecretUntil: null }
-  await prisma.$transaction(async (tx) => {
-    await tx.webhookEndpoint.update({ where: { id }, data })
-    await abandonPending(tx, id)
-  })
+  const data = { deletedAt: now, disabledAt: now, secret: '', previousSecrets: [] }
+  await withRetry(() =>
+    prisma.$transaction(async (tx) => {
+      await tx.webhookEndpoint.update({ where: { id }, data })
+      await abandonPending(tx, id)
+    }),
+  )
 }
 
 /** What was still to be sent to it has failed, and can be delivered anew. */
 async function abandonPending(tx: Sql, id: string): Promise<void> {
-  await tx.$executeRaw`
-    UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL, finished_at = now()
-    WHERE endpoint_id = ${id} AND state = 'pending'`
+  await abandonDeliveries(tx, Prisma.sql`endpoint_id = ${id}`)
 }
 
-/** Gives it another secret; the present one signs too for `overlapMs`, and one that did so before no more. */
+/** Gives it another secret (rotation.ts). Null: it was deleted. */
 export async function rotateSecret(
   { prisma }: Database,
   id: string,
   sealedSecret: string,
   overlapMs: number,
-): Promise<WebhookEndpoint> {
+): Promise<WebhookEndpoint | null> {
   await prisma.$executeRaw`
-    UPDATE webhook_endpoints SET secret = ${sealedSecret},
-      previous_secret = CASE WHEN ${overlapMs} > 0 THEN secret END,
-      previous_secret_until = CASE WHEN ${overlapMs} > 0 THEN now() + ${overlapMs} * interval '1 ms' END
-    WHERE id = ${id}`
-  return await prisma.webhookEndpoint.findUniqueOrThrow({ where: { id } })
+    UPDATE webhook_endpoints SET ${rotation('secret', sealedSecret, overlapMs)} WHERE id = ${id} AND deleted_at IS NULL`
+  return await prisma.webhookEndpoint.findFirst({ where: { id, deletedAt: null } })
 }
 
 /** Owes the endpoint a test event. @returns the delivery's id */
@@ -130,34 +154,47 @@ export async function testEndpoint(
   })
 }
 
+/** Where an attempt was made: what it met there says nothing about an endpoint that has moved since. */
+interface Attempted {
+  readonly id: string
+  readonly url: string
+}
+
+/** How long nothing but failures is put up with. */
+const FAILING_MAX = Prisma.raw(`interval '5 days'`)
+
 /**
- * Disables an endpoint that works no more, once, and tells the project through its other endpoints.
- * @returns the deliveries owed, to be woken
+ * Disables an endpoint that is gone, or that has done nothing but fail for days, once, and tells the project through its others.
+ * @returns the deliveries owed, to be woken; null when it was not to be disabled
  */
 export async function disableEndpoint(
   { prisma }: Database,
-  id: string,
+  { id, url }: Attempted,
   reason: Exclude<DisabledReason, 'by_request'>,
-): Promise<string[]> {
+): Promise<string[] | null> {
+  const isDue = reason === 'gone' ? Prisma.sql`true` : Prisma.sql`failing_since < now() - ${FAILING_MAX}`
   const disable = async (tx: Sql) => {
-    const [row] = await tx.$queryRaw<{ url: string; failingSince: Date | null }[]>`
+    const [row] = await tx.$queryRaw<{ failingSince: Date | null }[]>`
       UPDATE webhook_endpoints SET disabled_at = now(), disabled_reason = ${reason}
-      WHERE id = ${id} AND disabled_at IS NULL RETURNING url, failing_since AS "failingSince"`
-    if (!row) return []
+      WHERE id = ${id} AND url = ${url} AND disabled_at IS NULL AND ${isDue} RETURNING failing_since AS "failingSince"`
+    if (!row) return null
     await abandonPending(tx, id)
     const failing = row.failingSince?.toISOString() ?? null
-    const eventId = await recordEndpointEvent(tx, id, ENDPOINT_DISABLED, {
-      endpoint_id: id,
-      url: row.url,
-      reason,
-      failing_since: failing,
-    })
+    const facts = { endpoint_id: id, url, reason, failing_since: failing }
+    const eventId = await recordEndpointEvent(tx, id, ENDPOINT_DISABLED, facts)
     const owed = await tx.$queryRaw<{ id: string }[]>`
       WITH fact AS (SELECT id, project_id, type, NULL::text AS webhook_url FROM events WHERE id = ${eventId}), owed AS (${OWED_DELIVERIES})
       SELECT id FROM owed`
     return owed.map((delivery) => delivery.id)
   }
   return await withRetry(() => prisma.$transaction(disable))
+}
+
+/** Notes that it fails from now on, or that it works again; writes nothing where that is known. */
+export async function noteFailing({ prisma }: Database, { id, url }: Attempted, failing: boolean): Promise<void> {
+  await prisma.$executeRaw`
+    UPDATE webhook_endpoints SET failing_since = CASE WHEN ${failing} THEN now() END
+    WHERE id = ${id} AND url = ${url} AND (failing_since IS NULL) = ${failing}`
 }
 
 async function recordEndpointEvent(tx: Sql, endpointId: string, type: string, data: object): Promise<string> {
@@ -167,19 +204,4 @@ async function recordEndpointEvent(tx: Sql, endpointId: string, type: string, da
     INSERT INTO events (id, project_id, endpoint_id, sequence, type, data)
     SELECT ${eventId}, project_id, ${endpointId}, event_seq, ${type}, ${JSON.stringify(data)}::jsonb FROM subject`
   return eventId
-}
-
-/** How long nothing but failures is put up with. */
-const FAILING_MAX = Prisma.raw(`interval '5 days'`)
-
-/**
- * Notes how an attempt at an endpoint went. A success ends its failing; the first failure after one begins it.
- * @returns whether it has failed for so long that it is to be disabled
- */
-export async function noteEndpointAttempt({ prisma }: Database, id: string, succeeded: boolean): Promise<boolean> {
-  const [row] = await prisma.$queryRaw<{ isGivenUp: boolean }[]>`
-    UPDATE webhook_endpoints SET failing_since = CASE WHEN ${succeeded} THEN NULL ELSE coalesce(failing_since, now()) END
-    WHERE id = ${id}
-    RETURNING failing_since < now() - ${FAILING_MAX} AND disabled_at IS NULL AS "isGivenUp"`
-  return row?.isGivenUp ?? false
 }

@@ -19,7 +19,9 @@ export async function overdueWork({ prisma }: Database, graceMs: number): Promis
       UNION ALL
       (SELECT 1 FROM generations, since WHERE due_at < since.at AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL) LIMIT 1000)
       UNION ALL
-      (SELECT 1 FROM deliveries, since WHERE due_at < since.at AND state = 'pending' LIMIT 1000)
+      -- Deliveries wait for those before them to the same server: overdue where none of them is under way or put off.
+      (SELECT 1 FROM deliveries d, since WHERE due_at < since.at AND state = 'pending' AND NOT EXISTS (
+        SELECT 1 FROM deliveries other WHERE other.target = d.target AND other.state = 'pending' AND other.next_attempt_at > now()) LIMIT 1000)
     ) AS overdue`
   return row ?? { count: 0 }
 }

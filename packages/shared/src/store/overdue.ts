@@ -59,7 +59,7 @@ export async function claimOverdueGenerations(
 }
 
 /** Woken of one server's deliveries: whoever delivers them goes on with the others by itself. */
-const PER_ORIGIN = 20
+const PER_TARGET = 20
 
 /**
  * Claims up to `limit` deliveries whose next attempt is due, and few for each server, so that fifty thousand for one that is
@@ -67,18 +67,19 @@ const PER_ORIGIN = 20
  */
 export async function claimOverdueDeliveries({ prisma }: Database, limit: number): Promise<WakeUp[]> {
   return await prisma.$queryRaw<WakeUp[]>`
-    WITH RECURSIVE target AS (
+    WITH RECURSIVE known AS (
       -- Every server that something is pending for: one probe of the index for each.
-      (SELECT origin FROM deliveries WHERE state = 'pending' ORDER BY origin LIMIT 1)
+      (SELECT target FROM deliveries WHERE state = 'pending' ORDER BY target LIMIT 1)
       UNION ALL
-      SELECT next.origin FROM target CROSS JOIN LATERAL (
-        SELECT origin FROM deliveries WHERE state = 'pending' AND origin > target.origin ORDER BY origin LIMIT 1) next
+      SELECT next.target FROM known CROSS JOIN LATERAL (
+        SELECT target FROM deliveries WHERE state = 'pending' AND target > known.target ORDER BY target LIMIT 1) next
     )
     UPDATE deliveries SET wakes = wakes + 1, due_at = now() + ${GRACE}
     WHERE state = 'pending' AND id = ANY (ARRAY(
-      SELECT due.id FROM target CROSS JOIN LATERAL (
-        SELECT id FROM deliveries WHERE state = 'pending' AND origin = target.origin AND next_attempt_at <= now() AND due_at <= now()
-        ORDER BY next_attempt_at LIMIT ${PER_ORIGIN} FOR UPDATE SKIP LOCKED) due
+      -- In any order: where there are more than a page holds, all come to their turns.
+      SELECT due.id FROM (SELECT target FROM known ORDER BY random()) AS shuffled CROSS JOIN LATERAL (
+        SELECT id FROM deliveries WHERE state = 'pending' AND target = shuffled.target AND next_attempt_at <= now() AND due_at <= now()
+        ORDER BY next_attempt_at LIMIT ${PER_TARGET} FOR UPDATE SKIP LOCKED) due
       LIMIT ${limit}))
     RETURNING id, wakes`
 }

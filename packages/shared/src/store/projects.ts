@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { newId } from '../domain/ids.ts'
 import type { Database } from './database.ts'
 import type { ApiKey, Project } from './generated/client.ts'
+import { rotation } from './rotation.ts'
 
 export type { ApiKey, Project }
 
@@ -78,6 +79,16 @@ export async function pauseProject({ prisma }: Database, id: string, paused: boo
   await prisma.$executeRaw`
     UPDATE projects SET paused_at = CASE WHEN ${paused} THEN coalesce(paused_at, now()) END WHERE id = ${id}`
   return await prisma.project.findUniqueOrThrow({ where: { id } })
+}
+
+/** Gives the project another webhook secret (rotation.ts). */
+export async function rotateProjectSecret(
+  { prisma }: Database,
+  id: string,
+  sealedSecret: string,
+  overlapMs: number,
+): Promise<void> {
+  await prisma.$executeRaw`UPDATE projects SET ${rotation('webhook_secret', sealedSecret, overlapMs)} WHERE id = ${id}`
 }
 
 /** Stores a key of the project; a key that is stored already stays as it is. */
