@@ -3,11 +3,12 @@
 import { batchCheckJson, batchJson } from '@reelqueue/shared/contract/batch'
 import { readRenderStats, recordRenders } from '@reelqueue/shared/store/render-stats'
 import { describe, expect, it } from 'vitest'
-import { clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
+import { clientOf, clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { runSql } from './support/database.ts'
 import { endGeneration, startGeneration } from './support/endings.ts'
+import { startHouse } from './support/house.ts'
 
-const { database, house, client } = await startApi()
+const { database, house, client } = await startApi({ UPSTREAM_API_KEY: 'key' })
 
 const CLIP = { model: MINIMAL.model, seconds: 8, size: null }
 
@@ -36,6 +37,20 @@ describe('without history', () => {
 })
 
 describe('with history', () => {
+  it('no end is promised while nothing is submitted, and none by a house without a key', async () => {
+    await recordRenders(house.database, [await completed(60_000, 1)])
+    const ahead = async (by = client) =>
+      checkOf(await by.post('/v1/batches?dry_run=true', { items: [{ ...MINIMAL, seconds: 8 }] })).estimate
+    expect(await ahead()).toEqual({ ends_at: expect.any(String), amount: 1 })
+    await client.post('/v1/project/pause')
+    expect(await ahead()).toEqual({ ends_at: null, amount: 1 })
+    await client.post('/v1/project/resume')
+    const keyless = await startHouse({ databaseUrl: database.url, api: true })
+    expect(await ahead(clientOf(keyless.url, keyless.key))).toEqual({ ends_at: null, amount: 1 })
+    await keyless.close()
+    await runSql(database.url, 'DELETE FROM render_stats')
+  })
+
   it('the means are of the last clips, so that they follow the provider', async () => {
     await recordRenders(house.database, [await completed(60_000, 1), await completed(120_000, null)])
     expect(await readRenderStats(house.database, [CLIP])).toEqual([{ ...CLIP, renderMs: 90_000, amount: 1 }])
@@ -50,6 +65,30 @@ describe('with history', () => {
     expect(now?.renderMs).toBeGreaterThanOrEqual(30_000)
     expect(now?.renderMs).toBeLessThan(31_000)
     expect(now?.amount).toBeGreaterThan(2.9)
+  })
+
+  it('prices of long ago are forgotten, and adopted or late clips are left out', async () => {
+    const long = async (fields: string) => {
+      const reply = await client.post('/v1/generations', { ...MINIMAL, seconds: 4 })
+      const { id } = JSON.parse(reply.text) as { id: string }
+      await endGeneration(house.database, id, 'completed')
+      await runSql(database.url, `UPDATE generations SET ${fields} WHERE id = '${id}'`)
+      return id
+    }
+    const kind = { ...CLIP, seconds: 4 }
+    const known = async () => (await readRenderStats(house.database, [kind]))[0]
+    const late = await long(`submitted_at = finished_at - interval '3 hours'`)
+    const adopted = await long(`submitted_at = finished_at - interval '1 minute'`)
+    await runSql(database.url, `UPDATE submissions SET adopted_at = now() WHERE generation_id = '${adopted}'`)
+    await recordRenders(house.database, [late, adopted])
+    expect(await known()).toBeUndefined()
+    const priced = await long(`submitted_at = finished_at - interval '1 minute', cost = '{"amount": 9}'`)
+    const plain = await long(`submitted_at = finished_at - interval '1 minute'`)
+    await recordRenders(house.database, [priced])
+    expect((await known())?.amount).toBe(9)
+    await runSql(database.url, `UPDATE render_stats SET priced = 1e-200, amount = 1e-200 WHERE seconds = 4`)
+    await recordRenders(house.database, [plain])
+    expect(await known()).toMatchObject({ renderMs: 60_000, amount: null })
   })
 
   it('a batch is estimated while it runs, and by what has not ended', async () => {

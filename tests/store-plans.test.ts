@@ -4,7 +4,9 @@
 import { newId } from '@reelqueue/shared/domain/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'
-import { claimDelivery } from '@reelqueue/shared/store/deliveries'
+import { claimDelivery, claimNextDelivery, postponeDeliveries } from '@reelqueue/shared/store/deliveries'
+import { listDeliveries, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
+import { disableEndpoint } from '@reelqueue/shared/store/endpoints'
 import {
   endedAmong,
   findByIdempotencyKey,
@@ -13,6 +15,7 @@ import {
   listGenerations,
 } from '@reelqueue/shared/store/generations'
 import { overdueWork } from '@reelqueue/shared/store/health'
+import { countOpenWork } from '@reelqueue/shared/store/metrics'
 import {
   claimOverdueDeliveries,
   claimOverdueGenerations,
@@ -20,6 +23,7 @@ import {
   endGraces,
 } from '@reelqueue/shared/store/overdue'
 import { claimDuePolls } from '@reelqueue/shared/store/polling'
+import { findLastPlace } from '@reelqueue/shared/store/queue-place'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -29,6 +33,7 @@ const ROWS = 50_000
 
 let seed: Seed
 const batchId = newId('batch')
+const endpointId = newId('endpoint')
 let anyId: string
 
 /** Ended generations with their events and deliveries, a backlog, and a few rows in each open status. */
@@ -57,10 +62,18 @@ beforeAll(async () => {
     SELECT new_id('sub'), id, 'globalai', now() FROM generations`)
   await seed.sql(`INSERT INTO events (id, project_id, generation_id, sequence, type, data)
     SELECT new_id('evt'), project_id, id, 1, 'generation.queued', '{"status":"queued"}' FROM generations`)
-  await seed.sql(`INSERT INTO deliveries (id, project_id, event_id, url, state, next_attempt_at, due_at)
-    SELECT new_id('dlv'), project_id, id, 'https://e.com', state::delivery_state, at, at
-    FROM (SELECT *, row_number() OVER () % 100 = 0 AS is_due FROM events) numbered,
-      LATERAL (SELECT CASE WHEN is_due THEN 'pending' ELSE 'succeeded' END AS state, CASE WHEN is_due THEN now() END AS at) kind`)
+  await seed.sql(
+    `INSERT INTO webhook_endpoints (id, project_id, url, event_types, secret) VALUES ($1, $2, 'https://e.com', '{}', 's')`,
+    [endpointId, seed.projectId],
+  )
+  await seed.sql(
+    `INSERT INTO deliveries (id, project_id, event_id, endpoint_id, url, state, next_attempt_at, due_at)
+    SELECT new_id('dlv'), project_id, id, CASE WHEN project_id = $2 THEN $1 END, 'https://h' || n % 50 || '.example/', state::delivery_state, at, at
+    FROM (SELECT *, row_number() OVER () AS n FROM events) numbered,
+      LATERAL (SELECT CASE WHEN n % 100 = 0 THEN 'pending' WHEN n % 99 = 0 THEN 'failed' ELSE 'succeeded' END AS state,
+        CASE WHEN n % 100 = 0 THEN now() END AS at) kind`,
+    [endpointId, seed.projectId],
+  )
   const [queued] = await seed.sql<{ id: string }>(
     `SELECT id FROM generations WHERE status = 'queued' AND project_id = $1 LIMIT 1`,
     [seed.projectId],
@@ -108,6 +121,7 @@ const LIST = /generations_(project_id_id_idx|pkey)/
 
 describe(`with ${ROWS} generations, by index and without reading a whole table:`, () => {
   const project = () => seed.projectId
+  const target = () => `${project()} https://h0.example`
   const database = () => seed.database
   const cases: [string, string | RegExp, () => Promise<unknown>][] = [
     ['list', LIST, () => listGenerations(database(), project(), {}, 51)],
@@ -141,10 +155,40 @@ describe(`with ${ROWS} generations, by index and without reading a whole table:`
       'generations_wake_due_idx',
       () => claimOverdueGenerations(database(), 500, ['submit', 'complete']),
     ],
-    ['claim of overdue deliveries', 'deliveries_due_idx', () => claimOverdueDeliveries(database(), 500)],
+    ['claim of overdue deliveries', 'deliveries_target_idx', () => claimOverdueDeliveries(database(), 500)],
     ['end of graces', 'generations_wake_due_idx', () => endGraces(database(), 500)],
     ['end of graces of deliveries', 'deliveries_due_idx', () => endGraces(database(), 500)],
     ['claim of a delivery', 'deliveries_pkey', () => claimDelivery(database(), 'dlv_none', 1_000)],
+    ['next delivery of a server', 'deliveries_target_idx', () => claimNextDelivery(database(), target(), 1_000)],
+    ['a server that rests', 'deliveries_target_idx', () => postponeDeliveries(database(), { target: target() }, 1_000)],
+    ['list of deliveries', 'deliveries_project_id_id_idx', () => listDeliveries(database(), project(), {}, 51)],
+    [
+      'those that failed',
+      'deliveries_unsuccessful_idx',
+      () => listDeliveries(database(), project(), { state: 'failed' }, 51),
+    ],
+    [
+      'those of an endpoint',
+      /deliveries_(endpoint|project_id_id)_idx/,
+      () => listDeliveries(database(), project(), { endpointId }, 51),
+    ],
+    [
+      'those of a generation',
+      'events_generation_id_sequence_key',
+      () => listDeliveries(database(), project(), { generationId: anyId }, 51),
+    ],
+    [
+      'delivering anew',
+      /deliveries_(unsuccessful|endpoint)_idx/,
+      () => redeliverFailed(database(), { id: endpointId, projectId: project() }, new Date(0)),
+    ],
+    [
+      'an endpoint that is disabled',
+      'deliveries_endpoint_pending_idx',
+      () => disableEndpoint(database(), { id: endpointId, url: 'https://e.com' }, 'gone'),
+    ],
+    ['the last of a batch', /generations_(batch|backlog)/, () => findLastPlace(database(), batchId, 15)],
+    ['metrics', 'generations_slots_idx', () => countOpenWork(database())],
     ['admission', 'generations_backlog_idx', () => admitGenerations(database(), 1_000)],
     ['slots', 'generations_slots_idx', () => admitGenerations(database(), 1_000)],
     ['beginning', 'submissions_generation_id_id_idx', () => beginSubmission(database(), anyId, 'u', 9)],

@@ -9,7 +9,7 @@ import { generationJson } from '@reelqueue/shared/contract/generation'
 import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { afterAll, expect } from 'vitest'
 import { createDatabase, runSql, type TestDatabase } from './database.ts'
-import { startHouse, type TestHouse } from './house.ts'
+import { type HouseOptions, startHouse, type TestHouse } from './house.ts'
 
 export interface Reply {
   readonly status: number
@@ -56,9 +56,11 @@ export function clientOf(base: string, key: string): Client {
 }
 
 /** An API without a worker on a database of its own, for the test file that awaits it at its top; closed after its tests. */
-export async function startApi(): Promise<{ database: TestDatabase; house: TestHouse; client: Client }> {
+export async function startApi(
+  env: HouseOptions['env'] = {},
+): Promise<{ database: TestDatabase; house: TestHouse; client: Client }> {
   const database = await createDatabase()
-  const house = await startHouse({ databaseUrl: database.url, api: true })
+  const house = await startHouse({ databaseUrl: database.url, api: true, env })
   afterAll(async () => {
     await house.close()
     await database.drop()

@@ -73,7 +73,8 @@ async function estimateOf(
 ): Promise<z.output<typeof batchEstimate>> {
   const slots = Math.min(settings.slots, maxInFlight ?? settings.slots)
   const stats = await readRenderStats(database, outlook.kinds)
-  const { endsInMs, amount } = estimateBatch({ ...outlook, slots }, stats)
+  const isHeld = outlook.isHeld || !settings.hasUpstreamKey
+  const { endsInMs, amount } = estimateBatch({ ...outlook, isHeld, slots }, stats)
   return { ends_at: endsInMs === null ? null : new Date(Date.now() + endsInMs).toISOString(), amount }
 }
 

@@ -114,11 +114,11 @@ export async function mustFind({ database }: ApiDeps, project: Project, id: stri
 }
 
 /** The generation with its place in the queue while it waits for a slot. */
-export async function withQueuePlace({ database }: ApiDeps, row: Generation): Promise<GenerationJson> {
+export async function withQueuePlace({ database, settings }: ApiDeps, row: Generation): Promise<GenerationJson> {
   const json = toGenerationJson(row)
   if (row.status !== 'queued' || row.admittedAt !== null) return json
   const { ahead, isHeld, pace } = await findQueuePlace(database, row, PACE_MINUTES)
-  const waitMs = isHeld ? null : estimateWaitMs(ahead, pace)
+  const waitMs = isHeld || !settings.hasUpstreamKey ? null : estimateWaitMs(ahead, pace)
   const estimated = waitMs === null ? null : new Date(Date.now() + waitMs).toISOString()
   return { ...json, queue: { position: ahead + 1, estimated_start_at: estimated } }
 }

@@ -1,13 +1,11 @@
 // Which generations have completed, noted by the complete step and taken into the render statistics together: one statement for
-// many. What a crash takes along is missing from a mean, and nowhere else.
+// many. What a crash or an outage takes along is missing from a mean, and nowhere else.
 
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { recordRenders } from '@reelqueue/shared/store/render-stats'
 import type { StepDeps } from './deps.ts'
 
 const EVERY_MS = 2_000
-/** Kept for the next time at the most, while Postgres is away. */
-const NOTES_MAX = 10_000
 
 export interface RenderNotes {
   note(generationId: string): void
@@ -24,8 +22,7 @@ export function createRenderNotes({ database, log }: StepDeps): RenderNotes {
     try {
       await recordRenders(database, ids)
     } catch (error) {
-      notes = [...ids, ...notes].slice(-NOTES_MAX)
-      log.warn({ event: 'renders.unrecorded', err: error })
+      log.warn({ event: 'renders.unrecorded', renders: ids.length, err: error })
     }
   }
   return {

@@ -9,11 +9,12 @@ import { STATUSES, type Status } from '@reelqueue/shared/domain/status'
 import {
   cancelQueued,
   cancelUnderWay,
+  countRetryable,
   listResults,
   reprioritize,
   retryBatch,
 } from '@reelqueue/shared/store/batch-actions'
-import { findBatchByIdempotencyKey } from '@reelqueue/shared/store/batches'
+import { findBatchByIdempotencyKey, finishBatches } from '@reelqueue/shared/store/batches'
 import type { Moved } from '@reelqueue/shared/store/moves'
 import { z } from 'zod'
 import { mustFindBatch, withCounts } from '../batches.ts'
@@ -76,7 +77,7 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
       const batch = await mustFindBatch(deps, project, params.id)
       wakeSome(await cancelQueued(database, batch.id))
       if (body?.rendering === 'cancel') wakeSome(await cancelUnderWay(database, batch.id, RENDER_MAX_MS))
-      queues.wakeBatches([batch.id])
+      wakeDeliveries(await finishBatches(database, [batch.id]))
       deps.admit()
       return await withCounts(deps, await mustFindBatch(deps, project, params.id))
     },
@@ -118,9 +119,9 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
       // What was accepted before needs no room.
       const early = await replayed()
       if (early) return early
-      const { counts } = await withCounts(deps, parent)
+      const count = await countRetryable(database, parent.id)
       const retry = () => retryBatch(database, parent.id, child)
-      const result = await deps.backlog.takeMany(projectId, counts.failed, retry)
+      const result = count === 0 ? 'nothing_failed' : await deps.backlog.takeMany(projectId, count, retry)
       if (result === 'nothing_failed') throw new Problem('nothing_to_retry')
       if (result === 'key_taken') {
         const first = await replayed()
@@ -153,11 +154,13 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
     },
   )
 
-  function wakeSome(moved: readonly Moved[]): void {
-    const deliveryIds = moved.flatMap((one) => one.deliveryIds)
+  const wakeSome = (moved: readonly Moved[]) =>
+    wakeDeliveries(moved.flatMap((one) => one.deliveryIds).slice(0, WAKES_MAX))
+
+  function wakeDeliveries(ids: readonly string[]): void {
     queues.wake(
       'deliver',
-      deliveryIds.slice(0, WAKES_MAX).map((id) => ({ id, wakes: 0 })),
+      ids.map((id) => ({ id, wakes: 0 })),
     )
   }
 }

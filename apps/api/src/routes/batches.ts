@@ -2,6 +2,7 @@
 
 import { batchJson } from '@reelqueue/shared/contract/batch'
 import { listBatches } from '@reelqueue/shared/store/batches'
+import { z } from 'zod'
 import { allWithCounts, mustFindBatch, withEstimate } from '../batches.ts'
 import type { ApiDeps } from '../deps.ts'
 import { byId } from '../generations.ts'
@@ -18,13 +19,16 @@ export function batchRoutes(app: App, deps: ApiDeps): void {
       schema: {
         tags: ['Batches'],
         summary: 'List batches, newest first',
-        querystring: pageQuery,
+        querystring: pageQuery.extend({
+          parent_batch_id: z.string().optional().describe('Only those that retry what failed of that batch.'),
+        }),
         response: { 200: listOf(batchJson), ...problems('validation_failed') },
       },
     },
     async (request) => {
-      const { limit, cursor } = request.query
-      const rows = await listBatches(database, request.project.id, limit + 1, cursorOf('batch', cursor))
+      const { limit, cursor, parent_batch_id: parentId } = request.query
+      const page = { before: cursorOf('batch', cursor), parentId }
+      const rows = await listBatches(database, request.project.id, limit + 1, page)
       const { data, next_cursor } = pageOf(rows, limit, (row) => row)
       return { data: await allWithCounts(deps, data), next_cursor }
     },

@@ -1,7 +1,7 @@
 // Opens the gate again that unanswered submissions have closed: asks for something that costs nothing, until it is answered.
 
 import { pause } from '@reelqueue/shared/runtime/clock'
-import { openHalf, readGate } from '@reelqueue/shared/store/submitting-gate'
+import { openHalf, readGate, takeRequests } from '@reelqueue/shared/store/submitting-gate'
 import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from '../deps.ts'
 
@@ -22,8 +22,11 @@ export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Pro
   }
 }
 
-export async function probe({ database, upstream, log, admit }: UpstreamDeps): Promise<void> {
+export async function probe({ database, upstream, log, admit, settings }: UpstreamDeps): Promise<void> {
   if ((await readGate(database)).unreachableSince === null) return
+  const { requestsPerMinute } = settings
+  if (requestsPerMinute !== undefined && (await takeRequests(database, upstream.name, 1, requestsPerMinute)) === 0)
+    return
   const answer = await upstream.poll(NO_TASK)
   if (!isAnswered(answer)) return
   await openHalf(database, upstream.name)

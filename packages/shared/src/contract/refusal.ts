@@ -31,6 +31,9 @@ function nameOf(key: PropertyKey): string {
   return name.length > NAME_CHARS_MAX ? `${name.slice(0, NAME_CHARS_MAX).toWellFormed()}…` : name
 }
 
+/** What a format is called where people read. */
+const FORMATS: Readonly<Record<string, string>> = { datetime: 'a time such as 2026-11-25T20:00:00Z' }
+
 function ruleOf(issue: z.core.$ZodIssue): Pick<FieldError, 'rule' | 'allowed'> {
   switch (issue.code) {
     case 'custom':
@@ -44,8 +47,10 @@ function ruleOf(issue: z.core.$ZodIssue): Pick<FieldError, 'rule' | 'allowed'> {
     case 'invalid_type':
       return {
         rule: issue.input === undefined && /undefined/.test(issue.message) ? 'required' : 'type',
-        allowed: issue.expected,
+        allowed: issue.expected === 'record' ? 'object' : issue.expected,
       }
+    case 'invalid_format':
+      return { rule: 'format', allowed: FORMATS[issue.format] ?? issue.format }
     default:
       return { rule: 'invalid', allowed: issue.message }
   }

@@ -1,7 +1,7 @@
 // When a batch is likely to end and what the rest of it is likely to cost, by what clips of the same kinds took and cost of late.
 // Pure.
 
-import { estimateWaitMs, type Pace } from './queue-estimate.ts'
+import { estimateWaitMs, type Pace, saysSomething } from './queue-estimate.ts'
 
 /** What decides how long a clip renders and what it costs; null: the provider's default. */
 export interface Kind {
@@ -67,8 +67,8 @@ function endsInMs({ waiting, isHeld, slots, pace }: BatchOutlook, renderMs: numb
   if (waiting === 0) return Math.round(renderMs)
   if (isHeld) return null
   // Before there is a pace: as if the slots were all the project's.
-  const waitMs = estimateWaitMs(waiting - 1, pace) ?? Math.floor((waiting - 1) / slots) * renderMs
-  return Math.round(waitMs + renderMs)
+  const waitMs = saysSomething(pace) ? estimateWaitMs(waiting - 1, pace) : Math.floor((waiting - 1) / slots) * renderMs
+  return waitMs === null ? null : Math.round(waitMs + renderMs)
 }
 
 const nameOf = ({ model, seconds, size }: Kind) => `${model} ${seconds ?? 0} ${size ?? ''}`

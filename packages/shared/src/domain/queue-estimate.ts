@@ -15,9 +15,12 @@ const MINUTES_MIN = 1
 /** Beyond this nobody should plan with it. */
 const ESTIMATE_MAX_MS = 7 * 24 * 3_600_000
 
+/** Whether a pace says anything about the next admissions. */
+export const saysSomething = ({ admitted, minutes }: Pace) => admitted >= ADMITTED_MIN && minutes >= MINUTES_MIN
+
 /** Ms until a generation with `ahead` others before it is submitted; null when it cannot be told honestly. */
-export function estimateWaitMs(ahead: number, { admitted, minutes }: Pace): number | null {
-  if (admitted < ADMITTED_MIN || minutes < MINUTES_MIN) return null
-  const waitMs = ((ahead + 1) * minutes * 60_000) / admitted
+export function estimateWaitMs(ahead: number, pace: Pace): number | null {
+  if (!saysSomething(pace)) return null
+  const waitMs = ((ahead + 1) * pace.minutes * 60_000) / pace.admitted
   return waitMs <= ESTIMATE_MAX_MS ? Math.round(waitMs) : null
 }

@@ -27,6 +27,9 @@ describe('checkWebhookUrl', () => {
     ['https://user:secret@example.com', 'credentials'],
     ['https://:secret@example.com', 'credentials'],
     ['http://./hook', 'host'],
+    ['https:a.example/hook', 'malformed'],
+    ['https:\\\\a.example\\hook', 'malformed'],
+    ['https:///a.example/hook', 'malformed'],
   ])('refuses %j: %s', (raw, refusal) => {
     expect(checkWebhookUrl(raw)).toMatchObject({ ok: false, refusal })
   })

@@ -20,6 +20,9 @@ export function checkWebhookUrl(raw: string): WebhookUrlCheck {
   if (!URL.canParse(raw)) return refuse('malformed', 'This is not an absolute URL.')
   const url = new URL(raw)
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return refuse('scheme', 'The URL must be http or https.')
+  // Without the slashes the URL parser finds a host all the same, where others find a path.
+  if (!/^https?:\/\/[^/\\]/i.test(raw))
+    return refuse('malformed', 'The URL must begin with http:// or https:// and a host.')
   if (url.username !== '' || url.password !== '') return refuse('credentials', 'The URL must not carry credentials.')
   if (/^\.*$/.test(url.hostname)) return refuse('host', 'The URL has no host.')
   return { ok: true, url }

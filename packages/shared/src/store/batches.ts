@@ -89,15 +89,15 @@ export async function readBatch({ prisma }: Database, id: string): Promise<Batch
   return await prisma.batch.findUniqueOrThrow({ where: { id } })
 }
 
-/** Up to `limit` batches older than `before`, newest first. */
+/** Up to `limit` batches older than `before`, newest first; or those that retry `parentId`. */
 export async function listBatches(
   { prisma }: Database,
   projectId: string,
   limit: number,
-  before?: string,
+  { before, parentId }: { readonly before?: string | undefined; readonly parentId?: string | undefined } = {},
 ): Promise<Batch[]> {
   return await prisma.batch.findMany({
-    where: { projectId, ...(before && { id: { lt: before } }) },
+    where: { projectId, ...(parentId && { parentId }), ...(before && { id: { lt: before } }) },
     orderBy: { id: 'desc' },
     take: limit,
   })

@@ -45,7 +45,7 @@ export async function findQueuePlace(
   return { ahead, isHeld, pace: { admitted, minutes } }
 }
 
-/** The place of the last generation of a batch that waits for admission; null when none does. */
+/** The place of that generation of a batch which will be admitted last; null when none waits. Reads what waits of the batch. */
 export async function findLastPlace(
   database: Database,
   batchId: string,
@@ -53,7 +53,7 @@ export async function findLastPlace(
 ): Promise<QueuePlace | null> {
   const [last] = await database.prisma.$queryRaw<{ id: string; projectId: string; priority: number }[]>`
     SELECT id, project_id AS "projectId", priority FROM generations
-    WHERE batch_id = ${batchId} AND status = 'queued' AND admitted_at IS NULL ORDER BY id DESC LIMIT 1`
+    WHERE batch_id = ${batchId} AND status = 'queued' AND admitted_at IS NULL ORDER BY priority, id DESC LIMIT 1`
   return last ? await findQueuePlace(database, last, overMinutes, BATCH_PLACES_MAX) : null
 }
 

@@ -2,7 +2,7 @@
 // after the last of its generations.
 
 import { idBefore } from '../domain/ids.ts'
-import type { Database } from './database.ts'
+import type { Database, Sql } from './database.ts'
 import { Prisma } from './generated/client.ts'
 
 const DAY_MS = 24 * 3_600_000
@@ -38,15 +38,32 @@ export async function forgetEnded(
           WHERE events.batch_id = b.id AND deliveries.state = 'pending')
       ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
     const [generationIds, batchIds] = [generations, batches].map((rows) => rows.map((row) => row.id))
-    const events = Prisma.sql`generation_id = ANY (${generationIds}::text[]) OR batch_id = ANY (${batchIds}::text[])`
-    await tx.$executeRaw`
-      DELETE FROM delivery_attempts WHERE delivery_id = ANY (ARRAY(
-        SELECT deliveries.id FROM deliveries JOIN events ON events.id = deliveries.event_id WHERE ${events}))`
-    await tx.$executeRaw`DELETE FROM deliveries WHERE event_id = ANY (ARRAY(SELECT id FROM events WHERE ${events}))`
-    await tx.$executeRaw`DELETE FROM events WHERE ${events}`
+    await forgetEvents(
+      tx,
+      Prisma.sql`generation_id = ANY (${generationIds}::text[]) OR batch_id = ANY (${batchIds}::text[])`,
+    )
     await tx.$executeRaw`DELETE FROM submissions WHERE generation_id = ANY (${generationIds}::text[])`
     await tx.$executeRaw`DELETE FROM generations WHERE id = ANY (${generationIds}::text[])`
     await tx.$executeRaw`DELETE FROM batches WHERE id = ANY (${batchIds}::text[])`
+    await forgetEndpointEvents(tx, before, limit)
     return { generations: generations.length, batches: batches.length }
   })
+}
+
+/** Events with their deliveries and their attempts. */
+async function forgetEvents(tx: Sql, which: Prisma.Sql): Promise<void> {
+  await tx.$executeRaw`
+    DELETE FROM delivery_attempts WHERE delivery_id = ANY (ARRAY(
+      SELECT deliveries.id FROM deliveries JOIN events ON events.id = deliveries.event_id WHERE ${which}))`
+  await tx.$executeRaw`DELETE FROM deliveries WHERE event_id = ANY (ARRAY(SELECT id FROM events WHERE ${which}))`
+  await tx.$executeRaw`DELETE FROM events WHERE ${which}`
+}
+
+/** Tests of endpoints, and that they were disabled. */
+async function forgetEndpointEvents(tx: Sql, before: Prisma.Sql, limit: number): Promise<void> {
+  const rows = await tx.$queryRaw<{ id: string }[]>`
+    SELECT id FROM events WHERE endpoint_id IS NOT NULL AND created_at < ${before}
+      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.state = 'pending')
+    LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+  if (rows.length > 0) await forgetEvents(tx, Prisma.sql`events.id = ANY (${rows.map((row) => row.id)}::text[])`)
 }

@@ -78,7 +78,7 @@ function createCheck({ guard }: GuardedConnectOptions, anywhere: boolean): Check
     if (!verdict.allowed)
       return new RefusedAddressError(
         whose === 'this'
-          ? `webhooks may not be sent to this address: ${verdict.range}`
+          ? `webhooks may not be sent to this address: ${verdict.range}; whoever runs Reelqueue may allow its network`
           : `${whose} resolves to an address no webhook may be sent to: ${verdict.range}`,
       )
     return anywhere || verdict.exempt
