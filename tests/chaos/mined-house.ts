@@ -94,10 +94,11 @@ function minedDatabase(database: Database, pass: Pass): Database {
     const job = jobs.getStore()
     const count = job ? ++job.statements : 0
     if (job?.queue === 'poll') await pass('poll.answered')
-    if (job?.queue === 'deliver' && count > 1) await pass('deliver.sent')
+    // First it is looked at, then claimed; what is written after that is what became of it.
+    if (job?.queue === 'deliver' && count > 2) await pass('deliver.sent')
     const changed = await send()
     if (job?.queue === 'poll') await pass('poll.recorded')
-    if (job?.queue === 'deliver' && count === 1 && changed === 1) await pass('deliver.claimed')
+    if (job?.queue === 'deliver' && count === 2 && changed === 1) await pass('deliver.claimed')
     return changed
   }
 
