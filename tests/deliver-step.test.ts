@@ -157,6 +157,10 @@ describe('an endpoint', () => {
     expect(await state()).toMatchObject({ failingSince: null, disabledAt: null })
     status = 500
     await failForDays(5.1)
+    // Days without traffic, and then one failure: none of many.
+    await attempt(await testEndpoint(seed.database, made))
+    expect((await state()).disabledAt).toBeNull()
+    await seed.sql(`UPDATE deliveries SET pending_since = now() - interval '2 days' WHERE endpoint_id = $1`, [made.id])
     await attempt(await testEndpoint(seed.database, made))
     expect(await state()).toMatchObject({ disabledReason: 'failing', disabledAt: expect.any(Date) })
     // Enabled again, it has its five days anew.
@@ -214,6 +218,20 @@ describe('an endpoint', () => {
       failingSince: null,
     })
     expect(server.seen.requests).toHaveLength(0)
+  })
+
+  it('that was disabled with much to come leaves nothing of it pending, nor in the way of others on its server', async () => {
+    const server = await endpoint()
+    // Before there is an endpoint that would hear of it too.
+    const [own = ''] = await owed(`${server.url}&own`)
+    const made = await addEndpoint(server.url)
+    const stragglers: string[] = []
+    for (let n = 0; n < 3; n++) stragglers.push(await testEndpoint(seed.database, made))
+    await seed.sql('UPDATE webhook_endpoints SET disabled_at = now() WHERE id = $1', [made.id])
+    await attempt(stragglers[1] ?? '')
+    for (const id of stragglers) expect(await read(id)).toMatchObject({ state: 'failed', attempts: 0 })
+    expect((await read(own)).state).toBe('succeeded')
+    expect(await redeliverFailed(seed.database, { id: made.id, projectId: seed.projectId }, new Date(0))).toBe(0)
   })
 
   it('that was disabled while a delivery was made for it gets nothing', async () => {
@@ -321,11 +339,13 @@ it('a delivery that is made anew begins at the first step of the schedule', asyn
   expect((row.nextAttemptAt?.getTime() ?? 0) - Date.now()).toBeLessThan(6_100)
 })
 
-it('readiness does not mistake a queue for one server for work that nobody does', async () => {
+it('readiness tells deliveries that nobody attempts from those that wait for others', async () => {
   const ids = await owed('http://queue.example/', 3)
   await seed.sql(`UPDATE deliveries SET due_at = now() - interval '1 hour' WHERE id = ANY ($1)`, [ids])
+  await seed.sql('DELETE FROM delivery_attempts')
   expect((await overdueWork(seed.database, 60_000)).count).toBe(3)
-  await claimDelivery(seed.database, ids[0] ?? '', 60_000)
+  const live = await endpoint()
+  await attempt((await owed(live.url))[0] ?? '')
   expect((await overdueWork(seed.database, 60_000)).count).toBe(0)
 })
 

@@ -67,12 +67,12 @@ describe('delivering', () => {
     expect(seen.connections, 'the first may still be finishing its reply when the second is sent').toBeLessThan(3)
   })
 
-  it('opens at most 16 connections to one origin, and still sends everything', async () => {
+  it('opens at most 64 connections to one origin, and still sends everything', async () => {
     const { url, seen } = await endpoint((response) => setImmediate(() => response.end()))
     const sender = client()
     const outcomes = await Promise.all(Array.from({ length: 100 }, () => sender.post(url, {}, '{}')))
     expect(outcomes.filter(({ kind }) => kind === 'delivered')).toHaveLength(100)
-    expect(seen.connections).toBeLessThanOrEqual(16)
+    expect(seen.connections).toBeLessThanOrEqual(64)
     expect(seen.connections).toBeGreaterThan(1)
   })
 
@@ -275,11 +275,11 @@ describe('what an endpoint may not do', () => {
     const hanging = await endpoint(() => undefined)
     const healthy = await endpoint()
     const sender = client({ timeoutMs: 1_000 })
-    const stuck = Array.from({ length: 40 }, () => sender.post(hanging.url, {}, '{}'))
+    const stuck = Array.from({ length: 100 }, () => sender.post(hanging.url, {}, '{}'))
     expect(await sender.post(healthy.url, {}, '{}')).toMatchObject({ kind: 'delivered' })
     const outcomes = await Promise.all(stuck)
     expect(new Set(outcomes.map(({ errorClass }) => errorClass))).toEqual(new Set(['timeout']))
-    expect(hanging.seen.requests.length, 'most were given up while waiting').toBeLessThan(40)
+    expect(hanging.seen.requests.length, 'some were given up while waiting').toBeLessThan(100)
   })
 })
 

@@ -4,7 +4,12 @@
 import { newId } from '@reelqueue/shared/domain/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'
-import { claimDelivery, claimNextDelivery, postponeDeliveries } from '@reelqueue/shared/store/deliveries'
+import {
+  abandonUnwanted,
+  claimDelivery,
+  claimNextDelivery,
+  postponeDeliveries,
+} from '@reelqueue/shared/store/deliveries'
 import { listDeliveries, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
 import { disableEndpoint } from '@reelqueue/shared/store/endpoints'
 import {
@@ -200,5 +205,29 @@ describe(`with ${ROWS} generations, by index and without reading a whole table:`
     expect(nodes.flatMap((node) => node['Index Name'] ?? []).join(' ')).toMatch(index)
     const scanned = nodes.filter((node) => node['Node Type'] === 'Seq Scan').map((node) => node['Relation Name'] ?? '')
     expect(scanned.filter((table) => TABLES.includes(table))).toEqual([])
+  })
+})
+
+describe('after a burst, of which the statistics do not know yet', () => {
+  it.each<[string, string, () => Promise<unknown>]>([
+    ['claim of a delivery', 'deliveries_pkey', () => claimDelivery(seed.database, 'dlv_none', 1_000)],
+    [
+      'next delivery of a server',
+      'deliveries_target_idx',
+      () => claimNextDelivery(seed.database, `${seed.projectId} https://h0.example`, 1_000),
+    ],
+    ['what is unwanted', 'deliveries_endpoint_pending_idx', () => abandonUnwanted(seed.database, endpointId)],
+  ])('%s', async (_name, index, act) => {
+    await seed.sql(
+      `UPDATE deliveries SET state = 'succeeded', next_attempt_at = NULL, due_at = NULL WHERE state = 'pending'`,
+    )
+    await seed.sql('ANALYZE deliveries')
+    const nodes = await plansOf(act)
+    const updates = nodes.filter((node) => node['Relation Name'] === 'deliveries')
+    expect(updates.flatMap((node) => node['Index Name'] ?? []).join(' ')).toMatch(index)
+    expect(nodes.flatMap((node) => node['Index Name'] ?? [])).not.toContain('deliveries_due_idx')
+    expect(nodes.filter((node) => node['Node Type'] === 'Seq Scan' && node['Relation Name'] === 'deliveries')).toEqual(
+      [],
+    )
   })
 })

@@ -21,48 +21,63 @@ afterEach(async () => {
 })
 
 describe.each(BACKENDS)('on %s', (backend) => {
-  it(`${DEAD} private URLs on one dead server delay ${LIVE} webhooks for another by no more than a second`, async () => {
-    const database = await createDatabase()
-    closers.push(() => database.drop())
-    const redis = backend === 'redis' ? await startRedis() : null
-    if (redis) closers.push(() => redis.destroy())
-    const house = await startHouse({
-      databaseUrl: database.url,
-      ...(redis && { redisUrl: redis.url }),
-      env: { RECONCILE_INTERVAL_MS: '1000' },
-      api: true,
-      worker: true,
-    })
-    closers.push(() => house.close())
-    const client = clientOf(house.url, house.key)
-    const dead = await endpoint(() => undefined)
-    const arrived: number[] = []
-    const live = await endpoint((response) => {
-      arrived.push(Date.now())
-      response.end()
-    })
-    /** Asks for webhooks, all at once. */
-    const cancelled = async (urls: readonly string[]) => {
-      const items = urls.map((webhook_url) => ({ ...MODEL, webhook_url }))
-      const { id } = JSON.parse((await client.post('/v1/batches', { items })).text) as { id: string }
-      expect((await client.post(`/v1/batches/${id}/cancel`)).status).toBe(200)
-    }
-    /** How long each of the live ones took, in ms, the fastest first. */
-    const liveOnes = async () => {
-      arrived.length = 0
-      const askedAt = Date.now()
-      await cancelled(Array.from({ length: LIVE }, (_, n) => `${live.url}&n=${n}`))
-      await until('the live ones', () => arrived.length >= LIVE, { timeoutMs: 50_000 })
-      return arrived.map((at) => at - askedAt).sort((one, other) => one - other)
-    }
-    const alone = await liveOnes()
-    await cancelled(Array.from({ length: DEAD }, (_, n) => `${dead.url}&n=${n}`))
-    await until('the dead one is asked', () => dead.seen.requests.length > 0)
-    const beside = await liveOnes()
-    // Half of them no later than a second after the slowest without such company: what a busy machine does, it does to both.
-    expect(beside[LIVE / 2]).toBeLessThan((alone.at(-1) ?? 0) + 1_000)
-    const pending = { url: { startsWith: dead.url }, state: 'pending' } as const
-    expect(await house.database.prisma.delivery.count({ where: pending })).toBe(DEAD)
-    expect(dead.seen.requests.length).toBeLessThanOrEqual(10)
-  }, 120_000)
+  it.each([
+    ['private URLs on one dead server', false],
+    ['events for a dead endpoint', true],
+  ])(
+    `${DEAD} %s delay ${LIVE} webhooks for another by no more than a second`,
+    async (_, isEndpoint) => {
+      const database = await createDatabase()
+      closers.push(() => database.drop())
+      const redis = backend === 'redis' ? await startRedis() : null
+      if (redis) closers.push(() => redis.destroy())
+      const house = await startHouse({
+        databaseUrl: database.url,
+        ...(redis && { redisUrl: redis.url }),
+        env: { RECONCILE_INTERVAL_MS: '1000' },
+        api: true,
+        worker: true,
+      })
+      closers.push(() => house.close())
+      const client = clientOf(house.url, house.key)
+      const dead = await endpoint(() => undefined)
+      const arrived: number[] = []
+      const live = await endpoint((response) => {
+        arrived.push(Date.now())
+        response.end()
+      })
+      /** Asks for webhooks, all at once. */
+      const cancelled = async (urls: readonly (string | null)[]) => {
+        const items = urls.map((webhook_url) => ({ ...MODEL, webhook_url }))
+        const { id } = JSON.parse((await client.post('/v1/batches', { items })).text) as { id: string }
+        expect((await client.post(`/v1/batches/${id}/cancel`)).status).toBe(200)
+      }
+      /** How long each of the live ones took, in ms, the fastest first. */
+      const liveOnes = async () => {
+        arrived.length = 0
+        const askedAt = Date.now()
+        await cancelled(Array.from({ length: LIVE }, (_, n) => `${live.url}&n=${n}`))
+        await until('the live ones', () => arrived.length >= LIVE, { timeoutMs: 50_000 })
+        return arrived.map((at) => at - askedAt).sort((one, other) => one - other)
+      }
+      const alone = await liveOnes()
+      if (isEndpoint) {
+        const made = await client.post('/v1/webhook_endpoints', {
+          url: dead.url,
+          event_types: ['generation.cancelled'],
+        })
+        expect(made.status).toBe(201)
+      }
+      await cancelled(Array.from({ length: DEAD }, (_, n) => (isEndpoint ? null : `${dead.url}&n=${n}`)))
+      await until('the dead one is asked', () => dead.seen.requests.length > 0)
+      const beside = await liveOnes()
+      // Half of them no later than a second after the slowest without such company: what a busy machine does, it does to both.
+      expect(beside[LIVE / 2]).toBeLessThan((alone.at(-1) ?? 0) + 1_000)
+      const pending = { url: { startsWith: dead.url }, state: 'pending' } as const
+      // The endpoint hears of the live ones' generations too.
+      expect(await house.database.prisma.delivery.count({ where: pending })).toBe(isEndpoint ? DEAD + LIVE : DEAD)
+      expect(dead.seen.requests.length).toBeLessThanOrEqual(10)
+    },
+    120_000,
+  )
 })

@@ -122,10 +122,10 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
       const count = await countRetryable(database, parent.id)
       const retry = () => retryBatch(database, parent.id, child)
       const result = count === 0 ? 'nothing_failed' : await deps.backlog.takeMany(projectId, count, retry)
-      if (result === 'nothing_failed') throw new Problem('nothing_to_retry')
-      if (result === 'key_taken') {
+      if (result !== 'retried') {
         const first = await replayed()
         if (first) return first
+        if (result === 'nothing_failed') throw new Problem('nothing_to_retry')
         throw new Error(`the batch that holds the key of ${child.id} is gone`)
       }
       deps.admit()

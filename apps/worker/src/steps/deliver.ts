@@ -13,12 +13,12 @@ import {
   claimDelivery,
   claimNextDelivery,
   type DeliveryVerdict,
-  findDueDelivery,
   findNextDelivery,
+  findWokenDelivery,
   postponeDeliveries,
   recordAttempt,
 } from '@reelqueue/shared/store/deliveries'
-import { disableEndpoint, noteFailing } from '@reelqueue/shared/store/endpoints'
+import { disableEndpoint, FAILING_MAX_MS, noteFailing } from '@reelqueue/shared/store/endpoints'
 import { readGeneration } from '@reelqueue/shared/store/generations'
 import type { SendOutcome } from '@reelqueue/shared/webhooks/send-outcome'
 import { signWebhook } from '@reelqueue/shared/webhooks/sign'
@@ -46,15 +46,17 @@ const SLOW_MS = 2_000
  */
 export async function deliver(deps: DeliverDeps, deliveryId: string, stopping: AbortSignal): Promise<StepOutcome> {
   const { database, queues } = deps
-  const due = await findDueDelivery(database, deliveryId)
-  if (due?.isUnwanted) await abandonUnwanted(database, deliveryId)
-  if (!due || due.isUnwanted) return { kind: 'done' }
-  const { target } = due
+  const woken = await findWokenDelivery(database, deliveryId)
+  if (!woken) return { kind: 'done' }
+  const { target, isDue, unwantedEndpointId } = woken
+  if (unwantedEndpointId !== null) await abandonUnwanted(database, unwantedEndpointId)
   const endsAt = performance.now() + CHAIN_MAX_MS
-  let claim = () => claimDelivery(database, deliveryId, LEASE_MS)
+  const claimFirst = () => claimDelivery(database, deliveryId, LEASE_MS)
+  const claimNext = () => claimNextDelivery(database, target, LEASE_MS)
+  let claim = isDue && unwantedEndpointId === null ? claimFirst : claimNext
   while (await deliverOne(deps, deliveryId, target, claim)) {
     if (stopping.aborted) break
-    claim = () => claimNextDelivery(database, target, LEASE_MS)
+    claim = claimNext
     if (performance.now() < endsAt) continue
     const next = await findNextDelivery(database, target)
     if (next !== null) queues.wakeLater('deliver', next, 0)
@@ -130,13 +132,15 @@ const SILENT: readonly string[] = ['dns', 'connect', 'tls', 'timeout', 'reset', 
 async function noteEndpoint(
   { database, queues, log }: DeliverDeps,
   { url }: Pick<ClaimedDelivery, 'url'>,
-  { id, isFailing }: { readonly id: string; readonly isFailing: boolean },
+  { id, failingSince }: { readonly id: string; readonly failingSince: Date | null },
   { kind, httpStatus }: Pick<SendOutcome, 'kind' | 'httpStatus'>,
 ): Promise<void> {
   const failing = kind !== 'delivered'
-  if (failing !== isFailing) await noteFailing(database, { id, url }, failing)
-  if (!failing) return
-  const reason = httpStatus === HTTP_GONE ? 'gone' : 'failing'
+  if (failing !== (failingSince !== null)) await noteFailing(database, { id, url }, failing)
+  const isGone = httpStatus === HTTP_GONE
+  const isGivenUp = failingSince !== null && Date.now() - failingSince.getTime() > FAILING_MAX_MS
+  if (!failing || !(isGone || isGivenUp)) return
+  const reason = isGone ? 'gone' : 'failing'
   const owed = await disableEndpoint(database, { id, url }, reason)
   if (owed === null) return
   log.warn({ event: 'endpoint.disabled', endpointId: id, reason })

@@ -6,22 +6,25 @@ import { type Event, Prisma } from './generated/client.ts'
 import { signingStill } from './rotation.ts'
 
 /** What must be known of a delivery before it is claimed: whose server it is for. */
-export interface DueDelivery {
+export interface WokenDelivery {
   /** The project, and scheme, host and port of the URL. */
   readonly target: string
-  /** Its endpoint was disabled or deleted meanwhile. */
-  readonly isUnwanted: boolean
+  /** An attempt is due. Else somebody was first; more may be due for the same server. */
+  readonly isDue: boolean
+  /** Its endpoint, if that was disabled or deleted meanwhile. */
+  readonly unwantedEndpointId: string | null
 }
 
 /** That a delivery's endpoint gets nothing any more. */
 const UNWANTED = Prisma.sql`EXISTS (
   SELECT 1 FROM webhook_endpoints endpoint WHERE endpoint.id = deliveries.endpoint_id AND endpoint.disabled_at IS NOT NULL)`
 
-/** The delivery whose next attempt is due, or null when it is not. */
-export async function findDueDelivery({ prisma }: Database, id: string): Promise<DueDelivery | null> {
-  const [row] = await prisma.$queryRaw<DueDelivery[]>`
-    SELECT target, ${UNWANTED} AS "isUnwanted" FROM deliveries
-    WHERE id = ${id} AND state = 'pending' AND next_attempt_at <= now()`
+/** The delivery that somebody was woken for, or null when it is gone. */
+export async function findWokenDelivery({ prisma }: Database, id: string): Promise<WokenDelivery | null> {
+  const [row] = await prisma.$queryRaw<WokenDelivery[]>`
+    SELECT target, next_attempt_at IS NOT NULL AND next_attempt_at <= now() AS "isDue",
+      CASE WHEN state = 'pending' AND ${UNWANTED} THEN endpoint_id END AS "unwantedEndpointId"
+    FROM deliveries WHERE id = ${id}`
   return row ?? null
 }
 
@@ -34,12 +37,15 @@ export interface ClaimedDelivery {
   /** The same, counted since it was last delivered anew: where the schedule is. */
   readonly scheduled: number
   readonly event: Event
-  readonly endpoint: { readonly id: string; readonly isFailing: boolean } | null
+  readonly endpoint: { readonly id: string; readonly failingSince: Date | null } | null
   /** The endpoint's own, several while they are being rotated; or the project's for a URL that came with a request. */
   readonly sealedSecrets: readonly string[]
 }
 
-/** Begins the next attempt: a lease, after which without a record of its outcome the attempt counts as lost. */
+/**
+ * A delivery is pending exactly when it has a next attempt; a statement that names its row does not say so besides, for that would
+ * let Postgres look for it among all that are pending.
+ * Begins the next attempt: a lease, after which without a record of its outcome the attempt counts as lost. */
 const begin = (leaseMs: number) => Prisma.sql`UPDATE deliveries SET attempts = attempts + 1,
   next_attempt_at = now() + ${leaseMs} * interval '1 ms', due_at = now() + ${leaseMs} * interval '1 ms'`
 
@@ -50,7 +56,7 @@ export async function claimDelivery(
   leaseMs: number,
 ): Promise<ClaimedDelivery | null> {
   const claimed = await prisma.$executeRaw`
-    ${begin(leaseMs)} WHERE id = ${id} AND state = 'pending' AND next_attempt_at <= now()`
+    ${begin(leaseMs)} WHERE id = ${id} AND next_attempt_at <= now()`
   return claimed === 0 ? null : await readClaimed(prisma, id)
 }
 
@@ -61,7 +67,7 @@ export async function claimNextDelivery(
   leaseMs: number,
 ): Promise<ClaimedDelivery | null> {
   const [claimed] = await prisma.$queryRaw<{ id: string }[]>`
-    ${begin(leaseMs)} WHERE state = 'pending' AND id = (
+    ${begin(leaseMs)} WHERE id = (
       SELECT id FROM deliveries WHERE ${dueFor(target)} AND NOT ${UNWANTED}
       ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING id`
@@ -71,7 +77,7 @@ export async function claimNextDelivery(
 /** Any one that is due for the server; null when none is. */
 export async function findNextDelivery({ prisma }: Database, target: string): Promise<string | null> {
   const [row] = await prisma.$queryRaw<{ id: string }[]>`
-    SELECT id FROM deliveries WHERE ${dueFor(target)} ORDER BY next_attempt_at LIMIT 1`
+    SELECT id FROM deliveries WHERE ${dueFor(target)} AND NOT ${UNWANTED} ORDER BY next_attempt_at LIMIT 1`
   return row?.id ?? null
 }
 
@@ -97,14 +103,10 @@ async function readClaimed(prisma: Database['prisma'], id: string): Promise<Clai
     attempt,
     scheduled: attempt - attemptsBefore,
     event,
-    endpoint: endpoint && { id: endpoint.id, isFailing: endpoint.failingSince !== null },
+    endpoint: endpoint && { id: endpoint.id, failingSince: endpoint.failingSince },
     sealedSecrets: [secret, ...previous],
   }
 }
-
-/** The rows of a condition, locked in one order for all: no two can wait for each other. */
-const lockedRows = (condition: Prisma.Sql) =>
-  Prisma.sql`ANY (ARRAY(SELECT id FROM deliveries WHERE ${condition} ORDER BY id FOR UPDATE))`
 
 /** One event goes to one URL once: where the new URL is served already, the old delivery goes on as it is. */
 export const PRESENT_URL = Prisma.sql`coalesce((SELECT endpoint.url FROM webhook_endpoints endpoint
@@ -114,20 +116,22 @@ export const PRESENT_URL = Prisma.sql`coalesce((SELECT endpoint.url FROM webhook
 /** Sends what was made for an endpoint to where it is now. @returns their URLs */
 export async function moveDeliveries(sql: Sql, condition: Prisma.Sql): Promise<string[]> {
   const rows = await sql.$queryRaw<{ url: string }[]>`
-    UPDATE deliveries SET url = ${PRESENT_URL} WHERE id = ${lockedRows(condition)} RETURNING url`
+    UPDATE deliveries SET url = ${PRESENT_URL}
+    -- Locked in one order, as everywhere: no two can wait for each other.
+    WHERE id = ANY (ARRAY(SELECT id FROM deliveries WHERE ${condition} ORDER BY id FOR UPDATE)) RETURNING url`
   return rows.map((row) => row.url)
 }
 
-/** Ends deliveries that nobody wants any more, as failed: they can be delivered anew. */
-export async function abandonDeliveries(sql: Sql, condition: Prisma.Sql): Promise<void> {
-  await sql.$executeRaw`
-    UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL, finished_at = now()
-    WHERE state = 'pending' AND id = ${lockedRows(Prisma.sql`${condition} AND state = 'pending'`)}`
-}
+/** Rows of one statement. */
+const ABANDON_PAGE = 5_000
 
-/** The same for one whose endpoint is disabled, if it still is. */
-export async function abandonUnwanted({ prisma }: Database, id: string): Promise<void> {
-  await abandonDeliveries(prisma, Prisma.sql`id = ${id} AND ${UNWANTED}`)
+/** Ends what is pending for an endpoint that is disabled or deleted, as failed: it can be delivered anew. Page by page. */
+export async function abandonUnwanted({ prisma }: Database, endpointId: string): Promise<void> {
+  const page = Prisma.sql`endpoint_id = ${endpointId} AND state = 'pending' AND ${UNWANTED}`
+  const abandon = () => prisma.$executeRaw`
+    UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL, finished_at = now()
+    WHERE id = ANY (ARRAY(SELECT id FROM deliveries WHERE ${page} ORDER BY id LIMIT ${ABANDON_PAGE} FOR UPDATE))`
+  while ((await withRetry(abandon)) === ABANDON_PAGE);
 }
 
 /** A delivery that has waited this long for a server that does not answer is given up. */
@@ -151,7 +155,7 @@ export async function postponeDeliveries(
     UPDATE deliveries SET state = CASE WHEN "isGivenUp" THEN 'failed'::delivery_state ELSE state END,
       next_attempt_at = CASE WHEN NOT "isGivenUp" THEN at END, due_at = CASE WHEN NOT "isGivenUp" THEN at END,
       finished_at = CASE WHEN "isGivenUp" THEN now() END
-    FROM due WHERE due.id = deliveries.id AND state = 'pending'`
+    FROM due WHERE due.id = deliveries.id`
   await withRetry(postpone)
 }
 

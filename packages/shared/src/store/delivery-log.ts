@@ -101,6 +101,7 @@ export async function redeliverFailed(
         WHERE id = ANY (ARRAY(
           SELECT id FROM deliveries WHERE project_id = ${projectId} AND state = 'failed' AND id > ${after}
             AND endpoint_id = ${endpointId} AND created_at >= ${since}
+            AND EXISTS (SELECT 1 FROM webhook_endpoints WHERE id = ${endpointId} AND disabled_at IS NULL)
           ORDER BY id LIMIT ${REDELIVER_PAGE} FOR UPDATE))
         RETURNING id`,
     )

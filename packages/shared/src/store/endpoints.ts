@@ -3,7 +3,7 @@
 import { ENDPOINT_DISABLED, ENDPOINT_TEST } from '../domain/events.ts'
 import { newId } from '../domain/ids.ts'
 import { type Database, isUniqueViolation, type Sql, withRetry } from './database.ts'
-import { abandonDeliveries, moveDeliveries } from './deliveries.ts'
+import { abandonUnwanted, moveDeliveries } from './deliveries.ts'
 import { Prisma, type WebhookEndpoint } from './generated/client.ts'
 import { OWED_DELIVERIES } from './moves.ts'
 import { rotation } from './rotation.ts'
@@ -79,14 +79,14 @@ export type ChangeEndpointResult =
 
 /** Changes what is named. A new URL holds also for what is still to be delivered, and begins without failures; so does enabling. */
 export async function changeEndpoint(
-  { prisma }: Database,
+  database: Database,
   id: string,
   { url, description, eventTypes, enabled }: EndpointChanges,
 ): Promise<ChangeEndpointResult> {
   const change = async (tx: Sql & Pick<Database['prisma'], 'webhookEndpoint'>): Promise<ChangeEndpointResult> => {
-    // The endpoint before its deliveries, as everywhere: no two can wait for each other.
+    // The endpoint before its deliveries, as everywhere: no two can wait for each other. No key: moves that owe it deliveries go on.
     const [before] = await tx.$queryRaw<{ url: string; isDisabled: boolean }[]>`
-      SELECT url, disabled_at IS NOT NULL AS "isDisabled" FROM webhook_endpoints WHERE id = ${id} AND deleted_at IS NULL FOR UPDATE`
+      SELECT url, disabled_at IS NOT NULL AS "isDisabled" FROM webhook_endpoints WHERE id = ${id} AND deleted_at IS NULL FOR NO KEY UPDATE`
     if (!before) return { kind: 'gone' }
     const moves = url !== undefined && url !== before.url
     const endpoint = await tx.webhookEndpoint.update({
@@ -99,32 +99,26 @@ export async function changeEndpoint(
         ...(enabled === false && !before.isDisabled && { disabledAt: new Date(), disabledReason: 'by_request' }),
       },
     })
-    if (endpoint.disabledAt !== null) await abandonPending(tx, id)
-    else if (moves) await moveDeliveries(tx, Prisma.sql`endpoint_id = ${id} AND state = 'pending'`)
+    if (moves && endpoint.disabledAt === null)
+      await moveDeliveries(tx, Prisma.sql`endpoint_id = ${id} AND state = 'pending'`)
     return { kind: 'changed', endpoint }
   }
   try {
-    return await withRetry(() => prisma.$transaction(change))
+    const result = await withRetry(() => database.prisma.$transaction(change))
+    if (enabled === false) await abandonUnwanted(database, id)
+    return result
   } catch (error) {
     if (isUniqueViolation(error)) return { kind: 'taken' }
     throw error
   }
 }
 
-export async function deleteEndpoint({ prisma }: Database, id: string): Promise<void> {
+/** What was still to be sent to it has failed. */
+export async function deleteEndpoint(database: Database, id: string): Promise<void> {
   const now = new Date()
   const data = { deletedAt: now, disabledAt: now, secret: '', previousSecrets: [] }
-  await withRetry(() =>
-    prisma.$transaction(async (tx) => {
-      await tx.webhookEndpoint.update({ where: { id }, data })
-      await abandonPending(tx, id)
-    }),
-  )
-}
-
-/** What was still to be sent to it has failed, and can be delivered anew. */
-async function abandonPending(tx: Sql, id: string): Promise<void> {
-  await abandonDeliveries(tx, Prisma.sql`endpoint_id = ${id}`)
+  await database.prisma.webhookEndpoint.update({ where: { id }, data })
+  await abandonUnwanted(database, id)
 }
 
 /** Gives it another secret (rotation.ts). Null: it was deleted. */
@@ -161,24 +155,28 @@ interface Attempted {
 }
 
 /** How long nothing but failures is put up with. */
-const FAILING_MAX = Prisma.raw(`interval '5 days'`)
+export const FAILING_MAX_MS = 5 * 24 * 3_600_000
 
 /**
- * Disables an endpoint that is gone, or that has done nothing but fail for days, once, and tells the project through its others.
+ * Disables an endpoint that is gone, or that has done nothing but fail for days, once, and tells the project through its others. A failure
+ * after days without traffic is none of many: something must have been tried in vain for a day.
  * @returns the deliveries owed, to be woken; null when it was not to be disabled
  */
 export async function disableEndpoint(
-  { prisma }: Database,
+  database: Database,
   { id, url }: Attempted,
   reason: Exclude<DisabledReason, 'by_request'>,
 ): Promise<string[] | null> {
-  const isDue = reason === 'gone' ? Prisma.sql`true` : Prisma.sql`failing_since < now() - ${FAILING_MAX}`
+  const isDue =
+    reason === 'gone'
+      ? Prisma.sql`true`
+      : Prisma.sql`failing_since < now() - ${FAILING_MAX_MS} * interval '1 ms' AND EXISTS (
+          SELECT 1 FROM deliveries WHERE endpoint_id = webhook_endpoints.id AND state = 'pending' AND pending_since < now() - interval '1 day')`
   const disable = async (tx: Sql) => {
     const [row] = await tx.$queryRaw<{ failingSince: Date | null }[]>`
       UPDATE webhook_endpoints SET disabled_at = now(), disabled_reason = ${reason}
       WHERE id = ${id} AND url = ${url} AND disabled_at IS NULL AND ${isDue} RETURNING failing_since AS "failingSince"`
     if (!row) return null
-    await abandonPending(tx, id)
     const failing = row.failingSince?.toISOString() ?? null
     const facts = { endpoint_id: id, url, reason, failing_since: failing }
     const eventId = await recordEndpointEvent(tx, id, ENDPOINT_DISABLED, facts)
@@ -187,7 +185,9 @@ export async function disableEndpoint(
       SELECT id FROM owed`
     return owed.map((delivery) => delivery.id)
   }
-  return await withRetry(() => prisma.$transaction(disable))
+  const owed = await withRetry(() => database.prisma.$transaction(disable))
+  if (owed !== null) await abandonUnwanted(database, id)
+  return owed
 }
 
 /** Notes that it fails from now on, or that it works again; writes nothing where that is known. */

@@ -1,5 +1,6 @@
 // Whether Postgres answers, and whether work is being handled in time.
 
+import { idBefore } from '../domain/ids.ts'
 import type { Database } from './database.ts'
 
 export interface Overdue {
@@ -19,9 +20,9 @@ export async function overdueWork({ prisma }: Database, graceMs: number): Promis
       UNION ALL
       (SELECT 1 FROM generations, since WHERE due_at < since.at AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL) LIMIT 1000)
       UNION ALL
-      -- Deliveries wait for those before them to the same server: overdue where none of them is under way or put off.
-      (SELECT 1 FROM deliveries d, since WHERE due_at < since.at AND state = 'pending' AND NOT EXISTS (
-        SELECT 1 FROM deliveries other WHERE other.target = d.target AND other.state = 'pending' AND other.next_attempt_at > now()) LIMIT 1000)
+      -- Deliveries wait for those before them to the same server: overdue when nothing at all was attempted.
+      (SELECT 1 FROM deliveries, since WHERE due_at < since.at AND state = 'pending'
+        AND NOT EXISTS (SELECT 1 FROM delivery_attempts WHERE id > ${idBefore('attempt', Date.now() - graceMs)}) LIMIT 1000)
     ) AS overdue`
   return row ?? { count: 0 }
 }

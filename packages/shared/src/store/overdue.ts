@@ -75,7 +75,7 @@ export async function claimOverdueDeliveries({ prisma }: Database, limit: number
         SELECT target FROM deliveries WHERE state = 'pending' AND target > known.target ORDER BY target LIMIT 1) next
     )
     UPDATE deliveries SET wakes = wakes + 1, due_at = now() + ${GRACE}
-    WHERE state = 'pending' AND id = ANY (ARRAY(
+    WHERE id = ANY (ARRAY(
       -- In any order: where there are more than a page holds, all come to their turns.
       SELECT due.id FROM (SELECT target FROM known ORDER BY random()) AS shuffled CROSS JOIN LATERAL (
         SELECT id FROM deliveries WHERE state = 'pending' AND target = shuffled.target AND next_attempt_at <= now() AND due_at <= now()

@@ -12,7 +12,8 @@ import { classifyError, type Failure, type SendErrorClass, type SendOutcome } fr
 
 const SEND_TIMEOUT_MS_DEFAULT = 15_000
 
-const CONNECTIONS_PER_ORIGIN_MAX = 16
+/** Several projects may have the same server: what is under way for each is bounded elsewhere, and they must not wait for each other here. */
+const CONNECTIONS_PER_ORIGIN_MAX = 64
 /** However long an endpoint offers to keep an idle connection open. */
 const IDLE_CONNECTION_MS_MAX = 30_000
 const REPLY_BYTES_READ_MAX = 64 * 1_024
