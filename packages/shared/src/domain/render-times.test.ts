@@ -1,0 +1,59 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { BUCKETS, bucketOf, edgeMs, NO_RENDER_TIMES, type RenderTimes, weightOf, withRender } from './render-times.ts'
+
+const ms = fc.integer({ min: 0, max: 100_000_000 })
+
+/** That many clips, each seen unfinished at one moment and finished at the other. */
+function after(clips: number, afterMs: number, byMs: number, times: RenderTimes = NO_RENDER_TIMES): RenderTimes {
+  let now = times
+  for (let clip = 0; clip < clips; clip++) now = withRender(now, afterMs, byMs)
+  return now
+}
+const heaviest = (times: RenderTimes) => times.indexOf(Math.max(...times))
+
+describe('the buckets', () => {
+  it('hold every length, each in the bucket whose edges are around it', () => {
+    fc.assert(
+      fc.property(ms, (length) => {
+        const bucket = bucketOf(length)
+        expect(bucket).toBeGreaterThanOrEqual(0)
+        expect(bucket).toBeLessThan(BUCKETS)
+        if (length < 1_000 || length >= edgeMs(BUCKETS)) return
+        expect(edgeMs(bucket)).toBeLessThanOrEqual(length * 1.000001)
+        expect(edgeMs(bucket + 1)).toBeGreaterThan(length * 0.999999)
+      }),
+    )
+  })
+})
+
+describe('render times', () => {
+  it('take each clip with the weight of one, wherever it ended, and never forget more than a fiftieth for it', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(ms, ms), { maxLength: 30 }), (clips) => {
+        let times = NO_RENDER_TIMES
+        for (const [one, other] of clips) {
+          const before = weightOf(times)
+          times = withRender(times, Math.min(one, other), Math.max(one, other))
+          expect(weightOf(times)).toBeCloseTo(before * 0.98 + 1, 6)
+        }
+      }),
+    )
+  })
+
+  it('do not take the moments of the polls for those of the ends', () => {
+    // Most are seen to end at 100 s; those that are seen only at 120 s are taken to have ended there too.
+    const exact = after(20, 99_000, 100_000)
+    const coarse = after(20, 60_000, 120_000, exact)
+    expect(edgeMs(heaviest(coarse))).toBeGreaterThan(95_000)
+    expect(edgeMs(heaviest(coarse))).toBeLessThan(101_000)
+  })
+
+  it('have a new habit for the usual one within a hundred clips', () => {
+    const slow = after(1_000, 199_000, 200_000)
+    const quick = after(100, 59_000, 60_000, slow)
+    expect(edgeMs(heaviest(quick))).toBeLessThan(61_000)
+    const share = quick.slice(bucketOf(150_000)).reduce((sum, weight) => sum + weight, 0) / weightOf(quick)
+    expect(share).toBeLessThan(0.15)
+  })
+})
