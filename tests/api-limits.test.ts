@@ -104,7 +104,7 @@ describe('the place in the queue', () => {
     const [first, second] = [await accept(), await accept()]
     const urgent = await accept(10)
     const place = async (id: string) => generationOf(await client.get(`/v1/generations/${id}`)).queue
-    expect(await place(urgent)).toEqual({ position: 1, estimated_start_at: null })
+    expect(await place(urgent)).toEqual({ position: 1, held: true, estimated_start_at: null })
     expect(await place(first)).toMatchObject({ position: 2 })
     expect(await place(second)).toMatchObject({ position: 3 })
     await client.post(`/v1/generations/${first}/cancel`)
@@ -121,8 +121,9 @@ describe('the place in the queue', () => {
       data: { projectId, minute: new Date(Date.now() - 10 * 60_000), count: 20 },
     })
     const queue = async () => generationOf(await client.get(`/v1/generations/${id}`)).queue
-    expect(await queue()).toEqual({ position: 1, estimated_start_at: null })
+    expect(await queue()).toEqual({ position: 1, held: true, estimated_start_at: null })
     await house.database.prisma.project.update({ where: { id: projectId }, data: { pausedAt: null } })
+    expect((await queue())?.held).toBe(false)
     const startsInMs = new Date((await queue())?.estimated_start_at ?? 0).getTime() - Date.now()
     expect(startsInMs).toBeGreaterThan(0)
     expect(startsInMs).toBeLessThan(60_000)

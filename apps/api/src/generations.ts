@@ -118,7 +118,8 @@ export async function withQueuePlace({ database, settings }: ApiDeps, row: Gener
   const json = toGenerationJson(row)
   if (row.status !== 'queued' || row.admittedAt !== null) return json
   const { ahead, isHeld, pace } = await findQueuePlace(database, row, PACE_MINUTES)
-  const waitMs = isHeld || !settings.hasUpstreamKey ? null : estimateWaitMs(ahead, pace)
+  const held = isHeld || !settings.hasUpstreamKey
+  const waitMs = held ? null : estimateWaitMs(ahead, pace)
   const estimated = waitMs === null ? null : new Date(Date.now() + waitMs).toISOString()
-  return { ...json, queue: { position: ahead + 1, estimated_start_at: estimated } }
+  return { ...json, queue: { position: ahead + 1, held, estimated_start_at: estimated } }
 }

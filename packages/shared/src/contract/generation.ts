@@ -43,6 +43,11 @@ export const generationJson = z
     queue: z
       .object({
         position: z.int().describe('1 is the next of its project; places beyond 10,000 are not counted.'),
+        held: z
+          .boolean()
+          .describe(
+            'Nothing moves on: its project is paused (`GET /v1/project`), or submitting is held (`GET /readyz` says why).',
+          ),
         estimated_start_at: instant
           .nullable()
           .describe(
