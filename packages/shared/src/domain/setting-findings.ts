@@ -120,5 +120,5 @@ export function upstreamFinding(answer: UpstreamAnswer | 'no key'): Finding {
       fix: 'Check UPSTREAM_API_KEY. Until it is right, submissions fail.',
     }
   }
-  return fine(check, code === null ? 'it answers' : `it answers (${code})`)
+  return fine(check, code === null ? 'it answers' : `it answers, as to a task that it does not know: ${code}`)
 }
