@@ -34,6 +34,9 @@ it('adds and takes jobs once Postgres is back, though the first look of each fai
   await until('a job is run', () => seen.length > 0, { timeoutMs: 30_000 })
   expect(seen[0]).toBe('gen_2')
 
+  // What it has run is recorded: that answer is not among those that get lost.
+  await until('the worker rests', async () => (await queue.getActiveCount()) === 0)
+
   // As when a machine vanishes, or a NAT forgets: nobody says that what is open is dead.
   // The connection that answers this is at hand for the next question, which nobody will answer.
   await queue.getWaitingCount()

@@ -1,7 +1,9 @@
 // What heals by itself: wake-ups lost in the middle of everything, a Redis that comes late, a provider that never ends.
 
 import { afterEach, describe, expect, it } from 'vitest'
+import { runSql } from './support/database.ts'
 import { BACKENDS, type Pipeline, startPipeline } from './support/pipeline.ts'
+import { TRUNCATE_QUEUES } from './support/queues.ts'
 import { until } from './support/wait.ts'
 
 let pipeline: Pipeline | undefined
@@ -15,10 +17,8 @@ const SLOTS = 15
 
 /** Forgets every job and every lane, as a Redis without persistence does when it is restarted. */
 async function loseWakeUps({ api, redis }: Pipeline): Promise<void> {
-  if (redis) return await redis.restart({ wipe: true })
-  // The lanes last: their loss is what tells of all the others'.
-  const { poll, ...others } = api.queues.queues
-  for (const queue of [...Object.values(others), poll]) await queue.obliterate({ force: true })
+  if (redis) await redis.restart({ wipe: true })
+  else await runSql(api.house.config.DATABASE_URL ?? '', TRUNCATE_QUEUES)
 }
 
 describe.each(BACKENDS)('on %s', (backend) => {

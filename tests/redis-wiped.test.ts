@@ -4,6 +4,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { runSql } from './support/database.ts'
 import { BACKENDS, type Pipeline, startPipeline } from './support/pipeline.ts'
+import { TRUNCATE_QUEUES } from './support/queues.ts'
 import { until } from './support/wait.ts'
 
 let pipeline: Pipeline | undefined
@@ -16,8 +17,6 @@ async function wipe({ api, redis }: Pipeline): Promise<void> {
   if (redis) expect(await redis.run('FLUSHALL')).toContain('OK')
   else await runSql(api.house.config.DATABASE_URL ?? '', TRUNCATE_QUEUES)
 }
-const TRUNCATE_QUEUES = `DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg('bullmq.' || quote_ident(tablename), ', ') FROM pg_tables
-  WHERE schemaname = 'bullmq' AND tablename NOT LIKE '%migration%'); END $$`
 
 const RENDERING = { redis: 1_000, postgres: 200 } as const
 const WAITING = 30

@@ -18,6 +18,10 @@ interface Opened {
   readonly dropped: readonly Dropped[]
 }
 
+/** Forgets everything that the queues in Postgres knew, at one instant: what FLUSHALL is to Redis. */
+export const TRUNCATE_QUEUES = `DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg('bullmq.' || quote_ident(tablename), ', ') FROM pg_tables
+  WHERE schemaname = 'bullmq' AND tablename NOT LIKE '%migration%'); END $$`
+
 export interface QueueServer {
   readonly redis: TestRedis | null
   /** Of the database, which the queues live in when there is no Redis. */
