@@ -93,6 +93,8 @@ function cheapest(
       if (waitMs > intervalMaxMs && least < Number.POSITIVE_INFINITY) break
       const late = value(at, to) * (value(done, to) - value(done, from)) - (value(doneMs, to) - value(doneMs, from))
       const sum = requestMs * unfinished + late + value(cost, to)
+      // Of later moments the lag alone costs more.
+      if (requestMs * unfinished + late >= least) break
       if (sum >= least) continue
       least = sum
       cost[from] = sum
