@@ -4,7 +4,7 @@ import { type BatchJson, type batchEstimate, toBatchJson } from '@reelqueue/shar
 import { type BatchOutlook, estimateBatch, type KindCount } from '@reelqueue/shared/domain/batch-estimate'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import { PACE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
-import { type Batch, countByStatus, findBatch } from '@reelqueue/shared/store/batches'
+import { type Batch, countByStatus, findBatch, kindsOf } from '@reelqueue/shared/store/batches'
 import { countWaiting } from '@reelqueue/shared/store/generations'
 import type { Project } from '@reelqueue/shared/store/projects'
 import { findLastPlace } from '@reelqueue/shared/store/queue-place'
@@ -30,12 +30,13 @@ export async function withCounts(deps: ApiDeps, batch: Batch): Promise<BatchJson
 export async function withEstimate(deps: ApiDeps, project: Project, batch: Batch): Promise<BatchJson> {
   const json = await withCounts(deps, batch)
   const open = json.counts.queued + json.counts.submitting + json.counts.processing
-  if (open === 0 || batch.kinds === null) return json
+  const kinds = kindsOf(batch)
+  if (open === 0 || kinds === null) return json
   const sinceMinutes = (Date.now() - batch.createdAt.getTime()) / 60_000
   // Of the time before it was there, the pace says nothing.
   const place = await findLastPlace(deps.database, batch.id, Math.min(PACE_MINUTES, sinceMinutes))
   const estimate = await estimateOf(deps, project, {
-    kinds: batch.kinds as unknown as KindCount[],
+    kinds,
     open,
     waiting: place ? place.ahead + 1 : 0,
     isHeld: place?.isHeld ?? false,

@@ -174,7 +174,7 @@ async function send({ database, sealer, webhooks }: StepDeps, delivery: ClaimedD
   return await webhooks.post(delivery.url, headers, body)
 }
 
-/** The generation or batch as it was when the event happened. */
+/** The generation, batch or endpoint as it was when the event happened. */
 async function subjectOf(database: Database, { event }: ClaimedDelivery): Promise<unknown> {
   if (event.generationId !== null)
     return generationAtEvent(await readGeneration(database, event.generationId), event.data)

@@ -1,6 +1,7 @@
 // Batches: many generations accepted together. Moves never touch the batch row; its end is noticed after them.
 
-import { createKindCounter } from '../domain/batch-estimate.ts'
+import { z } from 'zod'
+import { createKindCounter, type KindCount } from '../domain/batch-estimate.ts'
 import { BATCH_COMPLETED } from '../domain/events.ts'
 import type { Status } from '../domain/status.ts'
 import { type Database, type Sql, withRetry } from './database.ts'
@@ -9,6 +10,15 @@ import { insertGenerations, type NewGeneration } from './generations.ts'
 import { OWED_DELIVERIES } from './moves.ts'
 
 export type { Batch }
+
+const kinds = z.array(
+  z.object({ model: z.string(), seconds: z.number().nullable(), size: z.string().nullable(), count: z.number() }),
+)
+
+/** How many of each kind the batch has; null for one from before they were counted. */
+export function kindsOf(batch: Pick<Batch, 'kinds'>): readonly KindCount[] | null {
+  return kinds.nullable().parse(batch.kinds)
+}
 
 export interface NewBatch {
   readonly id: string

@@ -43,9 +43,10 @@ export interface ClaimedDelivery {
 }
 
 /**
- * A delivery is pending exactly when it has a next attempt; a statement that names its row does not say so besides, for that would
- * let Postgres look for it among all that are pending.
- * Begins the next attempt: a lease, after which without a record of its outcome the attempt counts as lost. */
+ * Begins the next attempt: a lease, after which without a record of its outcome the attempt counts as lost. A delivery is pending
+ * exactly when it has a next attempt; a statement that names its row does not say so besides, for that would let Postgres look for
+ * it among all that are pending.
+ */
 const begin = (leaseMs: number) => Prisma.sql`UPDATE deliveries SET attempts = attempts + 1,
   next_attempt_at = now() + ${leaseMs} * interval '1 ms', due_at = now() + ${leaseMs} * interval '1 ms'`
 

@@ -28,7 +28,7 @@ export type CreateEndpointResult =
   | { readonly kind: 'taken' | 'too_many' }
 
 /** Each is owed every event, so there are few. */
-export const ENDPOINTS_MAX = 50
+const ENDPOINTS_MAX = 50
 
 export async function createEndpoint({ prisma }: Database, row: NewEndpoint): Promise<CreateEndpointResult> {
   const { projectId, url, description, eventTypes, sealedSecret: secret } = row
