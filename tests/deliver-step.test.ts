@@ -202,6 +202,8 @@ describe('an endpoint', () => {
     await seed.sql('UPDATE deliveries SET url = $2 WHERE id = $1', [straggler, made.url])
     const endpointOf = { id: made.id, projectId: seed.projectId }
     expect(await redeliverFailed(seed.database, endpointOf, new Date(Date.now() - 60_000))).toBe(1)
+    // At once, and not by the attempt: it must not wait for an old server that rests.
+    expect((await read(failed)).url).toBe(server.url)
     for (const id of [failed, straggler]) await attempt(id)
     expect(server.seen.requests.length).toBe(2)
     expect((await read(straggler)).url).toBe(server.url)
@@ -332,7 +334,10 @@ it('a delivery that is made anew begins at the first step of the schedule', asyn
   await seed.sql('UPDATE deliveries SET attempts = 9 WHERE id = $1', [id])
   await attempt(id)
   expect(await read(id)).toMatchObject({ state: 'failed', attempts: 10 })
+  await seed.sql(`UPDATE deliveries SET pending_since = now() - interval '6 days' WHERE id = $1`, [id])
   await redeliver(seed.database, id)
+  // A server that does not answer has five days for it again.
+  expect((await read(id)).pendingSince.getTime()).toBeGreaterThan(Date.now() - 60_000)
   await attempt(id)
   const row = await read(id)
   expect(row).toMatchObject({ state: 'pending', attempts: 11 })

@@ -13,6 +13,7 @@ import {
 } from '@reelqueue/shared/store/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { endedBatches } from '@reelqueue/shared/store/overdue'
+import { findLastPlace } from '@reelqueue/shared/store/queue-place'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -48,6 +49,13 @@ async function batchOf(size: number, fields: Partial<NewBatch> = {}): Promise<{ 
 }
 
 const eventsOf = (batchId: string) => seed.database.prisma.event.findMany({ where: { batchId } })
+
+it('the last of a batch is the one of the least priority, whatever its age', async () => {
+  const { id, items } = await batchOf(3)
+  await seed.sql('UPDATE generations SET priority = -5 WHERE id = $1', [items[0]])
+  await seed.sql('UPDATE generations SET priority = 5 WHERE id = $1', [items[2]])
+  expect((await findLastPlace(seed.database, id, 15))?.ahead).toBe(2)
+})
 
 describe('finishing a batch', () => {
   it('waits for the last of its generations, in whatever open status that is', async () => {

@@ -4,6 +4,7 @@ import { idBefore, newId } from '@reelqueue/shared/domain/ids'
 import { finishBatches, insertBatch } from '@reelqueue/shared/store/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { claimDelivery } from '@reelqueue/shared/store/deliveries'
+import { createEndpoint, testEndpoint } from '@reelqueue/shared/store/endpoints'
 import { forgetEnded } from '@reelqueue/shared/store/retention'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { countRows } from './support/api.ts'
@@ -65,6 +66,26 @@ describe('what ended long ago', () => {
     await seed.sql(`UPDATE deliveries SET state = 'succeeded', next_attempt_at = NULL, due_at = NULL`)
     expect(await forget()).toEqual({ generations: 1, batches: 0 })
     expect(await countRows(seed.url)).toEqual(NOTHING)
+  })
+
+  it('is forgotten of endpoints too: their tests, once they are delivered or given up', async () => {
+    const made = await createEndpoint(seed.database, {
+      projectId: seed.projectId,
+      url: 'https://hooks.example',
+      description: null,
+      eventTypes: [],
+      sealedSecret: 'sealed',
+    })
+    if (made.kind !== 'created') throw new Error(made.kind)
+    await testEndpoint(seed.database, made.endpoint)
+    await seed.sql(`UPDATE events SET created_at = created_at - interval '100 days'`)
+    await forget()
+    expect(await countRows(seed.url)).toMatchObject({ events: 1, deliveries: 1 })
+    await seed.sql(`UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL`)
+    await testEndpoint(seed.database, made.endpoint)
+    await forget()
+    // The young one stays.
+    expect(await countRows(seed.url)).toMatchObject({ events: 1, deliveries: 1 })
   })
 
   it('goes in bounded steps, the oldest first', async () => {

@@ -231,6 +231,19 @@ describe('the rate limit', () => {
     }
   })
 
+  it('holds for the free request that opens the gate, too', async () => {
+    const limited = { ...deps, settings: { ...deps.settings, requestsPerMinute: 6 } }
+    await seed.sql(
+      `INSERT INTO upstream_gates (upstream, silences, unreachable_since, requests, requests_at) VALUES ('globalai', 5, now(), 0, now())`,
+    )
+    provider.play(answer(404, { error: 'no such task' }))
+    await probe(limited)
+    expect(provider.received).toHaveLength(0)
+    await probe(deps)
+    expect(provider.received).toHaveLength(1)
+    expect((await readGate(seed.database)).isOpen).toBe(true)
+  })
+
   it('delays submissions and polls, and loses none', async () => {
     const limited = { ...deps, settings: { ...deps.settings, requestsPerMinute: 6 } }
     provider.play(accepted)
