@@ -3,8 +3,12 @@
 import { buildApp } from '@reelqueue/api/app'
 import { createBacklogLimit } from '@reelqueue/api/backlog-limit'
 import type { ApiDeps } from '@reelqueue/api/deps'
+import { createKnownKeys } from '@reelqueue/api/known-keys'
 import { createWaiter } from '@reelqueue/api/waiter'
-import { countWaiting, endedAmong } from '@reelqueue/shared/store/generations'
+import { microBatch } from '@reelqueue/shared/runtime/micro-batch'
+import { isUnavailable } from '@reelqueue/shared/store/database'
+import { acceptGenerations, countWaiting, endedAmong } from '@reelqueue/shared/store/generations'
+import { findProjectsByKeys } from '@reelqueue/shared/store/projects'
 import { explainListenError } from './command.ts'
 import type { House } from './house.ts'
 
@@ -21,8 +25,17 @@ export async function startApi(house: House): Promise<RunningApi> {
     (ids) => endedAmong(database, ids),
     (error) => log.warn({ event: 'wait.failed', err: error }),
   )
+  // How requests that come at the same time are carried out together.
+  const onError = (error: unknown) => log.error({ event: 'batch.failed', err: error })
+  const together = { sizeMax: 100, everyMs: 5, isCommon: isUnavailable, onError }
   const deps: ApiDeps = {
     database,
+    keys: createKnownKeys(microBatch({ ...together, run: (hashes) => findProjectsByKeys(database, hashes) })),
+    accept: microBatch({
+      ...together,
+      run: (wishes) => acceptGenerations(database, wishes),
+      runAlone: async (wish) => (await acceptGenerations(database, [wish]))[0] ?? null,
+    }),
     backend,
     queues,
     waiter,

@@ -4,6 +4,7 @@ import type { Config } from '@reelqueue/shared/runtime/config'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
+import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import { startWorker } from '@reelqueue/worker/worker'
 import type { House } from './house.ts'
 
@@ -26,6 +27,7 @@ export function startWorkerIn(house: House, upstream = upstreamOf(house.config))
   })
   const deps = {
     database,
+    batches: createMicroBatches(house),
     queues,
     log,
     admit: () => admitter.admit(),

@@ -82,6 +82,25 @@ describe('an API key', () => {
     expect(await countRows(database.url)).toEqual(before)
   })
 
+  it('is refused from the moment it is revoked, also by a request that is repeated by its idempotency key', async () => {
+    const project = await ensureProject(house.database, 'default', '')
+    const key = newApiKey()
+    await addApiKey(house.database, project.id, 'to be revoked too', key)
+    const client = clientOf(house.url, key)
+    const again = { 'idempotency-key': 'of a key that dies' }
+    expect((await client.post('/v1/generations', MINIMAL, again)).status).toBe(202)
+    const rows = await countRows(database.url)
+    const id = (await listApiKeys(house.database)).find((stored) => stored.name === 'to be revoked too')?.id
+    expect(await revokeApiKey(house.database, id ?? '')).toBe(true)
+    for (const headers of [again, {}]) {
+      const reply = await client.post('/v1/generations', MINIMAL, headers)
+      expect([reply.status, problemOf(reply).code]).toEqual([401, 'unauthorized'])
+    }
+    expect(await countRows(database.url)).toEqual(rows)
+    await house.database.prisma.event.deleteMany()
+    await house.database.prisma.generation.deleteMany()
+  })
+
   it('is never written to the log, nor is a prompt', async () => {
     await clientOf(house.url, house.key).post('/v1/generations', { ...MINIMAL, prompt: 'a secret wish', size: 'wrong' })
     const log = JSON.stringify(await house.logLines())

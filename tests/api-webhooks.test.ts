@@ -4,11 +4,12 @@ import { projectWithSecret } from '@reelqueue/shared/contract/project'
 import { deliveryJson, deliveryWithLog } from '@reelqueue/shared/contract/webhook-delivery'
 import { endpointJson, endpointWithSecret } from '@reelqueue/shared/contract/webhook-endpoint'
 import { newId } from '@reelqueue/shared/domain/ids'
-import { claimDelivery, type DeliveryVerdict, recordAttempt } from '@reelqueue/shared/store/deliveries'
+import type { DeliveryVerdict } from '@reelqueue/shared/store/deliveries'
 import { isWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { runSql } from './support/database.ts'
+import { claimDelivery, recordAttempt } from './support/deliveries.ts'
 import { endGeneration } from './support/endings.ts'
 
 const { database, house, client } = await startApi()

@@ -105,16 +105,30 @@ it('writes what it was answered while one poll is still silent, and gives that o
   const lane = run()
   await until('four are written', async () => {
     const rows = await Promise.all(ids.map((id) => seed.row(id)))
-    return rows.filter((row) => row.answer !== null).length === 4
+    return rows.filter((row) => row.status === 'completed').length === 4
   })
   await lane
-  const silent = (await Promise.all(ids.map((id) => seed.row(id)))).filter((row) => row.answer === null)
+  const silent = (await Promise.all(ids.map((id) => seed.row(id)))).filter((row) => row.status !== 'completed')
   expect(silent).toMatchObject([{ status: 'processing', pollFailures: 1 }])
 })
 
-it('has committed a terminal answer before complete is woken, and complete needs to ask nobody', async () => {
+it('completes at once what it hears of, in the same statement that creates the deliveries', async () => {
   const [id = ''] = await due(1)
   provider.play(answer(200, { ...COMPLETED, actualDuration: 4.042 }))
+  await run()
+  expect(await seed.row(id)).toMatchObject({
+    status: 'completed',
+    videoUrl: 'https://v/1',
+    actualDuration: 4.042,
+    answer: null,
+    dueAt: null,
+  })
+  expect(woken).toEqual([])
+})
+
+it('has committed any other terminal answer before complete is woken, and complete needs to ask nobody', async () => {
+  const [id = ''] = await due(1)
+  provider.play(answer(200, { status: 'failed', error: 'no' }))
   await run()
   expect(woken.map((one) => one.id)).toEqual([id])
   expect(await woken[0]?.hadAnswer).toBe(true)
@@ -122,7 +136,7 @@ it('has committed a terminal answer before complete is woken, and complete needs
   const asked = provider.received.length
   expect(await completeGeneration(seed.database, id)).toMatchObject([{ id }])
   expect(provider.received).toHaveLength(asked)
-  expect(await seed.row(id)).toMatchObject({ status: 'completed', videoUrl: 'https://v/1', actualDuration: 4.042 })
+  expect(await seed.row(id)).toMatchObject({ status: 'failed', errorMessage: 'no' })
 })
 
 it('obeys Retry-After by the row alone: it is due when the provider said, and no job says so', async () => {

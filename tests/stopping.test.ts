@@ -16,7 +16,7 @@ import { until } from './support/wait.ts'
 import { closeEndpoints, endpoint } from './support/webhook-endpoint.ts'
 
 /** Submissions that one worker has under way at once, and more than those. */
-const AT_ONCE = 50
+const AT_ONCE = 200
 const WAITING = 10
 
 let database: TestDatabase
@@ -37,6 +37,7 @@ async function open(backend: (typeof BACKENDS)[number]): Promise<void> {
     // Whoever waits for a silent provider waits for longer than this test lives.
     UPSTREAM_TIMEOUT_MS: '600000',
     RECONCILE_INTERVAL_MS: '500',
+    UPSTREAM_MAX_IN_FLIGHT: '1000',
   }
   api = await house({ api: true })
 }

@@ -1,16 +1,12 @@
 // Deliveries on a real Postgres: a claim is a lease, and every attempt is on record.
 
 import { newId } from '@reelqueue/shared/domain/ids'
-import {
-  type AttemptRecord,
-  claimDelivery,
-  type DeliveryVerdict,
-  recordAttempt,
-} from '@reelqueue/shared/store/deliveries'
+import type { AttemptRecord, DeliveryVerdict } from '@reelqueue/shared/store/deliveries'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
 import { moveGenerations } from '@reelqueue/shared/store/moves'
 import { claimOverdueDeliveries } from '@reelqueue/shared/store/overdue'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { claimDelivery, recordAttempt } from './support/deliveries.ts'
 import { type Seed, seedDatabase } from './support/seed.ts'
 
 const LEASE_MS = 45_000

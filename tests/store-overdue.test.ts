@@ -1,11 +1,11 @@
 // The end of graces: what was only left alone because it had been woken is due at once, what waits for something real is not.
 
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
-import { claimDelivery } from '@reelqueue/shared/store/deliveries'
 import { claimOverdueDeliveries, claimOverdueGenerations, endGraces } from '@reelqueue/shared/store/overdue'
 import { recordPolls } from '@reelqueue/shared/store/polling'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { claimDelivery } from './support/deliveries.ts'
 import { endGeneration } from './support/endings.ts'
 import { pollOf, SETTLING, type Seed, seedDatabase } from './support/seed.ts'
 

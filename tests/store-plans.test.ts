@@ -4,12 +4,7 @@
 import { newId } from '@reelqueue/shared/domain/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'
-import {
-  abandonUnwanted,
-  claimDelivery,
-  claimNextDelivery,
-  postponeDeliveries,
-} from '@reelqueue/shared/store/deliveries'
+import { abandonUnwanted, postponeDeliveries } from '@reelqueue/shared/store/deliveries'
 import { listDeliveries, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
 import { disableEndpoint } from '@reelqueue/shared/store/endpoints'
 import {
@@ -32,6 +27,7 @@ import { findLastPlace } from '@reelqueue/shared/store/queue-place'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { claimDelivery, claimNextDelivery } from './support/deliveries.ts'
 import { type Seed, seedDatabase } from './support/seed.ts'
 
 const ROWS = 50_000
@@ -133,8 +129,18 @@ describe(`with ${ROWS} generations, by index and without reading a whole table:`
     ['list, next page', LIST, () => listGenerations(database(), project(), {}, 51, anyId)],
     [
       'list by a rare status',
-      'generations_project_id_status_id_idx',
+      'generations_ended_idx',
       () => listGenerations(database(), project(), { status: 'failed' }, 51),
+    ],
+    [
+      'list of what waits',
+      'generations_queued_idx',
+      () => listGenerations(database(), project(), { status: 'queued' }, 51),
+    ],
+    [
+      'list of what is in flight',
+      /generations_(slots_idx|project_id_id_idx)/,
+      () => listGenerations(database(), project(), { status: 'submitting' }, 51),
     ],
     [
       'list by custom id',

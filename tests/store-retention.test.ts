@@ -3,11 +3,11 @@
 import { idBefore, newId } from '@reelqueue/shared/domain/ids'
 import { finishBatches, insertBatch } from '@reelqueue/shared/store/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
-import { claimDelivery } from '@reelqueue/shared/store/deliveries'
 import { createEndpoint, testEndpoint } from '@reelqueue/shared/store/endpoints'
 import { forgetEnded } from '@reelqueue/shared/store/retention'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { countRows } from './support/api.ts'
+import { claimDelivery } from './support/deliveries.ts'
 import { endGeneration } from './support/endings.ts'
 import { newGeneration, type Seed, seedDatabase } from './support/seed.ts'
 

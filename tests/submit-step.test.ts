@@ -4,6 +4,7 @@ import type { Database } from '@reelqueue/shared/store/database'
 import { failOverdue } from '@reelqueue/shared/store/polling'
 import { adoptTask, retryGeneration } from '@reelqueue/shared/store/retries'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
+import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { startHouse } from './support/house.ts'
@@ -26,7 +27,8 @@ const deps = {
     admissions += 1
   },
 }
-const run = (id: string, database: Database = deps.database) => submit({ ...deps, database, upstream }, id)
+const run = (id: string, database: Database = deps.database) =>
+  submit({ ...deps, database, batches: createMicroBatches({ database, log: deps.log }), upstream }, id)
 const creates = () => provider.received.filter((one) => one.method === 'POST').length
 const asks = () => provider.received.filter((one) => one.method === 'GET').map((one) => one.url)
 
@@ -40,12 +42,18 @@ afterAll(async () => {
   await seed.close()
 })
 
-/** A database whose transactions are followed by `after` before anyone hears of them, as a paused process is. */
-function withTransactions(around: (transaction: () => Promise<unknown>) => Promise<unknown>): Database {
+/** A database on whose way a step's commits are met by `around`: its transactions, and the moves that commit by themselves. */
+function withCommits(around: (commit: () => Promise<unknown>) => Promise<unknown>): Database {
   const prisma = new Proxy(house.database.prisma, {
     get(target, name, receiver) {
-      if (name !== '$transaction') return Reflect.get(target, name, receiver)
-      return (...args: Parameters<typeof target.$transaction>) => around(() => target.$transaction(...args))
+      if (name === '$transaction')
+        return (...args: Parameters<typeof target.$transaction>) => around(() => target.$transaction(...args))
+      if (name === '$queryRaw')
+        return (text: TemplateStringsArray, ...values: unknown[]) => {
+          const ask = async () => await target.$queryRaw(text, ...values)
+          return text.join('').includes('moved AS (') ? around(ask) : ask()
+        }
+      return Reflect.get(target, name, receiver)
     },
   })
   return { ...house.database, prisma }
@@ -71,8 +79,8 @@ describe('the intent', () => {
     const id = await seed.admitted()
     provider.play(answer(200, { id: 'sora_too_late' }))
     let first = true
-    const paused = withTransactions(async (transaction) => {
-      const result = await transaction()
+    const paused = withCommits(async (commit) => {
+      const result = await commit()
       if (!first) return result
       first = false
       const since = performance.now()
@@ -89,10 +97,10 @@ describe('the intent', () => {
   it('may wait for the row without growing old: what counts is the time since it was committed', async () => {
     const id = await seed.admitted()
     provider.play(answer(200, { id: 'sora_waited' }))
-    const slow = withTransactions(async (transaction) => {
+    const slow = withCommits(async (commit) => {
       const since = performance.now()
       await until('the lock is free', () => performance.now() - since > 5_050)
-      return await transaction()
+      return await commit()
     })
     await run(id, slow)
     expect(creates()).toBe(1)
@@ -104,11 +112,11 @@ describe('an outcome', () => {
   it('with a task id is recorded although Postgres refuses at first', async () => {
     const id = await seed.admitted()
     provider.play(answer(200, { id: 'sora_kept' }))
-    let transactions = 0
-    const failing = withTransactions(async (transaction) => {
-      transactions += 1
-      if (transactions === 2 || transactions === 3) throw new Error('Connection terminated unexpectedly')
-      return await transaction()
+    let commits = 0
+    const failing = withCommits(async (commit) => {
+      commits += 1
+      if (commits === 2 || commits === 3) throw new Error('Connection terminated unexpectedly')
+      return await commit()
     })
     await run(id, failing)
     expect(creates()).toBe(1)

@@ -73,6 +73,8 @@ async function openapiDocument(): Promise<unknown> {
   const app = await buildApp({
     ...house,
     waiter: { wait: async () => undefined, close: () => undefined },
+    keys: { find: async () => null, recall: () => null },
+    accept: async () => null,
     admit: () => undefined,
     backlog: { take: async () => undefined, takeMany: (_project, _count, insert) => insert() },
     settings: {

@@ -3,6 +3,7 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe } from 'node:diagnostics_channel'
+import { STATUSES } from '@reelqueue/shared/domain/status'
 import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import type { Database } from '@reelqueue/shared/store/database'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
@@ -11,11 +12,10 @@ import type { Pass } from './crash-points.ts'
 
 interface Job {
   readonly queue: string
-  /** Raw statements that were sent outside a transaction. */
-  statements: number
   hasSettled: boolean
 }
 
+/** Steps that run side by side share statements: such a one is the affair of whoever asked first. */
 const jobs = new AsyncLocalStorage<Job>()
 
 export function minedHouse(house: House, pass: Pass): House {
@@ -29,7 +29,7 @@ function minedBackend(backend: QueueBackend, pass: Pass): QueueBackend {
       backend.createWorker(
         queue,
         (job, token) =>
-          jobs.run({ queue, statements: 0, hasSettled: false }, async () => {
+          jobs.run({ queue, hasSettled: false }, async () => {
             if (queue === 'complete') await pass('complete.begun')
             await processor(job, token)
             if (jobs.getStore()?.hasSettled) await pass('submit.before-done')
@@ -41,15 +41,26 @@ function minedBackend(backend: QueueBackend, pass: Pass): QueueBackend {
 
 type Call = (...args: unknown[]) => PromiseLike<unknown>
 
+/** A raw statement: its text, without what is nested in it, and the values. */
+type Statement = readonly unknown[]
+
+const says = ([text]: Statement, words: string) => Array.isArray(text) && text.join('?').includes(words)
+
+/** The status that a statement of moves.ts moves to; null for any other statement. */
+function moveTo(statement: Statement): string | null {
+  if (!says(statement, 'moved AS (')) return null
+  return STATUSES.find((status) => statement.includes(status)) ?? null
+}
+
 function minedDatabase(database: Database, pass: Pass): Database {
   const { prisma } = database
   const replaced: Partial<Record<string | symbol, Call>> = {
     $transaction: (run, ...options) => transact(run, options),
-    $queryRaw: (...statement) => ask(() => call('$queryRaw', statement), statement),
-    $executeRaw: (...statement) => write(() => call('$executeRaw', statement)),
+    $queryRaw: (...statement) => ask(statement),
+    $executeRaw: (...statement) => write(statement),
   }
-  const call = (name: '$transaction' | '$queryRaw' | '$executeRaw', args: unknown[]) =>
-    (prisma[name] as Call).apply(prisma, args)
+  const call = (name: '$transaction' | '$queryRaw' | '$executeRaw', args: Statement) =>
+    (prisma[name] as Call).apply(prisma, [...args])
 
   async function transact(run: unknown, options: unknown[]): Promise<unknown> {
     const job = jobs.getStore()
@@ -58,11 +69,11 @@ function minedDatabase(database: Database, pass: Pass): Database {
     const runMined = async (tx: object) => {
       const result = await (run as Call)(inSubmit ? firstStatementSeen(tx, seeFirst) : tx)
       if (inSubmit && settling) await pass('submit.inside-settling')
-      else if (inSubmit && kindOf(result) === 'begun') await pass('submit.inside-intent')
+      else if (inSubmit && hasBegun(result)) await pass('submit.inside-intent')
       return result
     }
     // One that begins locks a generation by its id; one that settles names a submission.
-    const seeFirst = async (statement: readonly unknown[]) => {
+    const seeFirst = async (statement: Statement) => {
       settling = statement.some((value) => typeof value === 'string' && value.startsWith('sub_'))
       if (!settling) await pass('submit.before-intent')
     }
@@ -70,35 +81,56 @@ function minedDatabase(database: Database, pass: Pass): Database {
     if (inSubmit && settling) {
       job.hasSettled = true
       await pass('submit.after-settling')
-    } else if (inSubmit && kindOf(result) === 'begun') await pass('submit.after-intent')
+    } else if (inSubmit && hasBegun(result)) await pass('submit.after-intent')
     else if (job === undefined) await pass('accept.transacted')
     return result
   }
 
-  async function ask(send: () => PromiseLike<unknown>, statement: readonly unknown[]): Promise<unknown> {
-    const job = jobs.getStore()
-    const count = job ? ++job.statements : 0
-    if (job?.queue === 'complete' && count === 2) {
-      const passing = afterNextTurn().then(() => pass('complete.moving'))
-      const [moved] = await Promise.all([send(), passing])
-      await pass('complete.moved')
-      return moved
+  /** Sends a statement in a transaction of its own, so that there is a moment between its end and the commit. */
+  async function committing(statement: Statement, inside: () => Promise<void>): Promise<unknown> {
+    const run = async (tx: { $queryRaw: Call }) => {
+      const rows = await tx.$queryRaw(...statement)
+      if (Array.isArray(rows) && rows.length > 0) await inside()
+      return rows
     }
-    const rows = await send()
-    if (job?.queue === 'poll' && Array.isArray(rows) && rows.length > 0) await pass('poll.claimed')
-    if (!job && String(statement[0]).includes('INSERT INTO generations')) await pass('accept.committed')
+    return await call('$transaction', [run])
+  }
+
+  async function ask(statement: Statement): Promise<unknown> {
+    const job = jobs.getStore()
+    const to = moveTo(statement)
+    if (job?.queue === 'submit' && to === 'processing') {
+      const settled = await committing(statement, () => pass('submit.inside-settling'))
+      if (isSome(settled)) {
+        job.hasSettled = true
+        await pass('submit.after-settling')
+      }
+      return settled
+    }
+    if (to !== null && (job?.queue === 'complete' || job?.queue === 'poll')) return await end(job, statement)
+    const rows = await call('$queryRaw', statement)
+    if (job?.queue === 'poll' && says(statement, 'UPDATE generations') && isSome(rows)) await pass('poll.claimed')
+    if (job?.queue === 'deliver' && says(statement, 'claimed AS (') && isSome(rows)) await pass('deliver.claimed')
+    if (!job && says(statement, 'INSERT INTO generations')) await pass('accept.committed')
     return rows
   }
 
-  async function write(send: () => PromiseLike<unknown>): Promise<unknown> {
+  /** A move that ends generations: by a lane at once, or by the complete step. */
+  async function end(job: Job, statement: Statement): Promise<unknown> {
+    if (job.queue === 'poll') await pass('poll.answered')
+    const passing = afterNextTurn().then(() => pass('complete.moving'))
+    const [moved] = await Promise.all([call('$queryRaw', statement), passing])
+    if (isSome(moved)) await pass('complete.moved')
+    if (job.queue === 'poll') await pass('poll.recorded')
+    return moved
+  }
+
+  async function write(statement: Statement): Promise<unknown> {
     const job = jobs.getStore()
-    const count = job ? ++job.statements : 0
     if (job?.queue === 'poll') await pass('poll.answered')
-    // First it is looked at, then claimed; what is written after that is what became of it.
-    if (job?.queue === 'deliver' && count > 2) await pass('deliver.sent')
-    const changed = await send()
+    if (job?.queue === 'deliver' && says(statement, 'INSERT INTO delivery_attempts')) await pass('deliver.sent')
+    const changed = await call('$executeRaw', statement)
     if (job?.queue === 'poll') await pass('poll.recorded')
-    if (job?.queue === 'deliver' && count === 2 && changed === 1) await pass('deliver.claimed')
     return changed
   }
 
@@ -106,8 +138,10 @@ function minedDatabase(database: Database, pass: Pass): Database {
   return { ...database, prisma: new Proxy(prisma, { get }) }
 }
 
+const isSome = (rows: unknown) => Array.isArray(rows) && rows.length > 0
+
 /** A transaction that tells of its first raw query before sending it. */
-function firstStatementSeen(tx: object, see: (statement: readonly unknown[]) => Promise<void>): object {
+function firstStatementSeen(tx: object, see: (statement: Statement) => Promise<void>): object {
   let seen = false
   const get = (target: object, name: string | symbol) => {
     const value: unknown = Reflect.get(target, name, target)
@@ -123,8 +157,10 @@ function firstStatementSeen(tx: object, see: (statement: readonly unknown[]) => 
   return new Proxy(tx, { get })
 }
 
-function kindOf(result: unknown): unknown {
-  return typeof result === 'object' && result !== null && 'kind' in result ? result.kind : undefined
+/** Of a transaction that begins one submission, or several. */
+function hasBegun(result: unknown): boolean {
+  if (typeof result !== 'object' || result === null) return false
+  return 'rows' in result ? isSome(result.rows) : 'kind' in result && result.kind === 'begun'
 }
 
 /** Long enough for what was just asked for to be on the wire. */

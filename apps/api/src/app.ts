@@ -62,7 +62,8 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   healthRoutes(withZod(fastify), deps)
   await fastify.register(async (keyed) => {
     keyed.decorateRequest('project')
-    keyed.addHook('onRequest', async (request) => requireProject(deps.database, request))
+    keyed.decorateRequest('keyHash')
+    keyed.addHook('onRequest', async (request) => requireProject(deps, request))
     await limitKeys(keyed, deps)
     keyed.addHook('preValidation', async (request) => refuseUnasked(request))
     const app = withZod(keyed)

@@ -42,7 +42,8 @@ export function createBacklogLimit(
     next.waiting.catch(() => counts.delete(projectId))
     return next
   }
-  async function mustHaveRoom(projectId: string, count: number): Promise<Counted> {
+  /** In one go with the look: others may be waiting for the same count. */
+  async function takeRoom(projectId: string, count: number, taken: number): Promise<void> {
     const now = look(projectId)
     const waiting = await now.waiting
     if (waiting + now.taken + (reserved.get(projectId) ?? 0) + count > waitingMax) {
@@ -52,15 +53,14 @@ export function createBacklogLimit(
         `At most ${limit} generations of a project may wait: send more when some were submitted.`,
       )
     }
-    return now
+    now.taken += taken
   }
   return {
     async take(projectId) {
-      const now = await mustHaveRoom(projectId, 1)
-      now.taken += 1
+      await takeRoom(projectId, 1, 1)
     },
     async takeMany(projectId, count, insert) {
-      await mustHaveRoom(projectId, count)
+      await takeRoom(projectId, count, 0)
       reserve(projectId, count)
       try {
         return await insert()

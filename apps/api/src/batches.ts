@@ -6,7 +6,7 @@ import { Problem } from '@reelqueue/shared/domain/problem'
 import { PACE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
 import { type Batch, countByStatus, findBatch, kindsOf } from '@reelqueue/shared/store/batches'
 import { countWaiting } from '@reelqueue/shared/store/generations'
-import type { Project } from '@reelqueue/shared/store/projects'
+import type { CallingProject } from '@reelqueue/shared/store/projects'
 import { findLastPlace } from '@reelqueue/shared/store/queue-place'
 import { readRenderStats } from '@reelqueue/shared/store/render-stats'
 import { readGate } from '@reelqueue/shared/store/submitting-gate'
@@ -14,7 +14,7 @@ import type { z } from 'zod'
 import type { ApiDeps } from './deps.ts'
 
 /** @throws Problem `not_found`, also for another project's id */
-export async function mustFindBatch({ database }: ApiDeps, project: Project, id: string): Promise<Batch> {
+export async function mustFindBatch({ database }: ApiDeps, project: CallingProject, id: string): Promise<Batch> {
   const batch = await findBatch(database, project.id, id)
   if (!batch) throw new Problem('not_found')
   return batch
@@ -27,7 +27,7 @@ export async function withCounts(deps: ApiDeps, batch: Batch): Promise<BatchJson
 }
 
 /** The batch with an estimate while it has not ended. */
-export async function withEstimate(deps: ApiDeps, project: Project, batch: Batch): Promise<BatchJson> {
+export async function withEstimate(deps: ApiDeps, project: CallingProject, batch: Batch): Promise<BatchJson> {
   const json = await withCounts(deps, batch)
   const open = json.counts.queued + json.counts.submitting + json.counts.processing
   const kinds = kindsOf(batch)
@@ -46,7 +46,7 @@ export async function withEstimate(deps: ApiDeps, project: Project, batch: Batch
 }
 
 /** The estimate of a batch that is not there yet. */
-export async function estimateAhead(deps: ApiDeps, project: Project, kinds: readonly KindCount[]) {
+export async function estimateAhead(deps: ApiDeps, project: CallingProject, kinds: readonly KindCount[]) {
   const total = kinds.reduce((sum, { count }) => sum + count, 0)
   const [waiting, gate] = await Promise.all([
     countWaiting(deps.database, project.id, WAITING_MAX),
@@ -69,7 +69,7 @@ const WAITING_MAX = 100_000
 
 async function estimateOf(
   { database, settings }: ApiDeps,
-  { maxInFlight }: Project,
+  { maxInFlight }: CallingProject,
   outlook: Omit<BatchOutlook, 'slots'>,
 ): Promise<z.output<typeof batchEstimate>> {
   const slots = Math.min(settings.slots, maxInFlight ?? settings.slots)

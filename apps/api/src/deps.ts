@@ -4,12 +4,20 @@ import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import type { Queues } from '@reelqueue/shared/queues/queues'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'
+import type { Stored, Wish } from '@reelqueue/shared/store/generations'
 import type { Sealer } from '@reelqueue/shared/webhooks/seal'
 import type { BacklogLimit } from './backlog-limit.ts'
+import type { KnownKeys } from './known-keys.ts'
 import type { Waiter } from './waiter.ts'
 
 export interface ApiDeps {
   readonly database: Database
+  readonly keys: KnownKeys
+  /**
+   * Stores a generation; null when its idempotency key is taken, or its API key is not alive. Requests at the same time share a
+   * commit.
+   */
+  readonly accept: (wish: Wish) => Promise<Stored | null>
   readonly backend: QueueBackend
   readonly queues: Queues
   readonly waiter: Waiter

@@ -3,15 +3,20 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { isIP } from 'node:net'
 import { Problem } from '@reelqueue/shared/domain/problem'
-import type { Database } from '@reelqueue/shared/store/database'
-import { findProjectByKey, type Project } from '@reelqueue/shared/store/projects'
+import { type CallingProject, hashOf } from '@reelqueue/shared/store/projects'
 import type { FastifyRequest } from 'fastify'
-import type { ApiSettings } from './deps.ts'
+import type { ApiDeps, ApiSettings } from './deps.ts'
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route's own statement looks whether the key is alive (known-keys.ts). */
+    looksAtKey?: boolean
+  }
   interface FastifyRequest {
     /** The project whose key the request carries; set before any handler under /v1 runs. */
-    project: Project
+    project: CallingProject
+    /** Of the API key that the request carries. */
+    keyHash: string
   }
 }
 
@@ -21,11 +26,15 @@ export function keyOf(request: FastifyRequest): string | undefined {
 }
 
 /** Finds the project of the request's API key. @throws Problem `unauthorized` */
-export async function requireProject(database: Database, request: FastifyRequest): Promise<void> {
+export async function requireProject({ keys }: ApiDeps, request: FastifyRequest): Promise<void> {
   const key = keyOf(request)
-  const project = key === undefined ? null : await findProjectByKey(database, key)
+  if (key === undefined) throw new Problem('unauthorized')
+  const keyHash = hashOf(key)
+  const recalled = request.routeOptions.config.looksAtKey ? keys.recall(keyHash) : null
+  const project = recalled ?? (await keys.find(keyHash))
   if (!project) throw new Problem('unauthorized')
   request.project = project
+  request.keyHash = keyHash
 }
 
 const FORWARDING_HEADERS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via']

@@ -7,13 +7,17 @@ import type { Database } from '@reelqueue/shared/store/database'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
 import type { GuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import type { Sealer } from '@reelqueue/shared/webhooks/seal'
+import type { MicroBatches } from './micro-batches.ts'
 
 export interface StepDeps {
   readonly database: Database
+  readonly batches: MicroBatches
   readonly queues: Queues
   readonly log: Logger
   /** Moves queued generations on while slots are free; returns at once. */
   readonly admit: () => void
+  /** Takes note of a generation that ended, for the statistics. */
+  readonly noteRender: (generationId: string) => void
   readonly webhooks: GuardedClient
   readonly sealer: Sealer
   readonly settings: WorkerSettings

@@ -13,7 +13,7 @@ export interface RenderNotes {
   recordForever(signal: AbortSignal): Promise<void>
 }
 
-export function createRenderNotes({ database, log }: StepDeps): RenderNotes {
+export function createRenderNotes({ database, log }: Pick<StepDeps, 'database' | 'log'>): RenderNotes {
   let notes: string[] = []
 
   async function record(): Promise<void> {

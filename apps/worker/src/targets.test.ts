@@ -24,6 +24,18 @@ describe('a server', () => {
     expect(enter('a').kind).toBe('go')
   })
 
+  it('whose last answer was quick has forty, until one is not, or does not come', () => {
+    for (const conduct of ['answered', 'silent'] as const) {
+      const { enter, leave } = atWork()
+      enter('a')
+      leave('a', 'quick')
+      for (let n = 0; n < 40; n++) expect(enter('a').kind).toBe('go')
+      expect(enter('a').kind).toBe('busy')
+      leave('a', conduct)
+      expect(enter('a').kind).toBe('busy')
+    }
+  })
+
   it('whose last answer was slow has three, until it is quick again', () => {
     const { enter, leave } = atWork()
     enter('a')

@@ -2,8 +2,9 @@
 // not answer. A server that is slow or dead holds its own deliveries up, and nobody else's. A target is a project's server: what
 // one project's URLs do there is nothing to another's.
 
-/** Deliveries under way to one server; to one whose last answer was slow; and to one that has not answered lately. */
+/** Deliveries under way to one server; to one whose last answer was quick, or slow; and to one that has not answered lately. */
 const AT_ONCE = 10
+const QUICK_AT_ONCE = 40
 const SLOW_AT_ONCE = 3
 const TRIED_AT_ONCE = 1
 /** Attempts in a row without an answer after which a server is left alone for a while. */
@@ -19,7 +20,7 @@ export type Admission =
   | { readonly kind: 'resting'; readonly forMs: number }
 
 /** What an attempt says of the server; `unknown`: it was not asked. */
-export type Conduct = 'answered' | 'slow' | 'silent' | 'unknown'
+export type Conduct = 'quick' | 'answered' | 'slow' | 'silent' | 'unknown'
 
 export interface Targets {
   /** Asks to begin a delivery; `leave` must follow a `go`. */
@@ -28,9 +29,11 @@ export interface Targets {
   leave(target: string, conduct: Conduct): number | null
 }
 
+const MOST = { quick: QUICK_AT_ONCE, answered: AT_ONCE, slow: SLOW_AT_ONCE }
+
 interface Target {
   underWay: number
-  isSlow: boolean
+  pace: 'quick' | 'answered' | 'slow'
   silences: number
   /** How often in a row it was left alone. */
   rests: number
@@ -51,10 +54,10 @@ export function createTargets(now: () => number = () => performance.now()): Targ
   return {
     enter(name) {
       const known = targets.get(name)
-      const target = known ?? { underWay: 0, isSlow: false, silences: 0, rests: 0, restsUntil: 0 }
+      const target: Target = known ?? { underWay: 0, pace: 'answered', silences: 0, rests: 0, restsUntil: 0 }
       const forMs = target.restsUntil - now()
       if (forMs > 0) return { kind: 'resting', forMs }
-      const most = target.rests > 0 ? TRIED_AT_ONCE : target.isSlow ? SLOW_AT_ONCE : AT_ONCE
+      const most = target.rests > 0 ? TRIED_AT_ONCE : MOST[target.pace]
       if (target.underWay >= most) return { kind: 'busy' }
       target.underWay++
       if (!known) {
@@ -69,11 +72,12 @@ export function createTargets(now: () => number = () => performance.now()): Targ
       target.underWay--
       if (conduct === 'unknown') return null
       if (conduct !== 'silent') {
-        target.isSlow = conduct === 'slow'
+        target.pace = conduct
         target.silences = 0
         target.rests = 0
         return null
       }
+      if (target.pace === 'quick') target.pace = 'answered'
       target.silences++
       if (target.silences < SILENCES_MAX || target.restsUntil > now()) return null
       const forMs = Math.min(REST_MIN_MS * 2 ** target.rests, REST_MAX_MS)

@@ -15,12 +15,12 @@ import { reconcileForever } from './steps/reconcile.ts'
 import { submit } from './steps/submit.ts'
 import { createTargets } from './targets.ts'
 
-/** Jobs of each queue that one worker works on at once: submissions and deliveries mostly wait for others. */
+/** Jobs of each queue that one worker works on at once, each with up to five rows: submissions and deliveries mostly wait for others. */
 const CONCURRENCY: Readonly<Record<QueueName, number>> = {
-  submit: 50,
+  submit: 40,
   poll: 2,
-  complete: 10,
-  deliver: 200,
+  complete: 20,
+  deliver: 100,
   maintain: 2,
 }
 
@@ -30,9 +30,14 @@ export interface RunningWorker {
 }
 
 /** Starts to work. Without an upstream nothing is submitted or polled; the rest goes on. */
-export function startWorker(deps: StepDeps, backend: QueueBackend, upstream: Upstream | null): RunningWorker {
+export function startWorker(
+  given: Omit<StepDeps, 'noteRender'>,
+  backend: QueueBackend,
+  upstream: Upstream | null,
+): RunningWorker {
   const stopping = new AbortController()
-  const renders = createRenderNotes(deps)
+  const renders = createRenderNotes(given)
+  const deps = { ...given, noteRender: renders.note }
   const onError = (error: Error) => deps.log.warn({ event: 'queue.error', err: error.message })
   const consumers: Consumer[] = []
   const start = (queue: QueueName, run: (id: string) => Promise<StepOutcome>) => {
@@ -53,7 +58,7 @@ export function startWorker(deps: StepDeps, backend: QueueBackend, upstream: Ups
     start('submit', (id) => submit(paying, id))
     start('poll', () => pollLane(paying, stopping.signal))
   }
-  start('complete', (id) => complete(deps, id, renders.note))
+  start('complete', (id) => complete(deps, id))
   const delivering = { ...deps, targets: createTargets() }
   start('deliver', (id) => deliver(delivering, id, stopping.signal))
   start('maintain', (id) => finishBatch(deps, id))

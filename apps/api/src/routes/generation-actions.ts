@@ -6,7 +6,7 @@ import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import type { Moved } from '@reelqueue/shared/store/moves'
-import type { Project } from '@reelqueue/shared/store/projects'
+import type { CallingProject } from '@reelqueue/shared/store/projects'
 import { adoptTask, retryGeneration } from '@reelqueue/shared/store/retries'
 import type { ApiDeps } from '../deps.ts'
 import { byId, mustFind } from '../generations.ts'
@@ -22,7 +22,7 @@ export function generationActionRoutes(app: App, deps: ApiDeps): void {
     deps.admit()
   }
 
-  async function afterwards(project: Project, id: string, moved: readonly Moved[]): Promise<GenerationJson> {
+  async function afterwards(project: CallingProject, id: string, moved: readonly Moved[]): Promise<GenerationJson> {
     wakeAfter(moved)
     return toGenerationJson(await mustFind(deps, project, id))
   }

@@ -23,6 +23,7 @@ export function generationRoutes(app: App, deps: ApiDeps): void {
   app.post(
     '/v1/generations',
     {
+      config: { looksAtKey: true },
       schema: {
         tags: ['Generations'],
         summary: 'Accept a generation',

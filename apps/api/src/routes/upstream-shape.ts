@@ -13,6 +13,7 @@ export function upstreamShapeRoutes(app: App, deps: ApiDeps): void {
   app.post(
     '/v1/sora/videos',
     {
+      config: { looksAtKey: true },
       schema: {
         tags: ['Upstream-shaped'],
         summary: 'Accept a generation, in the shape of the provider',

@@ -10,7 +10,7 @@ import {
 import { Problem } from '@reelqueue/shared/domain/problem'
 import { findDelivery, listDeliveries, redeliver } from '@reelqueue/shared/store/delivery-log'
 import { findEndpoint } from '@reelqueue/shared/store/endpoints'
-import type { Project } from '@reelqueue/shared/store/projects'
+import type { CallingProject } from '@reelqueue/shared/store/projects'
 import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'
 import { byId } from '../generations.ts'
@@ -28,7 +28,7 @@ const listQuery = pageQuery.extend({
 })
 
 export function webhookDeliveryRoutes(app: App, { database, queues }: ApiDeps): void {
-  const mustFind = async (project: Project, id: string) => {
+  const mustFind = async (project: CallingProject, id: string) => {
     const delivery = await findDelivery(database, project.id, id)
     if (!delivery) throw new Problem('not_found')
     return delivery

@@ -23,7 +23,7 @@ import {
   testEndpoint,
   type WebhookEndpoint,
 } from '@reelqueue/shared/store/endpoints'
-import type { Project } from '@reelqueue/shared/store/projects'
+import type { CallingProject } from '@reelqueue/shared/store/projects'
 import { signingStill } from '@reelqueue/shared/store/rotation'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { z } from 'zod'
@@ -37,7 +37,7 @@ const tags = ['Webhooks']
 const BODY_PROBLEMS = ['malformed_json', 'unsupported_media_type', 'validation_failed'] as const
 
 export function webhookEndpointRoutes(app: App, { database, queues, sealer }: ApiDeps): void {
-  const mustFind = async (project: Project, id: string): Promise<WebhookEndpoint> => {
+  const mustFind = async (project: CallingProject, id: string): Promise<WebhookEndpoint> => {
     const endpoint = await findEndpoint(database, project.id, id)
     if (!endpoint) throw new Problem('not_found')
     return endpoint

@@ -1,22 +1,23 @@
-// Carries out the terminal answer that a poll left on the row: status, video, event and deliveries in one statement.
+// Carries out terminal answers: status, video, event and deliveries in one statement. A lane does so at once with the completions that
+// it hears; this step is for every other answer, which waits on its row, and for what a crash has left there.
 
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
-import { completeGeneration } from '@reelqueue/shared/store/completion'
+import type { Moved } from '@reelqueue/shared/store/moves'
 import type { StepDeps } from '../deps.ts'
 
-/** @param note is told of each generation that ended here */
-export async function complete(
-  deps: StepDeps,
-  generationId: string,
-  note: (generationId: string) => void,
-): Promise<StepOutcome> {
-  const moved = await completeGeneration(deps.database, generationId)
-  if (moved.length > 0) {
-    deps.queues.wakeOwed(moved)
-    note(generationId)
-    // A slot is free.
-    deps.admit()
-    deps.log.info({ event: 'complete.done', generationId })
-  }
+export async function complete(deps: StepDeps, generationId: string): Promise<StepOutcome> {
+  followEnds(deps, await deps.batches.complete(generationId))
   return { kind: 'done' }
+}
+
+/** What follows from the ends of generations, after their commit. */
+export function followEnds(deps: StepDeps, moved: readonly Moved[]): void {
+  if (moved.length === 0) return
+  deps.queues.wakeOwed(moved)
+  for (const { id } of moved) {
+    deps.noteRender(id)
+    deps.log.info({ event: 'complete.done', generationId: id })
+  }
+  // Slots are free.
+  deps.admit()
 }

@@ -10,23 +10,17 @@ import type { Database } from '@reelqueue/shared/store/database'
 import {
   abandonUnwanted,
   type ClaimedDelivery,
-  claimDelivery,
-  claimNextDelivery,
   type DeliveryVerdict,
   findNextDelivery,
-  findWokenDelivery,
   postponeDeliveries,
-  recordAttempt,
+  type Wanted,
 } from '@reelqueue/shared/store/deliveries'
 import { disableEndpoint, FAILING_MAX_MS, noteFailing } from '@reelqueue/shared/store/endpoints'
-import { readGeneration } from '@reelqueue/shared/store/generations'
 import type { SendOutcome } from '@reelqueue/shared/webhooks/send-outcome'
 import { signWebhook } from '@reelqueue/shared/webhooks/sign'
 import type { StepDeps } from '../deps.ts'
 import type { Conduct, Targets } from '../targets.ts'
 
-/** The guarded client gives up after 15 s; half a minute more, and the attempt counts as lost. */
-const LEASE_MS = 45_000
 /** Longer waits are left to reconcile: a job for each of them would make Redis grow with the backlog. */
 const LATER_MAX_MS = 15_000
 const HTTP_GONE = 410
@@ -37,51 +31,61 @@ export interface DeliverDeps extends StepDeps {
 
 /** How long one job goes on with what is due for its server before others have their turn. */
 const CHAIN_MAX_MS = 10_000
-/** An answer that takes longer is a slow one. */
+/** An answer that takes longer is a slow one; one that takes no longer than that, a quick one. */
 const SLOW_MS = 2_000
+const QUICK_MS = 250
 
 /**
  * Attempts a delivery, and then whatever else is due for the same server, for a while or until `stopping` aborts: a few jobs are
  * enough for many deliveries.
  */
 export async function deliver(deps: DeliverDeps, deliveryId: string, stopping: AbortSignal): Promise<StepOutcome> {
-  const { database, queues } = deps
-  const woken = await findWokenDelivery(database, deliveryId)
+  const { database, queues, batches } = deps
+  const woken = await batches.findWoken(deliveryId)
   if (!woken) return { kind: 'done' }
   const { target, isDue, unwantedEndpointId } = woken
   if (unwantedEndpointId !== null) await abandonUnwanted(database, unwantedEndpointId)
   const endsAt = performance.now() + CHAIN_MAX_MS
-  const claimFirst = () => claimDelivery(database, deliveryId, LEASE_MS)
-  const claimNext = () => claimNextDelivery(database, target, LEASE_MS)
-  let claim = isDue && unwantedEndpointId === null ? claimFirst : claimNext
-  while (await deliverOne(deps, deliveryId, target, claim)) {
-    if (stopping.aborted) break
-    claim = claimNext
+  let wanted: Wanted = isDue && unwantedEndpointId === null ? { id: deliveryId } : { target }
+  let before: Made | null = null
+  for (;;) {
+    const made = await deliverOne(deps, deliveryId, target, wanted)
+    // An attempt that succeeded is recorded while the next one is made; what else it leads to is to be known before.
+    await before?.recorded
+    if (made?.succeeded === false) await made.recorded
+    before = made
+    if (made === null || stopping.aborted) break
+    wanted = { target }
     if (performance.now() < endsAt) continue
     const next = await findNextDelivery(database, target)
     if (next !== null) queues.wakeLater('deliver', next, 0)
     break
   }
+  await before?.recorded
   return { kind: 'done' }
 }
 
-/** @returns whether something was claimed, so that more may be due */
-async function deliverOne(
-  deps: DeliverDeps,
-  deliveryId: string,
-  target: string,
-  claim: () => Promise<ClaimedDelivery | null>,
-): Promise<boolean> {
-  const { database, targets, log } = deps
+/** An attempt that was made. Its record is under way: whoever awaits it later hears of an error then. */
+interface Made {
+  readonly succeeded: boolean
+  readonly recorded: Promise<void>
+}
+
+/** @returns null when nothing was claimed; else more may be due */
+async function deliverOne(deps: DeliverDeps, deliveryId: string, target: string, wanted: Wanted): Promise<Made | null> {
+  const { database, batches, targets, log } = deps
   const admission = targets.enter(target)
   if (admission.kind === 'resting') await postponeDeliveries(database, { id: deliveryId }, admission.forMs)
-  if (admission.kind !== 'go') return false
+  if (admission.kind !== 'go') return null
   let conduct: Conduct = 'unknown'
   try {
-    const delivery = await claim()
-    if (!delivery) return false
-    conduct = await attempt(deps, delivery)
-    return true
+    const delivery = await batches.claim(wanted)
+    if (!delivery) return null
+    const outcome = await send(deps, delivery).catch((cause: unknown) => ({ ...NOT_BUILT, cause }))
+    conduct = conductOf(outcome)
+    const recorded = record(deps, delivery, outcome)
+    recorded.catch(() => undefined)
+    return { succeeded: outcome.kind === 'delivered', recorded }
   } finally {
     const forMs = targets.leave(target, conduct)
     if (forMs !== null) {
@@ -91,17 +95,31 @@ async function deliverOne(
   }
 }
 
-/** Makes one attempt and records it. @returns what it says of the server */
-async function attempt(deps: DeliverDeps, delivery: ClaimedDelivery): Promise<Conduct> {
-  const { database, log, queues } = deps
-  const outcome = await send(deps, delivery).catch((cause: unknown) => ({ ...NOT_BUILT, cause }))
+type Outcome = SendOutcome | (typeof NOT_BUILT & { readonly cause: unknown })
+
+/** What an attempt says of the server. */
+function conductOf({ errorClass, httpStatus, durationMs }: Outcome): Conduct {
+  if (errorClass !== null && SILENT.includes(errorClass)) return 'silent'
+  if (httpStatus === null) return 'unknown'
+  if (durationMs > SLOW_MS) return 'slow'
+  return durationMs <= QUICK_MS ? 'quick' : 'answered'
+}
+
+/** Records an attempt, with what follows from it. */
+async function record(deps: DeliverDeps, delivery: ClaimedDelivery, outcome: Outcome): Promise<void> {
+  const { batches, log, queues } = deps
   const { httpStatus, errorClass, message, replySnippet, durationMs } = outcome
   const verdict = verdictOf(outcome, delivery.scheduled, deps.random())
-  await recordAttempt(
-    database,
-    { deliveryId: delivery.id, attempt: delivery.attempt, httpStatus, errorClass, message, replySnippet, durationMs },
-    verdict,
-  )
+  const made = {
+    deliveryId: delivery.id,
+    attempt: delivery.attempt,
+    httpStatus,
+    errorClass,
+    message,
+    replySnippet,
+    durationMs,
+  }
+  await batches.record({ attempt: made, verdict })
   log[errorClass === 'internal' ? 'error' : errorClass === 'refused_address' ? 'warn' : 'info']({
     event: 'deliver.attempted',
     deliveryId: delivery.id,
@@ -121,9 +139,6 @@ async function attempt(deps: DeliverDeps, delivery: ClaimedDelivery): Promise<Co
   if (verdict.state === 'pending' && verdict.retryMs <= LATER_MAX_MS)
     queues.wakeLater('deliver', delivery.id, verdict.retryMs)
   if (delivery.endpoint && errorClass !== 'internal') await noteEndpoint(deps, delivery, delivery.endpoint, outcome)
-  if (errorClass !== null && SILENT.includes(errorClass)) return 'silent'
-  if (httpStatus === null) return 'unknown'
-  return durationMs > SLOW_MS ? 'slow' : 'answered'
 }
 
 const SILENT: readonly string[] = ['dns', 'connect', 'tls', 'timeout', 'reset', 'bad_reply']
@@ -175,13 +190,11 @@ async function send({ database, sealer, webhooks }: StepDeps, delivery: ClaimedD
 }
 
 /** The generation, batch or endpoint as it was when the event happened. */
-async function subjectOf(database: Database, { event }: ClaimedDelivery): Promise<unknown> {
-  if (event.generationId !== null)
-    return generationAtEvent(await readGeneration(database, event.generationId), event.data)
-  // Of an endpoint the event itself says all.
-  if (event.endpointId !== null) return event.data
+async function subjectOf(database: Database, { event, generation }: ClaimedDelivery): Promise<unknown> {
+  if (generation !== null) return generationAtEvent(generation, event.data)
   if (event.batchId !== null) return batchAtEvent(await readBatch(database, event.batchId), event.data)
-  throw new Error(`the event ${event.id} has no subject`)
+  // Of an endpoint the event itself says all.
+  return event.data
 }
 
 /**

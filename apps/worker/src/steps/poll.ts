@@ -5,6 +5,7 @@ import type { FailureCode } from '@reelqueue/shared/domain/failure'
 import { latePollMs, nextPollMs, type PollLimits, RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { pause } from '@reelqueue/shared/runtime/clock'
+import { completeSeen } from '@reelqueue/shared/store/completion'
 import {
   claimDuePolls,
   type DuePoll,
@@ -16,6 +17,7 @@ import {
 import { giveBackRequests, takeRequests } from '@reelqueue/shared/store/submitting-gate'
 import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from '../deps.ts'
+import { followEnds } from './complete.ts'
 
 /** Generations claimed at once; all of them are asked about side by side. */
 const PAGE = 100
@@ -86,7 +88,9 @@ export interface Answered {
   readonly answer: PollAnswer
 }
 
-async function write(deps: UpstreamDeps, answered: readonly Answered[]): Promise<void> {
+async function write(deps: UpstreamDeps, answers: readonly Answered[]): Promise<void> {
+  await completeAll(deps, answers.filter(isCompletion))
+  const answered = answers.filter((one) => !isCompletion(one))
   if (answered.length === 0) return
   const readings = answered.map((one) => readAnswer(one, deps.settings.poll))
   // Before their answers are written, which puts off the next poll: should this process die between, the claim lapses at once.
@@ -107,6 +111,14 @@ async function write(deps: UpstreamDeps, answered: readonly Answered[]): Promise
     'complete',
     ended.map(({ record }) => ({ id: record.id, wakes: record.wakes + 1 })),
   )
+}
+
+/** The ordinary end, which needs no step of its own. */
+const isCompletion = ({ poll, answer }: Answered) => poll.status === 'processing' && answer.kind === 'completed'
+
+async function completeAll(deps: UpstreamDeps, answered: readonly Answered[]): Promise<void> {
+  const seen = answered.flatMap(({ poll, answer }) => (answer.kind === 'completed' ? { ...poll, answer } : []))
+  if (seen.length > 0) followEnds(deps, await completeSeen(deps.database, seen))
 }
 
 export interface Reading {

@@ -139,12 +139,15 @@ async function tellGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent):
 
 /** Begins a submission; a retry first asks whether the tasks of former attempts have a video after all. */
 async function begin(deps: UpstreamDeps, generationId: string): Promise<BeginResult> {
-  const { database, upstream, log } = deps
+  const { database, batches, upstream, log } = deps
   const leaseMs = deps.settings.upstreamTimeoutMs + LEASE_MARGIN_MS
   const asked: string[] = []
   let unavailable = 0
   for (;;) {
-    const begun = await beginSubmission(database, generationId, upstream.name, leaseMs, asked)
+    const begun =
+      asked.length === 0
+        ? await batches.begin({ generationId, upstream: upstream.name, leaseMs })
+        : await beginSubmission(database, generationId, upstream.name, leaseMs, asked)
     if (begun.kind !== 'ask_first') return begun
     const { taskId } = begun
     const answer = await upstream.poll(taskId)
@@ -198,7 +201,9 @@ async function settle(deps: UpstreamDeps, submissionId: string, result: Submissi
   const options = { firstPollMs: firstPollMs(deps.settings.poll), renderMaxMs: RENDER_MAX_MS }
   for (let tries = 1; ; tries++) {
     try {
-      return await settleSubmission(deps.database, submissionId, result, options)
+      return result.kind === 'accepted'
+        ? await deps.batches.accept({ submissionId, taskId: result.taskId, ...options })
+        : await settleSubmission(deps.database, submissionId, result, options)
     } catch (error) {
       const upstreamTaskId = result.kind === 'accepted' ? result.taskId : null
       deps.log.error({

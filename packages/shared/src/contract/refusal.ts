@@ -80,60 +80,66 @@ export interface Unfit {
  * far above its bound would cost zod seconds and gigabytes. Such an object or metadata is not looked at any further.
  */
 export function findUnfit(root: unknown): Unfit {
-  const errors: FieldError[] = []
-  const path: PropertyKey[] = []
-  let total = 0
-  /** Bytes that the metadata being walked may still have, counting the least that its JSON can take; null outside. */
-  let room: number | null = null
+  const walk = new Walk()
+  walk.at(root)
+  return walk
+}
 
-  function refuse(rule: string, allowed: unknown): void {
-    total += 1
-    if (errors.length < ERRORS_MAX) errors.push({ ...placeOf(path), rule, allowed })
-  }
-  function look(key: PropertyKey, value: unknown): void {
-    path.push(key)
-    if (room === null && key === 'metadata' && typeof value === 'object') lookAtMetadata(value)
-    else walk(value)
-    path.pop()
-  }
-  function lookAtMetadata(value: unknown): void {
-    room = METADATA_BYTES_MAX
-    walk(value)
-    if (room < 0) refuse('max_bytes', METADATA_BYTES_MAX)
-    room = null
-  }
-  function walk(value: unknown): void {
-    if (room !== null) room -= typeof value === 'string' ? value.length + 2 : 1
-    if (isUsedUp()) return
+/** A class, because closures would be made anew for each request. */
+class Walk implements Unfit {
+  readonly errors: FieldError[] = []
+  total = 0
+  readonly #path: PropertyKey[] = []
+  /** Bytes that the metadata being walked may still have, counting the least that its JSON can take; null outside. */
+  #room: number | null = null
+
+  at(value: unknown): void {
+    if (this.#room !== null) this.#room -= typeof value === 'string' ? value.length + 2 : 1
+    if (this.#isUsedUp()) return
     if (typeof value === 'string') {
-      if (value.includes('\0') || !value.isWellFormed()) refuse('storable_text', 'well-formed Unicode without U+0000')
+      if (value.includes('\0') || !value.isWellFormed())
+        this.#refuse('storable_text', 'well-formed Unicode without U+0000')
     } else if (typeof value === 'object' && value !== null) {
-      if (path.length >= DEPTH_MAX) refuse('max_depth', DEPTH_MAX)
-      else if (Array.isArray(value)) walkList(value)
-      else walkObject(value as Record<string, unknown>)
+      if (this.#path.length >= DEPTH_MAX) this.#refuse('max_depth', DEPTH_MAX)
+      else if (Array.isArray(value)) this.#atList(value)
+      else this.#atObject(value as Record<string, unknown>)
     }
   }
-  function walkList(list: readonly unknown[]): void {
-    for (const [index, item] of list.entries()) {
-      if (isUsedUp()) return
-      look(index, item)
+  #refuse(rule: string, allowed: unknown): void {
+    this.total += 1
+    if (this.errors.length < ERRORS_MAX) this.errors.push({ ...placeOf(this.#path), rule, allowed })
+  }
+  #look(key: PropertyKey, value: unknown): void {
+    this.#path.push(key)
+    if (this.#room === null && key === 'metadata' && typeof value === 'object') this.#atMetadata(value)
+    else this.at(value)
+    this.#path.pop()
+  }
+  #atMetadata(value: unknown): void {
+    this.#room = METADATA_BYTES_MAX
+    this.at(value)
+    if (this.#isUsedUp()) this.#refuse('max_bytes', METADATA_BYTES_MAX)
+    this.#room = null
+  }
+  #atList(list: readonly unknown[]): void {
+    for (let index = 0; index < list.length; index++) {
+      if (this.#isUsedUp()) return
+      this.#look(index, list[index])
     }
   }
-  function walkObject(object: Readonly<Record<string, unknown>>): void {
+  #atObject(object: Readonly<Record<string, unknown>>): void {
     const keys = Object.keys(object)
-    if (room === null && keys.length > KEYS_MAX) {
-      refuse('max_keys', KEYS_MAX)
+    if (this.#room === null && keys.length > KEYS_MAX) {
+      this.#refuse('max_keys', KEYS_MAX)
       return
     }
     for (const key of keys) {
-      if (isUsedUp()) return
-      look('key', key)
-      look(key, object[key])
+      if (this.#isUsedUp()) return
+      this.#look('key', key)
+      this.#look(key, object[key])
     }
   }
-  function isUsedUp(): boolean {
-    return room !== null && room < 0
+  #isUsedUp(): boolean {
+    return this.#room !== null && this.#room < 0
   }
-  walk(root)
-  return { errors, total }
 }

@@ -24,6 +24,8 @@ import { withTimeout } from '../runtime/clock.ts'
 
 export interface JobData {
   readonly id: string
+  /** Further rows that were woken in the same moment: one job for a few of them costs a part of one for each. */
+  readonly also?: readonly string[]
 }
 export type JobQueue = Queue<JobData, void, string, JobData, void, string, IQueueBackend>
 export type JobWorker = Worker<JobData, void, string, IQueueBackend, JobProgress>

@@ -41,8 +41,15 @@ export function consume({ backend, queue, concurrency, run, later, onError }: Co
       await job.moveToWait(token)
       throw new WaitingError()
     }
-    const outcome = await run(job.data.id)
-    if (outcome.kind === 'later') later(job.data.id, outcome.delayMs)
+    const { id, also = [] } = job.data
+    const runs = await Promise.allSettled([id, ...also].map(runOne))
+    // The others of its job have ended then: only this one failed.
+    for (const one of runs) if (one.status === 'rejected') throw one.reason
+  }
+
+  async function runOne(id: string): Promise<void> {
+    const outcome = await run(id)
+    if (outcome.kind === 'later') later(id, outcome.delayMs)
   }
 
   const processor = async (job: Job<JobData>, token?: string): Promise<void> => {

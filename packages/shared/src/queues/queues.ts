@@ -40,9 +40,11 @@ export interface Queues {
   close(): Promise<void>
 }
 
+/** Rows woken in the same moment that share a job. */
+const ROWS_PER_JOB = 5
 /** Jobs added in one round trip. */
 const CHUNK = 1_000
-/** Wake-ups kept while the backend is slow; beyond it they are dropped, and reconcile does them later. */
+/** Rows to be woken that are kept while the backend is slow; beyond it they are dropped, and reconcile does them later. */
 const PENDING_MAX = 20_000
 const ADD_TIMEOUT_MS = 5_000
 const TOO_MANY = 'too many wake-ups are waiting'
@@ -58,6 +60,9 @@ function retentionOn(backend: QueueBackend): JobsOptions {
     removeOnFail: { count: 1_000, age: 7 * 24 * 3_600 },
   }
 }
+
+/** How many rows these jobs are for. */
+const rowsOf = (jobs: readonly NewJob[]) => jobs.reduce((sum, { data }) => sum + 1 + (data.also?.length ?? 0), 0)
 
 type NewJob = { name: string; data: JobData; opts: JobsOptions }
 
@@ -84,10 +89,16 @@ export function openQueues(
   function enqueue(name: QueueName, jobs: readonly NewJob[]): void {
     if (jobs.length === 0) return
     const waiting = pending.get(name) ?? []
-    const room = Math.max(0, PENDING_MAX - waiting.length)
-    waiting.push(...jobs.slice(0, room))
+    const room = PENDING_MAX - rowsOf(waiting)
+    let [fitting, rows] = [0, 0]
+    for (const job of jobs) {
+      rows += rowsOf([job])
+      if (rows > room) break
+      fitting++
+    }
+    waiting.push(...jobs.slice(0, fitting))
     pending.set(name, waiting)
-    if (jobs.length > room) drop(name, jobs.length - room, TOO_MANY)
+    if (fitting < jobs.length) drop(name, rowsOf(jobs.slice(fitting)), TOO_MANY)
     if (!flushing.has(name)) flushing.set(name, flush(name))
   }
 
@@ -106,16 +117,22 @@ export function openQueues(
         await withTimeout(queues[name].addBulk(jobs), ADD_TIMEOUT_MS, `queue ${name}`)
       } catch (cause) {
         // What waits behind it would fare no better, and each chunk would take this long again.
-        drop(name, jobs.length + (pending.get(name)?.splice(0).length ?? 0), cause)
+        drop(name, rowsOf(jobs) + rowsOf(pending.get(name)?.splice(0) ?? []), cause)
       }
     }
   }
 
-  const wake: Queues['wake'] = (name, wakeUps) =>
-    enqueue(
-      name,
-      wakeUps.map(({ id, wakes }) => ({ name, data: { id }, opts: { jobId: `${id}.${wakes}` } })),
-    )
+  const wake: Queues['wake'] = (name, wakeUps) => {
+    const jobs: NewJob[] = []
+    for (let at = 0; at < wakeUps.length; at += ROWS_PER_JOB) {
+      const [first, ...others] = wakeUps.slice(at, at + ROWS_PER_JOB)
+      if (!first) break
+      const { id, wakes } = first
+      const data = others.length > 0 ? { id, also: others.map((one) => one.id) } : { id }
+      jobs.push({ name, data, opts: { jobId: `${id}.${wakes}` } })
+    }
+    enqueue(name, jobs)
+  }
   const wakeBatches: Queues['wakeBatches'] = (ids) =>
     enqueue(
       'maintain',

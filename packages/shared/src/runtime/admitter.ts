@@ -1,5 +1,10 @@
 // Admission as a process runs it: many calls become one run under way and one to follow.
 
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** Between two runs, and at least as long as a run takes: what asks meanwhile shares the next one. */
+const PAUSE_MIN_MS = 20
+
 export interface Admitter {
   /** Asks for a run; returns at once. */
   admit(): void
@@ -21,6 +26,7 @@ export function createAdmitter<Admitted>(ports: AdmitterPorts<Admitted>): Admitt
   let running: Promise<void> | undefined
   let again = false
   let putOff: NodeJS.Timeout | undefined
+  let nextAt = 0
 
   function ask(): void {
     again = true
@@ -36,7 +42,10 @@ export function createAdmitter<Admitted>(ports: AdmitterPorts<Admitted>): Admitt
 
   async function run(): Promise<void> {
     do {
+      const waitMs = nextAt - performance.now()
+      if (waitMs > 0) await delay(waitMs)
       again = false
+      const startedAt = performance.now()
       try {
         const { admitted, againMs } = await admit()
         wake(admitted)
@@ -46,6 +55,8 @@ export function createAdmitter<Admitted>(ports: AdmitterPorts<Admitted>): Admitt
         // Reconcile asks again: a failed run only delays.
         onError(error)
       }
+      const now = performance.now()
+      nextAt = now + Math.max(PAUSE_MIN_MS, now - startedAt)
     } while (again)
     running = undefined
   }

@@ -2,10 +2,11 @@
 
 import type { Status } from '../domain/status.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
-import type { Database, Sql } from './database.ts'
+import { type Database, type Sql, withRetry } from './database.ts'
 import { askAboutOtherTask, markRenderFailed } from './former-tasks.ts'
 import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
+import { asSeen, type Seen } from './polling.ts'
 
 /** The provider keeps a video for one day. */
 const VIDEO_LIFE = Prisma.raw(`interval '24 hours'`)
@@ -14,6 +15,43 @@ interface Answered {
   readonly status: Status
   readonly answer: TerminalAnswer
   readonly currentSubmissionId: string | null
+}
+
+/**
+ * What an answer makes of its row: the one that waits on it, or that of the row of `answers` that has its id. The expiry counts from
+ * the last poll that saw the task unfinished, so it is never later than the truth.
+ */
+const completedBy = (answers: Prisma.Sql) => Prisma.sql`(video_url, actual_duration, cost) = (
+    SELECT answer ->> 'videoUrl', (answer ->> 'actualDuration')::float8, nullif(answer -> 'cost', 'null') FROM ${answers} WHERE id = g.id),
+  video_url_expires_at = coalesce(g.last_pending_at, g.submitted_at) + ${VIDEO_LIFE},
+  error_code = NULL, error_message = NULL, answer = NULL, due_at = NULL`
+const COMPLETED = completedBy(Prisma.sql`(SELECT g.id, g.answer) AS own`)
+
+/** What a poll saw of a task that is done. */
+export interface SeenCompleted extends Seen {
+  readonly answer: TerminalAnswer
+}
+
+/**
+ * Completes generations by what a lane has just heard, which need not wait on the rows: one statement for all. As ever a lane that
+ * comes late changes nothing.
+ */
+export async function completeSeen({ prisma }: Database, polls: readonly SeenCompleted[]): Promise<Moved[]> {
+  const ids = polls.map((poll) => poll.id)
+  const answers = polls.map((poll) => JSON.stringify(poll.answer))
+  const set = completedBy(Prisma.sql`unnest(${ids}::text[], ${answers}::jsonb[]) AS seen (id, answer)`)
+  return await withRetry(() => moveGenerations(prisma, ids, 'complete', { set, guard: asSeen(polls) }))
+}
+
+/**
+ * Carries out the terminal answers that wait on the rows, the ordinary ones in one statement; what each of them moved, in their
+ * order: nothing where no answer waited.
+ */
+export async function completeGenerations(database: Database, ids: readonly string[]): Promise<Moved[][]> {
+  const guard = Prisma.sql`g.answer ->> 'kind' = 'completed'`
+  const completed = await withRetry(() => moveGenerations(database.prisma, ids, 'complete', { set: COMPLETED, guard }))
+  const byId = new Map(completed.map((move) => [move.id, [move]]))
+  return await Promise.all(ids.map(async (id) => byId.get(id) ?? (await completeGeneration(database, id))))
 }
 
 /** Carries out the terminal answer that waits on the row; does nothing when there is none. */
@@ -39,22 +77,18 @@ async function answered(sql: Sql, id: string): Promise<Answered | null> {
   return row ?? null
 }
 
-/**
- * INVARIANT: an answer ends the attempt that it is about. A row that was retried or adopted since it was read changes nothing.
- * The expiry counts from the last poll that saw the task unfinished, so it is never later than the truth.
- */
+/** INVARIANT: an answer ends the attempt that it is about. A row that was retried or adopted since it was read changes nothing. */
 async function carryOut(sql: Sql, id: string, { status, answer, currentSubmissionId }: Answered): Promise<Moved[]> {
   const guard = Prisma.sql`g.answer IS NOT NULL AND g.current_submission_id = ${currentSubmissionId}`
-  const cost = answer.cost === null ? null : JSON.stringify(answer.cost)
 
   if (answer.kind === 'completed') {
-    const set = Prisma.sql`video_url = ${answer.videoUrl}, actual_duration = ${answer.actualDuration}::float8, cost = ${cost}::jsonb,
-      video_url_expires_at = coalesce(g.last_pending_at, g.submitted_at) + ${VIDEO_LIFE},
-      error_code = NULL, error_message = NULL, answer = NULL, due_at = NULL`
     // After a deadline the slot was kept for this very render; otherwise it is kept for another one.
     if (status === 'failed')
-      return await moveGenerations(sql, [id], 'completeLate', { set: Prisma.sql`${set}, slot_until = NULL`, guard })
-    return await moveGenerations(sql, [id], 'complete', { set, guard })
+      return await moveGenerations(sql, [id], 'completeLate', {
+        set: Prisma.sql`${COMPLETED}, slot_until = NULL`,
+        guard,
+      })
+    return await moveGenerations(sql, [id], 'complete', { set: COMPLETED, guard })
   }
 
   if (status === 'failed') {
@@ -64,7 +98,7 @@ async function carryOut(sql: Sql, id: string, { status, answer, currentSubmissio
     if (updated > 0) await leaveTask(sql, id)
     return []
   }
-  const set = Prisma.sql`error_code = ${answer.code}, error_message = ${answer.message}, cost = ${cost}::jsonb,
+  const set = Prisma.sql`error_code = ${answer.code}, error_message = ${answer.message}, cost = nullif(g.answer -> 'cost', 'null'),
     answer = NULL, due_at = NULL`
   const moved = await moveGenerations(sql, [id], 'fail', {
     set,

@@ -41,7 +41,7 @@ export function openDatabase(url: string, onError: (error: Error) => void, conne
   // process. Nothing is hidden: the next query on it fails.
   pool.on('connect', (client) => client.on('error', () => undefined))
   const prisma = new PrismaClient({
-    adapter: new PrismaPg(pool),
+    adapter: new PrismaPg(pool, { statementNameGenerator: nameOf }),
     errorFormat: 'minimal',
     transactionOptions: { maxWait: 10_000, timeout: 30_000 },
   })
@@ -52,6 +52,21 @@ export function openDatabase(url: string, onError: (error: Error) => void, conne
       await pool.end()
     },
   }
+}
+
+/**
+ * Begins statements that come often and are long: Postgres parses and plans them once for each connection, and not each time. Their
+ * plans must not depend on what they are given; for others a plan of their own is worth its cost.
+ */
+export const PREPARED = '/* prepared */'
+const names = new Map<string, string>()
+
+/** An empty name is that of a statement which is not kept. */
+function nameOf({ sql }: { readonly sql: string }): string {
+  if (!sql.trimStart().startsWith(PREPARED)) return ''
+  const name = names.get(sql) ?? `reelqueue_${names.size}`
+  names.set(sql, name)
+  return name
 }
 
 /** Retries a transaction that Postgres ended to break a deadlock or a serialization conflict; at most five times. */

@@ -1,8 +1,8 @@
 // Deliveries of events to URLs: claims, and the log of attempts.
 
 import { newId } from '../domain/ids.ts'
-import { type Database, type Sql, withRetry } from './database.ts'
-import { type Event, Prisma } from './generated/client.ts'
+import { type Database, PREPARED, type Sql, withRetry } from './database.ts'
+import { type Event, type Generation, Prisma } from './generated/client.ts'
 import { signingStill } from './rotation.ts'
 
 /** What must be known of a delivery before it is claimed: whose server it is for. */
@@ -19,13 +19,17 @@ export interface WokenDelivery {
 const UNWANTED = Prisma.sql`EXISTS (
   SELECT 1 FROM webhook_endpoints endpoint WHERE endpoint.id = deliveries.endpoint_id AND endpoint.disabled_at IS NOT NULL)`
 
-/** The delivery that somebody was woken for, or null when it is gone. */
-export async function findWokenDelivery({ prisma }: Database, id: string): Promise<WokenDelivery | null> {
-  const [row] = await prisma.$queryRaw<WokenDelivery[]>`
-    SELECT target, next_attempt_at IS NOT NULL AND next_attempt_at <= now() AS "isDue",
+/** The deliveries that somebody was woken for, in their order; null for one that is gone. */
+export async function findWokenDeliveries(
+  { prisma }: Database,
+  ids: readonly string[],
+): Promise<(WokenDelivery | null)[]> {
+  const rows = await prisma.$queryRaw<(WokenDelivery & { id: string })[]>`
+    ${Prisma.raw(PREPARED)} SELECT id, target, next_attempt_at IS NOT NULL AND next_attempt_at <= now() AS "isDue",
       CASE WHEN state = 'pending' AND ${UNWANTED} THEN endpoint_id END AS "unwantedEndpointId"
-    FROM deliveries WHERE id = ${id}`
-  return row ?? null
+    FROM deliveries WHERE id = ANY (${ids}::text[])`
+  const byId = new Map(rows.map(({ id, ...woken }) => [id, woken]))
+  return ids.map((id) => byId.get(id) ?? null)
 }
 
 /** Everything that one attempt needs, read at once. */
@@ -36,11 +40,15 @@ export interface ClaimedDelivery {
   readonly attempt: number
   /** The same, counted since it was last delivered anew: where the schedule is. */
   readonly scheduled: number
-  readonly event: Event
+  readonly event: ClaimedEvent
+  /** What the event is about, if that is a generation, as it is now. */
+  readonly generation: Generation | null
   readonly endpoint: { readonly id: string; readonly failingSince: Date | null } | null
   /** The endpoint's own, several while they are being rotated; or the project's for a URL that came with a request. */
   readonly sealedSecrets: readonly string[]
 }
+
+export type ClaimedEvent = Pick<Event, 'id' | 'type' | 'sequence' | 'createdAt' | 'data' | 'generationId' | 'batchId'>
 
 /**
  * Begins the next attempt: a lease, after which without a record of its outcome the attempt counts as lost. A delivery is pending
@@ -50,29 +58,86 @@ export interface ClaimedDelivery {
 const begin = (leaseMs: number) => Prisma.sql`UPDATE deliveries SET attempts = attempts + 1,
   next_attempt_at = now() + ${leaseMs} * interval '1 ms', due_at = now() + ${leaseMs} * interval '1 ms'`
 
-/** Claims a delivery for `leaseMs`, or says null when no attempt is due. */
-export async function claimDelivery(
+/** What to claim: a delivery, or whichever is due for a server. */
+export type Wanted = { readonly id: string } | { readonly target: string }
+
+/**
+ * Claims deliveries for `leaseMs`; what was claimed is in the order of what was wanted, null where no attempt is due. For a server
+ * those that have waited longest come first, and only those of endpoints that are still wanted.
+ */
+export async function claimDeliveries(
   { prisma }: Database,
-  id: string,
+  wanted: readonly Wanted[],
   leaseMs: number,
-): Promise<ClaimedDelivery | null> {
-  const claimed = await prisma.$executeRaw`
-    ${begin(leaseMs)} WHERE id = ${id} AND next_attempt_at <= now()`
-  return claimed === 0 ? null : await readClaimed(prisma, id)
+): Promise<(ClaimedDelivery | null)[]> {
+  const ids = wanted.flatMap((one) => ('id' in one ? one.id : []))
+  const targets = wanted.flatMap((one) => ('target' in one ? one.target : []))
+  const rows = await withRetry(
+    () => prisma.$queryRaw<ClaimedRow[]>`
+      ${Prisma.raw(PREPARED)} WITH named AS (
+        SELECT id FROM deliveries WHERE id = ANY (${ids}::text[]) AND next_attempt_at <= now() ORDER BY id FOR UPDATE
+      ), next AS (
+        SELECT due.id FROM (SELECT target, count(*) FROM unnest(${targets}::text[]) AS target GROUP BY target) asked
+        CROSS JOIN LATERAL (
+          SELECT id FROM deliveries
+          WHERE ${dueFor(Prisma.sql`asked.target`)} AND id <> ALL (${ids}::text[]) AND NOT ${UNWANTED}
+          ORDER BY next_attempt_at LIMIT asked.count FOR UPDATE SKIP LOCKED) due
+      ), claimed AS (
+        ${begin(leaseMs)} WHERE id = ANY (ARRAY(SELECT id FROM named UNION ALL SELECT id FROM next))
+        RETURNING id, target, url, attempts, attempts_before, event_id, endpoint_id, project_id
+      )
+      SELECT claimed.id, claimed.target, claimed.url, claimed.attempts AS attempt,
+        claimed.attempts - claimed.attempts_before AS scheduled, event.id AS "eventId", event.type, event.sequence,
+        event.created_at AS "createdAt", event.data, event.generation_id AS "generationId", event.batch_id AS "batchId",
+        endpoint.id AS "endpointId", endpoint.url AS "endpointUrl", endpoint.failing_since AS "failingSince",
+        coalesce(endpoint.secret, project.webhook_secret) AS secret,
+        coalesce(endpoint.previous_secrets, project.previous_secrets) AS "previousSecrets"
+      FROM claimed JOIN events event ON event.id = claimed.event_id JOIN projects project ON project.id = claimed.project_id
+        LEFT JOIN webhook_endpoints endpoint ON endpoint.id = claimed.endpoint_id`,
+  )
+  const generationIds = [...new Set(rows.flatMap((row) => row.generationId ?? []))]
+  const generations =
+    generationIds.length === 0 ? [] : await prisma.generation.findMany({ where: { id: { in: generationIds } } })
+  const byGeneration = new Map(generations.map((generation) => [generation.id, generation]))
+  const spare = rows.filter((row) => !ids.includes(row.id))
+  const rowOf = (one: Wanted) => {
+    if ('id' in one) return rows.find((row) => row.id === one.id)
+    const at = spare.findIndex((row) => row.target === one.target)
+    return at < 0 ? undefined : spare.splice(at, 1)[0]
+  }
+  return await Promise.all(
+    wanted.map(rowOf).map(async (row) => {
+      if (!row) return null
+      const { id, endpointUrl, endpointId, failingSince, secret, previousSecrets, eventId, ...rest } = row
+      const isMoved = endpointUrl !== null && endpointUrl !== row.url
+      const [url = row.url] = isMoved ? await moveDeliveries(prisma, Prisma.sql`id = ${id}`) : []
+      return {
+        id,
+        url,
+        attempt: rest.attempt,
+        scheduled: rest.scheduled,
+        event: { ...rest, id: eventId },
+        generation: byGeneration.get(row.generationId ?? '') ?? null,
+        endpoint: endpointId === null ? null : { id: endpointId, failingSince },
+        sealedSecrets: [secret, ...signingStill(previousSecrets, new Date()).map((one) => one.secret)],
+      }
+    }),
+  )
 }
 
-/** Claims what is due for the same server, the longest waiting first; of endpoints that are still wanted. */
-export async function claimNextDelivery(
-  { prisma }: Database,
-  target: string,
-  leaseMs: number,
-): Promise<ClaimedDelivery | null> {
-  const [claimed] = await prisma.$queryRaw<{ id: string }[]>`
-    ${begin(leaseMs)} WHERE id = (
-      SELECT id FROM deliveries WHERE ${dueFor(target)} AND NOT ${UNWANTED}
-      ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING id`
-  return claimed ? await readClaimed(prisma, claimed.id) : null
+/** A delivery with what signs it, and its event. */
+interface ClaimedRow extends Omit<ClaimedEvent, 'id'> {
+  readonly id: string
+  readonly target: string
+  readonly url: string
+  readonly attempt: number
+  readonly scheduled: number
+  readonly eventId: string
+  readonly endpointId: string | null
+  readonly endpointUrl: string | null
+  readonly failingSince: Date | null
+  readonly secret: string
+  readonly previousSecrets: unknown
 }
 
 /** Any one that is due for the server; null when none is. */
@@ -82,32 +147,8 @@ export async function findNextDelivery({ prisma }: Database, target: string): Pr
   return row?.id ?? null
 }
 
-const dueFor = (target: string) => Prisma.sql`target = ${target} AND state = 'pending' AND next_attempt_at <= now()`
-
-async function readClaimed(prisma: Database['prisma'], id: string): Promise<ClaimedDelivery> {
-  const row = await prisma.delivery.findUniqueOrThrow({
-    where: { id },
-    include: {
-      event: true,
-      endpoint: true,
-      project: { select: { webhookSecret: true, previousSecrets: true } },
-    },
-  })
-  const { attempts: attempt, attemptsBefore, event, endpoint, project } = row
-  const [url = row.url] =
-    endpoint && endpoint.url !== row.url ? await moveDeliveries(prisma, Prisma.sql`id = ${id}`) : []
-  const secret = endpoint ? endpoint.secret : project.webhookSecret
-  const previous = signingStill((endpoint ?? project).previousSecrets, new Date()).map((one) => one.secret)
-  return {
-    id,
-    url,
-    attempt,
-    scheduled: attempt - attemptsBefore,
-    event,
-    endpoint: endpoint && { id: endpoint.id, failingSince: endpoint.failingSince },
-    sealedSecrets: [secret, ...previous],
-  }
-}
+const dueFor = (target: Prisma.Sql | string) =>
+  Prisma.sql`target = ${target} AND state = 'pending' AND next_attempt_at <= now()`
 
 /** One event goes to one URL once: where the new URL is served already, the old delivery goes on as it is. */
 export const PRESENT_URL = Prisma.sql`coalesce((SELECT endpoint.url FROM webhook_endpoints endpoint
@@ -176,26 +217,49 @@ export type DeliveryVerdict =
   | { readonly state: 'pending'; readonly retryMs: number }
   | { readonly state: 'failed' }
 
+/** An attempt that was made, and what follows from it. */
+export interface Judged {
+  readonly attempt: AttemptRecord
+  readonly verdict: DeliveryVerdict
+}
+
 /**
- * Logs an attempt and carries out its verdict in one statement. A success ends the delivery also when its lease was lost; a failure
+ * Logs attempts and carries out their verdicts in one statement. A success ends the delivery also when its lease was lost; a failure
  * counts only for the attempt that is under way, and not for one that was delivered anew meanwhile.
  */
-export async function recordAttempt(
-  { prisma }: Database,
-  attempt: AttemptRecord,
-  verdict: DeliveryVerdict,
-): Promise<void> {
-  const retryMs = verdict.state === 'pending' ? verdict.retryMs : null
-  const ended = verdict.state !== 'pending'
+export async function recordAttempts(database: Database, judged: readonly Judged[]): Promise<void> {
+  // Two attempts of one delivery can only follow each other.
+  const firsts = judged.filter((one, index) => judged.findIndex((other) => isSameDelivery(one, other)) === index)
+  await withRetry(() => recordOnce(database, firsts))
+  if (firsts.length < judged.length)
+    await recordAttempts(
+      database,
+      judged.filter((one) => !firsts.includes(one)),
+    )
+}
+
+const isSameDelivery = (one: Judged, other: Judged) => one.attempt.deliveryId === other.attempt.deliveryId
+
+async function recordOnce({ prisma }: Database, judged: readonly Judged[]): Promise<void> {
+  const of = <T>(read: (attempt: AttemptRecord) => T) => judged.map((one) => read(one.attempt))
+  const ids = of((attempt) => attempt.deliveryId)
+  const numbers = of((attempt) => attempt.attempt)
+  const retryMs = judged.map(({ verdict }) => (verdict.state === 'pending' ? verdict.retryMs : null))
   await prisma.$executeRaw`
-    WITH logged AS (
+    ${Prisma.raw(PREPARED)} WITH logged AS (
       INSERT INTO delivery_attempts (id, delivery_id, number, http_status, error_class, message, reply_snippet, duration_ms)
-      VALUES (${newId('attempt')}, ${attempt.deliveryId}, ${attempt.attempt}, ${attempt.httpStatus}, ${attempt.errorClass},
-        ${attempt.message}, ${attempt.replySnippet}, ${Math.round(attempt.durationMs)})
+      SELECT * FROM unnest(${ids.map(() => newId('attempt'))}::text[], ${ids}::text[], ${numbers}::int[],
+        ${of((attempt) => attempt.httpStatus)}::int[], ${of((attempt) => attempt.errorClass)}::text[],
+        ${of((attempt) => attempt.message)}::text[], ${of((attempt) => attempt.replySnippet)}::text[],
+        ${of((attempt) => Math.round(attempt.durationMs))}::int[])
       ON CONFLICT (delivery_id, number) DO NOTHING
     )
     UPDATE deliveries
-    SET state = ${verdict.state}::delivery_state, next_attempt_at = now() + ${retryMs}::float8 * interval '1 ms',
-      due_at = now() + ${retryMs}::float8 * interval '1 ms', finished_at = CASE WHEN ${ended} THEN now() END
-    WHERE id = ${attempt.deliveryId} AND state = 'pending' AND (${verdict.state === 'succeeded'} OR (attempts = ${attempt.attempt} AND attempts_before < ${attempt.attempt}))`
+    SET state = verdict.state, next_attempt_at = now() + verdict.retry_ms * interval '1 ms',
+      due_at = now() + verdict.retry_ms * interval '1 ms', finished_at = CASE WHEN verdict.state <> 'pending' THEN now() END
+    FROM unnest(${ids}::text[], ${numbers}::int[], ${judged.map((one) => one.verdict.state)}::text[]::delivery_state[],
+      ${retryMs}::float8[]) AS verdict (id, number, state, retry_ms)
+    WHERE deliveries.id = ANY (ARRAY(SELECT id FROM deliveries WHERE id = ANY (${ids}::text[]) ORDER BY id FOR UPDATE))
+      AND deliveries.id = verdict.id AND deliveries.state = 'pending'
+      AND (verdict.state = 'succeeded' OR (attempts = verdict.number AND attempts_before < verdict.number))`
 }

@@ -2,8 +2,8 @@
 
 import type { Status } from '../domain/status.ts'
 import { TERMINAL_STATUSES } from '../domain/status.ts'
-import type { Database, Sql } from './database.ts'
-import type { Event, Generation, Prisma } from './generated/client.ts'
+import { type Database, PREPARED, type Sql, withRetry } from './database.ts'
+import { type Event, type Generation, Prisma } from './generated/client.ts'
 
 export type { Event, Generation }
 
@@ -23,38 +23,86 @@ export interface NewGeneration {
   readonly priority: number
   readonly metadata: Readonly<Record<string, unknown>> | null
   readonly webhookUrl: string | null
-  readonly onUnknownSubmission: 'fail' | 'resubmit'
+  /** Null: as its project says. */
+  readonly onUnknownSubmission: 'fail' | 'resubmit' | null
   readonly idempotencyKey: string | null
   readonly idempotencyHash: string | null
 }
 
+/** A request of one generation, with the hash of the API key that it came with. */
+export interface Wish {
+  readonly row: NewGeneration
+  readonly keyHash: string
+}
+
+/** What a row has got by being stored. */
+export interface Stored {
+  readonly createdAt: Date
+  readonly onUnknownSubmission: 'fail' | 'resubmit'
+}
+
 /**
- * Inserts generations with their first events in one statement.
- * @returns when each was created, by id: those whose idempotency key is taken are left out
+ * Accepts what concurrent requests bring in one statement, and one commit; the answers are in their order.
+ * @returns null for one whose idempotency key is taken, or whose API key is not alive
  */
-export async function insertGenerations(sql: Sql, rows: readonly NewGeneration[]): Promise<Map<string, Date>> {
+export async function acceptGenerations({ prisma }: Database, wishes: readonly Wish[]): Promise<(Stored | null)[]> {
+  // By key, so that two processes cannot wait for each other's keys; if they do so all the same, one of them tries again.
+  const sorted = wishes.toSorted((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1))
+  const rows = sorted.map((wish) => wish.row)
+  const stored = await withRetry(() =>
+    insertGenerations(
+      prisma,
+      rows,
+      sorted.map((wish) => wish.keyHash),
+    ),
+  )
+  return wishes.map(({ row }) => stored.get(row.id) ?? null)
+}
+
+const keyOf = ({ row }: Wish) => row.idempotencyKey ?? ''
+
+/**
+ * Inserts generations with their first events in one statement. What they leave open of the policy for unknown submissions comes from
+ * their projects.
+ * @param keyHashes of each row's API key, when that must be alive
+ * @returns what was stored, by id: those whose idempotency key is taken are left out
+ */
+export async function insertGenerations(
+  sql: Sql,
+  rows: readonly NewGeneration[],
+  keyHashes?: readonly string[],
+): Promise<Map<string, Stored>> {
   const column = <K extends keyof NewGeneration>(name: K) => rows.map((row) => row[name])
   const json = (name: 'inputReference' | 'metadata') =>
     rows.map((row) => (row[name] ? JSON.stringify(row[name]) : null))
-  const inserted = await sql.$queryRaw<{ id: string; createdAt: Date }[]>`
-    WITH accepted AS (
+  const isAlive = keyHashes
+    ? Prisma.sql`WHERE EXISTS (SELECT 1 FROM api_keys WHERE api_keys.hash = (${keyHashes}::text[])[wish.number] AND revoked_at IS NULL)`
+    : Prisma.empty
+  const inserted = await sql.$queryRaw<(Stored & { id: string })[]>`
+    ${Prisma.raw(PREPARED)} WITH accepted AS (
       INSERT INTO generations (id, project_id, batch_id, custom_id, model, prompt, size, seconds, input_reference, priority,
-        metadata, webhook_url, on_unknown_submission, idempotency_key, idempotency_hash, retry_of)
-      SELECT * FROM unnest(${column('id')}::text[], ${column('projectId')}::text[], ${column('batchId')}::text[],
+        metadata, webhook_url, idempotency_key, idempotency_hash, retry_of, on_unknown_submission)
+      SELECT id, project_id, batch_id, custom_id, model, prompt, size, seconds, input_reference, priority,
+        metadata, webhook_url, idempotency_key, idempotency_hash, retry_of,
+        coalesce(policy, (SELECT on_unknown_submission FROM projects WHERE projects.id = wish.project_id))
+      FROM unnest(${column('id')}::text[], ${column('projectId')}::text[], ${column('batchId')}::text[],
         ${column('customId')}::text[], ${column('model')}::text[], ${column('prompt')}::text[], ${column('size')}::text[],
         ${column('seconds')}::int[], ${json('inputReference')}::jsonb[], ${column('priority')}::int[],
-        ${json('metadata')}::jsonb[], ${column('webhookUrl')}::text[],
-        ${column('onUnknownSubmission')}::text[]::unknown_submission_policy[],
-        ${column('idempotencyKey')}::text[], ${column('idempotencyHash')}::text[], ${column('retryOf')}::text[])
+        ${json('metadata')}::jsonb[], ${column('webhookUrl')}::text[], ${column('idempotencyKey')}::text[],
+        ${column('idempotencyHash')}::text[], ${column('retryOf')}::text[],
+        ${column('onUnknownSubmission')}::text[]::unknown_submission_policy[]) WITH ORDINALITY
+        AS wish (id, project_id, batch_id, custom_id, model, prompt, size, seconds, input_reference, priority,
+          metadata, webhook_url, idempotency_key, idempotency_hash, retry_of, policy, number)
+      ${isAlive}
       ON CONFLICT (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-      RETURNING id, project_id, created_at
+      RETURNING id, project_id, created_at, on_unknown_submission
     ), recorded AS (
     INSERT INTO events (id, project_id, generation_id, sequence, type, data)
     -- A TypeID's suffix is unique by itself, so the first event shares its generation's.
     SELECT 'evt' || substr(id, 4), project_id, id, 1, 'generation.queued', '{"status":"queued"}' FROM accepted
     )
-    SELECT id, created_at AS "createdAt" FROM accepted`
-  return new Map(inserted.map((row) => [row.id, row.createdAt]))
+    SELECT id, created_at AS "createdAt", on_unknown_submission::text AS "onUnknownSubmission" FROM accepted`
+  return new Map(inserted.map(({ id, ...stored }) => [id, stored]))
 }
 
 /** The generation that this key created, read in a statement of its own after a lost race. */
@@ -91,15 +139,17 @@ export async function listGenerations(
   before?: string,
 ): Promise<Generation[]> {
   const { status, batchId, customId } = filter
-  const where: Prisma.GenerationWhereInput = {
-    projectId,
-    ...(status && { status }),
-    ...(batchId && { batchId }),
-    ...(customId && { customId }),
-    ...(before && { id: { lt: before } }),
-  }
-  return await prisma.generation.findMany({ where, orderBy: { id: 'desc' }, take: limit })
+  const rows = await prisma.$queryRaw<{ id: string }[]>`
+    SELECT id FROM generations WHERE project_id = ${projectId} ${status ? Prisma.sql`AND ${isStatus(status)}` : Prisma.empty}
+      ${batchId ? Prisma.sql`AND batch_id = ${batchId}` : Prisma.empty} ${customId ? Prisma.sql`AND custom_id = ${customId}` : Prisma.empty}
+      ${before ? Prisma.sql`AND id < ${before}` : Prisma.empty}
+    ORDER BY id DESC LIMIT ${limit}`
+  const ids = rows.map((row) => row.id)
+  return await prisma.generation.findMany({ where: { id: { in: ids } }, orderBy: { id: 'desc' } })
 }
+
+/** A constant of the statement and not a parameter of it: only then does Postgres see that the index over such rows serves it. */
+const isStatus = (status: Status) => Prisma.raw(`status = '${status}'`)
 
 /** Those of `ids` that have ended: one query serves every request that waits. */
 export async function endedAmong({ prisma }: Database, ids: readonly string[]): Promise<string[]> {

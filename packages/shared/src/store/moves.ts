@@ -3,56 +3,79 @@
 
 import { DELIVERED_BY_DEFAULT, DELIVERED_TO_REQUEST } from '../domain/events.ts'
 import { isTerminal, MOVES, type MoveName } from '../domain/status.ts'
-import type { Sql } from './database.ts'
+import { PREPARED, type Sql } from './database.ts'
 import { Prisma } from './generated/client.ts'
+
+/** Of the deliveries to one server, so many are woken together. */
+export const WOKEN_PER_TARGET = 20
 
 export interface Moved {
   readonly id: string
   readonly batchId: string | null
-  /** Deliveries that the move created, to be woken after commit. */
+  /** Deliveries that the move created, to be woken after commit: few for each server, for whoever delivers them goes on with the others. */
   readonly deliveryIds: readonly string[]
 }
 
-/** The statement's parts that differ from move to move; both may name the row as `g`. */
+/** The statement's parts that differ from move to move; all may name the row as `g`. */
 export interface MoveDetails {
   /** Further assignments, such as `Prisma.sql\`due_at = NULL\``. */
   readonly set?: Prisma.Sql
   /** A further condition beside the status. */
   readonly guard?: Prisma.Sql
+  /** What the statement does first: common table expressions, which the other parts may name. */
+  readonly first?: Prisma.Sql
+  /** What else is told of each row that moved: columns, with their names. */
+  readonly told?: Prisma.Sql
 }
 
 /**
  * Moves those generations from which the move is legal; the others are left alone (someone else was first).
  * `which`: their ids, or a condition on their table.
  * Rows are locked in id order, so concurrent moves of several rows cannot deadlock among themselves.
+ * @returns those that moved, each with what it was to be `told` besides
  */
-export async function moveGenerations(
+export async function moveGenerations<Told = unknown>(
   sql: Sql,
   which: readonly string[] | Prisma.Sql,
   move: MoveName,
-  { set, guard }: MoveDetails = {},
-): Promise<Moved[]> {
+  { set, guard, first, told }: MoveDetails = {},
+): Promise<(Moved & Told)[]> {
   if ('length' in which && which.length === 0) return []
   const condition = 'length' in which ? Prisma.sql`id = ANY (${which}::text[])` : which
   const { from, to } = MOVES[move]
   const finishedAt = isTerminal(to) ? Prisma.sql`now()` : Prisma.sql`NULL`
-  return await sql.$queryRaw<Moved[]>`
-    WITH moved AS (
+  const rows = await sql.$queryRaw<(MovedRow & Told)[]>`
+    ${Prisma.raw(PREPARED)} WITH ${first ? Prisma.sql`${first}, ` : Prisma.empty}moved AS (
       UPDATE generations g
       SET status = ${to}::generation_status, event_seq = g.event_seq + 1, finished_at = ${finishedAt}${set ? Prisma.sql`, ${set}` : Prisma.empty}
       WHERE g.id = ANY (ARRAY(SELECT id FROM generations WHERE ${condition} ORDER BY id FOR UPDATE))
         AND g.status = ANY (${from}::text[]::generation_status[])${guard ? Prisma.sql` AND ${guard}` : Prisma.empty}
-      RETURNING g.*
+      RETURNING g.*, new_id('evt') AS event_id
     ), recorded AS (
       INSERT INTO events (id, project_id, generation_id, sequence, type, data)
-      SELECT new_id('evt'), project_id, id, event_seq, 'generation.' || status::text, ${GENERATION_SNAPSHOT} FROM moved
-      RETURNING id, project_id, generation_id, type
+      SELECT event_id, project_id, id, event_seq, 'generation.' || status::text, ${GENERATION_SNAPSHOT} FROM moved
     ), fact AS (
-      SELECT recorded.*, moved.webhook_url FROM recorded JOIN moved ON moved.id = recorded.generation_id
-    ), owed AS (${OWED_DELIVERIES})
-    SELECT moved.id, moved.batch_id AS "batchId", coalesce(deliveries.ids, '{}') AS "deliveryIds"
-    FROM moved JOIN recorded ON recorded.generation_id = moved.id
-      LEFT JOIN (SELECT event_id, array_agg(id) AS ids FROM owed GROUP BY event_id) deliveries ON deliveries.event_id = recorded.id`
+      SELECT event_id AS id, project_id, 'generation.' || status::text AS type, webhook_url FROM moved
+    ), owed AS (${OWED_DELIVERIES}), woken AS (
+      SELECT id, event_id FROM (SELECT id, event_id, row_number() OVER (PARTITION BY target) AS turn FROM owed) each
+      WHERE turn <= ${WOKEN_PER_TARGET}
+    )
+    SELECT g.id, g.batch_id AS "batchId", g.event_id AS "eventId"${told ? Prisma.sql`, ${told}` : Prisma.empty},
+      -- With the first row, once: a join would compare each with each.
+      CASE WHEN row_number() OVER () = 1 THEN (SELECT jsonb_agg(woken) FROM woken) END AS woken
+    FROM moved g`
+  const owed = new Map<string, string[]>()
+  for (const { event_id: eventId, id } of rows[0]?.woken ?? []) owed.set(eventId, [...(owed.get(eventId) ?? []), id])
+  return rows.map(({ eventId, woken: _, ...row }) => {
+    return { ...row, deliveryIds: owed.get(eventId) ?? [] } as Moved & Told
+  })
+}
+
+interface MovedRow {
+  readonly id: string
+  readonly batchId: string | null
+  readonly eventId: string
+  readonly woken: readonly { readonly id: string; readonly event_id: string }[] | null
 }
 
 /** Timestamps inside JSON read like those of the API: ISO 8601 in UTC with milliseconds. */
@@ -79,4 +102,4 @@ export const OWED_DELIVERIES = Prisma.sql`
       AND fact.type = ANY (CASE WHEN endpoint.event_types = '{}' THEN ${DELIVERED_BY_DEFAULT}::text[] ELSE endpoint.event_types END)
   ) target
   ORDER BY target.event_id, target.url, target.endpoint_id NULLS LAST
-  RETURNING id, event_id`
+  RETURNING id, event_id, target`

@@ -5,6 +5,7 @@ import type { Status } from '../domain/status.ts'
 import { ALL_ENDED } from './batches.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
+import { WOKEN_PER_TARGET } from './moves.ts'
 
 const GRACE_MAX_S = 120
 /** How long a row is left alone after it was woken: longer each time, up to two minutes. */
@@ -58,9 +59,6 @@ export async function claimOverdueGenerations(
   }
 }
 
-/** Woken of one server's deliveries: whoever delivers them goes on with the others by itself. */
-const PER_TARGET = 20
-
 /**
  * Claims up to `limit` deliveries whose next attempt is due, and few for each server, so that fifty thousand for one that is
  * dead stand in nobody's way.
@@ -79,7 +77,7 @@ export async function claimOverdueDeliveries({ prisma }: Database, limit: number
       -- In any order: where there are more than a page holds, all come to their turns.
       SELECT due.id FROM (SELECT target FROM known ORDER BY random()) AS shuffled CROSS JOIN LATERAL (
         SELECT id FROM deliveries WHERE state = 'pending' AND target = shuffled.target AND next_attempt_at <= now() AND due_at <= now()
-        ORDER BY next_attempt_at LIMIT ${PER_TARGET} FOR UPDATE SKIP LOCKED) due
+        ORDER BY next_attempt_at LIMIT ${WOKEN_PER_TARGET} FOR UPDATE SKIP LOCKED) due
       LIMIT ${limit}))
     RETURNING id, wakes`
 }

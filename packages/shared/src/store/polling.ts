@@ -42,13 +42,21 @@ export async function releasePolls({ prisma }: Database, ids: readonly string[])
       AND status IN ('processing', 'failed') AND answer IS NULL AND due_at > now()`
 }
 
-/** What one poll means for its row. */
-export interface PollRecord {
+/** The row as it was claimed. */
+export interface Seen {
   readonly id: string
   /** The task that was asked about: an answer about a task that the row has left changes nothing. */
   readonly upstreamTaskId: string
   /** Of the claim. A row that was answered, retried or adopted since has another number, even if it has the same task. */
   readonly wakes: number
+}
+
+/** That a row is still as it was claimed: a lane that comes late must touch neither what has its answer nor a later attempt. */
+export const asSeen = (polls: readonly Seen[]) => Prisma.sql`(g.id, g.upstream_task_id, g.wakes) IN (
+  SELECT * FROM unnest(${polls.map((one) => one.id)}::text[], ${polls.map((one) => one.upstreamTaskId)}::text[], ${polls.map((one) => one.wakes)}::int[]))`
+
+/** What one poll means for its row. */
+export interface PollRecord extends Seen {
   /** Delay until the row is due again; null when it is not to be asked about any more. */
   readonly nextMs: number | null
   /** The provider said that the task is unfinished. */
@@ -92,15 +100,13 @@ export async function recordPolls({ prisma }: Database, polls: readonly PollReco
  */
 export async function failOverdue(
   { prisma }: Database,
-  overdue: readonly Pick<PollRecord, 'id' | 'upstreamTaskId' | 'wakes'>[],
+  overdue: readonly Seen[],
   code: FailureCode,
   renderMaxMs: number,
 ): Promise<Moved[]> {
   const ids = overdue.map((one) => one.id)
   const set = Prisma.sql`error_code = ${code}, error_message = ${FAILURES[code]},
     slot_until = now() + ${renderMaxMs} * interval '1 ms'`
-  // As in `recordPolls`: a lane that comes late must neither fail what has its answer nor the attempt after the one it judged.
-  const guard = Prisma.sql`g.status = 'processing' AND (g.id, g.upstream_task_id, g.wakes) IN (
-    SELECT * FROM unnest(${ids}::text[], ${overdue.map((one) => one.upstreamTaskId)}::text[], ${overdue.map((one) => one.wakes)}::int[]))`
+  const guard = Prisma.sql`g.status = 'processing' AND ${asSeen(overdue)}`
   return await withRetry(() => moveGenerations(prisma, ids, 'fail', { set, guard }))
 }

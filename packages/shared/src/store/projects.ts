@@ -2,8 +2,8 @@
 
 import { createHash, randomBytes } from 'node:crypto'
 import { newId } from '../domain/ids.ts'
-import type { Database } from './database.ts'
-import type { ApiKey, Project } from './generated/client.ts'
+import { type Database, PREPARED } from './database.ts'
+import { type ApiKey, Prisma, type Project } from './generated/client.ts'
 import { rotation } from './rotation.ts'
 
 export type { ApiKey, Project }
@@ -11,7 +11,7 @@ export type { ApiKey, Project }
 export const DEFAULT_PROJECT = 'default'
 
 /** SHA-256, hex: keys carry enough entropy that a slow hash would only cost. */
-const hashOf = (key: string) => createHash('sha256').update(key).digest('hex')
+export const hashOf = (key: string) => createHash('sha256').update(key).digest('hex')
 
 /** Enough to tell keys apart, too little to guess one. */
 const hintOf = (key: string) => key.slice(0, 7)
@@ -21,10 +21,24 @@ export function newApiKey(): string {
   return `rq_${randomBytes(32).toString('base64url')}`
 }
 
-/** The project whose live key this is, or null. */
-export async function findProjectByKey({ prisma }: Database, key: string): Promise<Project | null> {
-  const found = await prisma.apiKey.findUnique({ where: { hash: hashOf(key) }, include: { project: true } })
-  return found && found.revokedAt === null ? found.project : null
+/** What a request needs to know of the project whose key it shows. */
+export type CallingProject = Pick<
+  Project,
+  'id' | 'name' | 'onUnknownSubmission' | 'maxInFlight' | 'pausedAt' | 'createdAt'
+>
+
+/** The projects whose live keys have these hashes, in their order; null where there is none. */
+export async function findProjectsByKeys(
+  { prisma }: Database,
+  hashes: readonly string[],
+): Promise<(CallingProject | null)[]> {
+  const rows = await prisma.$queryRaw<(CallingProject & { hash: string })[]>`
+    ${Prisma.raw(PREPARED)} SELECT api_keys.hash, projects.id, projects.name, on_unknown_submission::text AS "onUnknownSubmission",
+      max_in_flight AS "maxInFlight", paused_at AS "pausedAt", projects.created_at AS "createdAt"
+    FROM api_keys JOIN projects ON projects.id = api_keys.project_id
+    WHERE api_keys.hash = ANY (${[...new Set(hashes)]}::text[]) AND revoked_at IS NULL`
+  const projects = new Map(rows.map((row) => [row.hash, row]))
+  return hashes.map((hash) => projects.get(hash) ?? null)
 }
 
 /**

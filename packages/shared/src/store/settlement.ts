@@ -64,6 +64,57 @@ export async function settleSubmission(
   }
 }
 
+/** A submission that the provider took: the ordinary outcome. */
+export interface Acceptance extends SettleOptions {
+  readonly submissionId: string
+  readonly taskId: string
+}
+
+/**
+ * Records several of them in one statement; the answers are in their order. What is not ordinary (cancelled meanwhile, no longer
+ * the generation's own, recorded already), or is locked by somebody, is settled by itself, as all are when the statement fails.
+ */
+export async function settleAccepted(database: Database, acceptances: readonly Acceptance[]): Promise<Settled[]> {
+  const accepted = await withRetry(() => acceptOrdinary(database, acceptances))
+  return await Promise.all(
+    acceptances.map(async (one) => {
+      const moved = accepted.get(one.submissionId)
+      return moved ? { status: MOVES.accept.to, moved: [moved] } : await settleOneAccepted(database, one)
+    }),
+  )
+}
+
+export async function settleOneAccepted(
+  database: Database,
+  { submissionId, taskId, ...options }: Acceptance,
+): Promise<Settled> {
+  return await settleSubmission(database, submissionId, { kind: 'accepted', taskId }, options)
+}
+
+/** @returns the moves by submission */
+async function acceptOrdinary({ prisma }: Database, acceptances: readonly Acceptance[]): Promise<Map<string, Moved>> {
+  const answer = Prisma.sql`unnest(${acceptances.map((one) => one.submissionId)}::text[],
+    ${acceptances.map((one) => one.taskId)}::text[], ${acceptances.map((one) => one.firstPollMs)}::float8[]) AS answer (id, task_id, first_poll_ms)`
+  // The generations are locked before their ledger rows, as everywhere.
+  const first = Prisma.sql`ordinary AS MATERIALIZED (
+      SELECT s.id, answer.task_id, answer.first_poll_ms FROM ${answer}
+      JOIN submissions s ON s.id = answer.id JOIN generations g ON g.id = s.generation_id
+      WHERE s.state = 'started' AND g.current_submission_id = s.id AND g.status = 'submitting' AND g.cancel_requested_at IS NULL
+      ORDER BY g.id FOR UPDATE OF g SKIP LOCKED
+    ), settled AS (
+      UPDATE submissions s SET state = 'accepted', upstream_task_id = ordinary.task_id, settled_at = clock_timestamp()
+      FROM ordinary WHERE s.id = ordinary.id AND s.state = 'started'
+      RETURNING s.id, s.generation_id, s.upstream_task_id, s.started_at, ordinary.first_poll_ms
+    )`
+  const own = (columns: string) =>
+    Prisma.sql`(SELECT ${Prisma.raw(columns)} FROM settled WHERE settled.generation_id = g.id)`
+  const set = processing(own('upstream_task_id, started_at'), own('first_poll_ms'))
+  const which = Prisma.sql`id IN (SELECT generation_id FROM settled)`
+  const told = Prisma.sql`current_submission_id AS "submissionId"`
+  const moved = await moveGenerations<{ submissionId: string }>(prisma, which, 'accept', { first, set, told })
+  return new Map(moved.map(({ submissionId, ...move }) => [submissionId, move]))
+}
+
 async function settle(
   { prisma }: Database,
   submissionId: string,
@@ -186,7 +237,7 @@ async function carryOut(
   const { id, status, errorCode } = generation
   if (result.kind === 'accepted' && (status === 'queued' || errorCode === 'submission_unknown')) {
     // The slot was kept for this very render, unless it is another's. A retry that has not submitted yet need not pay.
-    const set = Prisma.sql`${processing(result.taskId, firstPollMs)}, slot_until = ${slotUntil}, admitted_at = coalesce(g.admitted_at, now())`
+    const set = Prisma.sql`${processing(CURRENT, Prisma.sql`${firstPollMs}`)}, slot_until = ${slotUntil}, admitted_at = coalesce(g.admitted_at, now())`
     return { status: MOVES.acceptLate.to, moved: await moveGenerations(tx, [id], 'acceptLate', { set }) }
   }
   if (status !== 'submitting') return UNCHANGED
@@ -198,8 +249,7 @@ async function carryOut(
       : Prisma.sql`, may_be_charged = true, slot_until = now() + ${renderMaxMs} * interval '1 ms'`
   switch (await decide(tx, generation, result)) {
     case 'process': {
-      if (result.kind !== 'accepted') throw new Error('only an accepted submission is processed')
-      const set = processing(result.taskId, firstPollMs)
+      const set = processing(CURRENT, Prisma.sql`${firstPollMs}`)
       return { status: MOVES.accept.to, moved: await moveGenerations(tx, [id], 'accept', { set }) }
     }
     case 'cancel': {
@@ -230,13 +280,14 @@ async function carryOut(
 
 const UNKNOWN = { code: 'submission_unknown', message: FAILURES.submission_unknown }
 
-/** What the row of a generation says once its current submission was accepted. */
-function processing(taskId: string, firstPollMs: number): Prisma.Sql {
-  return Prisma.sql`upstream_task_id = ${taskId}, may_be_charged = true,
-    submitted_at = (SELECT started_at FROM submissions WHERE submissions.id = g.current_submission_id),
+/** What the row of a generation says once its current submission was accepted; `recorded`: the ledger's task id and beginning. */
+function processing(recorded: Prisma.Sql, firstPollMs: Prisma.Sql): Prisma.Sql {
+  return Prisma.sql`may_be_charged = true, (upstream_task_id, submitted_at) = ${recorded},
     last_pending_at = NULL, poll_failures = 0, error_code = NULL, error_message = NULL,
     due_at = now() + ${firstPollMs} * interval '1 ms'`
 }
+
+const CURRENT = Prisma.sql`(SELECT s.upstream_task_id, s.started_at FROM submissions s WHERE s.id = g.current_submission_id)`
 
 async function decide(tx: Sql, generation: SettlingGeneration, result: SubmissionResult): Promise<Consequence> {
   const [{ unknownCount } = { unknownCount: 0 }] = await tx.$queryRaw<{ unknownCount: number }[]>`

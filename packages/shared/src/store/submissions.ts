@@ -59,6 +59,78 @@ interface CurrentSubmission {
   readonly waitMs: number | null
 }
 
+interface Beginning extends RenderRequest {
+  readonly submissionId: string
+  readonly submissionsBefore: number
+  readonly isAfterSilence: boolean
+}
+
+/**
+ * Commits the intents to submit of those generations that still want one, in one statement; the answers are in their order. What
+ * needs a closer look, or is locked by somebody, is begun by itself.
+ * @param leaseMs after this long without an outcome the submission is read as unknown
+ */
+export async function beginSubmissions(
+  database: Database,
+  generationIds: readonly string[],
+  upstream: string,
+  leaseMs: number,
+): Promise<BeginResult[]> {
+  const begun = await withRetry(() => beginOrdinary(database, generationIds, upstream, leaseMs))
+  return await Promise.all(
+    generationIds.map(async (id) => {
+      const intent = begun.get(id)
+      return intent ? { kind: 'begun', intent } : await beginSubmission(database, id, upstream, leaseMs)
+    }),
+  )
+}
+
+/** Those that wait for their first submission, while nothing holds them. @returns the intents by generation */
+async function beginOrdinary(
+  { prisma }: Database,
+  generationIds: readonly string[],
+  upstream: string,
+  leaseMs: number,
+): Promise<Map<string, Intent>> {
+  const submissionIds = generationIds.map(() => newId('submission'))
+  const first = Prisma.sql`ready AS MATERIALIZED (
+      SELECT id FROM generations g
+      WHERE id = ANY (${generationIds}::text[]) AND status = 'queued' AND admitted_at IS NOT NULL AND attempt = 1
+        AND NOT ${SUBMITTING_PAUSED}
+        AND NOT EXISTS (SELECT 1 FROM projects WHERE projects.id = g.project_id AND paused_at IS NOT NULL)
+      ORDER BY id FOR UPDATE OF g SKIP LOCKED
+    ), intent AS (
+      INSERT INTO submissions (id, generation_id, upstream, attempt, started_at, lease_until)
+      SELECT own.id, ready.id, ${upstream}, 1, clock_timestamp(), clock_timestamp() + ${leaseMs} * interval '1 ms'
+      FROM unnest(${submissionIds}::text[], ${generationIds}::text[]) AS own (id, generation_id)
+      JOIN ready ON ready.id = own.generation_id
+      RETURNING id, generation_id
+    )`
+  const set = begun(Prisma.sql`(SELECT intent.id FROM intent WHERE intent.generation_id = g.id)`, upstream, leaseMs)
+  const told = Prisma.sql`current_submission_id AS "submissionId", model, prompt, size, seconds, input_reference AS "inputReference",
+    (SELECT count(*)::int FROM submissions s WHERE s.generation_id = g.id) AS "submissionsBefore",
+    EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0) AS "isAfterSilence"`
+  const which = Prisma.sql`id IN (SELECT generation_id FROM intent)`
+  const { rows, preparedAtMs } = await prisma.$transaction(async (tx) => ({
+    rows: await moveGenerations<Beginning>(tx, which, 'submit', { first, set, told }),
+    preparedAtMs: performance.now(),
+  }))
+  return new Map(
+    rows.map(
+      ({ id, submissionId, submissionsBefore, isAfterSilence, model, prompt, size, seconds, inputReference }) => {
+        const request = { model, prompt, size, seconds, inputReference }
+        return [id, { submissionId, number: submissionsBefore + 1, request, isAfterSilence, preparedAtMs }]
+      },
+    ),
+  )
+}
+
+/** What a row says of a submission that begins: due one second past its lease, so that whoever looks then finds it expired. */
+function begun(submissionId: Prisma.Sql, upstream: string, leaseMs: number): Prisma.Sql {
+  return Prisma.sql`current_submission_id = ${submissionId}, upstream = ${upstream}, upstream_task_id = NULL,
+    submitted_at = NULL, due_at = clock_timestamp() + ${leaseMs + 1_000} * interval '1 ms'`
+}
+
 /**
  * Commits the intent to submit, if the generation still wants one.
  * @param leaseMs after this long without an outcome the submission is read as unknown
@@ -112,9 +184,7 @@ export async function beginSubmission(
         INSERT INTO submissions (id, generation_id, upstream, attempt, started_at, lease_until)
         VALUES (${submissionId}, ${generationId}, ${upstream}, ${attempt}, clock_timestamp(),
           clock_timestamp() + ${leaseMs} * interval '1 ms')`
-      // One second past the lease, so that whoever looks then finds it expired.
-      const set = Prisma.sql`current_submission_id = ${submissionId}, upstream = ${upstream}, upstream_task_id = NULL,
-        submitted_at = NULL, due_at = clock_timestamp() + ${leaseMs + 1_000} * interval '1 ms'`
+      const set = begun(Prisma.sql`${submissionId}`, upstream, leaseMs)
       if (generation.status === 'queued') await moveGenerations(tx, [generationId], 'submit', { set })
       else await tx.$executeRaw`UPDATE generations SET ${set} WHERE id = ${generationId}`
       const { model, prompt, size, seconds, inputReference, isAfterSilence } = generation

@@ -1,0 +1,85 @@
+// What steps that run side by side do together: one statement and one commit for many of them.
+
+import { microBatch } from '@reelqueue/shared/runtime/micro-batch'
+import { completeGeneration, completeGenerations } from '@reelqueue/shared/store/completion'
+import { isUnavailable } from '@reelqueue/shared/store/database'
+import {
+  type ClaimedDelivery,
+  claimDeliveries,
+  findWokenDeliveries,
+  type Judged,
+  recordAttempts,
+  type Wanted,
+  type WokenDelivery,
+} from '@reelqueue/shared/store/deliveries'
+import type { Moved } from '@reelqueue/shared/store/moves'
+import { type Acceptance, type Settled, settleAccepted, settleOneAccepted } from '@reelqueue/shared/store/settlement'
+import { type BeginResult, beginSubmission, beginSubmissions } from '@reelqueue/shared/store/submissions'
+import type { StepDeps } from './deps.ts'
+
+export interface MicroBatches {
+  /** Begins the submission of a generation. */
+  begin(wish: BeginWish): Promise<BeginResult>
+  accept(acceptance: Acceptance): Promise<Settled>
+  complete(generationId: string): Promise<Moved[]>
+  findWoken(deliveryId: string): Promise<WokenDelivery | null>
+  claim(wanted: Wanted): Promise<ClaimedDelivery | null>
+  record(judged: Judged): Promise<void>
+}
+
+export interface BeginWish {
+  readonly generationId: string
+  readonly upstream: string
+  readonly leaseMs: number
+}
+
+/** The guarded client gives up after 15 s; half a minute more, and the attempt counts as lost. */
+const DELIVERY_LEASE_MS = 45_000
+/** Rows of one statement: enough to share its cost, few enough to be done in some milliseconds. */
+const SIZE_MAX = 200
+
+/** Nobody notices a step that is so much later. */
+const EVERY_MS = 50
+/** Claims keep servers busy. */
+const CLAIM_EVERY_MS = 10
+
+export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' | 'log'>): MicroBatches {
+  const onError = (error: unknown) => log.error({ event: 'batch.failed', err: error })
+  const common = { sizeMax: SIZE_MAX, everyMs: EVERY_MS, isCommon: isUnavailable, onError }
+  return {
+    begin: microBatch({
+      ...common,
+      run: async (wishes) => {
+        // A worker has one upstream and one lease.
+        const [{ upstream, leaseMs } = { upstream: '', leaseMs: 0 }] = wishes
+        const ids = wishes.map((wish) => wish.generationId)
+        return await beginSubmissions(database, ids, upstream, leaseMs)
+      },
+      runAlone: ({ generationId, upstream, leaseMs }) => beginSubmission(database, generationId, upstream, leaseMs),
+    }),
+    accept: microBatch({
+      ...common,
+      run: (acceptances) => settleAccepted(database, acceptances),
+      runAlone: (acceptance) => settleOneAccepted(database, acceptance),
+    }),
+    complete: microBatch({
+      ...common,
+      run: (ids) => completeGenerations(database, ids),
+      runAlone: (id) => completeGeneration(database, id),
+    }),
+    findWoken: microBatch({ ...common, run: (ids) => findWokenDeliveries(database, ids) }),
+    claim: microBatch({
+      ...common,
+      everyMs: CLAIM_EVERY_MS,
+      run: (wanted) => claimDeliveries(database, wanted, DELIVERY_LEASE_MS),
+    }),
+    record: microBatch({
+      ...common,
+      run: async (judged) => {
+        await recordAttempts(database, judged)
+        return judged.map(() => undefined)
+      },
+      runAlone: (judged) => recordAttempts(database, [judged]),
+    }),
+  }
+}

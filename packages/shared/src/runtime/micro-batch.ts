@@ -1,0 +1,67 @@
+// Micro-batches: what concurrent callers ask for shares one statement and one commit. A batch is what has come together since the
+// one before it began, and that is a while ago where calls are rare: a single call is not delayed, and many are carried together.
+
+import { setTimeout as delay } from 'node:timers/promises'
+import DataLoader from 'dataloader'
+
+export interface MicroBatchPorts<Key, Value> {
+  /** One answer for each key, in their order; an Error where only that one went wrong. */
+  readonly run: (keys: readonly Key[]) => Promise<readonly (Value | Error)[]>
+  /**
+   * Does one by itself after its batch has failed: one that cannot be done must not take the others along. Absent: all of the batch
+   * fail with it.
+   */
+  readonly runAlone?: (key: Key) => Promise<Value>
+  /** Whether a failure concerns all alike, so that trying one by one would only add to it. */
+  readonly isCommon?: (error: unknown) => boolean
+  /** Hears why a batch failed whose keys are then tried one by one. */
+  readonly onError: (error: unknown) => void
+  readonly sizeMax: number
+  /** From the beginning of a batch to that of the next, at the least: longer, and more share the cost. */
+  readonly everyMs: number
+}
+
+/** @returns a function for one key, whose calls are carried out together; it rejects for what became of that key alone */
+export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key: Key) => Promise<Value> {
+  const { run, runAlone, isCommon = () => false, onError, sizeMax, everyMs } = ports
+  /** Ends when every batch so far has. */
+  let tail: Promise<unknown> = Promise.resolve()
+  let latest: Promise<unknown> = tail
+  let nextAt = 0
+
+  async function runAll(keys: readonly Key[]): Promise<readonly (Value | Error)[]> {
+    try {
+      return await run(keys)
+    } catch (error) {
+      if (!runAlone || isCommon(error)) throw error
+      onError(error)
+      const settled = await Promise.allSettled(keys.map(runAlone))
+      return settled.map((one) => (one.status === 'fulfilled' ? one.value : asError(one.reason)))
+    }
+  }
+
+  const loader = new DataLoader<Key, Value>(
+    (keys) => {
+      const running = runAll(keys)
+      latest = running.catch(() => undefined)
+      return running
+    },
+    {
+      cache: false,
+      maxBatchSize: sizeMax,
+      batchScheduleFn: (dispatch) => {
+        tail = tail.then(async () => {
+          const waitMs = nextAt - performance.now()
+          // At least a turn of the event loop, in which those whose last batch has just ended ask for the next thing.
+          await (waitMs > 0 ? delay(waitMs) : new Promise(setImmediate))
+          nextAt = performance.now() + everyMs
+          dispatch()
+          await latest
+        })
+      },
+    },
+  )
+  return (key) => loader.load(key)
+}
+
+const asError = (reason: unknown) => (reason instanceof Error ? reason : new Error(String(reason)))
