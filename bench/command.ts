@@ -1,28 +1,42 @@
-// `npm run bench`: measures Reelqueue beside the ordinary way of doing the same, in one run, on an own embedded Postgres (and a
-// Redis of its own, when `redis-server` is there). What counts are the ratios: machines differ, and so do their moods.
+// `npm run bench`: measures Reelqueue beside a plain pipeline that does the same in the ordinary way, in one run, on an own embedded
+// Postgres (and a Redis of its own, when `redis-server` is there). What counts are the ratios: machines differ, and so do their moods.
 
+import { writeFile } from 'node:fs/promises'
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { benchIngest } from './ingest.ts'
+import { benchList } from './list.ts'
 import { measurePlans } from './plans.ts'
 import { benchPolling } from './poll-plan.ts'
+import { tableOf } from './report.ts'
 import { startServers } from './servers.ts'
+import { benchSideBySide } from './side-by-side.ts'
+import { benchWipe } from './wiped-redis.ts'
+
+/** How much of everything. */
+const SMALL = { accepts: 3_000, generations: 3_000, lines: 10_000, inFlight: 2_000, history: 20_000 }
+const FULL = { accepts: 10_000, generations: 20_000, lines: 50_000, inFlight: 20_000, history: 1_000_000 }
 
 const { values } = parseArgs({
   options: {
-    lines: { type: 'string', default: '10000' },
+    full: { type: 'boolean', default: false },
+    json: { type: 'string', default: 'bench.json' },
+    lines: { type: 'string' },
     plans: { type: 'string' },
     polling: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
-const lines = Number(values.lines)
+const lines = Number(values.lines ?? SMALL.lines)
 const history = Number(values.plans ?? 10_000)
 const isBetween = (value: number, min: number, max: number) => Number.isInteger(value) && value >= min && value <= max
 if (values.help || !isBetween(lines, 100, 50_000) || !isBetween(history, 10_000, 10_000_000)) {
-  console.log(`Usage: npm run bench -- [--lines N]    ingest N lines, 100 to 50000 (default 10000)
-       npm run bench -- --plans N      the plans of the hot statements on N generations, 10000 to 10000000
-       npm run bench -- --polling      polling by what clips took, beside fixed intervals, simulated`)
+  console.log(`Usage: npm run bench                     everything, small: some three minutes
+       npm run bench -- --full           the same as docs/performance.md has it: some twenty minutes
+       npm run bench -- --json FILE      where the numbers go (default bench.json)
+       npm run bench -- --lines N        only: ingest N lines, 100 to 50000
+       npm run bench -- --plans N        only: the plans of the hot statements on N generations, 10000 to 10000000
+       npm run bench -- --polling        only: polling by what clips took, beside fixed intervals, simulated`)
   process.exit(values.help ? 0 : 2)
 }
 
@@ -33,11 +47,24 @@ if (values.polling) {
 const servers = await startServers()
 try {
   const load = loadavg().map((one) => one.toFixed(1))
-  console.log(
-    `Node ${process.versions.node}, ${cpus().length} cores, load ${load.join(' ')}; queues on ${servers.queuesOn}`,
-  )
-  if (values.plans === undefined) await benchIngest(servers, lines)
-  else console.log(await measurePlans(servers, history))
+  const machine = `Node ${process.versions.node}, ${cpus().length} cores, load ${load.join(' ')}; queues on ${servers.queuesOn}`
+  console.log(machine)
+  if (values.lines !== undefined) await benchIngest(servers, lines)
+  else if (values.plans !== undefined) console.log(await measurePlans(servers, history))
+  else await benchAll(machine)
 } finally {
   await servers.stop()
+}
+
+async function benchAll(machine: string): Promise<void> {
+  if (servers.queuesOn !== 'Redis') throw new Error('The plain pipeline needs a Redis: install redis-server.')
+  const size = values.full ? FULL : SMALL
+  const sideBySide = await benchSideBySide(servers, size.accepts, size.generations)
+  const ingest = await benchIngest(servers, size.lines)
+  await servers.forget('Reelqueue')
+  const wipe = await benchWipe(servers, size.inFlight)
+  const list = await benchList(servers, size.history)
+  const result = { at: new Date().toISOString(), machine, size, sideBySide, ingest, wipe, list }
+  await writeFile(values.json, `${JSON.stringify(result, null, 2)}\n`)
+  console.log(`\n${tableOf(result)}\n\nThe numbers are in ${values.json}.`)
 }

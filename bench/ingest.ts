@@ -9,6 +9,7 @@ import { Redis } from 'ioredis'
 import { startApi } from '../bin/api.ts'
 import { bootstrapProject } from '../bin/bootstrap.ts'
 import { type House, openHouse } from '../bin/house.ts'
+import { median } from './requests.ts'
 import type { Servers } from './servers.ts'
 
 const KEY = 'rq_bench_key_of_the_project_default'
@@ -17,7 +18,16 @@ const CHUNK = 1_000
 const SINGLE_SHARE = 0.1
 const ROUNDS = 3
 
-export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: number): Promise<void> {
+/** Lines in a second, and what cancelling them took. */
+export interface Ingested {
+  readonly lines: number
+  readonly ours: number
+  readonly createMany: number
+  readonly single: number
+  readonly cancelMs: number
+}
+
+export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: number): Promise<Ingested> {
   const config = loadConfig({
     DATABASE_URL: databaseUrl,
     REDIS_URL: redisUrl,
@@ -65,10 +75,10 @@ export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: num
     })
     const startedAt = performance.now()
     await post(api.url, `/v1/batches/${batchId}/cancel`)
-    console.log(
-      `Cancelling the ${count.toLocaleString('en')} of a batch: ${Math.round(performance.now() - startedAt)} ms`,
-    )
+    const cancelMs = performance.now() - startedAt
+    console.log(`Cancelling the ${count.toLocaleString('en')} of a batch: ${Math.round(cancelMs)} ms`)
     if (redisUrl !== undefined) console.log(`Keys in Redis: ${await countKeys(redisUrl)}`)
+    return { lines: count, ours, createMany, single, cancelMs }
   } finally {
     await api.close()
     await house.close()
@@ -131,10 +141,6 @@ async function rateOf(count: number, run: () => Promise<void>): Promise<number> 
   const startedAt = performance.now()
   await run()
   return (count * 1_000) / (performance.now() - startedAt)
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? Number.NaN
 }
 
 function row(rate: number, ours: number) {

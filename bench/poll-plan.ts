@@ -2,6 +2,7 @@
 
 import { type PollSchedule, scheduleFor, scheduleForKnown } from '@reelqueue/shared/domain/poll-schedule'
 import { BUCKETS, bucketOf, NO_RENDER_TIMES, type RenderTimes, withRender } from '@reelqueue/shared/domain/render-times'
+import { logNormal as drawLogNormal, mulberry } from './draw.ts'
 
 const SEED = 7
 const CLIPS = 2_000
@@ -16,12 +17,10 @@ const LAG_TARGET_MS = 7.3 * S
 
 type Draw = (random: () => number, clip: number) => number
 
-/** Two uniform numbers make a normal one (Box and Muller). */
-const normal = (random: () => number) => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
 const logNormal =
   (medianS: number, sigma: number): Draw =>
   (random) =>
-    medianS * S * Math.exp(sigma * normal(random))
+    drawLogNormal(medianS * S, sigma, random)
 
 /** Medians and spreads as they might be for one model, length and size. */
 const DISTRIBUTIONS: Readonly<Record<string, Draw>> = {
@@ -103,16 +102,6 @@ function oracleAt(lagMs: number, renderMs: readonly number[]): Outcome {
   return play(renderMs, (elapsedMs) => schedule.nextMs(elapsedMs))
 }
 
-/** Random numbers that a seed repeats (mulberry32). */
-function mulberry(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
 /** Prints a table for each distribution. */
 export function benchPolling(): void {
   for (const [name, draw] of Object.entries(DISTRIBUTIONS)) {

@@ -2,17 +2,25 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
+import { Redis } from 'ioredis'
+import pg from 'pg'
 import { prepareDatabase } from '../bin/house.ts'
 
 export interface Servers {
   readonly databaseUrl: string
+  /** For the plain pipeline: a database of its own, whose tables have no more indexes and checks than it needs. */
+  readonly plainDatabaseUrl: string
   readonly redisUrl: string | undefined
   readonly queuesOn: 'Redis' | 'Postgres'
+  /** The process of Postgres, then that of Redis. */
+  readonly pids: readonly number[]
+  /** Empties the database of one of the pipelines, and Redis. */
+  forget(name: 'Reelqueue' | 'plain'): Promise<void>
   stop(): Promise<void>
 }
 
@@ -21,16 +29,58 @@ export async function startServers(): Promise<Servers> {
   const postgres = await startEmbeddedPostgres({ dataDir: join(folder, 'postgres'), log: () => undefined })
   await prepareDatabase(postgres.url)
   const redis = await startRedis(folder)
+  const plainDatabaseUrl = await preparePlain(postgres.url)
   return {
     databaseUrl: postgres.url,
+    plainDatabaseUrl,
     redisUrl: redis?.url,
     queuesOn: redis ? 'Redis' : 'Postgres',
+    pids: [await postmasterOf(join(folder, 'postgres', 'postgres')), redis?.process.pid].filter(
+      (pid) => pid !== undefined,
+    ),
+    async forget(name) {
+      const url = name === 'plain' ? plainDatabaseUrl : postgres.url
+      await withClient(url, (client) => client.query('TRUNCATE projects, upstream_gates, render_stats CASCADE'))
+      if (!redis) return
+      const connection = new Redis(redis.url)
+      await connection.flushall()
+      connection.disconnect()
+    },
     async stop() {
       redis?.process.kill()
       await postgres.stop()
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+async function preparePlain(url: string): Promise<string> {
+  await withClient(url, (client) => client.query('CREATE DATABASE plain'))
+  const plainUrl = url.replace(/[^/]+$/, 'plain')
+  await prepareDatabase(plainUrl)
+  await withClient(plainUrl, (client) =>
+    client.query(`DO $$ DECLARE line text; BEGIN
+      FOR line IN
+        SELECT format('ALTER TABLE generations DROP CONSTRAINT %I', conname) FROM pg_constraint
+        WHERE conrelid = 'generations'::regclass AND contype IN ('c', 'f')
+        UNION ALL
+        SELECT format('DROP INDEX %I', indexname) FROM pg_indexes
+        WHERE tablename = 'generations' AND indexname NOT IN ('generations_pkey', 'generations_project_id_id_idx')
+      LOOP EXECUTE line; END LOOP; END $$`),
+  )
+  return plainUrl
+}
+
+async function withClient(url: string, use: (client: pg.Client) => Promise<unknown>): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await use(client)
+  await client.end()
+}
+
+/** Postgres writes it on the first line of a file in its folder. */
+async function postmasterOf(folder: string): Promise<number> {
+  return Number((await readFile(join(folder, 'postmaster.pid'), 'utf8')).split('\n')[0])
 }
 
 async function startRedis(folder: string): Promise<{ process: ChildProcess; url: string } | null> {

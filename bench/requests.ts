@@ -1,0 +1,55 @@
+// Requests as many clients send them at once, and what came of them.
+
+import { Pool } from 'undici'
+
+/** Connections held at once, each with one request under way. */
+const CONNECTIONS = 50
+
+export interface Timing {
+  readonly perSecond: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+}
+
+/** Sends `count` requests and waits for all answers. @throws Error for the first answer that is not `status` */
+export async function sendMany(
+  url: string,
+  count: number,
+  path: string,
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body?: (index: number) => unknown,
+): Promise<Timing> {
+  const pool = new Pool(url, { connections: CONNECTIONS })
+  const latencies: number[] = []
+  let next = 0
+  async function client(): Promise<void> {
+    while (next < count) {
+      const index = next++
+      const startedAt = performance.now()
+      const response = await pool.request({
+        path,
+        method: body ? 'POST' : 'GET',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: body ? JSON.stringify(body(index)) : null,
+      })
+      const text = await response.body.text()
+      if (response.statusCode !== status)
+        throw new Error(`${path} answered ${response.statusCode}: ${text.slice(0, 500)}`)
+      latencies.push(performance.now() - startedAt)
+    }
+  }
+  const startedAt = performance.now()
+  await Promise.all(Array.from({ length: CONNECTIONS }, client))
+  const perSecond = (count * 1_000) / (performance.now() - startedAt)
+  await pool.close()
+  return { perSecond, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99) }
+}
+
+export function quantile(values: readonly number[], share: number): number {
+  return values.toSorted((one, other) => one - other)[Math.floor(values.length * share)] ?? Number.NaN
+}
+
+export const median = (values: readonly number[]) => quantile(values, 0.5)
+
+export const mean = (values: readonly number[]) => values.reduce((sum, one) => sum + one, 0) / values.length

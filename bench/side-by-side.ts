@@ -1,0 +1,114 @@
+// Reelqueue beside the plain pipeline: single requests, and everything from the request to the webhook. They take turns, so that
+// whatever else the machine does meets both.
+
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Outside, startOutside } from './children.ts'
+import { bytesOf, HEADERS, NAMES, type Name, requestOf, start } from './contestants.ts'
+import { cpuSeconds } from './cpu.ts'
+import { median, sendMany } from './requests.ts'
+import type { Servers } from './servers.ts'
+
+const ROUNDS = 3
+/** Sent before anything is counted: code that is not compiled yet, connections that are not open yet. */
+const WARM_UP = 1_000
+const POLL_MS = 1_000
+/** A pipeline that has not ended by then never will. */
+const END_MAX_MS = 300_000
+
+export interface Measured {
+  readonly acceptsPerSecond: number
+  readonly acceptP50Ms: number
+  readonly acceptP99Ms: number
+  readonly generationsPerSecond: number
+  /** Null where there is no /proc. */
+  readonly cpuMsPerGeneration: number | null
+  readonly postgresBytesPerGeneration: number
+  readonly redisBytesPerGeneration: number
+  readonly pollsPerGeneration: number
+  readonly webhooksRepeated: number
+}
+
+/** The median of three rounds for each of them. */
+export async function benchSideBySide(
+  servers: Servers,
+  accepts: number,
+  generations: number,
+): Promise<Record<Name, Measured>> {
+  const rounds: Record<Name, Measured[]> = { Reelqueue: [], plain: [] }
+  for (let round = 1; round <= ROUNDS; round++) {
+    for (const name of NAMES) {
+      const measured = {
+        ...(await acceptOnly(name, servers, accepts)),
+        ...(await toTheWebhook(name, servers, generations)),
+      }
+      rounds[name].push(measured)
+      console.log(
+        `Round ${round}, ${name}: ${Math.round(measured.acceptsPerSecond)} accepts/s, ${Math.round(measured.generationsPerSecond)} generations/s`,
+      )
+    }
+  }
+  return { Reelqueue: medians(rounds.Reelqueue), plain: medians(rounds.plain) }
+}
+
+function medians(rounds: readonly Measured[]): Measured {
+  const keys = Object.keys(rounds[0] ?? {}) as (keyof Measured)[]
+  const of = (key: keyof Measured) => {
+    const values = rounds.map((round) => round[key])
+    return values.includes(null) ? null : median(values as number[])
+  }
+  return Object.fromEntries(keys.map((key) => [key, of(key)])) as unknown as Measured
+}
+
+async function acceptOnly(name: Name, servers: Servers, count: number) {
+  const outside = await startOutside()
+  const pipeline = await start(name, servers, outside, {
+    works: false,
+    pollMinMs: POLL_MS,
+    pollMaxMs: POLL_MS,
+    slots: 1,
+  })
+  const send = (many: number) =>
+    sendMany(pipeline.url, many, '/v1/generations', 202, HEADERS, (number) => requestOf(outside, number))
+  await send(WARM_UP)
+  const { perSecond, p50Ms, p99Ms } = await send(count)
+  await pipeline.stop()
+  await outside.stop()
+  await servers.forget(name)
+  return { acceptsPerSecond: perSecond, acceptP50Ms: p50Ms, acceptP99Ms: p99Ms }
+}
+
+async function toTheWebhook(name: Name, servers: Servers, count: number) {
+  const outside = await startOutside()
+  const setting = { works: true, pollMinMs: POLL_MS, pollMaxMs: POLL_MS, slots: 100_000 }
+  const pipeline = await start(name, servers, outside, setting)
+  await run(outside, pipeline.url, Math.min(WARM_UP, count))
+  const pids = [pipeline.pid, ...servers.pids]
+  const [bytesBefore, cpuBefore] = [await bytesOf(name, servers), await cpuSeconds(pids)]
+  const { seconds, polls, repeated } = await run(outside, pipeline.url, count)
+  const [bytes, cpu] = [await bytesOf(name, servers), await cpuSeconds(pids)]
+  await pipeline.stop()
+  await outside.stop()
+  await servers.forget(name)
+  return {
+    generationsPerSecond: count / seconds,
+    cpuMsPerGeneration: cpu === null || cpuBefore === null ? null : ((cpu - cpuBefore) * 1_000) / count,
+    postgresBytesPerGeneration: (bytes.postgres - bytesBefore.postgres) / count,
+    redisBytesPerGeneration: Math.max(0, bytes.redis - bytesBefore.redis) / count,
+    pollsPerGeneration: polls / count,
+    webhooksRepeated: repeated,
+  }
+}
+
+/** Sends so many requests and waits for the last one's webhook. */
+async function run(outside: Outside, url: string, count: number) {
+  await outside.tell({ do: 'begin', rendering: { kind: 'instant' } })
+  const startedAt = performance.now()
+  await sendMany(url, count, '/v1/generations', 202, HEADERS, (number) => requestOf(outside, number))
+  for (;;) {
+    const report = await outside.tell({ do: 'report' })
+    const ms = performance.now() - startedAt
+    if (report.webhooks >= count) return { seconds: ms / 1_000, polls: report.polls, repeated: report.repeated }
+    if (ms > END_MAX_MS) throw new Error(`${report.webhooks} of ${count} webhooks came within ${END_MAX_MS / 1_000} s`)
+    await delay(20)
+  }
+}
