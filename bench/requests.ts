@@ -19,8 +19,9 @@ export async function sendMany(
   status: number,
   headers: Readonly<Record<string, string>>,
   body?: (index: number) => unknown,
+  connections = CONNECTIONS,
 ): Promise<Timing> {
-  const pool = new Pool(url, { connections: CONNECTIONS })
+  const pool = new Pool(url, { connections })
   const latencies: number[] = []
   let next = 0
   async function client(): Promise<void> {
@@ -40,7 +41,7 @@ export async function sendMany(
     }
   }
   const startedAt = performance.now()
-  await Promise.all(Array.from({ length: CONNECTIONS }, client))
+  await Promise.all(Array.from({ length: connections }, client))
   const perSecond = (count * 1_000) / (performance.now() - startedAt)
   await pool.close()
   return { perSecond, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99) }

@@ -54,11 +54,8 @@ function attempt(deliveryId: string, number: number, rest: Partial<AttemptRecord
 describe('a claim', () => {
   it('goes to one of any number of workers at the same instant', async () => {
     const id = await owed()
-    const claims = await seed.collide(
-      `SELECT 1 FROM deliveries WHERE id = '${id}' FOR UPDATE`,
-      [1, 2, 3].map(() => () => claim(id)),
-    )
-    expect(claims.map((one) => one?.attempt ?? null)).toEqual([1, null, null])
+    const claims = await Promise.all([1, 2, 3].map(() => claim(id)))
+    expect(claims.flatMap((one) => one?.attempt ?? [])).toEqual([1])
     expect(await claim(id)).toBeNull()
   })
 

@@ -108,6 +108,7 @@ function minedDatabase(database: Database, pass: Pass): Database {
       return settled
     }
     if (to !== null && (job?.queue === 'complete' || job?.queue === 'poll')) return await end(job, statement)
+    if (job?.queue === 'deliver' && says(statement, 'INSERT INTO delivery_attempts')) await pass('deliver.sent')
     const rows = await call('$queryRaw', statement)
     if (job?.queue === 'poll' && says(statement, 'UPDATE generations') && isSome(rows)) await pass('poll.claimed')
     if (job?.queue === 'deliver' && says(statement, 'claimed AS (') && isSome(rows)) await pass('deliver.claimed')
@@ -128,7 +129,6 @@ function minedDatabase(database: Database, pass: Pass): Database {
   async function write(statement: Statement): Promise<unknown> {
     const job = jobs.getStore()
     if (job?.queue === 'poll') await pass('poll.answered')
-    if (job?.queue === 'deliver' && says(statement, 'INSERT INTO delivery_attempts')) await pass('deliver.sent')
     const changed = await call('$executeRaw', statement)
     if (job?.queue === 'poll') await pass('poll.recorded')
     return changed

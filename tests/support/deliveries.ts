@@ -6,12 +6,15 @@ import {
   type ClaimedDelivery,
   claimDeliveries,
   type DeliveryVerdict,
-  recordAttempts,
+  recordAttempt as recordOne,
   type Wanted,
 } from '@reelqueue/shared/store/deliveries'
 
-const claimOne = async (database: Database, wanted: Wanted, leaseMs: number): Promise<ClaimedDelivery | null> =>
-  (await claimDeliveries(database, [wanted], leaseMs))[0] ?? null
+async function claimOne(database: Database, wanted: Wanted, leaseMs: number): Promise<ClaimedDelivery | null> {
+  const [claimed = null] = await claimDeliveries(database, [wanted], leaseMs)
+  if (claimed instanceof Error) throw claimed
+  return claimed
+}
 
 export const claimDelivery = (database: Database, id: string, leaseMs: number) => claimOne(database, { id }, leaseMs)
 
@@ -19,4 +22,4 @@ export const claimNextDelivery = (database: Database, target: string, leaseMs: n
   claimOne(database, { target }, leaseMs)
 
 export const recordAttempt = (database: Database, attempt: AttemptRecord, verdict: DeliveryVerdict) =>
-  recordAttempts(database, [{ attempt, verdict }])
+  recordOne(database, { attempt, verdict })

@@ -65,7 +65,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     keyed.decorateRequest('keyHash')
     keyed.addHook('onRequest', async (request) => requireProject(deps, request))
     await limitKeys(keyed, deps)
-    keyed.addHook('preValidation', async (request) => refuseUnasked(request))
+    keyed.addHook('preValidation', (request, _reply, done) => done(unaskedQuery(request)))
     const app = withZod(keyed)
     generationRoutes(app, deps)
     generationActionRoutes(app, deps)
@@ -98,10 +98,11 @@ async function limitKeys(keyed: FastifyInstance, { settings }: ApiDeps): Promise
 }
 
 /** A query that the route knows nothing of is a slip, as an unknown field of a body is. */
-function refuseUnasked(request: FastifyRequest): void {
-  if (request.routeOptions.schema?.querystring !== undefined) return
-  const errors = Object.keys(request.query ?? {}).map((field) => ({ field, rule: 'unknown_field', allowed: null }))
-  if (errors.length > 0) throw new Problem('validation_failed', undefined, errors.slice(0, ERRORS_MAX), errors.length)
+function unaskedQuery(request: FastifyRequest): Problem | undefined {
+  const fields = Object.keys(request.query ?? {})
+  if (fields.length === 0 || request.routeOptions.schema?.querystring !== undefined) return undefined
+  const errors = fields.map((field) => ({ field, rule: 'unknown_field', allowed: null }))
+  return new Problem('validation_failed', undefined, errors.slice(0, ERRORS_MAX), errors.length)
 }
 
 /** Requests are checked by their zod schemas; replies are trusted (tests check them), so that sending stays cheap. */
@@ -117,15 +118,19 @@ function checkWithZod(fastify: FastifyInstance): void {
     }
   })
   fastify.setSerializerCompiler(() => (data: unknown) => JSON.stringify(data))
-  fastify.addHook('preValidation', async (request) => {
-    if (findUnfit(request.params).total > 0) throw new Problem('not_found')
-    for (const part of [request.query, request.body]) {
-      // A body that is read as a stream is checked as it is read.
-      if (part instanceof Readable) continue
-      const { errors, total } = findUnfit(part)
-      if (total > 0) throw new Problem('validation_failed', undefined, errors, total)
-    }
-  })
+  fastify.addHook('preValidation', (request, _reply, done) => done(unfitPart(request)))
+}
+
+/** What is wrong with a request before anyone looks at what it says. */
+function unfitPart({ params, query, body }: FastifyRequest): Problem | undefined {
+  if (findUnfit(params).total > 0) return new Problem('not_found')
+  for (const part of [query, body]) {
+    // A body that is read as a stream is checked as it is read.
+    if (part instanceof Readable) continue
+    const { errors, total } = findUnfit(part)
+    if (total > 0) return new Problem('validation_failed', undefined, errors, total)
+  }
+  return undefined
 }
 
 /**
@@ -142,7 +147,7 @@ function closeWhatFallsIdle(fastify: FastifyInstance): void {
 
 /** One line for each request: what was asked, the answer, how long it took; never a body, a query or a header. */
 function logRequests(fastify: FastifyInstance): void {
-  fastify.addHook('onResponse', async (request, reply) => {
+  fastify.addHook('onResponse', (request, reply, done) => {
     request.log.info({
       event: 'request.completed',
       method: request.method,
@@ -150,5 +155,6 @@ function logRequests(fastify: FastifyInstance): void {
       status: reply.statusCode,
       durationMs: Math.round(reply.elapsedTime * 10) / 10,
     })
+    done()
   })
 }

@@ -43,7 +43,7 @@ export function createBacklogLimit(
     return next
   }
   /** In one go with the look: others may be waiting for the same count. */
-  async function takeRoom(projectId: string, count: number, taken: number): Promise<void> {
+  async function takeRoom(projectId: string, count: number, take: (now: Counted) => void): Promise<void> {
     const now = look(projectId)
     const waiting = await now.waiting
     if (waiting + now.taken + (reserved.get(projectId) ?? 0) + count > waitingMax) {
@@ -53,15 +53,16 @@ export function createBacklogLimit(
         `At most ${limit} generations of a project may wait: send more when some were submitted.`,
       )
     }
-    now.taken += taken
+    take(now)
   }
   return {
     async take(projectId) {
-      await takeRoom(projectId, 1, 1)
+      await takeRoom(projectId, 1, (now) => {
+        now.taken += 1
+      })
     },
     async takeMany(projectId, count, insert) {
-      await takeRoom(projectId, count, 0)
-      reserve(projectId, count)
+      await takeRoom(projectId, count, () => reserve(projectId, count))
       try {
         return await insert()
       } finally {

@@ -1,6 +1,6 @@
 // What steps that run side by side do together: one statement and one commit for many of them.
 
-import { microBatch } from '@reelqueue/shared/runtime/micro-batch'
+import { ALONE, microBatch } from '@reelqueue/shared/runtime/micro-batch'
 import { completeGeneration, completeGenerations } from '@reelqueue/shared/store/completion'
 import { isUnavailable } from '@reelqueue/shared/store/database'
 import {
@@ -8,6 +8,7 @@ import {
   claimDeliveries,
   findWokenDeliveries,
   type Judged,
+  recordAttempt,
   recordAttempts,
   type Wanted,
   type WokenDelivery,
@@ -53,18 +54,18 @@ export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' 
         // A worker has one upstream and one lease.
         const [{ upstream, leaseMs } = { upstream: '', leaseMs: 0 }] = wishes
         const ids = wishes.map((wish) => wish.generationId)
-        return await beginSubmissions(database, ids, upstream, leaseMs)
+        return (await beginSubmissions(database, ids, upstream, leaseMs)).map(orAlone)
       },
       runAlone: ({ generationId, upstream, leaseMs }) => beginSubmission(database, generationId, upstream, leaseMs),
     }),
     accept: microBatch({
       ...common,
-      run: (acceptances) => settleAccepted(database, acceptances),
+      run: async (acceptances) => (await settleAccepted(database, acceptances)).map(orAlone),
       runAlone: (acceptance) => settleOneAccepted(database, acceptance),
     }),
     complete: microBatch({
       ...common,
-      run: (ids) => completeGenerations(database, ids),
+      run: async (ids) => (await completeGenerations(database, ids)).map(orAlone),
       runAlone: (id) => completeGeneration(database, id),
     }),
     findWoken: microBatch({ ...common, run: (ids) => findWokenDeliveries(database, ids) }),
@@ -75,11 +76,11 @@ export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' 
     }),
     record: microBatch({
       ...common,
-      run: async (judged) => {
-        await recordAttempts(database, judged)
-        return judged.map(() => undefined)
-      },
-      runAlone: (judged) => recordAttempts(database, [judged]),
+      run: async (judged) => (await recordAttempts(database, judged)).map((isDone) => (isDone ? undefined : ALONE)),
+      runAlone: (judged) => recordAttempt(database, judged),
     }),
   }
 }
+
+/** Null is what a shared statement says of a row that is not ordinary. */
+const orAlone = <T>(value: T | null): T | typeof ALONE => value ?? ALONE

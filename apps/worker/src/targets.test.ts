@@ -24,12 +24,12 @@ describe('a server', () => {
     expect(enter('a').kind).toBe('go')
   })
 
-  it('whose last answer was quick has forty, until one is not, or does not come', () => {
+  it('whose last answer was quick has thirty, until one is not, or does not come', () => {
     for (const conduct of ['answered', 'silent'] as const) {
       const { enter, leave } = atWork()
       enter('a')
       leave('a', 'quick')
-      for (let n = 0; n < 40; n++) expect(enter('a').kind).toBe('go')
+      for (let n = 0; n < 30; n++) expect(enter('a').kind).toBe('go')
       expect(enter('a').kind).toBe('busy')
       leave('a', conduct)
       expect(enter('a').kind).toBe('busy')
@@ -69,6 +69,14 @@ describe('a server', () => {
     for (let n = 0; n < 10; n++) expect(enter('a').kind).toBe('go')
     for (let n = 0; n < 4; n++) leave('a', 'silent')
     expect(enter('a').kind).toBe('go')
+  })
+
+  it('tells once that somebody was turned away', () => {
+    const { enter, takeTurnedAway } = atWork()
+    for (let n = 0; n < 10; n++) enter('a')
+    expect(takeTurnedAway('a')).toBe(false)
+    enter('a')
+    expect([takeTurnedAway('a'), takeTurnedAway('a'), takeTurnedAway('b')]).toEqual([true, false, false])
   })
 
   it('is neither trusted nor given up by an attempt that did not ask it', () => {

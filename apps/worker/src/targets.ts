@@ -4,7 +4,7 @@
 
 /** Deliveries under way to one server; to one whose last answer was quick, or slow; and to one that has not answered lately. */
 const AT_ONCE = 10
-const QUICK_AT_ONCE = 40
+const QUICK_AT_ONCE = 30
 const SLOW_AT_ONCE = 3
 const TRIED_AT_ONCE = 1
 /** Attempts in a row without an answer after which a server is left alone for a while. */
@@ -25,6 +25,8 @@ export type Conduct = 'quick' | 'answered' | 'slow' | 'silent' | 'unknown'
 export interface Targets {
   /** Asks to begin a delivery; `leave` must follow a `go`. */
   enter(target: string): Admission
+  /** Whether somebody was told that it is busy since this was last asked: what that one came for may be due still. */
+  takeTurnedAway(target: string): boolean
   /** @returns for how long the server is left alone from now on, if it is */
   leave(target: string, conduct: Conduct): number | null
 }
@@ -33,6 +35,7 @@ const MOST = { quick: QUICK_AT_ONCE, answered: AT_ONCE, slow: SLOW_AT_ONCE }
 
 interface Target {
   underWay: number
+  turnedAway: boolean
   pace: 'quick' | 'answered' | 'slow'
   silences: number
   /** How often in a row it was left alone. */
@@ -54,17 +57,33 @@ export function createTargets(now: () => number = () => performance.now()): Targ
   return {
     enter(name) {
       const known = targets.get(name)
-      const target: Target = known ?? { underWay: 0, pace: 'answered', silences: 0, rests: 0, restsUntil: 0 }
+      const target: Target = known ?? {
+        underWay: 0,
+        turnedAway: false,
+        pace: 'answered',
+        silences: 0,
+        rests: 0,
+        restsUntil: 0,
+      }
       const forMs = target.restsUntil - now()
       if (forMs > 0) return { kind: 'resting', forMs }
       const most = target.rests > 0 ? TRIED_AT_ONCE : MOST[target.pace]
-      if (target.underWay >= most) return { kind: 'busy' }
+      if (target.underWay >= most) {
+        target.turnedAway = true
+        return { kind: 'busy' }
+      }
       target.underWay++
       if (!known) {
         if (targets.size >= TARGETS_MAX) forgetIdle()
         targets.set(name, target)
       }
       return { kind: 'go' }
+    },
+    takeTurnedAway(name) {
+      const target = targets.get(name)
+      const had = target?.turnedAway ?? false
+      if (target) target.turnedAway = false
+      return had
     },
     leave(name, conduct) {
       const target = targets.get(name)

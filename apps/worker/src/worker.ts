@@ -20,7 +20,7 @@ const CONCURRENCY: Readonly<Record<QueueName, number>> = {
   submit: 40,
   poll: 2,
   complete: 20,
-  deliver: 100,
+  deliver: 200,
   maintain: 2,
 }
 

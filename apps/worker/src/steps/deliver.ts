@@ -48,20 +48,23 @@ export async function deliver(deps: DeliverDeps, deliveryId: string, stopping: A
   const endsAt = performance.now() + CHAIN_MAX_MS
   let wanted: Wanted = isDue && unwantedEndpointId === null ? { id: deliveryId } : { target }
   let before: Made | null = null
-  for (;;) {
-    const made = await deliverOne(deps, deliveryId, target, wanted)
-    // An attempt that succeeded is recorded while the next one is made; what else it leads to is to be known before.
+  try {
+    for (;;) {
+      const made = await deliverOne(deps, deliveryId, target, wanted)
+      // An attempt that succeeded is recorded while the next one is made; what else it leads to is to be known before.
+      await before?.recorded
+      before = made
+      if (made === null || stopping.aborted) break
+      if (!made.succeeded) await made.recorded
+      wanted = { target }
+      if (performance.now() < endsAt) continue
+      const next = await findNextDelivery(database, target)
+      if (next !== null) queues.wakeLater('deliver', next, 0)
+      break
+    }
+  } finally {
     await before?.recorded
-    if (made?.succeeded === false) await made.recorded
-    before = made
-    if (made === null || stopping.aborted) break
-    wanted = { target }
-    if (performance.now() < endsAt) continue
-    const next = await findNextDelivery(database, target)
-    if (next !== null) queues.wakeLater('deliver', next, 0)
-    break
   }
-  await before?.recorded
   return { kind: 'done' }
 }
 
@@ -79,7 +82,9 @@ async function deliverOne(deps: DeliverDeps, deliveryId: string, target: string,
   if (admission.kind !== 'go') return null
   let conduct: Conduct = 'unknown'
   try {
-    const delivery = await batches.claim(wanted)
+    let delivery = await batches.claim(wanted)
+    // Whoever came meanwhile was told that somebody is at work here.
+    if (!delivery && targets.takeTurnedAway(target)) delivery = await batches.claim({ target })
     if (!delivery) return null
     const outcome = await send(deps, delivery).catch((cause: unknown) => ({ ...NOT_BUILT, cause }))
     conduct = conductOf(outcome)
@@ -98,11 +103,12 @@ async function deliverOne(deps: DeliverDeps, deliveryId: string, target: string,
 type Outcome = SendOutcome | (typeof NOT_BUILT & { readonly cause: unknown })
 
 /** What an attempt says of the server. */
-function conductOf({ errorClass, httpStatus, durationMs }: Outcome): Conduct {
+function conductOf({ kind, errorClass, httpStatus, durationMs }: Outcome): Conduct {
   if (errorClass !== null && SILENT.includes(errorClass)) return 'silent'
   if (httpStatus === null) return 'unknown'
   if (durationMs > SLOW_MS) return 'slow'
-  return durationMs <= QUICK_MS ? 'quick' : 'answered'
+  // One that refuses quickly has no need of more.
+  return kind === 'delivered' && durationMs <= QUICK_MS ? 'quick' : 'answered'
 }
 
 /** Records an attempt, with what follows from it. */
@@ -191,7 +197,10 @@ async function send({ database, sealer, webhooks }: StepDeps, delivery: ClaimedD
 
 /** The generation, batch or endpoint as it was when the event happened. */
 async function subjectOf(database: Database, { event, generation }: ClaimedDelivery): Promise<unknown> {
-  if (generation !== null) return generationAtEvent(generation, event.data)
+  if (event.generationId !== null) {
+    if (generation === null) throw new Error(`the generation of the event ${event.id} is gone`)
+    return generationAtEvent(generation, event.data)
+  }
   if (event.batchId !== null) return batchAtEvent(await readBatch(database, event.batchId), event.data)
   // Of an endpoint the event itself says all.
   return event.data

@@ -1,6 +1,7 @@
 // The five queues and the only way to add to them. A job is a hint: it carries an id, and losing it is legal,
 // because reconcile finds the row. So adding is never awaited by those who reply to somebody.
 
+import { createHash } from 'node:crypto'
 import type { JobsOptions } from 'bullmq'
 import { withTimeout } from '../runtime/clock.ts'
 import type { JobData, JobQueue, QueueBackend } from './backend.ts'
@@ -60,6 +61,12 @@ function retentionOn(backend: QueueBackend): JobsOptions {
     removeOnFail: { count: 1_000, age: 7 * 24 * 3_600 },
   }
 }
+
+/** A job kept from another group that begins with the same row must not swallow this one. */
+const hashOf = (wakeUps: readonly WakeUp[]) =>
+  createHash('sha1')
+    .update(wakeUps.map(({ id, wakes }) => `${id}.${wakes}`).join())
+    .digest('hex')
 
 /** How many rows these jobs are for. */
 const rowsOf = (jobs: readonly NewJob[]) => jobs.reduce((sum, { data }) => sum + 1 + (data.also?.length ?? 0), 0)
@@ -129,7 +136,7 @@ export function openQueues(
       if (!first) break
       const { id, wakes } = first
       const data = others.length > 0 ? { id, also: others.map((one) => one.id) } : { id }
-      jobs.push({ name, data, opts: { jobId: `${id}.${wakes}` } })
+      jobs.push({ name, data, opts: { jobId: `${id}.${wakes}${others.length > 0 ? `-${hashOf(others)}` : ''}` } })
     }
     enqueue(name, jobs)
   }

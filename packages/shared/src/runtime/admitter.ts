@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 /** Between two runs, and at least as long as a run takes: what asks meanwhile shares the next one. */
 const PAUSE_MIN_MS = 20
+const PAUSE_MAX_MS = 500
 
 export interface Admitter {
   /** Asks for a run; returns at once. */
@@ -43,7 +44,7 @@ export function createAdmitter<Admitted>(ports: AdmitterPorts<Admitted>): Admitt
   async function run(): Promise<void> {
     do {
       const waitMs = nextAt - performance.now()
-      if (waitMs > 0) await delay(waitMs)
+      if (waitMs > 0) await delay(waitMs, undefined, { signal: stopping }).catch(() => undefined)
       again = false
       const startedAt = performance.now()
       try {
@@ -56,7 +57,7 @@ export function createAdmitter<Admitted>(ports: AdmitterPorts<Admitted>): Admitt
         onError(error)
       }
       const now = performance.now()
-      nextAt = now + Math.max(PAUSE_MIN_MS, now - startedAt)
+      nextAt = now + Math.min(Math.max(PAUSE_MIN_MS, now - startedAt), PAUSE_MAX_MS)
     } while (again)
     running = undefined
   }

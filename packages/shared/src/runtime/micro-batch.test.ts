@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { type MicroBatchPorts, microBatch } from './micro-batch.ts'
+import { ALONE, type MicroBatchPorts, microBatch } from './micro-batch.ts'
 
 /** Doubles numbers; a negative one fails the batch that it is in. */
 function doubling(ports: Partial<MicroBatchPorts<number, number>> = {}) {
@@ -60,6 +60,41 @@ describe('a micro-batch', () => {
     expect(results.map((one) => one.status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
     expect(errors).toEqual([new Error('negative among 1,-1,2')])
     expect(await double(3)).toBe(6)
+  })
+
+  it('leaves to themselves those that need a closer look, and nobody waits for them', async () => {
+    let release: () => void = () => undefined
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const double = microBatch<number, number>({
+      run: async (keys) => keys.map((key) => (key === 7 ? ALONE : key * 2)),
+      runAlone: async (key) => {
+        await released
+        return key * 3
+      },
+      onError: () => expect.unreachable(),
+      sizeMax: 10,
+      everyMs: 0,
+    })
+    const alone = double(7)
+    expect(await Promise.all([double(1), double(2)])).toEqual([2, 4])
+    expect(await double(3)).toBe(6)
+    release()
+    expect(await alone).toBe(21)
+  })
+
+  it('that hangs holds up the next one for a second at the most', async () => {
+    let batches = 0
+    const double = microBatch<number, number>({
+      run: (keys) => (++batches === 1 ? new Promise(() => undefined) : Promise.resolve(keys.map((key) => key * 2))),
+      onError: () => expect.unreachable(),
+      sizeMax: 10,
+      everyMs: 0,
+    })
+    double(1).catch(() => undefined)
+    await delay(20)
+    expect(await double(2)).toBe(4)
   })
 
   it('that fails for a reason common to all fails as a whole, and the next one runs', async () => {

@@ -4,13 +4,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import DataLoader from 'dataloader'
 
+/** The answer for a key that needs a closer look than its batch can give: it is carried out by itself, and holds up nobody. */
+export const ALONE = Symbol('alone')
+
 export interface MicroBatchPorts<Key, Value> {
   /** One answer for each key, in their order; an Error where only that one went wrong. */
-  readonly run: (keys: readonly Key[]) => Promise<readonly (Value | Error)[]>
-  /**
-   * Does one by itself after its batch has failed: one that cannot be done must not take the others along. Absent: all of the batch
-   * fail with it.
-   */
+  readonly run: (keys: readonly Key[]) => Promise<readonly (Value | Error | typeof ALONE)[]>
+  /** Carries out one by itself: when `run` says so, and all of a batch that has failed, for one must not take the others along. */
   readonly runAlone?: (key: Key) => Promise<Value>
   /** Whether a failure concerns all alike, so that trying one by one would only add to it. */
   readonly isCommon?: (error: unknown) => boolean
@@ -21,26 +21,28 @@ export interface MicroBatchPorts<Key, Value> {
   readonly everyMs: number
 }
 
+/** The next batch waits no longer for one that hangs. */
+const WAIT_MAX_MS = 1_000
+
 /** @returns a function for one key, whose calls are carried out together; it rejects for what became of that key alone */
 export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key: Key) => Promise<Value> {
   const { run, runAlone, isCommon = () => false, onError, sizeMax, everyMs } = ports
-  /** Ends when every batch so far has. */
+  /** Ends when every batch so far has begun, and the latest has ended or hangs. */
   let tail: Promise<unknown> = Promise.resolve()
   let latest: Promise<unknown> = tail
   let nextAt = 0
 
-  async function runAll(keys: readonly Key[]): Promise<readonly (Value | Error)[]> {
+  async function runAll(keys: readonly Key[]): Promise<readonly (Value | Error | typeof ALONE)[]> {
     try {
       return await run(keys)
     } catch (error) {
       if (!runAlone || isCommon(error)) throw error
       onError(error)
-      const settled = await Promise.allSettled(keys.map(runAlone))
-      return settled.map((one) => (one.status === 'fulfilled' ? one.value : asError(one.reason)))
+      return keys.map(() => ALONE)
     }
   }
 
-  const loader = new DataLoader<Key, Value>(
+  const loader = new DataLoader<Key, Value | typeof ALONE>(
     (keys) => {
       const running = runAll(keys)
       latest = running.catch(() => undefined)
@@ -56,12 +58,18 @@ export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key
           await (waitMs > 0 ? delay(waitMs) : new Promise(setImmediate))
           nextAt = performance.now() + everyMs
           dispatch()
-          await latest
+          const enough = new AbortController()
+          const tooLong = delay(WAIT_MAX_MS, undefined, { signal: enough.signal }).catch(() => undefined)
+          await Promise.race([latest, tooLong])
+          enough.abort()
         })
       },
     },
   )
-  return (key) => loader.load(key)
+  return async (key) => {
+    const value = await loader.load(key)
+    if (value !== ALONE) return value
+    if (!runAlone) throw new Error('a batch left a key alone that nobody carries out alone')
+    return await runAlone(key)
+  }
 }
-
-const asError = (reason: unknown) => (reason instanceof Error ? reason : new Error(String(reason)))

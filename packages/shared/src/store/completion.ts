@@ -44,14 +44,14 @@ export async function completeSeen({ prisma }: Database, polls: readonly SeenCom
 }
 
 /**
- * Carries out the terminal answers that wait on the rows, the ordinary ones in one statement; what each of them moved, in their
- * order: nothing where no answer waited.
+ * Carries out the successes that wait on these rows in one statement; what each moved, in their order: null where something else, or
+ * nothing, waits.
  */
-export async function completeGenerations(database: Database, ids: readonly string[]): Promise<Moved[][]> {
+export async function completeGenerations({ prisma }: Database, ids: readonly string[]): Promise<(Moved[] | null)[]> {
   const guard = Prisma.sql`g.answer ->> 'kind' = 'completed'`
-  const completed = await withRetry(() => moveGenerations(database.prisma, ids, 'complete', { set: COMPLETED, guard }))
+  const completed = await withRetry(() => moveGenerations(prisma, ids, 'complete', { set: COMPLETED, guard }))
   const byId = new Map(completed.map((move) => [move.id, [move]]))
-  return await Promise.all(ids.map(async (id) => byId.get(id) ?? (await completeGeneration(database, id))))
+  return ids.map((id) => byId.get(id) ?? null)
 }
 
 /** Carries out the terminal answer that waits on the row; does nothing when there is none. */

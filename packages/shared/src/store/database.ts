@@ -1,5 +1,6 @@
 // The one pool of Postgres connections of a process, and the Prisma client that speaks through it.
 
+import { createHash } from 'node:crypto'
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import { Prisma, PrismaClient } from './generated/client.ts'
@@ -64,7 +65,8 @@ const names = new Map<string, string>()
 /** An empty name is that of a statement which is not kept. */
 function nameOf({ sql }: { readonly sql: string }): string {
   if (!sql.trimStart().startsWith(PREPARED)) return ''
-  const name = names.get(sql) ?? `reelqueue_${names.size}`
+  // By what it says, so that it means the same to every process that a pooler serves by one connection.
+  const name = names.get(sql) ?? `rq_${createHash('sha1').update(sql).digest('hex')}`
   names.set(sql, name)
   return name
 }

@@ -62,20 +62,20 @@ const begin = (leaseMs: number) => Prisma.sql`UPDATE deliveries SET attempts = a
 export type Wanted = { readonly id: string } | { readonly target: string }
 
 /**
- * Claims deliveries for `leaseMs`; what was claimed is in the order of what was wanted, null where no attempt is due. For a server
- * those that have waited longest come first, and only those of endpoints that are still wanted.
+ * Claims deliveries for `leaseMs`; what was claimed is in the order of what was wanted: null where no attempt is due, or somebody else
+ * has the row in hand, and an Error where the claim was made and cannot be used. For a server those that have waited longest come first, and only those of endpoints that are still wanted.
  */
 export async function claimDeliveries(
   { prisma }: Database,
   wanted: readonly Wanted[],
   leaseMs: number,
-): Promise<(ClaimedDelivery | null)[]> {
+): Promise<(ClaimedDelivery | Error | null)[]> {
   const ids = wanted.flatMap((one) => ('id' in one ? one.id : []))
   const targets = wanted.flatMap((one) => ('target' in one ? one.target : []))
   const rows = await withRetry(
     () => prisma.$queryRaw<ClaimedRow[]>`
       ${Prisma.raw(PREPARED)} WITH named AS (
-        SELECT id FROM deliveries WHERE id = ANY (${ids}::text[]) AND next_attempt_at <= now() ORDER BY id FOR UPDATE
+        SELECT id FROM deliveries WHERE id = ANY (${ids}::text[]) AND next_attempt_at <= now() FOR UPDATE SKIP LOCKED
       ), next AS (
         SELECT due.id FROM (SELECT target, count(*) FROM unnest(${targets}::text[]) AS target GROUP BY target) asked
         CROSS JOIN LATERAL (
@@ -99,27 +99,34 @@ export async function claimDeliveries(
   const generations =
     generationIds.length === 0 ? [] : await prisma.generation.findMany({ where: { id: { in: generationIds } } })
   const byGeneration = new Map(generations.map((generation) => [generation.id, generation]))
-  const spare = rows.filter((row) => !ids.includes(row.id))
-  const rowOf = (one: Wanted) => {
-    if ('id' in one) return rows.find((row) => row.id === one.id)
-    const at = spare.findIndex((row) => row.target === one.target)
-    return at < 0 ? undefined : spare.splice(at, 1)[0]
+  // INVARIANT: what was claimed once is handed out once.
+  const left = new Set(rows)
+  const handOut = (one: Wanted) => {
+    const row = [...left].find((other) =>
+      'id' in one ? other.id === one.id : other.target === one.target && !ids.includes(other.id),
+    )
+    if (row) left.delete(row)
+    return row
   }
   return await Promise.all(
-    wanted.map(rowOf).map(async (row) => {
+    wanted.map(handOut).map(async (row) => {
       if (!row) return null
       const { id, endpointUrl, endpointId, failingSince, secret, previousSecrets, eventId, ...rest } = row
       const isMoved = endpointUrl !== null && endpointUrl !== row.url
-      const [url = row.url] = isMoved ? await moveDeliveries(prisma, Prisma.sql`id = ${id}`) : []
-      return {
-        id,
-        url,
-        attempt: rest.attempt,
-        scheduled: rest.scheduled,
-        event: { ...rest, id: eventId },
-        generation: byGeneration.get(row.generationId ?? '') ?? null,
-        endpoint: endpointId === null ? null : { id: endpointId, failingSince },
-        sealedSecrets: [secret, ...signingStill(previousSecrets, new Date()).map((one) => one.secret)],
+      try {
+        const [url = row.url] = isMoved ? await withRetry(() => moveDeliveries(prisma, Prisma.sql`id = ${id}`)) : []
+        return {
+          id,
+          url,
+          attempt: rest.attempt,
+          scheduled: rest.scheduled,
+          event: { ...rest, id: eventId },
+          generation: byGeneration.get(row.generationId ?? '') ?? null,
+          endpoint: endpointId === null ? null : { id: endpointId, failingSince },
+          sealedSecrets: [secret, ...signingStill(previousSecrets, new Date()).map((one) => one.secret)],
+        }
+      } catch (cause) {
+        return new Error(`the delivery ${id} was claimed and cannot be read`, { cause })
       }
     }),
   )
@@ -226,40 +233,48 @@ export interface Judged {
 /**
  * Logs attempts and carries out their verdicts in one statement. A success ends the delivery also when its lease was lost; a failure
  * counts only for the attempt that is under way, and not for one that was delivered anew meanwhile.
+ * @returns for each whether it is recorded: not where somebody else has its row in hand, or another attempt of the same delivery came first
  */
-export async function recordAttempts(database: Database, judged: readonly Judged[]): Promise<void> {
-  // Two attempts of one delivery can only follow each other.
+export async function recordAttempts(database: Database, judged: readonly Judged[]): Promise<boolean[]> {
   const firsts = judged.filter((one, index) => judged.findIndex((other) => isSameDelivery(one, other)) === index)
-  await withRetry(() => recordOnce(database, firsts))
-  if (firsts.length < judged.length)
-    await recordAttempts(
-      database,
-      judged.filter((one) => !firsts.includes(one)),
-    )
+  const recorded = await withRetry(() => record(database, firsts, Prisma.sql`SKIP LOCKED`))
+  return judged.map((one) => firsts.includes(one) && recorded.has(one.attempt.deliveryId))
 }
 
 const isSameDelivery = (one: Judged, other: Judged) => one.attempt.deliveryId === other.attempt.deliveryId
 
-async function recordOnce({ prisma }: Database, judged: readonly Judged[]): Promise<void> {
+/** The same for one, which waits for its row. */
+export async function recordAttempt(database: Database, judged: Judged): Promise<void> {
+  const recorded = await withRetry(() => record(database, [judged], Prisma.empty))
+  if (recorded.size === 0) throw new Error(`there is no delivery ${judged.attempt.deliveryId}`)
+}
+
+async function record({ prisma }: Database, judged: readonly Judged[], wait: Prisma.Sql): Promise<Set<string>> {
   const of = <T>(read: (attempt: AttemptRecord) => T) => judged.map((one) => read(one.attempt))
   const ids = of((attempt) => attempt.deliveryId)
   const numbers = of((attempt) => attempt.attempt)
   const retryMs = judged.map(({ verdict }) => (verdict.state === 'pending' ? verdict.retryMs : null))
-  await prisma.$executeRaw`
-    ${Prisma.raw(PREPARED)} WITH logged AS (
+  const rows = await prisma.$queryRaw<{ id: string }[]>`
+    ${Prisma.raw(PREPARED)} WITH free AS (
+      SELECT id FROM deliveries WHERE id = ANY (${ids}::text[]) ORDER BY id FOR UPDATE ${wait}
+    ), logged AS (
       INSERT INTO delivery_attempts (id, delivery_id, number, http_status, error_class, message, reply_snippet, duration_ms)
-      SELECT * FROM unnest(${ids.map(() => newId('attempt'))}::text[], ${ids}::text[], ${numbers}::int[],
+      SELECT made.* FROM unnest(${ids.map(() => newId('attempt'))}::text[], ${ids}::text[], ${numbers}::int[],
         ${of((attempt) => attempt.httpStatus)}::int[], ${of((attempt) => attempt.errorClass)}::text[],
         ${of((attempt) => attempt.message)}::text[], ${of((attempt) => attempt.replySnippet)}::text[],
         ${of((attempt) => Math.round(attempt.durationMs))}::int[])
+        AS made (id, delivery_id, number, http_status, error_class, message, reply_snippet, duration_ms)
+      WHERE made.delivery_id IN (SELECT id FROM free)
       ON CONFLICT (delivery_id, number) DO NOTHING
+    ), judged AS (
+      UPDATE deliveries
+      SET state = verdict.state, next_attempt_at = now() + verdict.retry_ms * interval '1 ms',
+        due_at = now() + verdict.retry_ms * interval '1 ms', finished_at = CASE WHEN verdict.state <> 'pending' THEN now() END
+      FROM unnest(${ids}::text[], ${numbers}::int[], ${judged.map((one) => one.verdict.state)}::text[]::delivery_state[],
+        ${retryMs}::float8[]) AS verdict (id, number, state, retry_ms)
+      WHERE deliveries.id = ANY (ARRAY(SELECT id FROM free)) AND deliveries.id = verdict.id AND deliveries.state = 'pending'
+        AND (verdict.state = 'succeeded' OR (attempts = verdict.number AND attempts_before < verdict.number))
     )
-    UPDATE deliveries
-    SET state = verdict.state, next_attempt_at = now() + verdict.retry_ms * interval '1 ms',
-      due_at = now() + verdict.retry_ms * interval '1 ms', finished_at = CASE WHEN verdict.state <> 'pending' THEN now() END
-    FROM unnest(${ids}::text[], ${numbers}::int[], ${judged.map((one) => one.verdict.state)}::text[]::delivery_state[],
-      ${retryMs}::float8[]) AS verdict (id, number, state, retry_ms)
-    WHERE deliveries.id = ANY (ARRAY(SELECT id FROM deliveries WHERE id = ANY (${ids}::text[]) ORDER BY id FOR UPDATE))
-      AND deliveries.id = verdict.id AND deliveries.state = 'pending'
-      AND (verdict.state = 'succeeded' OR (attempts = verdict.number AND attempts_before < verdict.number))`
+    SELECT id FROM free`
+  return new Set(rows.map((row) => row.id))
 }

@@ -47,7 +47,10 @@ export interface Stored {
  */
 export async function acceptGenerations({ prisma }: Database, wishes: readonly Wish[]): Promise<(Stored | null)[]> {
   // By key, so that two processes cannot wait for each other's keys; if they do so all the same, one of them tries again.
-  const sorted = wishes.toSorted((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1))
+  const sorted = wishes.toSorted((one, other) => {
+    if (keyOf(one) === keyOf(other)) return 0
+    return keyOf(one) < keyOf(other) ? -1 : 1
+  })
   const rows = sorted.map((wish) => wish.row)
   const stored = await withRetry(() =>
     insertGenerations(
@@ -94,6 +97,7 @@ export async function insertGenerations(
         AS wish (id, project_id, batch_id, custom_id, model, prompt, size, seconds, input_reference, priority,
           metadata, webhook_url, idempotency_key, idempotency_hash, retry_of, policy, number)
       ${isAlive}
+      ORDER BY wish.number
       ON CONFLICT (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
       RETURNING id, project_id, created_at, on_unknown_submission
     ), recorded AS (
@@ -139,17 +143,27 @@ export async function listGenerations(
   before?: string,
 ): Promise<Generation[]> {
   const { status, batchId, customId } = filter
-  const rows = await prisma.$queryRaw<{ id: string }[]>`
-    SELECT id FROM generations WHERE project_id = ${projectId} ${status ? Prisma.sql`AND ${isStatus(status)}` : Prisma.empty}
-      ${batchId ? Prisma.sql`AND batch_id = ${batchId}` : Prisma.empty} ${customId ? Prisma.sql`AND custom_id = ${customId}` : Prisma.empty}
-      ${before ? Prisma.sql`AND id < ${before}` : Prisma.empty}
-    ORDER BY id DESC LIMIT ${limit}`
-  const ids = rows.map((row) => row.id)
-  return await prisma.generation.findMany({ where: { id: { in: ids } }, orderBy: { id: 'desc' } })
+  const where: Prisma.GenerationWhereInput = {
+    projectId,
+    ...(batchId && { batchId }),
+    ...(customId && { customId }),
+    ...(before && { id: { lt: before } }),
+  }
+  if (status) {
+    const rows = await prisma.$queryRaw<{ id: string }[]>`
+      SELECT id FROM generations WHERE project_id = ${projectId} AND ${isStatus(status)} ${batchId ? Prisma.sql`AND batch_id = ${batchId}` : Prisma.empty}
+        ${customId ? Prisma.sql`AND custom_id = ${customId}` : Prisma.empty} ${before ? Prisma.sql`AND id < ${before}` : Prisma.empty}
+      ORDER BY id DESC LIMIT ${limit}`
+    where.id = { in: rows.map((row) => row.id) }
+  }
+  return await prisma.generation.findMany({ where, orderBy: { id: 'desc' }, take: limit })
 }
 
 /** A constant of the statement and not a parameter of it: only then does Postgres see that the index over such rows serves it. */
-const isStatus = (status: Status) => Prisma.raw(`status = '${status}'`)
+const isStatus = (status: Status) =>
+  Prisma.raw(
+    `status = '${status}'${status === 'submitting' || status === 'processing' ? ' AND admitted_at IS NOT NULL' : ''}`,
+  )
 
 /** Those of `ids` that have ended: one query serves every request that waits. */
 export async function endedAmong({ prisma }: Database, ids: readonly string[]): Promise<string[]> {

@@ -71,17 +71,18 @@ export interface Acceptance extends SettleOptions {
 }
 
 /**
- * Records several of them in one statement; the answers are in their order. What is not ordinary (cancelled meanwhile, no longer
- * the generation's own, recorded already), or is locked by somebody, is settled by itself, as all are when the statement fails.
+ * Records several of them in one statement; the answers are in their order: null for what is not ordinary (cancelled meanwhile, no
+ * longer the generation's own, recorded already), or is locked by somebody.
  */
-export async function settleAccepted(database: Database, acceptances: readonly Acceptance[]): Promise<Settled[]> {
+export async function settleAccepted(
+  database: Database,
+  acceptances: readonly Acceptance[],
+): Promise<(Settled | null)[]> {
   const accepted = await withRetry(() => acceptOrdinary(database, acceptances))
-  return await Promise.all(
-    acceptances.map(async (one) => {
-      const moved = accepted.get(one.submissionId)
-      return moved ? { status: MOVES.accept.to, moved: [moved] } : await settleOneAccepted(database, one)
-    }),
-  )
+  return acceptances.map(({ submissionId }) => {
+    const moved = accepted.get(submissionId)
+    return moved ? { status: MOVES.accept.to, moved: [moved] } : null
+  })
 }
 
 export async function settleOneAccepted(

@@ -66,8 +66,8 @@ interface Beginning extends RenderRequest {
 }
 
 /**
- * Commits the intents to submit of those generations that still want one, in one statement; the answers are in their order. What
- * needs a closer look, or is locked by somebody, is begun by itself.
+ * Commits the intents to submit of those generations that still want one, in one statement; the answers are in their order: null for
+ * what needs a closer look, or is locked by somebody.
  * @param leaseMs after this long without an outcome the submission is read as unknown
  */
 export async function beginSubmissions(
@@ -75,14 +75,14 @@ export async function beginSubmissions(
   generationIds: readonly string[],
   upstream: string,
   leaseMs: number,
-): Promise<BeginResult[]> {
-  const begun = await withRetry(() => beginOrdinary(database, generationIds, upstream, leaseMs))
-  return await Promise.all(
-    generationIds.map(async (id) => {
-      const intent = begun.get(id)
-      return intent ? { kind: 'begun', intent } : await beginSubmission(database, id, upstream, leaseMs)
-    }),
-  )
+): Promise<(BeginResult | null)[]> {
+  const begun = await withRetry(() => beginOrdinary(database, [...new Set(generationIds)], upstream, leaseMs))
+  return generationIds.map((id) => {
+    const intent = begun.get(id)
+    // INVARIANT: an intent is one caller's.
+    begun.delete(id)
+    return intent ? { kind: 'begun', intent } : null
+  })
 }
 
 /** Those that wait for their first submission, while nothing holds them. @returns the intents by generation */
