@@ -31,8 +31,8 @@ const lines = Number(values.lines ?? SMALL.lines)
 const history = Number(values.plans ?? 10_000)
 const isBetween = (value: number, min: number, max: number) => Number.isInteger(value) && value >= min && value <= max
 if (values.help || !isBetween(lines, 100, 50_000) || !isBetween(history, 10_000, 10_000_000)) {
-  console.log(`Usage: npm run bench                     everything, small: some three minutes
-       npm run bench -- --full           the same as docs/performance.md has it: some twenty minutes
+  console.log(`Usage: npm run bench                     everything, small: some four minutes
+       npm run bench -- --full           the same as docs/performance.md has it: some half an hour
        npm run bench -- --json FILE      where the numbers go (default bench.json)
        npm run bench -- --lines N        only: ingest N lines, 100 to 50000
        npm run bench -- --plans N        only: the plans of the hot statements on N generations, 10000 to 10000000

@@ -17,8 +17,8 @@ export interface Setting {
   readonly slots: number
 }
 
-const KEY = 'rq_bench_key_of_the_project_default'
-const SECRET = Buffer.alloc(32, 'b').toString('base64')
+export const KEY = 'rq_bench_key_of_the_project_default'
+export const SECRET = Buffer.alloc(32, 'b').toString('base64')
 
 export const HEADERS = { authorization: `Bearer ${KEY}` }
 
@@ -52,8 +52,14 @@ export async function start(
 
 const databaseOf = (name: Name, servers: Servers) => (name === 'plain' ? servers.plainDatabaseUrl : servers.databaseUrl)
 
-/** A request as a shop would send it. */
-export function requestOf(outside: Outside, number: number) {
+/** A request as a shop would send it, with a webhook when there is somebody to receive it. */
+export const requestOf = (outside: Outside, number: number) => ({
+  ...lineOf(number),
+  webhook_url: `${outside.report.receiverUrl}/hook`,
+})
+
+/** The same as a line of a batch. */
+export function lineOf(number: number) {
   return {
     model: 'openAiSora2Plus',
     prompt: `A product clip, number ${number}: a slow turn on a white table, soft light from the left, no text.`,
@@ -61,7 +67,6 @@ export function requestOf(outside: Outside, number: number) {
     size: '1280x720',
     custom_id: `sku-${number}`,
     metadata: { sku: number, season: 'autumn' },
-    webhook_url: `${outside.report.receiverUrl}/hook`,
   }
 }
 
@@ -76,9 +81,13 @@ export async function bytesOf(name: Name, servers: Servers): Promise<Bytes> {
   await client.connect()
   const { rows } = await client.query('SELECT pg_database_size(current_database())::float8 AS bytes')
   await client.end()
-  if (servers.redisUrl === undefined) return { postgres: rows[0].bytes, redis: 0 }
-  const redis = new Redis(servers.redisUrl)
+  return { postgres: rows[0].bytes, redis: await redisBytes(servers) }
+}
+
+export async function redisBytes({ redisUrl }: Servers): Promise<number> {
+  if (redisUrl === undefined) return 0
+  const redis = new Redis(redisUrl)
   const memory = /used_memory:(\d+)/.exec(await redis.info('memory'))?.[1]
   redis.disconnect()
-  return { postgres: rows[0].bytes, redis: Number(memory) }
+  return Number(memory)
 }

@@ -9,10 +9,10 @@ import { Redis } from 'ioredis'
 import { startApi } from '../bin/api.ts'
 import { bootstrapProject } from '../bin/bootstrap.ts'
 import { type House, openHouse } from '../bin/house.ts'
+import { HEADERS, KEY, lineOf, SECRET } from './contestants.ts'
 import { median } from './requests.ts'
 import type { Servers } from './servers.ts'
 
-const KEY = 'rq_bench_key_of_the_project_default'
 const CHUNK = 1_000
 /** One by one is slow: a part of the lines tells its rate. */
 const SINGLE_SHARE = 0.1
@@ -31,9 +31,9 @@ export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: num
   const config = loadConfig({
     DATABASE_URL: databaseUrl,
     REDIS_URL: redisUrl,
-    SECRET_KEY: Buffer.alloc(32, 'b').toString('base64'),
+    SECRET_KEY: SECRET,
     BOOTSTRAP_API_KEY: KEY,
-    BOOTSTRAP_WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 'b').toString('base64')}`,
+    BOOTSTRAP_WEBHOOK_SECRET: `whsec_${SECRET}`,
     UPSTREAM_API_KEY: 'nobody-submits-here',
     UPSTREAM_MAX_IN_FLIGHT: '100',
     PORT: '0',
@@ -42,14 +42,7 @@ export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: num
   await bootstrapProject(house)
   const api = await startApi(house)
   try {
-    const requests = Array.from({ length: count }, (_, index) => ({
-      model: 'openAiSora2Plus',
-      prompt: `A product clip, number ${index}: a slow turn on a white table, soft light from the left, no text.`,
-      seconds: 8,
-      size: '1280x720',
-      custom_id: `sku-${index}`,
-      metadata: { sku: index, season: 'autumn' },
-    }))
+    const requests = Array.from({ length: count }, (_, index) => lineOf(index))
     const body = requests.map((request) => `${JSON.stringify(request)}\n`).join('')
     const project = await ensureProject(house.database, 'default', '')
     const rates = { ours: [] as number[], createMany: [] as number[], single: [] as number[] }
@@ -85,14 +78,7 @@ export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: num
   }
 }
 
-type Line = {
-  readonly model: string
-  readonly prompt: string
-  readonly seconds: number
-  readonly size: string
-  readonly custom_id: string
-  readonly metadata: object
-}
+type Line = ReturnType<typeof lineOf>
 
 const rowOf = (projectId: string, { model, prompt, seconds, size, custom_id: customId, metadata }: Line) => ({
   id: newId('generation'),
@@ -128,7 +114,7 @@ async function postLines(url: string, body: string): Promise<string> {
 
 async function post(url: string, path: string, body?: string): Promise<Response> {
   const headers = {
-    authorization: `Bearer ${KEY}`,
+    ...HEADERS,
     ...(body !== undefined && { 'content-type': 'application/x-ndjson' }),
   }
   const response = await fetch(url + path, { method: 'POST', headers, ...(body !== undefined && { body }) })

@@ -51,12 +51,19 @@ export async function benchSideBySide(
 }
 
 function medians(rounds: readonly Measured[]): Measured {
-  const keys = Object.keys(rounds[0] ?? {}) as (keyof Measured)[]
-  const of = (key: keyof Measured) => {
-    const values = rounds.map((round) => round[key])
-    return values.includes(null) ? null : median(values as number[])
+  const of = (read: (round: Measured) => number) => median(rounds.map(read))
+  const cpu = rounds.flatMap((round) => round.cpuMsPerGeneration ?? [])
+  return {
+    acceptsPerSecond: of((round) => round.acceptsPerSecond),
+    acceptP50Ms: of((round) => round.acceptP50Ms),
+    acceptP99Ms: of((round) => round.acceptP99Ms),
+    generationsPerSecond: of((round) => round.generationsPerSecond),
+    cpuMsPerGeneration: cpu.length === 0 ? null : median(cpu),
+    postgresBytesPerGeneration: of((round) => round.postgresBytesPerGeneration),
+    redisBytesPerGeneration: of((round) => round.redisBytesPerGeneration),
+    pollsPerGeneration: of((round) => round.pollsPerGeneration),
+    webhooksRepeated: of((round) => round.webhooksRepeated),
   }
-  return Object.fromEntries(keys.map((key) => [key, of(key)])) as unknown as Measured
 }
 
 async function acceptOnly(name: Name, servers: Servers, count: number) {

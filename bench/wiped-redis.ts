@@ -4,7 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { type Outside, startOutside } from './children.ts'
-import { HEADERS, requestOf, start } from './contestants.ts'
+import { HEADERS, redisBytes, requestOf, start } from './contestants.ts'
 import type { Report } from './outside.ts'
 import { sendMany } from './requests.ts'
 import type { Servers } from './servers.ts'
@@ -28,12 +28,11 @@ export async function benchWipe(servers: Servers, inFlight: number): Promise<Rec
   const setting = { works: true, pollMinMs: 10_000, pollMaxMs: 15_000, slots: inFlight }
   const pipeline = await start('Reelqueue', servers, outside, setting)
   const redis = new Redis(servers.redisUrl)
-  const bytes = async () => Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1])
   try {
-    const before = await bytes()
+    const before = await redisBytes(servers)
     await sendMany(pipeline.url, inFlight, '/v1/generations', 202, HEADERS, (number) => requestOf(outside, number))
     await until(outside, (report) => report.created >= inFlight)
-    const redisBytesPerGeneration = ((await bytes()) - before) / inFlight
+    const redisBytesPerGeneration = ((await redisBytes(servers)) - before) / inFlight
     await redis.flushall()
     await outside.tell({ do: 'release' })
     const wipedAt = performance.now()

@@ -14,6 +14,9 @@ const COUNT_EVERY_MS = 1_000
 
 interface Counted {
   readonly waiting: Promise<number>
+  /** What is known before it is counted: the last count, and what was accepted since. Null: nothing. */
+  readonly before: number | null
+  known: number | null
   readonly at: number
   /** Accepted one by one since it was counted. */
   taken: number
@@ -36,17 +39,31 @@ export function createBacklogLimit(
   function look(projectId: string): Counted {
     const last = counts.get(projectId)
     if (last && performance.now() - last.at < COUNT_EVERY_MS) return last
-    const next = { waiting: countWaiting(projectId, waitingMax), at: performance.now(), taken: 0 }
+    const latest = last && (last.known ?? last.before)
+    const next: Counted = {
+      waiting: countWaiting(projectId, waitingMax),
+      before: last && latest != null ? latest + last.taken : null,
+      known: null,
+      at: performance.now(),
+      taken: 0,
+    }
     counts.set(projectId, next)
-    // A count that failed is not kept.
-    next.waiting.catch(() => counts.delete(projectId))
+    next.waiting.then(
+      (waiting) => {
+        next.known = waiting
+      },
+      // A count that failed is not kept.
+      () => counts.delete(projectId),
+    )
     return next
   }
   /** In one go with the look: others may be waiting for the same count. */
   async function takeRoom(projectId: string, count: number, take: (now: Counted) => void): Promise<void> {
     const now = look(projectId)
-    const waiting = await now.waiting
-    if (waiting + now.taken + (reserved.get(projectId) ?? 0) + count > waitingMax) {
+    const hasRoom = (waiting: number) => waiting + now.taken + (reserved.get(projectId) ?? 0) + count <= waitingMax
+    // While it is counted anew nobody waits, unless there may be no room.
+    const isSure = now.known === null && now.before !== null && hasRoom(now.before)
+    if (!isSure && !hasRoom(await now.waiting)) {
       const limit = waitingMax.toLocaleString('en')
       throw new Problem(
         'backlog_full',

@@ -1,6 +1,6 @@
 // Admission as a process runs it: many calls become one run under way and one to follow.
 
-import { setTimeout as delay } from 'node:timers/promises'
+import { pause } from './clock.ts'
 
 /** Between two runs, and at least as long as a run takes: what asks meanwhile shares the next one. */
 const PAUSE_MIN_MS = 20
@@ -44,7 +44,7 @@ export function createAdmitter<Admitted>(ports: AdmitterPorts<Admitted>): Admitt
   async function run(): Promise<void> {
     do {
       const waitMs = nextAt - performance.now()
-      if (waitMs > 0) await delay(waitMs, undefined, { signal: stopping }).catch(() => undefined)
+      if (waitMs > 0) await pause(waitMs, stopping)
       again = false
       const startedAt = performance.now()
       try {

@@ -3,6 +3,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import DataLoader from 'dataloader'
+import { withTimeout } from './clock.ts'
 
 /** The answer for a key that needs a closer look than its batch can give: it is carried out by itself, and holds up nobody. */
 export const ALONE = Symbol('alone')
@@ -58,10 +59,8 @@ export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key
           await (waitMs > 0 ? delay(waitMs) : new Promise(setImmediate))
           nextAt = performance.now() + everyMs
           dispatch()
-          const enough = new AbortController()
-          const tooLong = delay(WAIT_MAX_MS, undefined, { signal: enough.signal }).catch(() => undefined)
-          await Promise.race([latest, tooLong])
-          enough.abort()
+          // One that hangs fails or ends for its own callers; the next does not wait for it.
+          await withTimeout(latest, WAIT_MAX_MS, 'a batch').catch(() => undefined)
         })
       },
     },

@@ -44,8 +44,10 @@ export async function moveGenerations<Told = unknown>(
   const condition = 'length' in which ? Prisma.sql`id = ANY (${which}::text[])` : which
   const { from, to } = MOVES[move]
   const finishedAt = isTerminal(to) ? Prisma.sql`now()` : Prisma.sql`NULL`
+  // One that moves whatever meets a condition is rare, and may be large: a plan of its own is worth its cost.
+  const prepared = first || 'length' in which ? Prisma.raw(PREPARED) : Prisma.empty
   const rows = await sql.$queryRaw<(MovedRow & Told)[]>`
-    ${Prisma.raw(PREPARED)} WITH ${first ? Prisma.sql`${first}, ` : Prisma.empty}moved AS (
+    ${prepared} WITH ${first ? Prisma.sql`${first}, ` : Prisma.empty}moved AS (
       UPDATE generations g
       SET status = ${to}::generation_status, event_seq = g.event_seq + 1, finished_at = ${finishedAt}${set ? Prisma.sql`, ${set}` : Prisma.empty}
       WHERE g.id = ANY (ARRAY(SELECT id FROM generations WHERE ${condition} ORDER BY id FOR UPDATE))
