@@ -268,6 +268,26 @@ describe('a server', () => {
     expect(await claimOverdueDeliveries(seed.database, 100)).toEqual([])
   })
 
+  it('is looked at once more for what came while it was busy, and whose job was sent away', async () => {
+    const server = await endpoint()
+    const [first = ''] = await owed(server.url)
+    await claimDelivery(seed.database, first, 60_000)
+    const { batches, targets } = deps
+    const target = `${seed.projectId} ${new URL(server.url).origin}`
+    let late = ''
+    const claim: typeof batches.claim = async (wanted) => {
+      const claimed = await batches.claim(wanted)
+      if (late !== '') return claimed
+      // Just after this look nine others are at work, and a job comes for a new one.
+      late = (await owed(server.url))[0] ?? ''
+      for (let n = 0; n < 9; n++) targets.enter(target)
+      expect(targets.enter(target)).toEqual({ kind: 'busy' })
+      return claimed
+    }
+    await deliver({ ...deps, batches: { ...batches, claim } }, first, running.signal)
+    expect((await read(late)).state).toBe('succeeded')
+  })
+
   it('that does not answer rests, with all that is due for it and without an attempt; others get theirs', async () => {
     const dead = `http://127.0.0.1:${await closedPort()}/`
     const live = await endpoint()

@@ -21,6 +21,9 @@ it.each(BACKENDS)('on %s one row fails, one is put off, and the others are done 
   )
   await until('both jobs are added', async () => (await queues.queues.submit.getWaitingCount()) === 2)
 
+  const rowsOf = (await queues.queues.submit.getWaiting()).map(({ data }) => 1 + (data.also?.length ?? 0))
+  expect(rowsOf.toSorted()).toEqual([2, 5])
+
   const ran: string[] = []
   const later: string[] = []
   const consumer = consume({

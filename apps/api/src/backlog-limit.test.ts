@@ -37,7 +37,12 @@ describe('the limit of a backlog', () => {
     await take()
     expect(counts).toHaveLength(2)
     // By what is known there is no room any more: only the new count can tell.
-    const last = take()
+    let isTaken = false
+    const last = take().then(() => {
+      isTaken = true
+    })
+    await new Promise(setImmediate)
+    expect(isTaken).toBe(false)
     counts[1]?.(3)
     await last
   })

@@ -1,6 +1,6 @@
 import type { SendErrorClass, SendOutcome } from '@reelqueue/shared/webhooks/send-outcome'
 import { describe, expect, it } from 'vitest'
-import { verdictOf } from './deliver.ts'
+import { conductOf, verdictOf } from './deliver.ts'
 
 const DELIVERED: SendOutcome = {
   kind: 'delivered',
@@ -16,6 +16,20 @@ const DELIVERED: SendOutcome = {
 function failed(errorClass: SendErrorClass, rest: Partial<SendOutcome> = {}): SendOutcome {
   return { ...DELIVERED, kind: 'failed', httpStatus: null, errorClass, message: 'no', ...rest }
 }
+
+describe('conductOf', () => {
+  it.each([
+    [{ ...DELIVERED, durationMs: 250 }, 'quick'],
+    [{ ...DELIVERED, durationMs: 251 }, 'answered'],
+    [{ ...DELIVERED, durationMs: 2_001 }, 'slow'],
+    // One that refuses quickly has no need of more.
+    [failed('http_status', { httpStatus: 503 }), 'answered'],
+    [failed('timeout'), 'silent'],
+    [failed('refused_address'), 'unknown'],
+  ])('of %o is %s', (outcome, conduct) => {
+    expect(conductOf(outcome)).toBe(conduct)
+  })
+})
 
 describe('verdictOf', () => {
   it('ends with success at any attempt', () => {

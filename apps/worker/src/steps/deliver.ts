@@ -102,8 +102,13 @@ async function deliverOne(deps: DeliverDeps, deliveryId: string, target: string,
 
 type Outcome = SendOutcome | (typeof NOT_BUILT & { readonly cause: unknown })
 
-/** What an attempt says of the server. */
-function conductOf({ kind, errorClass, httpStatus, durationMs }: Outcome): Conduct {
+/** What an attempt says of the server. Pure. */
+export function conductOf({
+  kind,
+  errorClass,
+  httpStatus,
+  durationMs,
+}: Pick<Outcome, 'kind' | 'errorClass' | 'httpStatus' | 'durationMs'>): Conduct {
   if (errorClass !== null && SILENT.includes(errorClass)) return 'silent'
   if (httpStatus === null) return 'unknown'
   if (durationMs > SLOW_MS) return 'slow'

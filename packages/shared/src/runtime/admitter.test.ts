@@ -61,6 +61,17 @@ describe('the admitter', () => {
     expect(runs()).toBe(2)
   })
 
+  it('pauses between two runs, so that what asks meanwhile shares the next one', async () => {
+    const { admitter, next, turn, runs } = scripted()
+    admitter.admit()
+    ;(await next()).resolve({ admitted: [], againMs: 0 })
+    const startedAt = performance.now()
+    while (runs() < 2) await turn()
+    expect(performance.now() - startedAt).toBeGreaterThan(15)
+    ;(await next()).resolve({ admitted: [], againMs: null })
+    await admitter.idle()
+  })
+
   it('survives a failed run: the next call runs again', async () => {
     const { admitter, woken, errors, next } = scripted()
     admitter.admit()
