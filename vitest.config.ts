@@ -13,7 +13,7 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
           // Property tests take their time on a busy machine.
           testTimeout: 30_000,
-          include: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'bin/**/*.test.ts'],
+          include: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'bin/**/*.test.ts', 'bench/**/*.test.ts'],
         },
       },
       {

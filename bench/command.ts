@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
 import { benchIngest } from './ingest.ts'
 import { benchList } from './list.ts'
 import { measurePlans } from './plans.ts'
-import { benchPolling } from './poll-plan.ts'
+import { benchPolling, simulatePolling } from './polling.ts'
 import { tableOf } from './report.ts'
 import { startServers } from './servers.ts'
 import { benchSideBySide } from './side-by-side.ts'
@@ -24,6 +24,7 @@ const { values } = parseArgs({
     lines: { type: 'string' },
     plans: { type: 'string' },
     polling: { type: 'boolean', default: false },
+    plot: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 })
@@ -36,12 +37,13 @@ if (values.help || !isBetween(lines, 100, 50_000) || !isBetween(history, 10_000,
        npm run bench -- --json FILE      where the numbers go (default bench.json)
        npm run bench -- --lines N        only: ingest N lines, 100 to 50000
        npm run bench -- --plans N        only: the plans of the hot statements on N generations, 10000 to 10000000
-       npm run bench -- --polling        only: polling by what clips took, beside fixed intervals, simulated`)
+       npm run bench -- --polling        only: polling by what clips took, beside fixed intervals, simulated
+       npm run bench -- --polling --plot FILE   the same, and the picture of docs/polling.md`)
   process.exit(values.help ? 0 : 2)
 }
 
 if (values.polling) {
-  benchPolling()
+  await benchPolling(values.plot)
   process.exit(0)
 }
 const servers = await startServers()
@@ -64,7 +66,8 @@ async function benchAll(machine: string): Promise<void> {
   await servers.forget('Reelqueue')
   const wipe = await benchWipe(servers, size.inFlight)
   const list = await benchList(servers, size.history)
-  const result = { at: new Date().toISOString(), machine, size, sideBySide, ingest, wipe, list }
+  const polling = simulatePolling()
+  const result = { at: new Date().toISOString(), machine, size, sideBySide, ingest, wipe, list, polling }
   await writeFile(values.json, `${JSON.stringify(result, null, 2)}\n`)
   console.log(`\n${tableOf(result)}\n\nThe numbers are in ${values.json}.`)
 }

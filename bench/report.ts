@@ -2,6 +2,7 @@
 
 import type { Name } from './contestants.ts'
 import type { Ingested } from './ingest.ts'
+import type { Comparison } from './poll-simulation.ts'
 import type { Timing } from './requests.ts'
 import type { Measured } from './side-by-side.ts'
 import type { Recovery } from './wiped-redis.ts'
@@ -12,13 +13,15 @@ export interface Result {
   readonly ingest: Ingested
   readonly wipe: Recovery | null
   readonly list: Timing
+  /** By the distribution of render times. */
+  readonly polling: Readonly<Record<string, Comparison>>
 }
 
 const whole = (value: number) => Math.round(value).toLocaleString('en')
 const fine = (value: number) => value.toFixed(1)
 const cents = (value: number) => value.toFixed(2)
 
-export function tableOf({ size, sideBySide, ingest, wipe, list }: Result): string {
+export function tableOf({ size, sideBySide, ingest, wipe, list, polling }: Result): string {
   const { Reelqueue: ours, plain } = sideBySide
   const both = (what: string, read: (one: Measured) => number | null, write: (value: number) => string): string[] => {
     const [one, other] = [read(ours), read(plain)]
@@ -55,6 +58,12 @@ export function tableOf({ size, sideBySide, ingest, wipe, list }: Result): strin
     rows.push([words, fine(wipe.askedSeconds), 'never', '–'])
     rows.push(['the same, last webhook after, s', fine(wipe.toldSeconds), 'never', '–'])
     rows.push(['bytes in Redis for each in flight', whole(wipe.redisBytesPerGeneration), '–', '–'])
+  }
+  for (const [name, { plan, 'every 30 s': fixed }] of Object.entries(polling)) {
+    const [one, other] = [plan.lagMs / 1_000, fixed.lagMs / 1_000]
+    rows.push([`simulated, ${name}: mean lag, s`, fine(one), fine(other), `${cents(one / other)}x`])
+    const ratio = `${cents(plan.requests / fixed.requests)}x`
+    rows.push(['the same, polls for each clip', fine(plan.requests), fine(fixed.requests), ratio])
   }
   return rows.map((row) => `| ${row.join(' | ')} |`).join('\n')
 }

@@ -1,5 +1,6 @@
 // Puts a worker on top of an open house.
 
+import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import type { Config } from '@reelqueue/shared/runtime/config'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
@@ -34,11 +35,7 @@ export function startWorkerIn(house: House, upstream = upstreamOf(house.config))
     webhooks,
     sealer,
     settings: {
-      poll: {
-        intervalMinMs: config.POLL_INTERVAL_MIN_MS,
-        intervalMaxMs: config.POLL_INTERVAL_MAX_MS,
-        deadlineMs: config.GENERATION_DEADLINE_MS,
-      },
+      poll: pollLimits(config.POLL_INTERVAL_MIN_MS, config.POLL_INTERVAL_MAX_MS, config.GENERATION_DEADLINE_MS),
       upstreamTimeoutMs: config.UPSTREAM_TIMEOUT_MS,
       reconcileIntervalMs: config.RECONCILE_INTERVAL_MS,
       retentionDays: config.RETENTION_DAYS,

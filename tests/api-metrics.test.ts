@@ -29,6 +29,7 @@ it('tells of what is open, and of what holds it back', async () => {
     'reelqueue_generations_in_flight{status="queued"}': 0,
     'reelqueue_generations_in_flight{status="submitting"}': 1,
     'reelqueue_generations_in_flight{status="processing"}': 1,
+    reelqueue_generations_slow: 0,
     reelqueue_slots_late: 0,
     reelqueue_slots_max: house.house.config.UPSTREAM_MAX_IN_FLIGHT,
     reelqueue_batches_open: 1,

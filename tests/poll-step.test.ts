@@ -1,9 +1,9 @@
 // One run of a lane by plain calls, against a real Postgres and a real server that stands where the provider stands.
 
+import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { completeGeneration } from '@reelqueue/shared/store/completion'
 import { insertGenerations } from '@reelqueue/shared/store/generations'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
-import type { StepDeps } from '@reelqueue/worker/deps'
 import { pollLane } from '@reelqueue/worker/steps/poll'
 import { afterAll, beforeEach, expect, it } from 'vitest'
 import { startHouse } from './support/house.ts'
@@ -21,9 +21,9 @@ const house = await startHouse({ databaseUrl: seed.url })
 const provider = await startScriptedUpstream()
 const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: TIMEOUT_MS })
 const woken: { id: string; hadAnswer: Promise<boolean> }[] = []
-const deps: StepDeps = {
+const deps: ReturnType<typeof stepDeps> = {
   ...stepDeps(house, {
-    poll: { intervalMinMs: 60_000, intervalMaxMs: 60_000, deadlineMs: 3_600_000 },
+    poll: pollLimits(60_000, 60_000, 3_600_000),
     upstreamTimeoutMs: TIMEOUT_MS,
   }),
   queues: {
@@ -84,7 +84,7 @@ it('ends within its bound although rows are always due: another lane may be wait
   await due(100)
   provider.play(answer(200, RENDERING))
   // A run without a bound would never come back, and the test's own deadline would speak.
-  await run({ intervalMinMs: 0, intervalMaxMs: 0, deadlineMs: 3_600_000 })
+  await run(pollLimits(0, 0, 3_600_000))
   expect(provider.received.length).toBeGreaterThan(200)
 })
 

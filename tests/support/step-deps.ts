@@ -1,20 +1,22 @@
 // What a step needs, made of a house's own parts, for tests that call steps by hand.
 
+import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
-import type { StepDeps, WorkerSettings } from '@reelqueue/worker/deps'
+import type { UpstreamDeps, WorkerSettings } from '@reelqueue/worker/deps'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import type { TestHouse } from './house.ts'
 
-/** Admits nothing, sends no webhook anywhere private, and is never random. */
-export function stepDeps({ house }: TestHouse, settings: Partial<WorkerSettings> = {}): StepDeps {
+/** Admits nothing, sends no webhook anywhere private, knows of no render times, and is never random. */
+export function stepDeps({ house }: TestHouse, settings: Partial<WorkerSettings> = {}): Omit<UpstreamDeps, 'upstream'> {
   return {
     ...house,
     batches: createMicroBatches(house),
     admit: () => undefined,
     noteRender: () => undefined,
+    scheduleOf: () => null,
     webhooks: createGuardedClient({ allowedNetworks: [] }),
     settings: {
-      poll: { intervalMinMs: 1_000, intervalMaxMs: 1_000, deadlineMs: 60_000 },
+      poll: pollLimits(1_000, 1_000, 60_000),
       upstreamTimeoutMs: 1_000,
       reconcileIntervalMs: 1_000,
       ...settings,

@@ -5,6 +5,7 @@ import type { NormalRequest } from '@reelqueue/shared/contract/generation-reques
 import { newId } from '@reelqueue/shared/domain/ids'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import { estimateWaitMs, PACE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
+import { remainingMs } from '@reelqueue/shared/domain/render-times'
 import { isTerminal } from '@reelqueue/shared/domain/status'
 import {
   findByIdempotencyKey,
@@ -14,6 +15,7 @@ import {
 } from '@reelqueue/shared/store/generations'
 import type { CallingProject } from '@reelqueue/shared/store/projects'
 import { findQueuePlace } from '@reelqueue/shared/store/queue-place'
+import { readOutlook } from '@reelqueue/shared/store/render-stats'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { ApiDeps } from './deps.ts'
@@ -128,13 +130,31 @@ export async function mustFind({ database }: ApiDeps, project: CallingProject, i
   return generation
 }
 
-/** The generation with its place in the queue while it waits for a slot. */
-export async function withQueuePlace({ database, settings }: ApiDeps, row: Generation): Promise<GenerationJson> {
+/** The generation with what is known of its future while it has one: its place in the queue, and when it is likely to be done. */
+export async function withOutlook(deps: ApiDeps, row: Generation): Promise<GenerationJson> {
   const json = toGenerationJson(row)
-  if (row.status !== 'queued' || row.admittedAt !== null) return json
+  if (isTerminal(row.status)) return json
+  const waits = row.status === 'queued' && row.admittedAt === null
+  const [queue, { times, slowMs }] = await Promise.all([
+    waits ? placeOf(deps, row) : undefined,
+    readOutlook(deps.database, row.upstream, row),
+  ])
+  const elapsedMs = row.status === 'processing' && row.submittedAt ? Date.now() - row.submittedAt.getTime() : 0
+  const leftMs = remainingMs(times, elapsedMs)
+  const startsAt = queue ? queue.estimated_start_at : new Date().toISOString()
+  return {
+    ...json,
+    ...(queue ? { queue } : {}),
+    estimated_completion_at:
+      startsAt === null || leftMs === null ? null : new Date(Date.parse(startsAt) + leftMs).toISOString(),
+    ...(row.status === 'processing' ? { slower_than_usual: slowMs !== null && elapsedMs > slowMs } : {}),
+  }
+}
+
+async function placeOf({ database, settings }: ApiDeps, row: Generation): Promise<GenerationJson['queue'] & object> {
   const { ahead, isHeld, pace } = await findQueuePlace(database, row, PACE_MINUTES)
   const held = isHeld || !settings.hasUpstreamKey
   const waitMs = held ? null : estimateWaitMs(ahead, pace)
-  const estimated = waitMs === null ? null : new Date(Date.now() + waitMs).toISOString()
-  return { ...json, queue: { position: ahead + 1, held, estimated_start_at: estimated } }
+  const startsAt = waitMs === null ? null : new Date(Date.now() + waitMs).toISOString()
+  return { position: ahead + 1, held, estimated_start_at: startsAt }
 }

@@ -1,6 +1,8 @@
 // What the steps are given: nothing in this app reaches for anything else.
 
+import type { Kind } from '@reelqueue/shared/domain/batch-estimate'
 import type { PollLimits } from '@reelqueue/shared/domain/poll-plan'
+import type { PollSchedule } from '@reelqueue/shared/domain/poll-schedule'
 import type { Queues } from '@reelqueue/shared/queues/queues'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'
@@ -28,6 +30,8 @@ export interface StepDeps {
 /** What submitting and polling need besides: absent when there is no key to pay with. */
 export interface UpstreamDeps extends StepDeps {
   readonly upstream: Upstream
+  /** When to ask about clips of a kind; null where too little is known of it. */
+  readonly scheduleOf: (kind: Kind) => PollSchedule | null
 }
 
 export interface WorkerSettings {

@@ -5,6 +5,7 @@ import { type Consumer, consume, type StepOutcome } from '@reelqueue/shared/queu
 import type { QueueName } from '@reelqueue/shared/queues/queues'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
 import type { StepDeps } from './deps.ts'
+import { createPollSchedules } from './poll-schedules.ts'
 import { createRenderNotes } from './render-notes.ts'
 import { complete } from './steps/complete.ts'
 import { deliver } from './steps/deliver.ts'
@@ -53,8 +54,11 @@ export function startWorker(
     consumers.push(consume({ backend, queue, concurrency: CONCURRENCY[queue], run: logged, later, onError }))
   }
 
+  const timers = [reconcileForever(deps, stopping.signal), renders.recordForever(stopping.signal)]
   if (upstream) {
-    const paying = { ...deps, upstream }
+    const schedules = createPollSchedules(deps, upstream.name, deps.settings.poll.known)
+    const paying = { ...deps, upstream, scheduleOf: schedules.of }
+    timers.push(schedules.refreshForever(stopping.signal), probeForever(paying, stopping.signal))
     start('submit', (id) => submit(paying, id))
     start('poll', () => pollLane(paying, stopping.signal))
   }
@@ -62,8 +66,6 @@ export function startWorker(
   const delivering = { ...deps, targets: createTargets() }
   start('deliver', (id) => deliver(delivering, id, stopping.signal))
   start('maintain', (id) => finishBatch(deps, id))
-  const timers = [reconcileForever(deps, stopping.signal), renders.recordForever(stopping.signal)]
-  if (upstream) timers.push(probeForever({ ...deps, upstream }, stopping.signal))
 
   return {
     async close() {

@@ -7,7 +7,7 @@ import { STATUSES } from '@reelqueue/shared/domain/status'
 import { listEvents, listGenerations } from '@reelqueue/shared/store/generations'
 import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'
-import { acceptGeneration, byId, mustFind, readWaiting, waitQuery, withQueuePlace } from '../generations.ts'
+import { acceptGeneration, byId, mustFind, readWaiting, waitQuery, withOutlook } from '../generations.ts'
 import { idempotencyHeaders } from '../idempotency.ts'
 import { problems } from '../openapi.ts'
 import { cursorOf, listOf, pageOf, pageQuery } from '../page.ts'
@@ -82,7 +82,7 @@ export function generationRoutes(app: App, deps: ApiDeps): void {
         response: { 200: generationJson, ...problems('not_found', 'validation_failed') },
       },
     },
-    async (request) => withQueuePlace(deps, await readWaiting(deps, request, request.params.id, request.query.wait)),
+    async (request) => withOutlook(deps, await readWaiting(deps, request, request.params.id, request.query.wait)),
   )
 
   app.get(

@@ -3,6 +3,7 @@
 
 import { overdueWork } from '@reelqueue/shared/store/health'
 import { countOpenWork } from '@reelqueue/shared/store/metrics'
+import { countSlowRenders } from '@reelqueue/shared/store/render-stats'
 import { readGate } from '@reelqueue/shared/store/submitting-gate'
 import { Gauge, Registry } from 'prom-client'
 import { z } from 'zod'
@@ -31,10 +32,11 @@ export function metricsRoute(app: App, { database, settings }: ApiDeps): void {
       },
     },
     async (_request, reply) => {
-      const [open, gate, overdue] = await Promise.all([
+      const [open, gate, overdue, slow] = await Promise.all([
         countOpenWork(database),
         readGate(database),
         overdueWork(database, overdueGraceMs(settings)),
+        countSlowRenders(database),
       ])
       const registry = new Registry()
       const gauge = (name: string, help: string) =>
@@ -50,6 +52,7 @@ export function metricsRoute(app: App, { database, settings }: ApiDeps): void {
         submitting,
         processing,
       })
+      gauge('generations_slow', 'Generations that render for longer than 99 of 100 clips of their kind did.').set(slow)
       gauge('slots_late', 'Slots kept for renders that may go on after their generation ended or was retried.').set(
         lateSlots,
       )

@@ -1,4 +1,4 @@
-import type { PollLimits } from '@reelqueue/shared/domain/poll-plan'
+import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import type { DuePoll } from '@reelqueue/shared/store/polling'
 import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import fc from 'fast-check'
@@ -6,7 +6,8 @@ import { describe, expect, it } from 'vitest'
 import { readAnswer } from './poll.ts'
 
 const HOUR = 3_600_000
-const LIMITS: PollLimits = { intervalMinMs: 30_000, intervalMaxMs: 60_000, deadlineMs: 2 * HOUR }
+const LIMITS = pollLimits(30_000, 60_000, 2 * HOUR)
+const CONTEXT = { schedule: null, isBusy: false }
 
 const COMPLETED = { kind: 'completed', videoUrl: 'https://v', actualDuration: 8.04, cost: null } as const
 const FAILED = { kind: 'failed', code: 'upstream_failed', message: 'no', cost: null } as const
@@ -20,11 +21,14 @@ function read(answer: PollAnswer, poll: Partial<DuePoll> = {}) {
     upstreamTaskId: 'sora_1',
     status: 'processing',
     elapsedMs: 60_000,
+    model: 'openAiSora2Plus',
+    seconds: null,
+    size: null,
     pollFailures: 0,
     wakes: 0,
     ...poll,
   }
-  return readAnswer({ poll: due, answer }, LIMITS)
+  return readAnswer({ poll: due, answer }, CONTEXT, LIMITS)
 }
 
 describe('readAnswer', () => {

@@ -2,7 +2,13 @@
 // A poll never fails a generation; only a terminal answer or the deadline does.
 
 import type { FailureCode } from '@reelqueue/shared/domain/failure'
-import { latePollMs, nextPollMs, type PollLimits, RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
+import {
+  latePollMs,
+  nextPollMs,
+  type PollContext,
+  type PollLimits,
+  RENDER_MAX_MS,
+} from '@reelqueue/shared/domain/poll-plan'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { completeSeen } from '@reelqueue/shared/store/completion'
@@ -21,6 +27,8 @@ import { followEnds } from './complete.ts'
 
 /** Generations claimed at once; all of them are asked about side by side. */
 const PAGE = 100
+/** So many in one run are many. */
+const BUSY_POLLS = 500
 /** A run ends after this long even while rows are due: the next one, perhaps elsewhere, goes on. */
 const RUN_MAX_MS = 5_000
 /** Added to the request's own time: after that a claim of a dead worker lapses. */
@@ -39,7 +47,7 @@ export async function pollLane(deps: UpstreamDeps, signal: AbortSignal): Promise
     claimed = due.length
     if (claimed < page) await giveBack(deps, page - claimed)
     polls += claimed
-    await askAll(deps, due, signal)
+    await askAll(deps, due, page < PAGE || polls > BUSY_POLLS, signal)
   } while (claimed === PAGE && performance.now() - beganAt < RUN_MAX_MS && !signal.aborted)
   if (polls > 0) deps.log.info({ event: 'poll.run', polls, durationMs: Math.round(performance.now() - beganAt) })
   return { kind: 'done' }
@@ -55,7 +63,14 @@ async function giveBack({ database, upstream, settings }: UpstreamDeps, unused: 
   if (settings.requestsPerMinute !== undefined) await giveBackRequests(database, upstream.name, unused)
 }
 
-async function askAll(deps: UpstreamDeps, due: readonly DuePoll[], signal: AbortSignal): Promise<void> {
+/** `isBusy`: requests are better spared. */
+async function askAll(
+  deps: UpstreamDeps,
+  due: readonly DuePoll[],
+  isBusy: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const write = async (answers: readonly Answered[]) => writeAll(deps, answers, isBusy)
   const unanswered = new Set(due)
   const answered: Answered[] = []
   const asking = Promise.all(
@@ -69,18 +84,18 @@ async function askAll(deps: UpstreamDeps, due: readonly DuePoll[], signal: Abort
   const all = asking.finally(() => ended.abort())
   while (!ended.signal.aborted && !signal.aborted) {
     await pause(WRITE_EVERY_MS, ended.signal)
-    await write(deps, answered.splice(0))
+    await write(answered.splice(0))
   }
   if (signal.aborted) {
     // A stop does not wait for slow answers: nothing was paid for them, and another worker asks again.
     all.catch(() => undefined)
     const unasked = [...unanswered].map((poll) => poll.id)
-    await write(deps, answered.splice(0))
+    await write(answered.splice(0))
     await releasePolls(deps.database, unasked)
     return
   }
   await all
-  await write(deps, answered.splice(0))
+  await write(answered.splice(0))
 }
 
 export interface Answered {
@@ -88,11 +103,13 @@ export interface Answered {
   readonly answer: PollAnswer
 }
 
-async function write(deps: UpstreamDeps, answers: readonly Answered[]): Promise<void> {
+async function writeAll(deps: UpstreamDeps, answers: readonly Answered[], isBusy: boolean): Promise<void> {
   await completeAll(deps, answers.filter(isCompletion))
   const answered = answers.filter((one) => !isCompletion(one))
   if (answered.length === 0) return
-  const readings = answered.map((one) => readAnswer(one, deps.settings.poll))
+  const readings = answered.map((one) => {
+    return readAnswer(one, { schedule: deps.scheduleOf(one.poll), isBusy }, deps.settings.poll)
+  })
   // Before their answers are written, which puts off the next poll: should this process die between, the claim lapses at once.
   for (const code of ['deadline_exceeded', 'completed_without_url'] as const) {
     const overdue = readings.filter((reading) => reading.overdue === code)
@@ -128,7 +145,7 @@ export interface Reading {
 }
 
 /** What one answer means for its row. Pure. */
-export function readAnswer({ poll, answer }: Answered, limits: PollLimits): Reading {
+export function readAnswer({ poll, answer }: Answered, context: PollContext, limits: PollLimits): Reading {
   const { id, upstreamTaskId, elapsedMs, wakes } = poll
   const base = { id, upstreamTaskId, wakes }
   if (answer.kind === 'completed' || answer.kind === 'failed') {
@@ -139,10 +156,10 @@ export function readAnswer({ poll, answer }: Answered, limits: PollLimits): Read
   const isLate = elapsedMs >= limits.deadlineMs
   const withoutUrl = answer.kind === 'pending' && answer.completedWithoutUrl
   // A row that is still to be failed stays due whatever its age: this process may die before it does so.
-  const lateMs = latePollMs(state) ?? (poll.status === 'processing' ? limits.intervalMaxMs : null)
+  const lateMs = latePollMs(state) ?? (poll.status === 'processing' ? limits.unknown.intervalMaxMs : null)
   const record = {
     ...base,
-    nextMs: isLate ? lateMs : nextPollMs(state, limits),
+    nextMs: isLate ? lateMs : nextPollMs(state, context, limits),
     // Claiming to be done without a link may mean that the video's day has begun.
     sawPending: answer.kind === 'pending' && !withoutUrl,
     pollFailures: failures,

@@ -63,7 +63,7 @@ async function submitNow(deps: UpstreamDeps, generationId: string, onSending?: (
     case 'wait':
       return begun.waitMs <= LATER_MAX_MS ? { kind: 'later', delayMs: begun.waitMs } : { kind: 'done' }
     case 'expired':
-      return follow(deps, generationId, await settle(deps, begun.submissionId, EXPIRED), 0)
+      return follow(deps, generationId, await settle(deps, begun.submissionId, EXPIRED, 0), 0)
     case 'begun':
       onSending?.()
       return await payFor(deps, generationId, begun.intent)
@@ -77,7 +77,8 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
   // Before this one goes back to its place, so that the next does not run into the same refusal. A task id waits for nothing.
   if (signal && outcome.kind !== 'accepted') await tellGate(deps, signal, intent)
   const result = resultOf(deps, outcome, intent, isAboutAccount)
-  const settled = await settle(deps, intent.submissionId, result)
+  const pollAfterMs = firstPollMs(deps.scheduleOf(intent.request), generationId, deps.settings.poll)
+  const settled = await settle(deps, intent.submissionId, result, pollAfterMs)
   if (signal && outcome.kind === 'accepted') await tellGate(deps, signal, intent)
   const durationMs = Math.round(performance.now() - intent.preparedAtMs)
   deps.log.info({
@@ -197,8 +198,13 @@ function resultOf(
 }
 
 /** Records an outcome. One with a task id is tried for as long as Postgres is away: lost, it has been paid for nothing. */
-async function settle(deps: UpstreamDeps, submissionId: string, result: SubmissionResult): Promise<Settled> {
-  const options = { firstPollMs: firstPollMs(deps.settings.poll), renderMaxMs: RENDER_MAX_MS }
+async function settle(
+  deps: UpstreamDeps,
+  submissionId: string,
+  result: SubmissionResult,
+  pollAfterMs: number,
+): Promise<Settled> {
+  const options = { firstPollMs: pollAfterMs, renderMaxMs: RENDER_MAX_MS }
   for (let tries = 1; ; tries++) {
     try {
       return result.kind === 'accepted'

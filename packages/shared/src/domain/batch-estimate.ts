@@ -71,7 +71,8 @@ function endsInMs({ waiting, isHeld, slots, pace }: BatchOutlook, renderMs: numb
   return waitMs === null ? null : Math.round(waitMs + renderMs)
 }
 
-const nameOf = ({ model, seconds, size }: Kind) => `${model} ${seconds ?? 0} ${size ?? ''}`
+/** The same for the same kind, and for no other. */
+export const nameOf = ({ model, seconds, size }: Kind) => `${model} ${seconds ?? 0} ${size ?? ''}`
 
 /** Sums of decimal fractions, without their noise. */
 const round = (amount: number) => Math.round(amount * 1e6) / 1e6

@@ -1,10 +1,28 @@
 // When a rendering generation is asked about next. Pure; all times are milliseconds since the submission was accepted.
 
+import type { PollSchedule, ScheduleLimits } from './poll-schedule.ts'
+import { scoutShare } from './render-times.ts'
+
 export interface PollLimits {
-  readonly intervalMinMs: number
-  readonly intervalMaxMs: number
+  /** Where a schedule says when clips of the kind end. */
+  readonly known: ScheduleLimits
+  /** Where none does, and while so much is due that requests are better spared. */
+  readonly unknown: ScheduleLimits
   /** After this long the generation fails, though it is still asked about. */
   readonly deadlineMs: number
+}
+
+/** The provider asks to be polled every 30 to 60 s. A schedule needs fewer requests than that, some of them closer together. */
+const UNKNOWN: ScheduleLimits = { intervalMinMs: 30_000, intervalMaxMs: 60_000 }
+const KNOWN: ScheduleLimits = { intervalMinMs: 5_000, intervalMaxMs: 600_000 }
+
+/** What was configured holds for both; a default moves out of its way. */
+export function pollLimits(minMs: number | undefined, maxMs: number | undefined, deadlineMs: number): PollLimits {
+  const within = ({ intervalMinMs, intervalMaxMs }: ScheduleLimits): ScheduleLimits => ({
+    intervalMinMs: minMs ?? Math.min(intervalMinMs, maxMs ?? intervalMinMs),
+    intervalMaxMs: maxMs ?? Math.max(intervalMaxMs, minMs ?? intervalMaxMs),
+  })
+  return { known: within(KNOWN), unknown: within(UNKNOWN), deadlineMs }
 }
 
 /** The provider deletes its record of a task after about a day: asking longer learns nothing. */
@@ -12,9 +30,10 @@ export const LATE_ASKING_ENDS_MS = 24 * 3_600_000
 /** Pace of asking after the deadline. */
 const LATE_INTERVAL_MS = 10 * 60_000
 
-/** Delay in ms before the first poll. */
-export function firstPollMs(limits: PollLimits): number {
-  return limits.intervalMinMs
+/** Delay in ms before the first poll. `schedule`: of the generation's kind, null where too little is known. */
+export function firstPollMs(schedule: PollSchedule | null, generationId: string, limits: PollLimits): number {
+  if (!schedule) return limits.unknown.intervalMinMs
+  return Math.round(within(schedule.nextMs(0) * (scoutShare(generationId) ?? 1), limits.known))
 }
 
 export interface PollState {
@@ -24,15 +43,30 @@ export interface PollState {
   readonly retryAfterMs: number | null
 }
 
-/**
- * Delay in ms before the next poll: a tenth of the time already waited, within the limits; doubled for each
- * failure in a row; never sooner than `Retry-After` (taken up to an hour).
- */
-export function nextPollMs(state: PollState, limits: PollLimits): number {
-  const paced = Math.min(Math.max(state.elapsedMs / 10, limits.intervalMinMs), limits.intervalMaxMs)
-  const backedOff = Math.min(paced * 2 ** Math.min(state.failures, 6), Math.max(limits.intervalMaxMs * 4, paced))
-  return Math.round(Math.max(backedOff, Math.min(state.retryAfterMs ?? 0, 3_600_000)))
+export interface PollContext {
+  readonly schedule: PollSchedule | null
+  /** So much is due, or so few requests are left, that they are better spared. */
+  readonly isBusy: boolean
 }
+
+/**
+ * Delay in ms before the next poll: what the schedule says, or a tenth of the time already waited, within the limits; doubled for
+ * each failure in a row; never sooner than `Retry-After` (taken up to an hour).
+ */
+export function nextPollMs(state: PollState, { schedule, isBusy }: PollContext, limits: PollLimits): number {
+  const { known, unknown } = limits
+  const retryAfterMs = Math.min(state.retryAfterMs ?? 0, 3_600_000)
+  if (schedule && state.failures === 0) {
+    const scheduled = within(schedule.nextMs(state.elapsedMs), known)
+    return Math.max(isBusy ? Math.max(scheduled, unknown.intervalMinMs) : scheduled, retryAfterMs)
+  }
+  const paced = within(state.elapsedMs / 10, unknown)
+  const backedOff = Math.min(paced * 2 ** Math.min(state.failures, 6), Math.max(unknown.intervalMaxMs * 4, paced))
+  return Math.round(Math.max(backedOff, retryAfterMs))
+}
+
+const within = (ms: number, { intervalMinMs, intervalMaxMs }: ScheduleLimits) =>
+  Math.min(Math.max(ms, intervalMinMs), intervalMaxMs)
 
 /** Delay in ms before a failed generation is asked about again, or null when the provider will have forgotten it. */
 export function latePollMs(state: PollState): number | null {

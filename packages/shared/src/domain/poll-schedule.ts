@@ -5,7 +5,7 @@
 // known to be unfinished, the best next moment is the one that minimises the request, the lag of those that finish before it,
 // and the cost from there on. That is exact for the histogram: no other schedule has fewer requests at the same lag.
 
-import { BUCKETS, edgeMs, type RenderTimes, weightOf } from './render-times.ts'
+import { BUCKETS, edgeMs, quantileMs, type RenderTimes, saysEnough, weightOf } from './render-times.ts'
 
 export interface ScheduleLimits {
   readonly intervalMinMs: number
@@ -19,10 +19,8 @@ export interface PollSchedule {
   readonly expected: { readonly lagMs: number; readonly requests: number }
 }
 
-/** Fewer clips say too little. */
-const CLIPS_MIN = 5
-/** Each clip stands for those a little shorter and longer: this many buckets to either side. */
-const SMOOTHING = [0.06, 0.24, 0.4, 0.24, 0.06] as const
+/** Each clip stands for those a little shorter and longer too: its bucket's share in the middle. */
+const SMOOTHING = [0.2, 0.6, 0.2] as const
 /** Clips that are unlike any seen before: so many in each bucket, so that the tail is asked about too. */
 const UNSEEN = 0.00001
 
@@ -31,13 +29,23 @@ const HALVINGS = 14
 const PRICE_MIN_MS = 10
 const PRICE_MAX_MS = 3_600_000
 
-/** The schedule with the fewest requests whose mean lag is `lagMs` or less, as far as the limits allow; null while too few clips are known. */
-export function scheduleFor(times: RenderTimes, lagMs: number, limits: ScheduleLimits): PollSchedule | null {
-  const weight = weightOf(times)
-  return weight < CLIPS_MIN ? null : scheduleForKnown(densityOf(times, weight), lagMs, limits)
+/** The schedule for clips of a kind; null while too few are known. */
+export function scheduleFor(times: RenderTimes, limits: ScheduleLimits): PollSchedule | null {
+  return saysEnough(times) ? scheduleForKnown(densityOf(times), lagTargetMs(times), limits) : null
 }
 
-/** The same for a distribution that is known: the probability of each bucket. */
+/** By the histogram, which is a little wider than the truth: it comes to less than half of what polling every 30 s leads to. */
+const LAG_MAX_MS = 7_000
+/** Of what clips of the kind take: those that are done sooner are noticed sooner, and of long ones less is not worth its requests. */
+const LAG_SHARE_MAX = 0.06
+const LAG_SHARE_MIN = 0.02
+
+function lagTargetMs(times: RenderTimes): number {
+  const medianMs = quantileMs(times, 0.5) ?? 0
+  return Math.max(Math.min(LAG_MAX_MS, LAG_SHARE_MAX * medianMs), LAG_SHARE_MIN * medianMs)
+}
+
+/** The schedule with the fewest requests whose mean lag is `lagMs` or less, as far as the limits allow. `density`: the probability of each bucket. */
 export function scheduleForKnown(density: readonly number[], lagMs: number, limits: ScheduleLimits): PollSchedule {
   let [low, high] = [PRICE_MIN_MS, PRICE_MAX_MS]
   let best = cheapest(density, low, limits)
@@ -53,10 +61,10 @@ export function scheduleForKnown(density: readonly number[], lagMs: number, limi
 }
 
 /** The probability of each bucket. */
-function densityOf(times: RenderTimes, weight: number): number[] {
-  const total = weight + UNSEEN * BUCKETS
+function densityOf(times: RenderTimes): number[] {
+  const total = weightOf(times) + UNSEEN * BUCKETS
   return times.map((_, index) => {
-    const near = SMOOTHING.reduce((sum, share, place) => sum + share * (times[index + place - 2] ?? 0), 0)
+    const near = SMOOTHING.reduce((sum, share, place) => sum + share * (times[index + place - 1] ?? 0), 0)
     return (near + UNSEEN) / total
   })
 }

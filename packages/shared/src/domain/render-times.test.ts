@@ -1,6 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { BUCKETS, bucketOf, edgeMs, NO_RENDER_TIMES, type RenderTimes, weightOf, withRender } from './render-times.ts'
+import {
+  BUCKETS,
+  bucketOf,
+  edgeMs,
+  NO_RENDER_TIMES,
+  quantileMs,
+  type RenderTimes,
+  slowMs,
+  weightOf,
+  withRender,
+} from './render-times.ts'
 
 const ms = fc.integer({ min: 0, max: 100_000_000 })
 
@@ -55,5 +65,44 @@ describe('render times', () => {
     expect(edgeMs(heaviest(quick))).toBeLessThan(61_000)
     const share = quick.slice(bucketOf(150_000)).reduce((sum, weight) => sum + weight, 0) / weightOf(quick)
     expect(share).toBeLessThan(0.15)
+  })
+
+  it('follow scouts, whose clips count for several, to where nobody else looks', () => {
+    const slow = after(1_000, 199_000, 200_000)
+    let times = slow
+    for (let clip = 0; clip < 100; clip++) {
+      times = clip % 10 === 0 ? withRender(times, 0, 120_000, 5) : withRender(times, 0, 203_000)
+    }
+    expect(quantileMs(times, 0.4)).toBeLessThan(125_000)
+    expect(weightOf(times)).toBeCloseTo(50, 0)
+  })
+})
+
+describe('a quantile', () => {
+  const even = Array.from({ length: 100 }, (_, clip) => 100_000 + clip * 1_000).reduce(
+    (times, endMs) => withRender(times, endMs - 500, endMs),
+    NO_RENDER_TIMES,
+  )
+
+  it('is when such a share of the clips is done, of all or of those that take longer', () => {
+    for (const share of [0.1, 0.5, 0.9]) {
+      const within = quantileMs(even, share) ?? Number.NaN
+      const before = even.slice(0, bucketOf(within * 0.999) + 1).reduce((sum, weight) => sum + weight, 0)
+      expect(before / weightOf(even)).toBeGreaterThanOrEqual(share)
+      expect(quantileMs(even, share, 150_000)).toBeGreaterThan(Math.max(within, 150_000) * 0.999)
+    }
+    expect(quantileMs(even, 0.5, 190_000)).toBeGreaterThan(190_000)
+  })
+
+  it('is not claimed of nothing, nor beyond everything', () => {
+    expect(quantileMs(NO_RENDER_TIMES, 0.5)).toBeNull()
+    expect(quantileMs(even, 0.5, 300_000)).toBeNull()
+  })
+
+  it('of 99 in 100 says what is slow, once enough clips are known', () => {
+    expect(slowMs(after(15, 99_000, 100_000))).toBeNull()
+    const slow = slowMs(even) ?? Number.NaN
+    expect(slow).toBeGreaterThan(195_000)
+    expect(slow).toBeLessThan(210_000)
   })
 })

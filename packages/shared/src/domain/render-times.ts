@@ -23,33 +23,96 @@ export function bucketOf(renderMs: number): number {
 }
 
 /** Of a clip's weight, what is spread evenly over the time in which it may have ended; the rest goes where others have ended. */
-const EVEN_SHARE = 0.05
+const EVEN_SHARE = 0.03
+/** It is spread over no more than the last half of the time that it took. */
+const EVEN_FROM = 0.5
+
+/** One clip in so many is a scout (`scoutShare`), and counts for more than one, so that what scouts find out is known soon. */
+const SCOUT_EVERY = 10
+const SCOUT_CLIPS = 5
+const SCOUT_SHARE_MIN = 0.4
+const SCOUT_SHARE_MAX = 0.95
+
+/**
+ * Whoever asks when all clips used to be done does not learn that they are done sooner by now. So one generation in ten, by the random
+ * end of its id, is first asked about before its time.
+ * @returns the share of the ordinary wait for the first poll; null for the others
+ */
+export function scoutShare(generationId: string): number | null {
+  const place = [...generationId.slice(-4)].reduce((sum, letter) => (sum * 33 + letter.charCodeAt(0)) % 10_007, 0)
+  if (place % SCOUT_EVERY !== 0) return null
+  return SCOUT_SHARE_MIN + (SCOUT_SHARE_MAX - SCOUT_SHARE_MIN) * (place / 10_007)
+}
+
+/** How many clips a generation counts for. */
+export const clipsFor = (generationId: string) => (scoutShare(generationId) === null ? 1 : SCOUT_CLIPS)
 
 /**
  * The times with one more clip among them, which was unfinished at `afterMs` and finished by `byMs`: when it ended in between, nobody
  * saw. It is taken to have ended where others of that span did, or else clips would seem to end at the moments of the polls.
+ * @param clips that it counts for
  */
-export function withRender(times: RenderTimes, afterMs: number, byMs: number): RenderTimes {
+export function withRender(times: RenderTimes, afterMs: number, byMs: number, clips = 1): RenderTimes {
   const last = bucketOf(byMs)
   const first = Math.min(bucketOf(afterMs), last)
-  /** The part of each bucket that lies in the span. */
-  const overlap = (index: number) => {
-    if (index < first || index > last) return 0
-    if (first === last) return 1
-    const from = Math.max(edgeMs(index), afterMs)
-    const to = Math.min(edgeMs(index + 1), byMs)
-    return Math.max(0, (to - from) / (edgeMs(index + 1) - edgeMs(index)))
-  }
-  const even = times.map((_, index) => overlap(index) * (edgeMs(index + 1) - edgeMs(index)))
-  const alike = times.map((weight, index) => weight * overlap(index))
-  const [evenSum, alikeSum] = [even, alike].map((list) => list.reduce((sum, one) => sum + one, 0))
-  const evenShare = alikeSum ? EVEN_SHARE : 1
-  return times.map((weight, index) => {
-    const share =
-      (evenShare * (even[index] ?? 0)) / (evenSum || 1) + ((1 - evenShare) * (alike[index] ?? 0)) / (alikeSum || 1)
-    return weight * KEPT + share
+  /** What of the bucket lies in the span, in ms. */
+  const overlapMs = (index: number) => Math.max(0, Math.min(edgeMs(index + 1), byMs) - Math.max(edgeMs(index), afterMs))
+  const even = weightsOver(first, last, (index) => (edgeMs(index + 1) < byMs * EVEN_FROM ? 0 : overlapMs(index)))
+  const alike = weightsOver(first, last, (index) => {
+    return ((times[index] ?? 0) * overlapMs(index)) / (edgeMs(index + 1) - edgeMs(index))
   })
+  const evenShare = alike.sum > 0 ? EVEN_SHARE : 1
+  const kept = KEPT ** clips
+  const added = (1 - kept) / (1 - KEPT)
+  return times.map((weight, index) => {
+    if (index < first || index > last) return weight * kept
+    return weight * kept + added * (evenShare * even.at(index) + (1 - evenShare) * alike.at(index))
+  })
+}
+
+/** Weights of the buckets from `first` to `last`, which sum up to 1; all of it is on the last where there is nothing to go by. */
+function weightsOver(first: number, last: number, weigh: (index: number) => number) {
+  const list = Array.from({ length: last - first + 1 }, (_, place) => weigh(first + place))
+  const sum = list.reduce((total, weight) => total + weight, 0)
+  return {
+    sum,
+    at: (index: number) => (sum > 0 ? (list[index - first] ?? 0) / sum : Number(index === last)),
+  }
 }
 
 /** How many clips the times speak of: those long ago count little. */
 export const weightOf = (times: RenderTimes) => times.reduce((sum, weight) => sum + weight, 0)
+
+/** How many ms such a share (0 to 1) of the clips takes that take longer than `beyondMs`; null where no clip is known to. */
+export function quantileMs(times: RenderTimes, share: number, beyondMs = 0): number | null {
+  const rest = times.map((weight, index) => {
+    const unfinished = (edgeMs(index + 1) - Math.max(edgeMs(index), beyondMs)) / (edgeMs(index + 1) - edgeMs(index))
+    return weight * Math.max(0, unfinished)
+  })
+  const total = weightOf(rest)
+  // Rounding alone leaves less.
+  if (total < 1e-6) return null
+  let below = 0
+  const index = rest.findIndex((weight) => {
+    below += weight
+    return below >= total * share
+  })
+  return edgeMs(index + 1)
+}
+
+/** Fewer clips say too little of the next. */
+const CLIPS_MIN = 8
+/** Fewer do not say what is slow. */
+const SLOW_CLIPS_MIN = 20
+
+export const saysEnough = (times: RenderTimes) => weightOf(times) >= CLIPS_MIN
+
+/** Ms until half of the clips that are unfinished at `elapsedMs` are done; null where too little is known. */
+export function remainingMs(times: RenderTimes, elapsedMs: number): number | null {
+  const endsMs = saysEnough(times) ? quantileMs(times, 0.5, elapsedMs) : null
+  return endsMs === null ? null : endsMs - elapsedMs
+}
+
+/** Ms by which 99 of 100 clips were done; null while too few are known. */
+export const slowMs = (times: RenderTimes): number | null =>
+  weightOf(times) < SLOW_CLIPS_MIN ? null : quantileMs(times, 0.99)

@@ -76,12 +76,6 @@ describe('loadConfig', () => {
     )
   })
 
-  it('moves the default of one interval out of the way of the other', () => {
-    expect(loadConfig({ POLL_INTERVAL_MAX_MS: '500' })).toMatchObject({ POLL_INTERVAL_MIN_MS: 500 })
-    expect(loadConfig({ POLL_INTERVAL_MIN_MS: '70000' })).toMatchObject({ POLL_INTERVAL_MAX_MS: 70_000 })
-    expect(loadConfig({ POLL_INTERVAL_MAX_MS: '45000' })).toMatchObject({ POLL_INTERVAL_MIN_MS: 30_000 })
-  })
-
   it('allows webhooks over http unless it is production, or said', () => {
     expect(loadConfig({}).WEBHOOK_ALLOW_HTTP).toBe(true)
     expect(loadConfig({ NODE_ENV: 'production' }).WEBHOOK_ALLOW_HTTP).toBe(false)
@@ -92,7 +86,7 @@ describe('loadConfig', () => {
   it('needs nothing to be set, and reads an empty variable as absent', () => {
     const empty = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, '']))
     expect(loadConfig(empty)).toEqual(loadConfig({}))
-    expect(loadConfig({})).toMatchObject({ HOST: '127.0.0.1', PORT: 3000, POLL_INTERVAL_MIN_MS: 30_000 })
+    expect(loadConfig({})).toMatchObject({ HOST: '127.0.0.1', PORT: 3000, UPSTREAM_TIMEOUT_MS: 60_000 })
   })
 
   it('reads numbers and lists', () => {

@@ -49,10 +49,6 @@ const slotsPerModel = z
   )
   .transform((pairs) => Object.fromEntries(pairs.map(([model = '', slots]) => [model, Number(slots)])))
 
-/** The provider asks to be polled every 30 to 60 s. */
-const POLL_MIN_DEFAULT_MS = 30_000
-const POLL_MAX_DEFAULT_MS = 60_000
-
 export const VARIABLES = {
   DATABASE_URL: url('postgres', 'postgresql')
     .optional()
@@ -120,14 +116,14 @@ export const VARIABLES = {
       'Requests of one API key that each API process answers in a minute, beyond it with 429. Absent: no limit.',
     ),
   POLL_INTERVAL_MIN_MS: whole(10, DAY_MS)
-    .default(POLL_MIN_DEFAULT_MS)
+    .optional()
     .describe(
-      'Shortest time between two polls of one generation. Absent: never above a POLL_INTERVAL_MAX_MS that is set.',
+      'Shortest time between two polls of one generation. Absent: 5 s where it is known when clips of its kind end, else, and while very many are in flight, 30 s.',
     ),
   POLL_INTERVAL_MAX_MS: whole(10, DAY_MS)
-    .default(POLL_MAX_DEFAULT_MS)
+    .optional()
     .describe(
-      'Longest time between two polls of one generation that is answered. Absent: never below a POLL_INTERVAL_MIN_MS that is set.',
+      'Longest time between two polls of one generation that is answered, and before the first. Absent: 10 minutes where it is known when clips of its kind end, else 60 s.',
     ),
   UPSTREAM_TIMEOUT_MS: whole(100, 600_000)
     .default(60_000)
@@ -161,10 +157,12 @@ export const VARIABLES = {
 } as const
 export type VariableName = keyof typeof VARIABLES
 
-const schema = z.object(VARIABLES).refine((env) => env.POLL_INTERVAL_MIN_MS <= env.POLL_INTERVAL_MAX_MS, {
-  path: ['POLL_INTERVAL_MIN_MS'],
-  message: 'must not be above POLL_INTERVAL_MAX_MS',
-})
+const schema = z
+  .object(VARIABLES)
+  .refine(({ POLL_INTERVAL_MIN_MS: min, POLL_INTERVAL_MAX_MS: max }) => (min ?? 0) <= (max ?? DAY_MS), {
+    path: ['POLL_INTERVAL_MIN_MS'],
+    message: 'must not be above POLL_INTERVAL_MAX_MS',
+  })
 
 export type Config = z.output<typeof schema>
 
@@ -178,18 +176,10 @@ export class ConfigError extends Error {}
 export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
   const present = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, env[name] || undefined]))
   if (env.NODE_ENV === 'production') present.WEBHOOK_ALLOW_HTTP ??= 'false'
-  const result = schema.safeParse(withRoom(present))
+  const result = schema.safeParse(present)
   if (result.success) return result.data
   const lines = result.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`)
   throw new ConfigError(`Wrong configuration:\n${lines.join('\n')}\nSee docs/configuration.md.`)
-}
-
-/** Of two limits, the one that is set moves the default of the other out of its way. */
-function withRoom(present: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string | undefined>> {
-  const { POLL_INTERVAL_MIN_MS: min, POLL_INTERVAL_MAX_MS: max } = present
-  if (min === undefined && Number(max) < POLL_MIN_DEFAULT_MS) return { ...present, POLL_INTERVAL_MIN_MS: max }
-  if (max === undefined && Number(min) > POLL_MAX_DEFAULT_MS) return { ...present, POLL_INTERVAL_MAX_MS: min }
-  return present
 }
 
 /**

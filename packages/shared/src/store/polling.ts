@@ -1,5 +1,6 @@
 // What the polling lanes read and write: claims of due generations, and the answers of one round in one statement.
 
+import type { Kind } from '../domain/batch-estimate.ts'
 import type { FailureCode } from '../domain/failure.ts'
 import { FAILURES } from '../domain/failure.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
@@ -7,7 +8,7 @@ import { type Database, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
 
-export interface DuePoll {
+export interface DuePoll extends Kind {
   readonly id: string
   readonly upstreamTaskId: string
   /** `failed`: past its deadline, asked about in case it still succeeds. */
@@ -30,7 +31,7 @@ export async function claimDuePolls({ prisma }: Database, limit: number, leaseMs
       SELECT id FROM generations
       WHERE due_at <= now() AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL
       ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
-    RETURNING id, upstream_task_id AS "upstreamTaskId", status::text, poll_failures AS "pollFailures", wakes,
+    RETURNING id, upstream_task_id AS "upstreamTaskId", status::text, model, seconds, size, poll_failures AS "pollFailures", wakes,
       extract(epoch FROM now() - submitted_at)::float8 * 1000 AS "elapsedMs"`
 }
 

@@ -1,6 +1,7 @@
-// What clips of each kind took and cost of late: means that forget, so neither the table nor a read grows with history.
+// What clips of each kind took and cost of late: means and a histogram that forget, so neither the table nor a read grows with history.
 
-import type { Kind, KindStats } from '../domain/batch-estimate.ts'
+import { type Kind, type KindStats, nameOf } from '../domain/batch-estimate.ts'
+import { BUCKETS, clipsFor, NO_RENDER_TIMES, type RenderTimes, slowMs, withRender } from '../domain/render-times.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 
@@ -16,22 +17,100 @@ const forgetting = (column: string) =>
   Prisma.sql`excluded.${Prisma.raw(column)} + CASE WHEN known.${Prisma.raw(column)} > 1e-100
     THEN known.${Prisma.raw(column)} * power(${KEPT}::float8, least(excluded.clips, 1000)) ELSE 0 END`
 
+/** Of one kind among `ids`, only so many are taken into the histogram: what came before them would weigh next to nothing. */
+const TIMES_MAX = 200
+
+interface Kept extends Kind {
+  readonly upstream: string
+  readonly times: RenderTimes
+}
+
+/** When a clip was last seen unfinished, and first seen finished, in ms since its submission. */
+interface Span extends Kind {
+  readonly id: string
+  readonly upstream: string
+  readonly afterMs: number
+  readonly byMs: number
+}
+
 /**
- * Takes the completed ones of `ids` into the means, but for tasks that were adopted: when they began is not known. Those that it is not
- * told of are missing, and nothing else is wrong.
+ * Takes the completed ones of `ids` into the statistics, but for tasks that were adopted: when they began is not known. Those that it
+ * is not told of are missing, and nothing else is wrong.
  */
 export async function recordRenders({ prisma }: Database, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return
-  await prisma.$executeRaw`
-    INSERT INTO render_stats AS known (upstream, model, seconds, size, clips, render_ms, priced, amount)
-    SELECT upstream, model, coalesce(seconds, 0), coalesce(size, ''), count(*),
-      sum(extract(epoch FROM finished_at - submitted_at) * 1000), count(cost ->> 'amount'), coalesce(sum((cost ->> 'amount')::float8), 0)
-    FROM generations g
-    WHERE id = ANY (${ids}::text[]) AND status = 'completed' AND upstream IS NOT NULL AND finished_at - submitted_at < ${RENDER_MAX}
-      AND NOT EXISTS (SELECT 1 FROM submissions WHERE submissions.id = g.current_submission_id AND adopted_at IS NOT NULL)
-    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
-    ON CONFLICT (upstream, model, seconds, size) DO UPDATE SET
-      clips = ${forgetting('clips')}, render_ms = ${forgetting('render_ms')}, priced = ${forgetting('priced')}, amount = ${forgetting('amount')}`
+  const completed = Prisma.sql`id = ANY (${ids}::text[]) AND status = 'completed' AND upstream IS NOT NULL
+    AND finished_at - submitted_at < ${RENDER_MAX}
+    AND NOT EXISTS (SELECT 1 FROM submissions WHERE submissions.id = g.current_submission_id AND adopted_at IS NOT NULL)`
+  await prisma.$transaction(async (tx) => {
+    // Locks the kinds, always in the same order.
+    const kinds = await tx.$queryRaw<Kept[]>`
+      INSERT INTO render_stats AS known (upstream, model, seconds, size, clips, render_ms, priced, amount)
+      SELECT upstream, model, coalesce(seconds, 0), coalesce(size, ''), count(*),
+        sum(extract(epoch FROM finished_at - submitted_at) * 1000), count(cost ->> 'amount'), coalesce(sum((cost ->> 'amount')::float8), 0)
+      FROM generations g WHERE ${completed}
+      GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+      ON CONFLICT (upstream, model, seconds, size) DO UPDATE SET
+        clips = ${forgetting('clips')}, render_ms = ${forgetting('render_ms')}, priced = ${forgetting('priced')}, amount = ${forgetting('amount')}
+      RETURNING upstream, model, nullif(seconds, 0) AS seconds, nullif(size, '') AS size, times`
+    const spans = await tx.$queryRaw<Span[]>`
+      SELECT id, upstream, model, nullif(seconds, 0) AS seconds, nullif(size, '') AS size,
+        greatest(0, extract(epoch FROM last_pending_at - submitted_at)::float8 * 1000) AS "afterMs",
+        greatest(0, extract(epoch FROM finished_at - submitted_at)::float8 * 1000) AS "byMs"
+      FROM generations g WHERE ${completed} ORDER BY finished_at`
+    for (const kind of kinds) {
+      const own = spans.filter((span) => span.upstream === kind.upstream && nameOf(span) === nameOf(kind))
+      const times = own
+        .slice(-TIMES_MAX)
+        .reduce((sum, { id, afterMs, byMs }) => withRender(sum, afterMs, byMs, clipsFor(id)), stored(kind))
+      await tx.$executeRaw`
+        UPDATE render_stats SET times = ${times}::float8[], slow_ms = ${slowMs(times)}, changed_at = now()
+        WHERE upstream = ${kind.upstream} AND model = ${kind.model} AND seconds = ${kind.seconds ?? 0} AND size = ${kind.size ?? ''}`
+    }
+  })
+}
+
+/** Empty before the first clip; of another length when the buckets have changed, and then of no use. */
+const stored = ({ times }: Pick<Kept, 'times'>) => (times.length === BUCKETS ? times : NO_RENDER_TIMES)
+
+/** How long clips of the kinds of an upstream took. `changedAt`: when that was last added to. */
+export interface KindTimes extends Kind {
+  readonly times: RenderTimes
+  readonly changedAt: Date
+}
+
+export async function readRenderTimes({ prisma }: Database, upstream: string): Promise<KindTimes[]> {
+  const rows = await prisma.$queryRaw<KindTimes[]>`
+    SELECT model, nullif(seconds, 0) AS seconds, nullif(size, '') AS size, times, changed_at AS "changedAt"
+    FROM render_stats WHERE upstream = ${upstream}`
+  return rows.map((row) => ({ ...row, times: stored(row) }))
+}
+
+/** What is known of one kind. `slowMs`: 99 of 100 clips were done by then; null while too few are known. */
+export interface KindOutlook {
+  readonly times: RenderTimes
+  readonly slowMs: number | null
+}
+
+/** `upstream`: null for what has not been submitted, which is taken to go where the last clip of its kind went. */
+export async function readOutlook({ prisma }: Database, upstream: string | null, kind: Kind): Promise<KindOutlook> {
+  const [row] = await prisma.$queryRaw<KindOutlook[]>`
+    SELECT times, slow_ms AS "slowMs" FROM render_stats
+    WHERE (upstream = ${upstream} OR ${upstream}::text IS NULL)
+      AND model = ${kind.model} AND seconds = ${kind.seconds ?? 0} AND size = ${kind.size ?? ''}
+    ORDER BY changed_at DESC LIMIT 1`
+  return row ? { ...row, times: stored(row) } : { times: NO_RENDER_TIMES, slowMs: null }
+}
+
+/** How many generations are rendering for longer than 99 of 100 clips of their kind did; counted over what is in flight. */
+export async function countSlowRenders({ prisma }: Database): Promise<number> {
+  const [row] = await prisma.$queryRaw<{ count: number }[]>`
+    SELECT count(*)::int AS count FROM generations g
+    JOIN render_stats known ON known.upstream = g.upstream AND known.model = g.model
+      AND known.seconds = coalesce(g.seconds, 0) AND known.size = coalesce(g.size, '')
+    WHERE g.admitted_at IS NOT NULL AND g.status IN ('queued', 'submitting', 'processing')
+      AND g.status = 'processing' AND g.submitted_at < now() - known.slow_ms * interval '1 ms'`
+  return row?.count ?? 0
 }
 
 /** The means of those of `kinds` that are known, over all upstreams. */
