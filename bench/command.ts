@@ -15,7 +15,7 @@ import { benchWipe } from './wiped-redis.ts'
 
 /** How much of everything. */
 const SMALL = { accepts: 3_000, generations: 3_000, lines: 10_000, inFlight: 2_000, history: 20_000 }
-const FULL = { accepts: 10_000, generations: 20_000, lines: 50_000, inFlight: 20_000, history: 1_000_000 }
+const FULL = { accepts: 20_000, generations: 20_000, lines: 50_000, inFlight: 20_000, history: 1_000_000 }
 
 const { values } = parseArgs({
   options: {

@@ -10,7 +10,7 @@ import type { Servers } from './servers.ts'
 
 const ROUNDS = 3
 /** Sent before anything is counted: code that is not compiled yet, connections that are not open yet. */
-const WARM_UP = 1_000
+const WARM_UP = 3_000
 const POLL_MS = 1_000
 /** A pipeline that has not ended by then never will. */
 const END_MAX_MS = 300_000

@@ -41,8 +41,8 @@ const SIZE_MAX = 200
 
 /** Nobody notices a step that is so much later. */
 const EVERY_MS = 50
-/** Claims keep servers busy. */
-const CLAIM_EVERY_MS = 10
+/** Claims and records keep servers busy: the next delivery waits for them. */
+const DELIVERING_EVERY_MS = 10
 
 export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' | 'log'>): MicroBatches {
   const onError = (error: unknown) => log.error({ event: 'batch.failed', err: error })
@@ -71,11 +71,12 @@ export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' 
     findWoken: microBatch({ ...common, run: (ids) => findWokenDeliveries(database, ids) }),
     claim: microBatch({
       ...common,
-      everyMs: CLAIM_EVERY_MS,
+      everyMs: DELIVERING_EVERY_MS,
       run: (wanted) => claimDeliveries(database, wanted, DELIVERY_LEASE_MS),
     }),
     record: microBatch({
       ...common,
+      everyMs: DELIVERING_EVERY_MS,
       run: async (judged) => (await recordAttempts(database, judged)).map((isDone) => (isDone ? undefined : ALONE)),
       runAlone: (judged) => recordAttempt(database, judged),
     }),

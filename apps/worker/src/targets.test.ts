@@ -24,16 +24,25 @@ describe('a server', () => {
     expect(enter('a').kind).toBe('go')
   })
 
-  it('whose last answer was quick has thirty, until one is not, or does not come', () => {
+  it('whose last answer was quick has fifty, until one is not, or does not come', () => {
     for (const conduct of ['answered', 'silent'] as const) {
       const { enter, leave } = atWork()
       enter('a')
       leave('a', 'quick')
-      for (let n = 0; n < 30; n++) expect(enter('a').kind).toBe('go')
+      for (let n = 0; n < 50; n++) expect(enter('a').kind).toBe('go')
       expect(enter('a').kind).toBe('busy')
       leave('a', conduct)
       expect(enter('a').kind).toBe('busy')
     }
+  })
+
+  it('has room again for each who was told that it is busy, once it answers quickly', () => {
+    const { enter, leave, takeRoomAgain } = atWork()
+    for (let n = 0; n < 12; n++) enter('a')
+    expect(takeRoomAgain('a')).toBe(false)
+    leave('a', 'quick')
+    expect([1, 2, 3].map(() => takeRoomAgain('a'))).toEqual([true, true, false])
+    expect(takeRoomAgain('b')).toBe(false)
   })
 
   it('whose last answer was slow has three, until it is quick again', () => {

@@ -4,7 +4,7 @@
 
 /** Deliveries under way to one server; to one whose last answer was quick, or slow; and to one that has not answered lately. */
 const AT_ONCE = 10
-const QUICK_AT_ONCE = 30
+const QUICK_AT_ONCE = 50
 const SLOW_AT_ONCE = 3
 const TRIED_AT_ONCE = 1
 /** Attempts in a row without an answer after which a server is left alone for a while. */
@@ -27,15 +27,20 @@ export interface Targets {
   enter(target: string): Admission
   /** Whether somebody was told that it is busy since this was last asked: what that one came for may be due still. */
   takeTurnedAway(target: string): boolean
+  /** Whether there is room for one of those who were told that it is busy: once for each of them. */
+  takeRoomAgain(target: string): boolean
   /** @returns for how long the server is left alone from now on, if it is */
   leave(target: string, conduct: Conduct): number | null
 }
 
 const MOST = { quick: QUICK_AT_ONCE, answered: AT_ONCE, slow: SLOW_AT_ONCE }
 
+const hasRoom = ({ underWay, rests, pace }: Target) => underWay < (rests > 0 ? TRIED_AT_ONCE : MOST[pace])
+
 interface Target {
   underWay: number
-  turnedAway: boolean
+  /** How often somebody was told that it is busy. */
+  turnedAway: number
   pace: 'quick' | 'answered' | 'slow'
   silences: number
   /** How often in a row it was left alone. */
@@ -59,7 +64,7 @@ export function createTargets(now: () => number = () => performance.now()): Targ
       const known = targets.get(name)
       const target: Target = known ?? {
         underWay: 0,
-        turnedAway: false,
+        turnedAway: 0,
         pace: 'answered',
         silences: 0,
         rests: 0,
@@ -67,9 +72,8 @@ export function createTargets(now: () => number = () => performance.now()): Targ
       }
       const forMs = target.restsUntil - now()
       if (forMs > 0) return { kind: 'resting', forMs }
-      const most = target.rests > 0 ? TRIED_AT_ONCE : MOST[target.pace]
-      if (target.underWay >= most) {
-        target.turnedAway = true
+      if (!hasRoom(target)) {
+        target.turnedAway++
         return { kind: 'busy' }
       }
       target.underWay++
@@ -81,9 +85,15 @@ export function createTargets(now: () => number = () => performance.now()): Targ
     },
     takeTurnedAway(name) {
       const target = targets.get(name)
-      const had = target?.turnedAway ?? false
-      if (target) target.turnedAway = false
+      const had = (target?.turnedAway ?? 0) > 0
+      if (target) target.turnedAway = 0
       return had
+    },
+    takeRoomAgain(name) {
+      const target = targets.get(name)
+      if (!target || target.turnedAway === 0 || !hasRoom(target)) return false
+      target.turnedAway--
+      return true
     },
     leave(name, conduct) {
       const target = targets.get(name)

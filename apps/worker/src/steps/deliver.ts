@@ -57,10 +57,12 @@ export async function deliver(deps: DeliverDeps, deliveryId: string, stopping: A
       if (made === null || stopping.aborted) break
       if (!made.succeeded) await made.recorded
       wanted = { target }
-      if (performance.now() < endsAt) continue
-      const next = await findNextDelivery(database, target)
-      if (next !== null) queues.wakeLater('deliver', next, 0)
-      break
+      const isOver = performance.now() >= endsAt
+      if (isOver || deps.targets.takeRoomAgain(target)) {
+        const next = await findNextDelivery(database, target)
+        if (next !== null) queues.wakeLater('deliver', next, 0)
+      }
+      if (isOver) break
     }
   } finally {
     await before?.recorded

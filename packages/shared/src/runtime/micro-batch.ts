@@ -20,6 +20,8 @@ export interface MicroBatchPorts<Key, Value> {
   readonly sizeMax: number
   /** From the beginning of a batch to that of the next, at the least: longer, and more share the cost. */
   readonly everyMs: number
+  /** Batches under way at the most; 1 unless given. With more, what one waits for the others make use of. */
+  readonly atOnce?: number
 }
 
 /** The next batch waits no longer for one that hangs. */
@@ -27,10 +29,10 @@ const WAIT_MAX_MS = 1_000
 
 /** @returns a function for one key, whose calls are carried out together; it rejects for what became of that key alone */
 export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key: Key) => Promise<Value> {
-  const { run, runAlone, isCommon = () => false, onError, sizeMax, everyMs } = ports
-  /** Ends when every batch so far has begun, and the latest has ended or hangs. */
+  const { run, runAlone, isCommon = () => false, onError, sizeMax, everyMs, atOnce = 1 } = ports
+  /** Ends when every batch so far has begun, and there is room for another, or those under way hang. */
   let tail: Promise<unknown> = Promise.resolve()
-  let latest: Promise<unknown> = tail
+  const underWay = new Set<Promise<unknown>>()
   let nextAt = 0
 
   async function runAll(keys: readonly Key[]): Promise<readonly (Value | Error | typeof ALONE)[]> {
@@ -46,7 +48,8 @@ export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key
   const loader = new DataLoader<Key, Value | typeof ALONE>(
     (keys) => {
       const running = runAll(keys)
-      latest = running.catch(() => undefined)
+      const ended: Promise<unknown> = running.catch(() => undefined).finally(() => underWay.delete(ended))
+      underWay.add(ended)
       return running
     },
     {
@@ -59,8 +62,9 @@ export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key
           await (waitMs > 0 ? delay(waitMs) : new Promise(setImmediate))
           nextAt = performance.now() + everyMs
           dispatch()
-          // One that hangs fails or ends for its own callers; the next does not wait for it.
-          await withTimeout(latest, WAIT_MAX_MS, 'a batch').catch(() => undefined)
+          if (underWay.size < atOnce) return
+          // Those that hang fail or end for their own callers; the next does not wait for them.
+          await withTimeout(Promise.race(underWay), WAIT_MAX_MS, 'a batch').catch(() => underWay.clear())
         })
       },
     },

@@ -75,9 +75,6 @@ export async function insertGenerations(
   rows: readonly NewGeneration[],
   keyHashes?: readonly string[],
 ): Promise<Map<string, Stored>> {
-  const column = <K extends keyof NewGeneration>(name: K) => rows.map((row) => row[name])
-  const json = (name: 'inputReference' | 'metadata') =>
-    rows.map((row) => (row[name] ? JSON.stringify(row[name]) : null))
   const isAlive = keyHashes
     ? Prisma.sql`WHERE EXISTS (SELECT 1 FROM api_keys WHERE api_keys.hash = (${keyHashes}::text[])[wish.number] AND revoked_at IS NULL)`
     : Prisma.empty
@@ -85,17 +82,15 @@ export async function insertGenerations(
     ${Prisma.raw(PREPARED)} WITH accepted AS (
       INSERT INTO generations (id, project_id, batch_id, custom_id, model, prompt, size, seconds, input_reference, priority,
         metadata, webhook_url, idempotency_key, idempotency_hash, retry_of, on_unknown_submission)
-      SELECT id, project_id, batch_id, custom_id, model, prompt, size, seconds, input_reference, priority,
-        metadata, webhook_url, idempotency_key, idempotency_hash, retry_of,
-        coalesce(policy, (SELECT on_unknown_submission FROM projects WHERE projects.id = wish.project_id))
-      FROM unnest(${column('id')}::text[], ${column('projectId')}::text[], ${column('batchId')}::text[],
-        ${column('customId')}::text[], ${column('model')}::text[], ${column('prompt')}::text[], ${column('size')}::text[],
-        ${column('seconds')}::int[], ${json('inputReference')}::jsonb[], ${column('priority')}::int[],
-        ${json('metadata')}::jsonb[], ${column('webhookUrl')}::text[], ${column('idempotencyKey')}::text[],
-        ${column('idempotencyHash')}::text[], ${column('retryOf')}::text[],
-        ${column('onUnknownSubmission')}::text[]::unknown_submission_policy[]) WITH ORDINALITY
-        AS wish (id, project_id, batch_id, custom_id, model, prompt, size, seconds, input_reference, priority,
-          metadata, webhook_url, idempotency_key, idempotency_hash, retry_of, policy, number)
+      SELECT id, "projectId", "batchId", "customId", model, prompt, size, seconds, "inputReference", priority,
+        metadata, "webhookUrl", "idempotencyKey", "idempotencyHash", "retryOf",
+        coalesce("onUnknownSubmission", (SELECT on_unknown_submission FROM projects WHERE projects.id = wish."projectId"))
+      -- As one text: an array for each column costs more here and there.
+      FROM ROWS FROM (json_to_recordset(${JSON.stringify(rows)}::text::json) AS (id text, "projectId" text, "batchId" text, "customId" text,
+        model text, prompt text, size text, seconds int, "inputReference" jsonb, priority int, metadata jsonb, "webhookUrl" text,
+        "idempotencyKey" text, "idempotencyHash" text, "retryOf" text, "onUnknownSubmission" unknown_submission_policy))
+        WITH ORDINALITY AS wish (id, "projectId", "batchId", "customId", model, prompt, size, seconds, "inputReference", priority,
+          metadata, "webhookUrl", "idempotencyKey", "idempotencyHash", "retryOf", "onUnknownSubmission", number)
       ${isAlive}
       ORDER BY wish.number
       ON CONFLICT (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
