@@ -19,6 +19,12 @@ export const CONNECTIONS_MAX = 20
 const IDLE_IN_TRANSACTION_MAX_MS = 40_000
 
 /**
+ * Everything is served by an index. A connection plans the checks of foreign keys (as it does prepared statements) once, and keeps the
+ * plan: made while a table was all but empty, it would read the whole of it for every row of the first large batch.
+ */
+const PLANNING = '-c enable_seqscan=off'
+
+/**
  * Opens a pool of at most `connectionsMax` connections; nothing connects until first used.
  * `onError` hears of idle connections that broke (the pool replaces them by itself).
  */
@@ -36,6 +42,7 @@ export function openDatabase(url: string, onError: (error: Error) => void, conne
     // Longer than Prisma gives a transaction: whoever holds its locks beyond that has vanished, or has lost the connection.
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MAX_MS,
     application_name: 'reelqueue',
+    options: PLANNING,
   })
   pool.on('error', onError)
   // pg-pool takes its own listener off while it hands a connection over: one that breaks in that moment would end the
