@@ -11,7 +11,6 @@ import {
   abandonUnwanted,
   type ClaimedDelivery,
   type DeliveryVerdict,
-  findNextDelivery,
   postponeDeliveries,
   type Wanted,
 } from '@reelqueue/shared/store/deliveries'
@@ -37,7 +36,7 @@ const QUICK_MS = 250
 
 /**
  * Attempts a delivery, and then whatever else is due for the same server, for a while or until `stopping` aborts: a few jobs are
- * enough for many deliveries.
+ * enough for many deliveries. Where the server has room again for others that were turned away, it goes on with several at once.
  */
 export async function deliver(deps: DeliverDeps, deliveryId: string, stopping: AbortSignal): Promise<StepOutcome> {
   const { database, queues, batches } = deps
@@ -46,32 +45,44 @@ export async function deliver(deps: DeliverDeps, deliveryId: string, stopping: A
   const { target, isDue, unwantedEndpointId } = woken
   if (unwantedEndpointId !== null) await abandonUnwanted(database, unwantedEndpointId)
   const endsAt = performance.now() + CHAIN_MAX_MS
-  let wanted: Wanted = isDue && unwantedEndpointId === null ? { id: deliveryId } : { target }
-  let before: Made | null = null
-  try {
-    for (;;) {
-      const made = await deliverOne(deps, deliveryId, target, wanted)
-      // An attempt that succeeded is recorded while the next one is made; what else it leads to is to be known before.
-      await before?.recorded
-      before = made
-      if (made === null || stopping.aborted) break
-      if (!made.succeeded) await made.recorded
-      wanted = { target }
-      const isOver = performance.now() >= endsAt
-      if (isOver || deps.targets.takeRoomAgain(target)) {
-        const next = await findNextDelivery(database, target)
-        if (next !== null) queues.wakeLater('deliver', next, 0)
+  const chains: Promise<unknown>[] = []
+  const errors: unknown[] = []
+  const begin = (wokenId: string, first: Wanted) =>
+    chains.push(chain(wokenId, first).catch((error) => errors.push(error)))
+
+  async function chain(wokenId: string, first: Wanted): Promise<void> {
+    let wanted = first
+    let before: Made | null = null
+    try {
+      for (;;) {
+        const made = await deliverOne(deps, wokenId, target, wanted)
+        // An attempt that succeeded is recorded while the next one is made; what else it leads to is to be known before.
+        await before?.recorded
+        before = made
+        if (made === null || stopping.aborted) return
+        if (!made.succeeded) await made.recorded
+        wanted = { target }
+        if (performance.now() >= endsAt) {
+          // In the name of one that is done: whoever is woken for it looks for what else is due.
+          queues.wakeLater('deliver', made.id, 0)
+          return
+        }
+        if (deps.targets.takeRoomAgain(target)) begin(made.id, wanted)
       }
-      if (isOver) break
+    } finally {
+      await before?.recorded
     }
-  } finally {
-    await before?.recorded
   }
+  begin(deliveryId, isDue && unwantedEndpointId === null ? { id: deliveryId } : { target })
+  // Each may begin others before it ends.
+  for (const ended of chains) await ended
+  if (errors.length > 0) throw errors[0]
   return { kind: 'done' }
 }
 
 /** An attempt that was made. Its record is under way: whoever awaits it later hears of an error then. */
 interface Made {
+  readonly id: string
   readonly succeeded: boolean
   readonly recorded: Promise<void>
 }
@@ -92,7 +103,7 @@ async function deliverOne(deps: DeliverDeps, deliveryId: string, target: string,
     conduct = conductOf(outcome)
     const recorded = record(deps, delivery, outcome)
     recorded.catch(() => undefined)
-    return { succeeded: outcome.kind === 'delivered', recorded }
+    return { id: delivery.id, succeeded: outcome.kind === 'delivered', recorded }
   } finally {
     const forMs = targets.leave(target, conduct)
     if (forMs !== null) {

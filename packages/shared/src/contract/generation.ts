@@ -151,21 +151,27 @@ export const generationSnapshot = generationJson
   })
   .partial()
 
+/** What events tell of their generation, before the first of them. */
 const NOTHING_YET = {
-  video_url: null,
-  video_url_expires_at: null,
-  actual_duration: null,
-  error: null,
-  upstream_task_id: null,
+  status: 'queued',
+  videoUrl: null,
+  videoUrlExpiresAt: null,
+  actualDuration: null,
+  errorCode: null,
+  errorMessage: null,
+  upstreamTaskId: null,
   attempt: 1,
-  may_be_charged: false,
-  submitted_at: null,
-  finished_at: null,
-}
+  mayBeCharged: false,
+  submittedAt: null,
+  finishedAt: null,
+} as const
+
+/** The row's fields that no event tells of. */
+export type UntoldFacts = Omit<GenerationFacts, keyof typeof NOTHING_YET>
 
 /** The generation as it was when the event happened: the same at every attempt, whatever has become of the row since. */
-export function generationAtEvent(row: GenerationFacts, eventData: unknown): GenerationJson {
-  return { ...toGenerationJson(row), ...NOTHING_YET, ...definedOnly(generationSnapshot.parse(eventData)) }
+export function generationAtEvent(row: UntoldFacts, eventData: unknown): GenerationJson {
+  return { ...toGenerationJson({ ...row, ...NOTHING_YET }), ...definedOnly(generationSnapshot.parse(eventData)) }
 }
 
 function definedOnly<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {

@@ -41,12 +41,31 @@ export interface ClaimedDelivery {
   /** The same, counted since it was last delivered anew: where the schedule is. */
   readonly scheduled: number
   readonly event: ClaimedEvent
-  /** What the event is about, if that is a generation, as it is now. */
-  readonly generation: Generation | null
+  /** What the event is about, if that is a generation. */
+  readonly generation: ClaimedGeneration | null
   readonly endpoint: { readonly id: string; readonly failingSince: Date | null } | null
   /** The endpoint's own, several while they are being rotated; or the project's for a URL that came with a request. */
   readonly sealedSecrets: readonly string[]
 }
+
+/** What no event tells of its generation. */
+export type ClaimedGeneration = Pick<
+  Generation,
+  | 'id'
+  | 'model'
+  | 'prompt'
+  | 'size'
+  | 'seconds'
+  | 'inputReference'
+  | 'batchId'
+  | 'customId'
+  | 'metadata'
+  | 'webhookUrl'
+  | 'priority'
+  | 'onUnknownSubmission'
+  | 'cancelRequestedAt'
+  | 'createdAt'
+>
 
 export type ClaimedEvent = Pick<Event, 'id' | 'type' | 'sequence' | 'createdAt' | 'data' | 'generationId' | 'batchId'>
 
@@ -91,14 +110,11 @@ export async function claimDeliveries(
         event.created_at AS "createdAt", event.data, event.generation_id AS "generationId", event.batch_id AS "batchId",
         endpoint.id AS "endpointId", endpoint.url AS "endpointUrl", endpoint.failing_since AS "failingSince",
         coalesce(endpoint.secret, project.webhook_secret) AS secret,
-        coalesce(endpoint.previous_secrets, project.previous_secrets) AS "previousSecrets"
+        coalesce(endpoint.previous_secrets, project.previous_secrets) AS "previousSecrets",
+        (SELECT ${UNTOLD} FROM generations WHERE id = event.generation_id) AS generation
       FROM claimed JOIN events event ON event.id = claimed.event_id JOIN projects project ON project.id = claimed.project_id
         LEFT JOIN webhook_endpoints endpoint ON endpoint.id = claimed.endpoint_id`,
   )
-  const generationIds = [...new Set(rows.flatMap((row) => row.generationId ?? []))]
-  const generations =
-    generationIds.length === 0 ? [] : await prisma.generation.findMany({ where: { id: { in: generationIds } } })
-  const byGeneration = new Map(generations.map((generation) => [generation.id, generation]))
   // INVARIANT: what was claimed once is handed out once.
   const left = new Set(rows)
   const handOut = (one: Wanted) => {
@@ -111,7 +127,7 @@ export async function claimDeliveries(
   return await Promise.all(
     wanted.map(handOut).map(async (row) => {
       if (!row) return null
-      const { id, endpointUrl, endpointId, failingSince, secret, previousSecrets, eventId, ...rest } = row
+      const { id, endpointUrl, endpointId, failingSince, secret, previousSecrets, eventId, generation, ...rest } = row
       const isMoved = endpointUrl !== null && endpointUrl !== row.url
       try {
         const [url = row.url] = isMoved ? await withRetry(() => moveDeliveries(prisma, Prisma.sql`id = ${id}`)) : []
@@ -121,7 +137,7 @@ export async function claimDeliveries(
           attempt: rest.attempt,
           scheduled: rest.scheduled,
           event: { ...rest, id: eventId },
-          generation: byGeneration.get(row.generationId ?? '') ?? null,
+          generation: generation && dated(generation),
           endpoint: endpointId === null ? null : { id: endpointId, failingSince },
           sealedSecrets: [secret, ...signingStill(previousSecrets, new Date()).map((one) => one.secret)],
         }
@@ -145,14 +161,20 @@ interface ClaimedRow extends Omit<ClaimedEvent, 'id'> {
   readonly failingSince: Date | null
   readonly secret: string
   readonly previousSecrets: unknown
+  readonly generation: InJson<ClaimedGeneration> | null
 }
 
-/** Any one that is due for the server; null when none is. */
-export async function findNextDelivery({ prisma }: Database, target: string): Promise<string | null> {
-  const [row] = await prisma.$queryRaw<{ id: string }[]>`
-    SELECT id FROM deliveries WHERE ${dueFor(target)} AND NOT ${UNWANTED} ORDER BY next_attempt_at LIMIT 1`
-  return row?.id ?? null
-}
+type InJson<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] }
+
+const UNTOLD = Prisma.sql`json_build_object('id', id, 'model', model, 'prompt', prompt, 'size', size, 'seconds', seconds,
+  'inputReference', input_reference, 'batchId', batch_id, 'customId', custom_id, 'metadata', metadata, 'webhookUrl', webhook_url,
+  'priority', priority, 'onUnknownSubmission', on_unknown_submission, 'cancelRequestedAt', cancel_requested_at, 'createdAt', created_at)`
+
+const dated = (generation: InJson<ClaimedGeneration>): ClaimedGeneration => ({
+  ...generation,
+  cancelRequestedAt: generation.cancelRequestedAt === null ? null : new Date(generation.cancelRequestedAt),
+  createdAt: new Date(generation.createdAt),
+})
 
 const dueFor = (target: Prisma.Sql | string) =>
   Prisma.sql`target = ${target} AND state = 'pending' AND next_attempt_at <= now()`

@@ -57,12 +57,15 @@ export async function recordRenders({ prisma }: Database, ids: readonly string[]
       SELECT id, upstream, model, nullif(seconds, 0) AS seconds, nullif(size, '') AS size,
         greatest(0, extract(epoch FROM last_pending_at - submitted_at)::float8 * 1000) AS "afterMs",
         greatest(0, extract(epoch FROM finished_at - submitted_at)::float8 * 1000) AS "byMs"
-      FROM generations g WHERE ${completed} ORDER BY finished_at`
+      FROM (SELECT *, row_number() OVER (PARTITION BY upstream, model, seconds, size ORDER BY finished_at DESC) AS place
+        FROM generations g WHERE ${completed}) AS latest
+      WHERE place <= ${TIMES_MAX} ORDER BY finished_at`
     for (const kind of kinds) {
       const own = spans.filter((span) => span.upstream === kind.upstream && nameOf(span) === nameOf(kind))
-      const times = own
-        .slice(-TIMES_MAX)
-        .reduce((sum, { id, afterMs, byMs }) => withRender(sum, afterMs, byMs, clipsFor(id)), stored(kind))
+      const times = own.reduce(
+        (sum, { id, afterMs, byMs }) => withRender(sum, afterMs, byMs, clipsFor(id)),
+        stored(kind),
+      )
       await tx.$executeRaw`
         UPDATE render_stats SET times = ${times}::float8[], slow_ms = ${slowMs(times)}, changed_at = now()
         WHERE upstream = ${kind.upstream} AND model = ${kind.model} AND seconds = ${kind.seconds ?? 0} AND size = ${kind.size ?? ''}`
