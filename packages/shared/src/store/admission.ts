@@ -88,7 +88,8 @@ export async function admitGenerations(
               AS cap (model, slots) ON cap.model = ranked.model
             WHERE cap.slots IS NULL OR model_turn <= cap.slots
             ORDER BY ${ORDER} LIMIT (SELECT n FROM free)))
-          AND status = 'queued' AND admitted_at IS NULL
+          -- In words that do not let Postgres look for them among all that wait.
+          AND status::text = 'queued' AND coalesce(admitted_at, 'infinity') = 'infinity'
         RETURNING id, wakes, project_id
       ), counted AS (
         INSERT INTO admissions (project_id, minute, count)

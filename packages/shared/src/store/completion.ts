@@ -18,14 +18,14 @@ interface Answered {
 }
 
 /**
- * What an answer makes of its row: the one that waits on it, or that of the row of `answers` that has its id. The expiry counts from
- * the last poll that saw the task unfinished, so it is never later than the truth.
+ * What an answer makes of its row. The expiry counts from the last poll that saw the task unfinished, so it is never later than the
+ * truth.
  */
-const completedBy = (answers: Prisma.Sql) => Prisma.sql`(video_url, actual_duration, cost) = (
-    SELECT answer ->> 'videoUrl', (answer ->> 'actualDuration')::float8, nullif(answer -> 'cost', 'null') FROM ${answers} WHERE id = g.id),
+const completedBy = (answer: Prisma.Sql) => Prisma.sql`(video_url, actual_duration, cost) = (
+    SELECT answer ->> 'videoUrl', (answer ->> 'actualDuration')::float8, nullif(answer -> 'cost', 'null') FROM (SELECT ${answer}) AS its (answer)),
   video_url_expires_at = coalesce(g.last_pending_at, g.submitted_at) + ${VIDEO_LIFE},
   error_code = NULL, error_message = NULL, answer = NULL, due_at = NULL`
-const COMPLETED = completedBy(Prisma.sql`(SELECT g.id, g.answer) AS own`)
+const COMPLETED = completedBy(Prisma.sql`g.answer`)
 
 /** What a poll saw of a task that is done. */
 export interface SeenCompleted extends Seen {
@@ -38,8 +38,9 @@ export interface SeenCompleted extends Seen {
  */
 export async function completeSeen({ prisma }: Database, polls: readonly SeenCompleted[]): Promise<Moved[]> {
   const ids = polls.map((poll) => poll.id)
-  const answers = polls.map((poll) => JSON.stringify(poll.answer))
-  const set = completedBy(Prisma.sql`unnest(${ids}::text[], ${answers}::jsonb[]) AS seen (id, answer)`)
+  // By id: a join would compare each with each.
+  const answers = JSON.stringify(Object.fromEntries(polls.map((poll) => [poll.id, poll.answer])))
+  const set = completedBy(Prisma.sql`${answers}::jsonb -> g.id`)
   return await withRetry(() => moveGenerations(prisma, ids, 'complete', { set, guard: asSeen(polls) }))
 }
 

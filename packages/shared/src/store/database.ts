@@ -22,7 +22,7 @@ const IDLE_IN_TRANSACTION_MAX_MS = 40_000
  * Everything is served by an index. A connection plans the checks of foreign keys (as it does prepared statements) once, and keeps the
  * plan: made while a table was all but empty, it would read the whole of it for every row of the first large batch.
  */
-const PLANNING = '-c enable_seqscan=off'
+const PLANNING = '-c enable_seqscan=off -c enable_bitmapscan=off'
 
 /**
  * Opens a pool of at most `connectionsMax` connections; nothing connects until first used.

@@ -54,7 +54,9 @@ export interface Seen {
 
 /** That a row is still as it was claimed: a lane that comes late must touch neither what has its answer nor a later attempt. */
 export const asSeen = (polls: readonly Seen[]) => Prisma.sql`(g.id, g.upstream_task_id, g.wakes) IN (
-  SELECT * FROM unnest(${polls.map((one) => one.id)}::text[], ${polls.map((one) => one.upstreamTaskId)}::text[], ${polls.map((one) => one.wakes)}::int[]))`
+  SELECT * FROM unnest(${polls.map((one) => one.id)}::text[], ${polls.map((one) => one.upstreamTaskId)}::text[], ${polls.map((one) => one.wakes)}::int[]))
+  -- Else Postgres, which expects few of them, joins each with each.
+  IS TRUE`
 
 /** What one poll means for its row. */
 export interface PollRecord extends Seen {

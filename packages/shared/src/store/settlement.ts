@@ -94,22 +94,23 @@ export async function settleOneAccepted(
 
 /** @returns the moves by submission */
 async function acceptOrdinary({ prisma }: Database, acceptances: readonly Acceptance[]): Promise<Map<string, Moved>> {
-  const answer = Prisma.sql`unnest(${acceptances.map((one) => one.submissionId)}::text[],
-    ${acceptances.map((one) => one.taskId)}::text[], ${acceptances.map((one) => one.firstPollMs)}::float8[]) AS answer (id, task_id, first_poll_ms)`
+  const ids = acceptances.map((one) => one.submissionId)
+  // By id: a join would compare each with each.
+  const answers = JSON.stringify(Object.fromEntries(acceptances.map((one) => [one.submissionId, one])))
+  const answer = (id: string, field: keyof Acceptance) =>
+    Prisma.sql`((SELECT answers FROM given) -> ${Prisma.raw(id)} ->> ${Prisma.raw(`'${field}'`)})`
   // The generations are locked before their ledger rows, as everywhere.
-  const first = Prisma.sql`ordinary AS MATERIALIZED (
-      SELECT s.id, answer.task_id, answer.first_poll_ms FROM ${answer}
-      JOIN submissions s ON s.id = answer.id JOIN generations g ON g.id = s.generation_id
-      WHERE s.state = 'started' AND g.current_submission_id = s.id AND g.status = 'submitting' AND g.cancel_requested_at IS NULL
+  const first = Prisma.sql`given AS (SELECT ${answers}::jsonb AS answers), ordinary AS MATERIALIZED (
+      SELECT s.id FROM submissions s JOIN generations g ON g.id = s.generation_id
+      WHERE s.id = ANY (${ids}::text[]) AND s.state = 'started' AND g.current_submission_id = s.id AND g.status = 'submitting' AND g.cancel_requested_at IS NULL
       ORDER BY g.id FOR UPDATE OF g SKIP LOCKED
     ), settled AS (
-      UPDATE submissions s SET state = 'accepted', upstream_task_id = ordinary.task_id, settled_at = clock_timestamp()
-      FROM ordinary WHERE s.id = ordinary.id AND s.state = 'started'
-      RETURNING s.id, s.generation_id, s.upstream_task_id, s.started_at, ordinary.first_poll_ms
+      UPDATE submissions s SET state = 'accepted', upstream_task_id = ${answer('s.id', 'taskId')}, settled_at = clock_timestamp()
+      WHERE s.id = ANY (ARRAY(SELECT id FROM ordinary)) AND s.state = 'started'
+      RETURNING s.generation_id
     )`
-  const own = (columns: string) =>
-    Prisma.sql`(SELECT ${Prisma.raw(columns)} FROM settled WHERE settled.generation_id = g.id)`
-  const set = processing(own('upstream_task_id, started_at'), own('first_poll_ms'))
+  const recorded = Prisma.sql`(SELECT ${answer('s.id', 'taskId')}, s.started_at FROM submissions s WHERE s.id = g.current_submission_id)`
+  const set = processing(recorded, Prisma.sql`${answer('g.current_submission_id', 'firstPollMs')}::float8`)
   const which = Prisma.sql`id IN (SELECT generation_id FROM settled)`
   const told = Prisma.sql`current_submission_id AS "submissionId"`
   const moved = await moveGenerations<{ submissionId: string }>(prisma, which, 'accept', { first, set, told })

@@ -92,8 +92,9 @@ async function beginOrdinary(
   upstream: string,
   leaseMs: number,
 ): Promise<Map<string, Intent>> {
-  const submissionIds = generationIds.map(() => newId('submission'))
-  const first = Prisma.sql`ready AS MATERIALIZED (
+  // By id: a join would compare each with each.
+  const submissionIds = JSON.stringify(Object.fromEntries(generationIds.map((id) => [id, newId('submission')])))
+  const first = Prisma.sql`given AS (SELECT ${submissionIds}::jsonb AS ids), ready AS MATERIALIZED (
       SELECT id FROM generations g
       WHERE id = ANY (${generationIds}::text[]) AND status = 'queued' AND admitted_at IS NOT NULL AND attempt = 1
         AND NOT ${SUBMITTING_PAUSED}
@@ -101,12 +102,11 @@ async function beginOrdinary(
       ORDER BY id FOR UPDATE OF g SKIP LOCKED
     ), intent AS (
       INSERT INTO submissions (id, generation_id, upstream, attempt, started_at, lease_until)
-      SELECT own.id, ready.id, ${upstream}, 1, clock_timestamp(), clock_timestamp() + ${leaseMs} * interval '1 ms'
-      FROM unnest(${submissionIds}::text[], ${generationIds}::text[]) AS own (id, generation_id)
-      JOIN ready ON ready.id = own.generation_id
-      RETURNING id, generation_id
+      SELECT (SELECT ids FROM given) ->> id, id, ${upstream}, 1, clock_timestamp(), clock_timestamp() + ${leaseMs} * interval '1 ms'
+      FROM ready
+      RETURNING generation_id
     )`
-  const set = begun(Prisma.sql`(SELECT intent.id FROM intent WHERE intent.generation_id = g.id)`, upstream, leaseMs)
+  const set = begun(Prisma.sql`(SELECT ids FROM given) ->> g.id`, upstream, leaseMs)
   const told = Prisma.sql`current_submission_id AS "submissionId", model, prompt, size, seconds, input_reference AS "inputReference",
     (SELECT count(*)::int FROM submissions s WHERE s.generation_id = g.id) AS "submissionsBefore",
     EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0) AS "isAfterSilence"`
