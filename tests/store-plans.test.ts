@@ -1,9 +1,11 @@
-// The plans of the hot statements on a table with a history: each is served by its index. The statements are those that
-// the store really sends; they are overheard on their way to Postgres and explained with the same parameters.
+// The plans of the hot statements on a table with a history: each is served by its index, as the store has them planned and even
+// where Postgres is free to plan. The statements are those that the store really sends; they are overheard on their way to Postgres
+// and explained with the same parameters.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'
+import { PLANNING } from '@reelqueue/shared/store/database'
 import { abandonUnwanted, postponeDeliveries } from '@reelqueue/shared/store/deliveries'
 import { listDeliveries, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
 import { disableEndpoint } from '@reelqueue/shared/store/endpoints'
@@ -33,6 +35,7 @@ import { type Seed, seedDatabase } from './support/seed.ts'
 const ROWS = 50_000
 
 let seed: Seed
+let planners: Readonly<Record<Planner, pg.Pool>>
 const batchId = newId('batch')
 const endpointId = newId('endpoint')
 let anyId: string
@@ -81,8 +84,18 @@ beforeAll(async () => {
   )
   anyId = queued?.id ?? ''
   await seed.sql('ANALYZE')
+  planners = {
+    "the store's": new pg.Pool({ connectionString: seed.url, options: PLANNING }),
+    free: new pg.Pool({ connectionString: seed.url }),
+  }
 })
-afterAll(() => seed.close())
+afterAll(async () => {
+  await Promise.all(Object.values(planners).map((pool) => pool.end()))
+  await seed.close()
+})
+
+const PLANNERS = ["the store's", 'free'] as const
+type Planner = (typeof PLANNERS)[number]
 
 interface Plan {
   readonly 'Node Type': string
@@ -92,7 +105,7 @@ interface Plan {
 }
 
 /** The statements that `act` sends, and then their plans, node by node. */
-async function plansOf(act: () => Promise<unknown>): Promise<Plan[]> {
+async function plansOf(act: () => Promise<unknown>, planner: Planner): Promise<Plan[]> {
   const overheard = vi.spyOn(pg.Client.prototype, 'query')
   await act()
   const statements = overheard.mock.calls.map((call) => statementOf(call as readonly unknown[]))
@@ -100,7 +113,11 @@ async function plansOf(act: () => Promise<unknown>): Promise<Plan[]> {
   const plans: Plan[] = []
   for (const { text, values } of statements) {
     if (!/\b(generations|deliveries|batches|events|submissions)\b/.test(text)) continue
-    const [row] = await seed.sql<{ 'QUERY PLAN': [{ Plan: Plan }] }>(`EXPLAIN (FORMAT JSON) ${text}`, values)
+    const { rows } = await planners[planner].query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
+      `EXPLAIN (FORMAT JSON) ${text}`,
+      values,
+    )
+    const [row] = rows
     if (row) plans.push(...nodesOf(row['QUERY PLAN'][0].Plan))
   }
   return plans
@@ -120,7 +137,7 @@ const TABLES = ['generations', 'deliveries', 'batches', 'events', 'submissions']
 // Both give the page in its order; which is cheaper depends on the share of the project.
 const LIST = /generations_(project_id_id_idx|pkey)/
 
-describe(`with ${ROWS} generations, by index and without reading a whole table:`, () => {
+describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and read no whole table:`, (planner) => {
   const project = () => seed.projectId
   const target = () => `${project()} https://h0.example`
   const database = () => seed.database
@@ -196,7 +213,10 @@ describe(`with ${ROWS} generations, by index and without reading a whole table:`
     [
       'an endpoint that is disabled',
       'deliveries_endpoint_pending_idx',
-      () => disableEndpoint(database(), { id: endpointId, url: 'https://e.com' }, 'gone'),
+      async () => {
+        await seed.sql('UPDATE webhook_endpoints SET disabled_at = NULL, disabled_reason = NULL')
+        await disableEndpoint(database(), { id: endpointId, url: 'https://e.com' }, 'gone')
+      },
     ],
     ['the last of a batch', /generations_(batch|backlog)/, () => findLastPlace(database(), batchId, 15)],
     ['metrics', 'generations_slots_idx', () => countOpenWork(database())],
@@ -207,14 +227,15 @@ describe(`with ${ROWS} generations, by index and without reading a whole table:`
   ]
 
   it.each(cases)('%s', async (_name, index, act) => {
-    const nodes = await plansOf(act)
+    const nodes = await plansOf(act, planner)
     expect(nodes.flatMap((node) => node['Index Name'] ?? []).join(' ')).toMatch(index)
     const scanned = nodes.filter((node) => node['Node Type'] === 'Seq Scan').map((node) => node['Relation Name'] ?? '')
     expect(scanned.filter((table) => TABLES.includes(table))).toEqual([])
+    if (planner !== 'free') expect(nodes.map((node) => node['Node Type'])).not.toContain('Bitmap Heap Scan')
   })
 })
 
-describe('after a burst, of which the statistics do not know yet', () => {
+describe.each(PLANNERS)('after a burst, of which the statistics do not know yet, %s plans', (planner) => {
   it.each<[string, string, () => Promise<unknown>]>([
     ['claim of a delivery', 'deliveries_pkey', () => claimDelivery(seed.database, 'dlv_none', 1_000)],
     [
@@ -228,7 +249,7 @@ describe('after a burst, of which the statistics do not know yet', () => {
       `UPDATE deliveries SET state = 'succeeded', next_attempt_at = NULL, due_at = NULL WHERE state = 'pending'`,
     )
     await seed.sql('ANALYZE deliveries')
-    const nodes = await plansOf(act)
+    const nodes = await plansOf(act, planner)
     const updates = nodes.filter((node) => node['Relation Name'] === 'deliveries')
     expect(updates.flatMap((node) => node['Index Name'] ?? []).join(' ')).toMatch(index)
     expect(nodes.flatMap((node) => node['Index Name'] ?? [])).not.toContain('deliveries_due_idx')
