@@ -5,7 +5,7 @@ import { newId } from '@reelqueue/shared/domain/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { cancelQueued, listResults } from '@reelqueue/shared/store/batch-actions'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'
-import { openDatabase } from '@reelqueue/shared/store/database'
+import { openDatabase, PLANNING } from '@reelqueue/shared/store/database'
 import { countWaiting, insertGenerations, listGenerations } from '@reelqueue/shared/store/generations'
 import { overdueWork } from '@reelqueue/shared/store/health'
 import { claimOverdueDeliveries, claimOverdueGenerations, endedBatches } from '@reelqueue/shared/store/overdue'
@@ -26,7 +26,7 @@ export async function measurePlans({ databaseUrl }: Servers, generations: number
     overheard.push(statementOf(words))
     return Reflect.apply(original, this, words)
   } as typeof original
-  const explainer = new pg.Client({ connectionString: databaseUrl })
+  const explainer = new pg.Client({ connectionString: databaseUrl, options: PLANNING })
   try {
     await explainer.connect()
     const last = (await listGenerations(database, projectId, {}, 2)).at(-1)

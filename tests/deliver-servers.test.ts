@@ -1,0 +1,166 @@
+// How deliveries share the servers that they go to, and begin anew.
+
+import { setTimeout as delay } from 'node:timers/promises'
+import { redeliver } from '@reelqueue/shared/store/delivery-log'
+import { overdueWork } from '@reelqueue/shared/store/health'
+import { claimOverdueDeliveries } from '@reelqueue/shared/store/overdue'
+import { describe, expect, it } from 'vitest'
+import { claimDelivery, recordAttempt } from './support/deliveries.ts'
+import { startDelivering } from './support/delivering.ts'
+import { closedPort, endpoint } from './support/webhook-endpoint.ts'
+
+const { seed, deps, attempt, owed, read } = await startDelivering()
+
+describe('a server', () => {
+  it('gets ten at a time; a few jobs are enough for all that is due for it', async () => {
+    let underWay = 0
+    let most = 0
+    const server = await endpoint(async (response) => {
+      most = Math.max(most, ++underWay)
+      // Not quickly: a server that does so gets more at a time.
+      await delay(300)
+      underWay--
+      response.end()
+    })
+    const ids = await owed(server.url, 40)
+    await Promise.all(ids.slice(0, 12).map((id) => attempt(id)))
+    expect(server.seen.requests).toHaveLength(40)
+    expect(most).toBeLessThanOrEqual(10)
+    expect(await claimOverdueDeliveries(seed.database, 100)).toEqual([])
+  })
+
+  it('that answers quickly gets more at once, for as many as were sent away while it was busy', async () => {
+    let underWay = 0
+    let most = 0
+    const server = await endpoint(async (response) => {
+      most = Math.max(most, ++underWay)
+      await delay(100)
+      underWay--
+      response.end()
+    })
+    const ids = await owed(server.url, 100)
+    // Ten are at work at once; the five others are told that it is busy.
+    await Promise.all(ids.slice(0, 15).map((id) => attempt(id)))
+    expect(server.seen.requests).toHaveLength(100)
+    expect(most).toBeGreaterThan(10)
+    expect(most).toBeLessThanOrEqual(15)
+  })
+
+  it('is looked at once more for what came while it was busy, and whose job was sent away', async () => {
+    const server = await endpoint()
+    const [first = ''] = await owed(server.url)
+    await claimDelivery(seed.database, first, 60_000)
+    const { batches, targets } = deps()
+    const target = `${seed.projectId} ${new URL(server.url).origin}`
+    let late = ''
+    const claim: typeof batches.claim = async (wanted) => {
+      const claimed = await batches.claim(wanted)
+      if (late !== '') return claimed
+      // Just after this look nine others are at work, and a job comes for a new one.
+      late = (await owed(server.url))[0] ?? ''
+      for (let n = 0; n < 9; n++) targets.enter(target)
+      expect(targets.enter(target)).toEqual({ kind: 'busy' })
+      return claimed
+    }
+    await attempt(first, { batches: { ...batches, claim } })
+    expect((await read(late)).state).toBe('succeeded')
+  })
+
+  it('that does not answer rests, with all that is due for it and without an attempt; others get theirs', async () => {
+    const dead = `http://127.0.0.1:${await closedPort()}/`
+    const live = await endpoint()
+    const ids = await owed(dead, 8)
+    await attempt(ids[0] ?? '')
+    const rows = (await Promise.all(ids.map(read))).sort((one, other) => other.attempts - one.attempts)
+    expect(rows.map((row) => row.attempts)).toEqual([1, 1, 1, 1, 1, 0, 0, 0])
+    for (const row of rows.slice(5)) {
+      const waitsMs = (row.nextAttemptAt?.getTime() ?? 0) - Date.now()
+      expect(waitsMs).toBeGreaterThan(25_000)
+      expect(waitsMs).toBeLessThan(61_000)
+      expect(row.dueAt).toEqual(row.nextAttemptAt)
+    }
+    // One that is made meanwhile waits too.
+    const [late = ''] = await owed(dead)
+    await attempt(late)
+    expect(await read(late)).toMatchObject({ state: 'pending', attempts: 0 })
+    const [id = ''] = await owed(live.url)
+    await attempt(id)
+    expect((await read(id)).state).toBe('succeeded')
+  })
+
+  it('that has not answered for five days is given up, delivery by delivery', async () => {
+    const dead = `http://127.0.0.1:${await closedPort()}/`
+    const ids = await owed(dead, 6)
+    const [old = '', ...others] = ids
+    await seed.sql(
+      `UPDATE deliveries SET pending_since = now() - interval '6 days', next_attempt_at = now() WHERE id = $1`,
+      [old],
+    )
+    await attempt(others[0] ?? '')
+    expect(await read(old)).toMatchObject({ state: 'failed', nextAttemptAt: null, finishedAt: expect.any(Date) })
+  })
+})
+
+it('one job is enough for all that is due for a server that answers', async () => {
+  const server = await endpoint()
+  const [first = ''] = await owed(server.url, 30)
+  await attempt(first)
+  expect(server.seen.requests).toHaveLength(30)
+})
+
+it('delivering anew outlives the attempt that was under way, whatever came of it', async () => {
+  const ids = await owed('http://127.0.0.1:1/', 2)
+  for (const [n, id] of ids.entries()) {
+    await seed.sql('UPDATE deliveries SET attempts = 9 WHERE id = $1', [id])
+    const last = await claimDelivery(seed.database, id, 60_000)
+    await redeliver(seed.database, id)
+    const failed = {
+      deliveryId: id,
+      attempt: last?.attempt ?? 0,
+      httpStatus: 500,
+      errorClass: 'http_status',
+      message: '',
+      replySnippet: null,
+      durationMs: 1,
+    }
+    // Before the new attempt has begun, and after it.
+    const next = n === 1 ? await claimDelivery(seed.database, id, 60_000) : null
+    await recordAttempt(seed.database, failed, { state: 'failed' })
+    expect(await read(id)).toMatchObject({ state: 'pending', attempts: next?.attempt ?? 10 })
+  }
+})
+
+it('a delivery that is made anew begins at the first step of the schedule', async () => {
+  const server = await endpoint((response) => response.writeHead(500).end())
+  const [id = ''] = await owed(server.url)
+  await seed.sql('UPDATE deliveries SET attempts = 9 WHERE id = $1', [id])
+  await attempt(id)
+  expect(await read(id)).toMatchObject({ state: 'failed', attempts: 10 })
+  await seed.sql(`UPDATE deliveries SET pending_since = now() - interval '6 days' WHERE id = $1`, [id])
+  await redeliver(seed.database, id)
+  // A server that does not answer has five days for it again.
+  expect((await read(id)).pendingSince.getTime()).toBeGreaterThan(Date.now() - 60_000)
+  await attempt(id)
+  const row = await read(id)
+  expect(row).toMatchObject({ state: 'pending', attempts: 11 })
+  expect((row.nextAttemptAt?.getTime() ?? 0) - Date.now()).toBeLessThan(6_100)
+})
+
+it('readiness tells deliveries that nobody attempts from those that wait for others', async () => {
+  const ids = await owed('http://queue.example/', 3)
+  await seed.sql(`UPDATE deliveries SET due_at = now() - interval '1 hour' WHERE id = ANY ($1)`, [ids])
+  await seed.sql('DELETE FROM delivery_attempts')
+  expect((await overdueWork(seed.database, 60_000)).count).toBe(3)
+  const live = await endpoint()
+  await attempt((await owed(live.url))[0] ?? '')
+  expect((await overdueWork(seed.database, 60_000)).count).toBe(0)
+})
+
+it('reconcile wakes a few of each server, however many are due for one', async () => {
+  const many = await owed('http://a.example/', 50)
+  const few = await owed('http://b.example/', 2)
+  const woken = (await claimOverdueDeliveries(seed.database, 500)).map((one) => one.id)
+  expect(woken.filter((id) => many.includes(id))).toHaveLength(20)
+  expect(woken.filter((id) => few.includes(id))).toHaveLength(2)
+  expect(await claimOverdueDeliveries(seed.database, 500)).toHaveLength(20)
+})

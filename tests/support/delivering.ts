@@ -1,0 +1,72 @@
+// Delivering by plain calls, against a real Postgres and real servers that stand where a customer's stands.
+
+import { findDelivery } from '@reelqueue/shared/store/delivery-log'
+import { createEndpoint } from '@reelqueue/shared/store/endpoints'
+import { Prisma } from '@reelqueue/shared/store/generated/client'
+import { moveGenerations } from '@reelqueue/shared/store/moves'
+import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
+import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
+import { type DeliverDeps, deliver } from '@reelqueue/worker/steps/deliver'
+import { createTargets } from '@reelqueue/worker/targets'
+import { afterAll, afterEach, beforeEach } from 'vitest'
+import { startHouse } from './house.ts'
+import { seedDatabase } from './seed.ts'
+import { stepDeps } from './step-deps.ts'
+import { closeEndpoints } from './webhook-endpoint.ts'
+
+/** A worker that delivers, for the tests of one file: before each of them nothing is pending, and no endpoint is left. */
+export async function startDelivering() {
+  const seed = await seedDatabase()
+  const house = await startHouse({ databaseUrl: seed.url })
+  const { sealer } = house.house
+  const webhooks = createGuardedClient({ allowedNetworks: ['127.0.0.0/8'], timeoutMs: 1_000 })
+  const running = new AbortController()
+  let deps: DeliverDeps
+  const projectSecret = newWebhookSecret()
+  await seed.sql('UPDATE projects SET webhook_secret = $1', [sealer.seal(projectSecret)])
+
+  beforeEach(async () => {
+    deps = { ...stepDeps(house), webhooks, targets: createTargets() }
+    await seed.sql(
+      `UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL, finished_at = now() WHERE state = 'pending'`,
+    )
+    await seed.sql(`UPDATE webhook_endpoints SET disabled_at = now(), deleted_at = now()`)
+  })
+  afterEach(closeEndpoints)
+  afterAll(async () => {
+    await webhooks.close()
+    await house.close()
+    await seed.close()
+  })
+
+  return {
+    seed,
+    sealer,
+    projectSecret,
+    /** Those of the present test. */
+    deps: () => deps,
+    attempt: (id: string, changed: Partial<DeliverDeps> = {}) => deliver({ ...deps, ...changed }, id, running.signal),
+    async addEndpoint(url: string, eventTypes: readonly string[] = []) {
+      const secret = newWebhookSecret()
+      const row = { projectId: seed.projectId, url, description: null, eventTypes, sealedSecret: sealer.seal(secret) }
+      const made = await createEndpoint(seed.database, row)
+      if (made.kind !== 'created') throw new Error(made.kind)
+      return { ...made.endpoint, secret }
+    },
+    /** Cancels generations that ask for a webhook to `url`. @returns the deliveries owed for it */
+    async owed(url: string, count = 1): Promise<string[]> {
+      const ids: string[] = []
+      for (let n = 0; n < count; n++) ids.push(await seed.queued({ webhookUrl: url }))
+      await moveGenerations(seed.database.prisma, ids, 'cancel', { set: Prisma.sql`due_at = NULL` })
+      // The move itself tells of a few only.
+      const where = { url, event: { generationId: { in: ids } } }
+      const made = await seed.database.prisma.delivery.findMany({ where, select: { id: true }, orderBy: { id: 'asc' } })
+      return made.map((one) => one.id)
+    },
+    async read(id: string) {
+      const row = await findDelivery(seed.database, seed.projectId, id)
+      if (!row) throw new Error(`no delivery ${id}`)
+      return row
+    },
+  }
+}
