@@ -7,6 +7,7 @@ import { claimOverdueDeliveries } from '@reelqueue/shared/store/overdue'
 import { describe, expect, it } from 'vitest'
 import { claimDelivery, recordAttempt } from './support/deliveries.ts'
 import { startDelivering } from './support/delivering.ts'
+import { until } from './support/wait.ts'
 import { closedPort, endpoint } from './support/webhook-endpoint.ts'
 
 const { seed, deps, attempt, owed, read } = await startDelivering()
@@ -45,6 +46,50 @@ describe('a server', () => {
     expect(most).toBeGreaterThan(10)
     expect(most).toBeLessThanOrEqual(15)
   })
+
+  it('gets nothing more from those whose last two attempts are not on record', async () => {
+    const server = await endpoint()
+    const ids = await owed(server.url, 300)
+    const { batches } = deps()
+    let letRecord: () => void = () => undefined
+    const recordable = new Promise<void>((resolve) => {
+      letRecord = resolve
+    })
+    const record: typeof batches.record = async (judged) => {
+      await recordable
+      await batches.record(judged)
+    }
+    const attempts = Promise.all(ids.slice(0, 60).map((id) => attempt(id, { batches: { ...batches, record } })))
+    let before = -1
+    await until('nothing more is sent', async () => {
+      await delay(500)
+      const had = before
+      before = server.seen.requests.length
+      return had === before || undefined
+    })
+    expect(before).toBeLessThanOrEqual(120)
+    letRecord()
+    await attempts
+    expect(server.seen.requests).toHaveLength(300)
+  })
+
+  it('is left to another job after ten seconds', async () => {
+    const server = await endpoint(async (response) => {
+      await delay(900)
+      response.end()
+    })
+    const ids = await owed(server.url, 13)
+    const woken: string[] = []
+    const wakeLater = (_queue: string, id: string) => woken.push(id)
+    await attempt(ids[0] ?? '', { queues: { ...deps().queues, wakeLater } })
+    const made = server.seen.requests.length
+    expect(made).toBeLessThan(13)
+    // Whoever is woken goes on, though what it is woken for is done.
+    expect(woken).toHaveLength(1)
+    expect((await read(woken[0] ?? '')).state).toBe('succeeded')
+    await attempt(woken[0] ?? '')
+    expect(server.seen.requests).toHaveLength(13)
+  }, 30_000)
 
   it('is looked at once more for what came while it was busy, and whose job was sent away', async () => {
     const server = await endpoint()

@@ -70,6 +70,31 @@ describe('a claim', () => {
     })
   })
 
+  it('carries what no event tells of the generation, as its row has it', async () => {
+    const id = await owed()
+    const { event } = await seed.database.prisma.delivery.findUniqueOrThrow({
+      where: { id },
+      include: { event: { include: { generation: true } } },
+    })
+    const fields = {
+      inputReference: ['https://example.com/a.png'],
+      metadata: { sku: 'ä "1"', nothing: null },
+      seconds: 8,
+    }
+    const times = {
+      createdAt: new Date('2026-01-02T03:04:05.120Z'),
+      cancelRequestedAt: new Date('2026-01-02T03:04:06Z'),
+    }
+    const where = { id: event.generationId ?? '' }
+    for (const data of [{}, { ...fields, ...times }]) {
+      const row = await seed.database.prisma.generation.update({ where, data })
+      await letTimePass(id)
+      const { generation } = (await claim(id)) ?? {}
+      expect(Object.keys(generation ?? {}).length).toBeGreaterThan(10)
+      expect(row).toMatchObject(generation ?? {})
+    }
+  })
+
   it('is signed under the endpoint’s own secret when there is an endpoint', async () => {
     await seed.sql(
       `INSERT INTO webhook_endpoints (id, project_id, url, event_types, secret) VALUES ($1, $2, $3, '{}', 'its own')`,

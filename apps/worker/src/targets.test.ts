@@ -45,6 +45,25 @@ describe('a server', () => {
     expect(takeRoomAgain('b')).toBe(false)
   })
 
+  it('has no room again but for the place of whoever asks, which wants to go on', () => {
+    const { enter, leave, takeRoomAgain } = atWork()
+    for (let n = 0; n < 11; n++) enter('a')
+    leave('a', 'answered')
+    expect(takeRoomAgain('a')).toBe(false)
+    leave('a', 'answered')
+    expect(takeRoomAgain('a')).toBe(true)
+  })
+
+  it('has no room again while a thousand deliveries are under way to others', () => {
+    const { enter, leave, takeRoomAgain } = atWork()
+    for (let n = 0; n < 11; n++) enter('a')
+    for (let n = 0; n < 991; n++) enter(`other ${n}`)
+    leave('a', 'quick')
+    expect(takeRoomAgain('a')).toBe(false)
+    leave('other 0', 'quick')
+    expect(takeRoomAgain('a')).toBe(true)
+  })
+
   it('whose last answer was slow has three, until it is quick again', () => {
     const { enter, leave } = atWork()
     enter('a')

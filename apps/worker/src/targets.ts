@@ -7,6 +7,8 @@ const AT_ONCE = 10
 const QUICK_AT_ONCE = 50
 const SLOW_AT_ONCE = 3
 const TRIED_AT_ONCE = 1
+/** Deliveries under way to all servers beyond which nobody who was turned away is asked back. */
+const ALL_AT_ONCE = 1_000
 /** Attempts in a row without an answer after which a server is left alone for a while. */
 const SILENCES_MAX = 5
 const REST_MIN_MS = 30_000
@@ -27,7 +29,7 @@ export interface Targets {
   enter(target: string): Admission
   /** Whether somebody was told that it is busy since this was last asked: what that one came for may be due still. */
   takeTurnedAway(target: string): boolean
-  /** Whether there is room for one of those who were told that it is busy: once for each of them. */
+  /** Whether there is room for one of those who were told that it is busy, besides whoever asks: once for each of them. */
   takeRoomAgain(target: string): boolean
   /** @returns for how long the server is left alone from now on, if it is */
   leave(target: string, conduct: Conduct): number | null
@@ -35,7 +37,7 @@ export interface Targets {
 
 const MOST = { quick: QUICK_AT_ONCE, answered: AT_ONCE, slow: SLOW_AT_ONCE }
 
-const hasRoom = ({ underWay, rests, pace }: Target) => underWay < (rests > 0 ? TRIED_AT_ONCE : MOST[pace])
+const roomOf = ({ underWay, rests, pace }: Target) => (rests > 0 ? TRIED_AT_ONCE : MOST[pace]) - underWay
 
 interface Target {
   underWay: number
@@ -54,6 +56,7 @@ const TARGETS_MAX = 10_000
 /** @param now ms of a clock that only goes forward */
 export function createTargets(now: () => number = () => performance.now()): Targets {
   const targets = new Map<string, Target>()
+  let allUnderWay = 0
 
   function forgetIdle(): void {
     for (const [name, { underWay, restsUntil }] of targets)
@@ -72,11 +75,12 @@ export function createTargets(now: () => number = () => performance.now()): Targ
       }
       const forMs = target.restsUntil - now()
       if (forMs > 0) return { kind: 'resting', forMs }
-      if (!hasRoom(target)) {
+      if (roomOf(target) <= 0) {
         target.turnedAway++
         return { kind: 'busy' }
       }
       target.underWay++
+      allUnderWay++
       if (!known) {
         if (targets.size >= TARGETS_MAX) forgetIdle()
         targets.set(name, target)
@@ -91,7 +95,7 @@ export function createTargets(now: () => number = () => performance.now()): Targ
     },
     takeRoomAgain(name) {
       const target = targets.get(name)
-      if (!target || target.turnedAway === 0 || !hasRoom(target)) return false
+      if (!target || target.turnedAway === 0 || roomOf(target) < 2 || allUnderWay >= ALL_AT_ONCE) return false
       target.turnedAway--
       return true
     },
@@ -99,6 +103,7 @@ export function createTargets(now: () => number = () => performance.now()): Targ
       const target = targets.get(name)
       if (!target) throw new Error(`nothing is under way to ${name}`)
       target.underWay--
+      allUnderWay--
       if (conduct === 'unknown') return null
       if (conduct !== 'silent') {
         target.pace = conduct

@@ -63,7 +63,7 @@ export async function deliver(deps: DeliverDeps, deliveryId: string, stopping: A
         if (!made.succeeded) await made.recorded
         wanted = { target }
         if (performance.now() >= endsAt) {
-          // In the name of one that is done: whoever is woken for it looks for what else is due.
+          // In the name of one that was made: whoever is woken for it looks for what else is due.
           queues.wakeLater('deliver', made.id, 0)
           return
         }
@@ -76,7 +76,7 @@ export async function deliver(deps: DeliverDeps, deliveryId: string, stopping: A
   begin(deliveryId, isDue && unwantedEndpointId === null ? { id: deliveryId } : { target })
   // Each may begin others before it ends.
   for (const ended of chains) await ended
-  if (errors.length > 0) throw errors[0]
+  if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors, 'several deliveries failed')
   return { kind: 'done' }
 }
 
@@ -97,7 +97,7 @@ async function deliverOne(deps: DeliverDeps, deliveryId: string, target: string,
   try {
     let delivery = await batches.claim(wanted)
     // Whoever came meanwhile was told that somebody is at work here.
-    if (!delivery && targets.takeTurnedAway(target)) delivery = await batches.claim({ target })
+    while (!delivery && targets.takeTurnedAway(target)) delivery = await batches.claim({ target })
     if (!delivery) return null
     const outcome = await send(deps, delivery).catch((cause: unknown) => ({ ...NOT_BUILT, cause }))
     conduct = conductOf(outcome)

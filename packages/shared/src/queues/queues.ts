@@ -26,7 +26,10 @@ export interface Queues {
   readonly queues: Readonly<Record<QueueName, JobQueue>>
   /** Adds jobs soon, in few round trips. Never waits, never fails: what cannot be added is dropped and reported. */
   wake(queue: 'submit' | 'complete' | 'deliver', wakeUps: readonly WakeUp[]): void
-  /** Adds a job for a row after `delayMs`. Its latest call counts; one that this process does not live to see is reconcile's. */
+  /**
+   * Adds a job for a row after `delayMs`. Its latest call counts; one that this process does not live to see is reconcile's. After 0 ms
+   * it is added besides.
+   */
   wakeLater(queue: QueueName, id: string, delayMs: number): void
   /** Asks, once for many calls, for a look at whether these batches have ended. */
   wakeBatches(ids: readonly string[]): void
@@ -156,19 +159,24 @@ export function openQueues(
    * BullMQ 6.7), which stall the queue for seconds and lose what becomes of jobs.
    */
   function wakeLater(name: QueueName, id: string, delayMs: number): void {
+    // Without an id of its own: that of the job before it is taken while that one is kept.
+    const wakeNow = () => enqueue(name, [{ name, data: { id }, opts: {} }])
+    if (delayMs <= 0) {
+      wakeNow()
+      return
+    }
     const key = `${name} ${id}`
     clearTimeout(timers.get(key))
     if (!timers.has(key) && timers.size >= PENDING_MAX) {
       drop(name, 1, TOO_MANY)
       return
     }
-    const wakeNow = () => {
+    const wakeThen = () => {
       timers.delete(key)
-      // Without an id of its own: that of the job before it is taken while that one is kept.
-      enqueue(name, [{ name, data: { id }, opts: {} }])
+      wakeNow()
     }
     // A millisecond more: a timer may be early by a part of one, and the row would not be due.
-    timers.set(key, setTimeout(wakeNow, Math.ceil(delayMs) + 1).unref())
+    timers.set(key, setTimeout(wakeThen, Math.ceil(delayMs) + 1).unref())
   }
 
   return {

@@ -118,11 +118,6 @@ export async function findGeneration({ prisma }: Database, projectId: string, id
   return await prisma.generation.findFirst({ where: { id, projectId } })
 }
 
-/** The generation that an event is about, whatever its project. */
-export async function readGeneration({ prisma }: Database, id: string): Promise<Generation> {
-  return await prisma.generation.findUniqueOrThrow({ where: { id } })
-}
-
 export interface GenerationFilter {
   readonly status?: Status | undefined
   readonly batchId?: string | undefined
