@@ -57,9 +57,9 @@ async function connectionsAreGone(server: string, name: string): Promise<void> {
   }
 }
 
-/** Runs one statement over a connection of its own and returns its rows. */
+/** Runs one statement over a connection of its own, which Postgres knows as `test`, and returns its rows. */
 export async function runSql<Row extends pg.QueryResultRow>(url: string, sql: string): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: url })
+  const client = new pg.Client({ connectionString: url, application_name: 'test' })
   await client.connect()
   try {
     return (await client.query<Row>(sql)).rows
