@@ -1,5 +1,6 @@
 // Deliveries on a real Postgres: a claim is a lease, and every attempt is on record.
 
+import { generationAtEvent } from '@reelqueue/shared/contract/generation'
 import { newId } from '@reelqueue/shared/domain/ids'
 import type { AttemptRecord, DeliveryVerdict } from '@reelqueue/shared/store/deliveries'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
@@ -90,8 +91,8 @@ describe('a claim', () => {
       const row = await seed.database.prisma.generation.update({ where, data })
       await letTimePass(id)
       const { generation } = (await claim(id)) ?? {}
-      expect(Object.keys(generation ?? {}).length).toBeGreaterThan(10)
-      expect(row).toMatchObject(generation ?? {})
+      // A field that is missing here would be missing in the webhook.
+      expect(generation && generationAtEvent(generation, event.data)).toStrictEqual(generationAtEvent(row, event.data))
     }
   })
 
