@@ -27,7 +27,7 @@ export async function startApi(house: House): Promise<RunningApi> {
   )
   // How requests that come at the same time are carried out together.
   const onError = (error: unknown) => log.error({ event: 'batch.failed', err: error })
-  const together = { sizeMax: 100, everyMs: 2, atOnce: 4, isCommon: isUnavailable, onError }
+  const together = { sizeMax: 100, everyMs: 2, isCommon: isUnavailable, onError }
   const deps: ApiDeps = {
     database,
     keys: createKnownKeys(microBatch({ ...together, run: (hashes) => findProjectsByKeys(database, hashes) })),

@@ -13,7 +13,7 @@ export type WebhookUrlCheck =
 
 /** Checks a webhook URL: absolute, http or https, with a host, without credentials, at most 2,048 bytes. */
 export function checkWebhookUrl(raw: string): WebhookUrlCheck {
-  if (raw.length > URL_BYTES_MAX || new TextEncoder().encode(raw).length > URL_BYTES_MAX)
+  if (raw.length > URL_BYTES_MAX || Buffer.byteLength(raw) > URL_BYTES_MAX)
     return refuse('too_long', `The URL is longer than ${URL_BYTES_MAX} bytes.`)
   // The URL parser drops these silently, and then stored and requested URL differ.
   if (/[\s\p{Cc}]/u.test(raw)) return refuse('malformed', 'The URL contains white space or control characters.')

@@ -34,22 +34,6 @@ describe('a micro-batch', () => {
     expect(batches).toEqual([[1], [2, 3, 4], [5, 6]])
   })
 
-  it('goes beside others that are under way, as many at once as it may', async () => {
-    const { double, batches } = doubling({ atOnce: 2 })
-    const turn = async () => {
-      await new Promise(setImmediate)
-      await new Promise(setImmediate)
-    }
-    const answers: Promise<number>[] = []
-    for (const number of [1, 2, 3, 4]) {
-      answers.push(double(number))
-      await turn()
-    }
-    expect(batches).toEqual([[1], [2]])
-    expect(await Promise.all(answers)).toEqual([2, 4, 6, 8])
-    expect(batches).toEqual([[1], [2], [3, 4]])
-  })
-
   it('waits for company since the last one began, and not when that is long ago', async () => {
     const { double, batches } = doubling({ everyMs: 100 })
     const startedAt = performance.now()
