@@ -81,9 +81,9 @@ it('a process that stops forgets what it was to wake later: reconcile finds the 
   // The latest call for a row counts.
   other.wakeLater('submit', 'gen_2', 20)
   other.wakeLater('submit', 'gen_3', 250)
-  // At once, and later all the same.
+  // Now, and later all the same.
   other.wakeLater('submit', 'gen_4', 100)
-  other.wakeLater('submit', 'gen_4', 0)
+  other.wakeAgain('submit', 'gen_4')
   const ids = async () => (await other.queues.submit.getWaiting()).map((job) => job.data.id)
   await until('the last is woken', async () => (await ids()).includes('gen_3'))
   expect((await ids()).sort()).toEqual(['gen_2', 'gen_3', 'gen_4', 'gen_4'])

@@ -64,7 +64,7 @@ export async function deliver(deps: DeliverDeps, deliveryId: string, stopping: A
         wanted = { target }
         if (performance.now() >= endsAt) {
           // In the name of one that was made: whoever is woken for it looks for what else is due.
-          queues.wakeLater('deliver', made.id, 0)
+          queues.wakeAgain('deliver', made.id)
           return
         }
         if (deps.targets.takeRoomAgain(target)) begin(made.id, wanted)

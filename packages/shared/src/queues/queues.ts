@@ -26,10 +26,9 @@ export interface Queues {
   readonly queues: Readonly<Record<QueueName, JobQueue>>
   /** Adds jobs soon, in few round trips. Never waits, never fails: what cannot be added is dropped and reported. */
   wake(queue: 'submit' | 'complete' | 'deliver', wakeUps: readonly WakeUp[]): void
-  /**
-   * Adds a job for a row after `delayMs`. Its latest call counts; one that this process does not live to see is reconcile's. After 0 ms
-   * it is added besides.
-   */
+  /** Adds another job for a row, whatever other jobs there are for it, or will be. */
+  wakeAgain(queue: QueueName, id: string): void
+  /** Adds a job for a row after `delayMs`. Its latest call counts; one that this process does not live to see is reconcile's. */
   wakeLater(queue: QueueName, id: string, delayMs: number): void
   /** Asks, once for many calls, for a look at whether these batches have ended. */
   wakeBatches(ids: readonly string[]): void
@@ -154,17 +153,16 @@ export function openQueues(
       })),
     )
 
+  function wakeAgain(name: QueueName, id: string): void {
+    // Without an id of its own: that of the job before it is taken while that one is kept.
+    enqueue(name, [{ name, data: { id }, opts: {} }])
+  }
+
   /**
    * A timer and not a delayed job: on Postgres, workers that promote due delayed jobs at once run into deadlocks (seen on
    * BullMQ 6.7), which stall the queue for seconds and lose what becomes of jobs.
    */
   function wakeLater(name: QueueName, id: string, delayMs: number): void {
-    // Without an id of its own: that of the job before it is taken while that one is kept.
-    const wakeNow = () => enqueue(name, [{ name, data: { id }, opts: {} }])
-    if (delayMs <= 0) {
-      wakeNow()
-      return
-    }
     const key = `${name} ${id}`
     clearTimeout(timers.get(key))
     if (!timers.has(key) && timers.size >= PENDING_MAX) {
@@ -173,7 +171,7 @@ export function openQueues(
     }
     const wakeThen = () => {
       timers.delete(key)
-      wakeNow()
+      wakeAgain(name, id)
     }
     // A millisecond more: a timer may be early by a part of one, and the row would not be due.
     timers.set(key, setTimeout(wakeThen, Math.ceil(delayMs) + 1).unref())
@@ -182,6 +180,7 @@ export function openQueues(
   return {
     queues,
     wake,
+    wakeAgain,
     wakeLater,
     wakeBatches,
     wakeOwed(moved) {
