@@ -26,9 +26,10 @@ export async function measurePlans({ databaseUrl }: Servers, generations: number
     overheard.push(statementOf(words))
     return Reflect.apply(original, this, words)
   } as typeof original
-  const explainer = new pg.Client({ connectionString: databaseUrl, options: PLANNING })
+  const explainer = new pg.Client({ connectionString: databaseUrl })
   try {
     await explainer.connect()
+    await explainer.query(PLANNING)
     const last = (await listGenerations(database, projectId, {}, 2)).at(-1)
     if (!last) throw new Error('the history is empty')
     const waiting = { id: newId('generation'), projectId, priority: 0 }

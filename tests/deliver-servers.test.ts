@@ -107,7 +107,7 @@ describe('a server', () => {
       const claimed = await batches.claim(wanted)
       if (++looks > during) return claimed
       // Just after the first look nine others are at work.
-      for (let n = 0; looks === 1 && n < 9; n++) targets.enter(target)
+      if (looks === 1) for (let n = 0; n < 9; n++) targets.enter(target)
       // Just after the last one, and not before, the job that comes is for a new one.
       if (looks === during) late = (await owed(server.url))[0] ?? ''
       expect(targets.enter(target)).toEqual({ kind: 'busy' })

@@ -92,7 +92,7 @@ beforeAll(async () => {
   )
   partial = new Set(indexes.map((index) => index.name))
   planners = {
-    "the store's": new pg.Pool({ connectionString: seed.url, options: PLANNING }),
+    "the store's": new pg.Pool({ connectionString: seed.url, onConnect: (client) => client.query(PLANNING) }),
     free: new pg.Pool({ connectionString: seed.url }),
   }
 })

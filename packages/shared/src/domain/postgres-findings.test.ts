@@ -6,6 +6,7 @@ const SOUND: PostgresFacts = {
   versionNumber: 150_020,
   isStandby: false,
   isReadOnly: false,
+  sharesBackends: false,
   fsync: 'on',
   synchronousCommit: 'on',
   fullPageWrites: 'on',
@@ -32,6 +33,7 @@ describe('a server on which nothing can be accepted is wrong', () => {
     ['older than Postgres 13', { version: '12.22', versionNumber: 120_022 }, '12.22', '13 or newer'],
     ['a standby', { isStandby: true, isReadOnly: true }, 'standby', 'primary'],
     ['read-only by default', { isReadOnly: true }, 'read-only', 'default_transaction_read_only'],
+    ['behind a pooler in transaction mode', { sharesBackends: true }, 'pooler', 'pool_mode = session'],
   ])('%s', (_, change, detail, fix) => {
     expect(judge(change)).toEqual([
       {

@@ -13,6 +13,8 @@ export interface PostgresFacts {
   readonly isStandby: boolean
   /** Standby or not: whether a transaction is read-only unless it says otherwise. */
   readonly isReadOnly: boolean
+  /** Whether connections do not keep a process of the server to themselves: a pooler in transaction mode is in between. */
+  readonly sharesBackends: boolean
   readonly fsync: string
   readonly synchronousCommit: string
   readonly fullPageWrites: string
@@ -26,7 +28,7 @@ export function postgresFindings(facts: PostgresFacts, connectionsNeeded: number
   return [serverFinding(facts), durabilityFinding(facts), connectionsFinding(facts, connectionsNeeded)]
 }
 
-function serverFinding({ version, versionNumber, isStandby, isReadOnly }: PostgresFacts): Finding {
+function serverFinding({ version, versionNumber, isStandby, isReadOnly, sharesBackends }: PostgresFacts): Finding {
   const check = 'postgres'
   if (Math.floor(versionNumber / 10_000) < POSTGRES_MAJOR_MIN) {
     return {
@@ -50,6 +52,14 @@ function serverFinding({ version, versionNumber, isStandby, isReadOnly }: Postgr
       level: 'wrong',
       detail: 'transactions are read-only here (default_transaction_read_only): nothing can be accepted',
       fix: 'Turn default_transaction_read_only off for this user and database.',
+    }
+  }
+  if (sharesBackends) {
+    return {
+      check,
+      level: 'wrong',
+      detail: 'a pooler in transaction mode is in between: what one connection sets or listens to would be lost',
+      fix: 'Set `pool_mode = session` in PgBouncer, or name Postgres itself in DATABASE_URL.',
     }
   }
   return fine(check, `Postgres ${version}`)

@@ -21,6 +21,7 @@ import {
 import { Redis, type RedisOptions } from 'ioredis'
 import pg from 'pg'
 import { withTimeout } from '../runtime/clock.ts'
+import { openPool } from '../runtime/postgres-pool.ts'
 
 export interface JobData {
   readonly id: string
@@ -101,19 +102,13 @@ async function withClient<T>(databaseUrl: string, use: (client: pg.Client) => Pr
 
 function onPostgres(databaseUrl: string, onError: (error: Error) => void): QueueBackend {
   // One pool for every queue and worker: each would otherwise open its own.
-  const pool = new pg.Pool({
-    connectionString: databaseUrl,
-    max: POSTGRES_CONNECTIONS_MAX,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000,
-    connectionTimeoutMillis: 10_000,
+  const pool = openPool(
+    databaseUrl,
+    `SET search_path = ${DEFAULT_SCHEMA}`,
     // A worker has one question under way at a time: on a connection that died without a word it would wait for ever.
-    query_timeout: SILENCE_MAX_MS,
-    options: `-c search_path=${DEFAULT_SCHEMA}`,
-  })
-  pool.on('error', onError)
-  // Between two of BullMQ's listeners a connection that breaks would end the process; the next query on it fails.
-  pool.on('connect', (client) => client.on('error', () => undefined))
+    { max: POSTGRES_CONNECTIONS_MAX, query_timeout: SILENCE_MAX_MS },
+    onError,
+  )
   // Every queue and worker listens to errors of the one pool: more than the ten listeners Node expects.
   pool.setMaxListeners(50)
   const query = pool.query.bind(pool)

@@ -26,7 +26,7 @@ export interface Queues {
   readonly queues: Readonly<Record<QueueName, JobQueue>>
   /** Adds jobs soon, in few round trips. Never waits, never fails: what cannot be added is dropped and reported. */
   wake(queue: 'submit' | 'complete' | 'deliver', wakeUps: readonly WakeUp[]): void
-  /** Adds another job for a row, whatever other jobs there are for it, or will be. */
+  /** As `wake`, for one row, even while another job for it is there or is to be added later. */
   wakeAgain(queue: QueueName, id: string): void
   /** Adds a job for a row after `delayMs`. Its latest call counts; one that this process does not live to see is reconcile's. */
   wakeLater(queue: QueueName, id: string, delayMs: number): void

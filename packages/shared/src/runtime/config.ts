@@ -53,7 +53,7 @@ export const VARIABLES = {
   DATABASE_URL: url('postgres', 'postgresql')
     .optional()
     .describe(
-      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded one, and `npm run keys` and `npm run doctor` use that of `npm start`; the other commands require it.',
+      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded one, and `npm run keys` and `npm run doctor` use that of `npm start`; the other commands require it. A pooler in between must be in session mode, and have room for all connections (`npm run doctor` says how many a process opens).',
     ),
   REDIS_URL: url('redis', 'rediss')
     .optional()

@@ -34,6 +34,19 @@ describe('a micro-batch', () => {
     expect(batches).toEqual([[1], [2, 3, 4], [5, 6]])
   })
 
+  it('leaves those that come one by one, while another is under way, to the one after it', async () => {
+    const { double, batches } = doubling()
+    const answers: Promise<number>[] = []
+    for (const number of [1, 2, 3, 4]) {
+      answers.push(double(number))
+      await new Promise(setImmediate)
+      await new Promise(setImmediate)
+    }
+    expect(batches).toEqual([[1]])
+    expect(await Promise.all(answers)).toEqual([2, 4, 6, 8])
+    expect(batches).toEqual([[1], [2, 3, 4]])
+  })
+
   it('waits for company since the last one began, and not when that is long ago', async () => {
     const { double, batches } = doubling({ everyMs: 100 })
     const startedAt = performance.now()

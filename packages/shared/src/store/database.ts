@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { PrismaPg } from '@prisma/adapter-pg'
-import pg from 'pg'
+import { openPool } from '../runtime/postgres-pool.ts'
 import { Prisma, PrismaClient } from './generated/client.ts'
 
 export interface Database {
@@ -15,7 +15,10 @@ export type Sql = Pick<PrismaClient, '$queryRaw' | '$executeRaw'>
 
 /** Connections that one process may hold here; the queues may hold more of their own. */
 export const CONNECTIONS_MAX = 20
-/** How long a transaction lives that its process says nothing of any more: admission waits for it. */
+/**
+ * How long a transaction lives that its process says nothing of any more: admission waits for it. Longer than Prisma gives a
+ * transaction: whoever holds its locks beyond that has vanished, or has lost the connection.
+ */
 const IDLE_IN_TRANSACTION_MAX_MS = 40_000
 
 /**
@@ -24,32 +27,28 @@ const IDLE_IN_TRANSACTION_MAX_MS = 40_000
  * a bitmap gathers all that an index has, each time anew, with what has left it since the last vacuum: a burst of 20,000 generations
  * read ten million dead entries. An index scan marks them dead as it meets them, and stops at its limit.
  */
-export const PLANNING = '-c enable_seqscan=off -c enable_bitmapscan=off'
+export const PLANNING = 'SET enable_seqscan = off; SET enable_bitmapscan = off'
+/** A statement that hangs must not hold a request or a step for ever. */
+const STATEMENT_MAX_MS = 60_000
+const SESSION = `SET statement_timeout = ${STATEMENT_MAX_MS};
+  SET idle_in_transaction_session_timeout = ${IDLE_IN_TRANSACTION_MAX_MS}; ${PLANNING}`
 
 /**
  * Opens a pool of at most `connectionsMax` connections; nothing connects until first used.
  * `onError` hears of idle connections that broke (the pool replaces them by itself).
  */
 export function openDatabase(url: string, onError: (error: Error) => void, connectionsMax = CONNECTIONS_MAX): Database {
-  const pool = new pg.Pool({
-    connectionString: url,
-    max: connectionsMax,
-    connectionTimeoutMillis: 10_000,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000,
-    // A statement that hangs must not hold a request or a step for ever.
-    statement_timeout: 60_000,
-    // For a server that has gone silent, and times out nothing itself.
-    query_timeout: 65_000,
-    // Longer than Prisma gives a transaction: whoever holds its locks beyond that has vanished, or has lost the connection.
-    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MAX_MS,
-    application_name: 'reelqueue',
-    options: PLANNING,
-  })
-  pool.on('error', onError)
-  // pg-pool takes its own listener off while it hands a connection over: one that breaks in that moment would end the
-  // process. Nothing is hidden: the next query on it fails.
-  pool.on('connect', (client) => client.on('error', () => undefined))
+  const pool = openPool(
+    url,
+    SESSION,
+    {
+      max: connectionsMax,
+      // For a server that has gone silent, and times out nothing itself.
+      query_timeout: 65_000,
+      application_name: 'reelqueue',
+    },
+    onError,
+  )
   const prisma = new PrismaClient({
     adapter: new PrismaPg(pool, { statementNameGenerator: nameOf }),
     errorFormat: 'minimal',
@@ -74,7 +73,7 @@ const names = new Map<string, string>()
 /** An empty name is that of a statement which is not kept. */
 function nameOf({ sql }: { readonly sql: string }): string {
   if (!sql.trimStart().startsWith(PREPARED)) return ''
-  // By what it says, so that it means the same to every process that a pooler serves by one connection.
+  // By what it says, so that it can mean but one thing.
   const name = names.get(sql) ?? `rq_${createHash('sha1').update(sql).digest('hex')}`
   names.set(sql, name)
   return name

@@ -15,10 +15,22 @@ export interface Inspection {
 
 const ANSWER_TIMEOUT_MS = 5_000
 const CLOCK_SAMPLES = 3
+const PID_SAMPLES = 3
 const SECRETS_MAX = 100
 
 /** Asks. @throws DatabaseError that says why it could not */
 export async function inspectPostgres(databaseUrl: string): Promise<Inspection> {
+  return await withConnection(databaseUrl, async (client) => {
+    const sharesBackends = await withConnection(databaseUrl, (other) => shareBackends(client, other))
+    const facts = { ...(await readFacts(client)), sharesBackends }
+    const clockSamples: ClockSample[] = []
+    for (let sample = 0; sample < CLOCK_SAMPLES; sample++) clockSamples.push(await readClock(client))
+    return { facts, clockSamples, sealedSecrets: await readSealedSecrets(client) }
+  })
+}
+
+/** Asks over a connection of its own. @throws DatabaseError that says why it got no answer */
+async function withConnection<T>(databaseUrl: string, ask: (client: pg.Client) => Promise<T>): Promise<T> {
   const { client, location } = await connect(databaseUrl, {
     connectionTimeoutMillis: ANSWER_TIMEOUT_MS,
     application_name: 'reelqueue doctor',
@@ -26,6 +38,7 @@ export async function inspectPostgres(databaseUrl: string): Promise<Inspection> 
   try {
     return await withTimeout(ask(client), ANSWER_TIMEOUT_MS, 'Postgres')
   } catch (cause) {
+    if (cause instanceof DatabaseError) throw cause
     throw new DatabaseError(`Postgres at ${location} does not say how it is: ${describe(cause)}.`, { cause })
   } finally {
     // Not awaited: a server that hangs would keep us here.
@@ -33,16 +46,26 @@ export async function inspectPostgres(databaseUrl: string): Promise<Inspection> 
   }
 }
 
-async function ask(client: pg.Client): Promise<Inspection> {
-  const facts = await readFacts(client)
-  const clockSamples: ClockSample[] = []
-  for (let sample = 0; sample < CLOCK_SAMPLES; sample++) clockSamples.push(await readClock(client))
-  return { facts, clockSamples, sealedSecrets: await readSealedSecrets(client) }
+/** Whether two connections are served by the same process of the server, one after the other, or either by several. */
+async function shareBackends(one: pg.Client, other: pg.Client): Promise<boolean> {
+  const [ofOne, ofOther] = [new Set<number>(), new Set<number>()]
+  for (let sample = 0; sample < PID_SAMPLES; sample++) {
+    ofOne.add(await readBackendPid(one))
+    ofOther.add(await readBackendPid(other))
+  }
+  return ofOne.size > 1 || ofOther.size > 1 || [...ofOne].some((pid) => ofOther.has(pid))
 }
 
-async function readFacts(client: pg.Client): Promise<PostgresFacts> {
+/** Which process of the server answers. */
+async function readBackendPid(client: pg.Client): Promise<number> {
+  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
+  if (rows[0] === undefined) throw new Error('no answer')
+  return rows[0].pid
+}
+
+async function readFacts(client: pg.Client): Promise<Omit<PostgresFacts, 'sharesBackends'>> {
   // pg_stat_activity hides other users' connections from an ordinary user; the counts per database do not.
-  const { rows } = await client.query<PostgresFacts>(`
+  const { rows } = await client.query<Omit<PostgresFacts, 'sharesBackends'>>(`
     SELECT current_setting('server_version') AS "version",
       current_setting('server_version_num')::int AS "versionNumber",
       pg_is_in_recovery() AS "isStandby",

@@ -1,0 +1,34 @@
+// A pool of Postgres connections whose ends and settings are its own.
+
+import pg from 'pg'
+
+const CONNECT_TIMEOUT_MS = 10_000
+
+/**
+ * Opens a pool; nothing connects until first used. `onError` hears of connections that broke while nobody used them (the pool replaces
+ * them by itself).
+ * @param session what each connection sets as it begins. Not startup parameters, which poolers refuse or drop.
+ */
+export function openPool(
+  url: string,
+  session: string,
+  options: Pick<pg.PoolConfig, 'max' | 'query_timeout' | 'application_name'>,
+  onError: (error: Error) => void,
+): pg.Pool {
+  // Its types do not know that pg takes a time limit for a single query.
+  const setting: pg.QueryConfig & { query_timeout: number } = { text: session, query_timeout: CONNECT_TIMEOUT_MS }
+  const pool = new pg.Pool({
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    // The pool waits for the answer, and gives up a connection that does not set it.
+    onConnect: (client) => client.query(setting),
+    ...options,
+  })
+  pool.on('error', onError)
+  // pg-pool takes its own listener off while it hands a connection over: one that breaks in that moment would end the
+  // process. Nothing is hidden: the next query on it fails.
+  pool.on('connect', (client) => client.on('error', () => undefined))
+  return pool
+}
