@@ -35,7 +35,7 @@ export const waitQuery = z.strictObject({
 
 /** Inserts a generation, or replays the one that its Idempotency-Key made before. */
 export async function acceptGeneration(
-  { database, keys, accept, backlog, admit }: ApiDeps,
+  deps: ApiDeps,
   request: FastifyRequest<{ Headers: { 'idempotency-key'?: string | undefined } }>,
   reply: FastifyReply,
   route: string,
@@ -43,29 +43,33 @@ export async function acceptGeneration(
 ): Promise<GenerationFacts> {
   const { project, keyHash } = request
   const idempotency = idempotencyOf(request.headers['idempotency-key'], route, normal)
-  const { idempotencyKey } = idempotency
   const row = newGeneration(project, normal, idempotency)
-  const findWinner = async () => {
-    // The key was recalled, and may be dead by now.
-    if ((await keys.find(keyHash)) === null) throw new Problem('unauthorized')
-    return idempotencyKey && (await findByIdempotencyKey(database, project.id, idempotencyKey))
-  }
   try {
-    await backlog.take(project.id)
+    await deps.backlog.take(project.id)
   } catch (error) {
     // What was accepted already waits in its place, and may be asked for again.
-    const winner = await findWinner()
+    const winner = await findWinner(deps, request, idempotency)
     if (!winner) throw error
     return replay(winner, idempotency, reply)
   }
-  const stored = await accept({ row, keyHash })
+  const stored = await deps.accept({ row, keyHash })
   if (stored === null) {
-    const winner = await findWinner()
+    const winner = await findWinner(deps, request, idempotency)
     if (!winner) throw new Error('a generation was not inserted, and there is none with its idempotency key')
     return replay(winner, idempotency, reply)
   }
-  admit()
+  deps.admit()
   return justAccepted(row, stored)
+}
+
+/** What holds the idempotency key of a request. @throws Problem `unauthorized` when the request's API key, which was recalled, is dead by now */
+async function findWinner(
+  { database, keys }: ApiDeps,
+  { project, keyHash }: Pick<FastifyRequest, 'project' | 'keyHash'>,
+  { idempotencyKey }: Idempotency,
+): Promise<Generation | null> {
+  if ((await keys.find(keyHash)) === null) throw new Problem('unauthorized')
+  return idempotencyKey === null ? null : await findByIdempotencyKey(database, project.id, idempotencyKey)
 }
 
 /** What has just been stored, and nobody has touched. Field by field: a spread of three objects costs more than checking the request. */

@@ -117,14 +117,10 @@ function checkTogether(request: Fields, context: z.RefinementCtx): void {
   }
   const model = findModel(request.model)
   if (!model) return
-  const oneOf = (field: keyof Fields, allowed: readonly unknown[]) => {
-    if (request[field] != null && !allowed.includes(request[field]))
-      context.addIssue(broken('one_of', allowed, [field]))
-  }
-  oneOf('size', model.sizes)
-  oneOf('aspect_ratio', Object.keys(model.aspectRatios))
-  oneOf('seconds', model.seconds)
-  oneOf('duration', model.seconds)
+  checkOneOf(request, 'size', model.sizes, context)
+  checkOneOf(request, 'aspect_ratio', Object.keys(model.aspectRatios), context)
+  checkOneOf(request, 'seconds', model.seconds, context)
+  checkOneOf(request, 'duration', model.seconds, context)
   for (const field of ['input_reference', 'image_urls'] as const) {
     const count = request[field]?.length ?? 0
     if (count > model.inputReferencesMax && count <= IMAGES_MAX)
@@ -133,6 +129,10 @@ function checkTogether(request: Fields, context: z.RefinementCtx): void {
   if (hasMoreCodePoints(request.prompt, model.promptCharsMax)) {
     context.addIssue(broken('max_length', model.promptCharsMax, ['prompt']))
   }
+}
+
+function checkOneOf(request: Fields, field: keyof Fields, allowed: readonly unknown[], context: z.RefinementCtx): void {
+  if (request[field] != null && !allowed.includes(request[field])) context.addIssue(broken('one_of', allowed, [field]))
 }
 
 /** The provider, like JSON Schema, counts code points, each of one or two UTF-16 units; only what lies between is counted. */

@@ -1,6 +1,6 @@
 // Ids are TypeIDs: a prefix that says what the thing is, and a UUIDv7 in base 32, so they sort by age.
 
-import { TypeID, typeid } from 'typeid-js'
+import { TypeID, typeidUnboxed } from 'typeid-js'
 
 const PREFIXES = {
   project: 'prj',
@@ -17,7 +17,7 @@ export type Noun = keyof typeof PREFIXES
 
 /** A new id such as `gen_01jd…`; ids made by one process ascend. */
 export function newId(noun: Noun): string {
-  return typeid(PREFIXES[noun]).toString()
+  return typeidUnboxed(PREFIXES[noun])
 }
 
 /** Whether `text` is a well-formed id of that noun. */

@@ -1,6 +1,6 @@
 // Projects and their API keys. A key is shown once, when made; only its hash is kept.
 
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import { newId } from '../domain/ids.ts'
 import { type Database, PREPARED } from './database.ts'
 import { type ApiKey, Prisma, type Project } from './generated/client.ts'
@@ -11,7 +11,7 @@ export type { ApiKey, Project }
 export const DEFAULT_PROJECT = 'default'
 
 /** SHA-256, hex: keys carry enough entropy that a slow hash would only cost. */
-export const hashOf = (key: string) => createHash('sha256').update(key).digest('hex')
+export const hashOf = (key: string) => hash('sha256', key)
 
 /** Enough to tell keys apart, too little to guess one. */
 const hintOf = (key: string) => key.slice(0, 7)
