@@ -57,13 +57,14 @@ export function createBacklogLimit(
     )
     return next
   }
-  const hasRoom = (projectId: string, waiting: number) => waiting + (reserved.get(projectId) ?? 0) <= waitingMax
+  const hasRoom = (projectId: string, count: number) => count + (reserved.get(projectId) ?? 0) <= waitingMax
 
   /** In one go with the look: others may be waiting for the same count. */
   async function takeRoom(projectId: string, count: number, take: (now: Counted) => void): Promise<void> {
     const now = look(projectId)
     // While it is counted anew nobody waits, unless there may be no room.
     const isSure = now.known === null && now.before !== null && hasRoom(projectId, now.before + now.taken + count)
+    // What others took while this waited for the count is read after it.
     if (!isSure && !hasRoom(projectId, (await now.waiting) + now.taken + count)) {
       const limit = waitingMax.toLocaleString('en')
       throw new Problem(

@@ -136,14 +136,14 @@ export async function rotateSecret(
 /** Owes the endpoint a test event. @returns the delivery's id */
 export async function testEndpoint(
   { prisma }: Database,
-  { id, projectId, url }: Pick<WebhookEndpoint, 'id' | 'projectId' | 'url'>,
+  { id, url }: Pick<WebhookEndpoint, 'id' | 'url'>,
 ): Promise<string> {
   return await prisma.$transaction(async (tx) => {
     const eventId = await recordEndpointEvent(tx, id, ENDPOINT_TEST, { endpoint_id: id })
     const deliveryId = newId('delivery')
     await tx.$executeRaw`
       INSERT INTO deliveries (id, project_id, event_id, endpoint_id, url, next_attempt_at, due_at)
-      VALUES (${deliveryId}, ${projectId}, ${eventId}, ${id}, ${url}, now(), now())`
+      SELECT ${deliveryId}, project_id, id, endpoint_id, ${url}, now(), now() FROM events WHERE id = ${eventId}`
     return deliveryId
   })
 }
