@@ -104,6 +104,24 @@ describe('finished clips', () => {
     await recordRenders(seed.database, [one])
     expect(await weight()).toBeCloseTo((1 - 0.98 ** clipsFor(one)) / 0.02, 5)
   })
+
+  it('are counted one by one up to the last two hundred of a kind that are recorded together', async () => {
+    const ids = await completed([...Array<number>(40).fill(600), ...Array<number>(200).fill(180)])
+    await seed.sql(
+      `UPDATE generations g SET finished_at = finished_at + at, submitted_at = submitted_at + at, last_pending_at = last_pending_at + at
+       FROM (SELECT id, (place - 240) * interval '1 s' AS at FROM unnest($1::text[]) WITH ORDINALITY AS clip (id, place)) AS shifted
+       WHERE g.id = shifted.id`,
+      [ids],
+    )
+    const timesOf = async (recorded: readonly string[]) => {
+      await seed.sql('DELETE FROM render_stats')
+      await recordRenders(seed.database, recorded)
+      return (await readOutlook(seed.database, upstream.name, KIND)).times
+    }
+    const latest = await timesOf(ids.slice(40))
+    expect(await timesOf(ids)).toEqual(latest)
+    expect(await timesOf(ids.slice(39, -1))).not.toEqual(latest)
+  })
 })
 
 describe('a schedule', () => {
