@@ -1,4 +1,5 @@
-// Queues on Postgres in a process that starts while Postgres is away: BullMQ would remember for good that its first look failed.
+// Queues on Postgres in a process that starts while Postgres is away: BullMQ would remember for good that its first look failed, and
+// the connection that it could not listen on.
 
 import { openQueueBackend } from '@reelqueue/shared/queues/backend'
 import { expect, it } from 'vitest'
@@ -45,6 +46,37 @@ it('adds and takes jobs once Postgres is back, though the first look of each fai
   relay.serve()
   await until('a job is added again', async () => (await queue.add('submit', { id: 'gen_3' })).id !== undefined)
   await until('a job is run again', () => seen.includes('gen_3'), { timeoutMs: 60_000 })
+
+  await worker.close()
+  await queue.close()
+  await backend.close()
+  await relay.cut()
+  await database.drop()
+})
+
+it('takes jobs once Postgres is back, though it went in the very moment in which the worker began to listen', {
+  timeout: 100_000,
+}, async () => {
+  const database = await createDatabase()
+  const url = new URL(database.url)
+  const relay = await startRelay({ host: url.hostname, port: Number(url.port) })
+  url.host = `127.0.0.1:${relay.port}`
+
+  const ignore = () => undefined
+  const backend = openQueueBackend({ databaseUrl: url.href, redisUrl: undefined, onError: ignore })
+  const queue = backend.createQueue('submit', {})
+  queue.on('error', ignore)
+  const seen: string[] = []
+  const take = async (job: { data: { id: string } }) => {
+    seen.push(job.data.id)
+  }
+  const swallowed = relay.swallowAt('LISTEN')
+  const worker = backend.createWorker('submit', take, { concurrency: 1 })
+  worker.on('error', ignore)
+  await swallowed
+  relay.serve()
+  await until('a job is added', async () => (await queue.add('submit', { id: 'gen_1' })).id !== undefined)
+  await until('a job is run', () => seen.includes('gen_1'), { timeoutMs: 60_000 })
 
   await worker.close()
   await queue.close()

@@ -21,6 +21,8 @@ export interface Relay {
   aim(target: Address): void
   /** Keeps every connection open and takes new ones, but carries nothing any more. */
   swallow(): void
+  /** Swallows from the moment on in which somebody says this, and resolves then: the word arrives, and the answer is lost. */
+  swallowAt(word: string): Promise<void>
   /** Serves new connections again; those that were swallowed stay open and dead, as when a machine has vanished. */
   serve(): void
 }
@@ -28,6 +30,7 @@ export interface Relay {
 export async function startRelay(target: Address): Promise<Relay> {
   const sockets = new Set<Socket>()
   let swallowing = false
+  let last: { readonly word: string; readonly heard: () => void } | undefined
   let aimedAt = target
 
   function keep(socket: Socket, onEnd: () => void): void {
@@ -45,6 +48,13 @@ export async function startRelay(target: Address): Promise<Relay> {
       return
     }
     const outgoing = connect(aimedAt)
+    incoming.on('data', (chunk) => {
+      if (last && chunk.includes(last.word)) {
+        swallow()
+        last.heard()
+        last = undefined
+      }
+    })
     for (const [from, to] of [
       [incoming, outgoing],
       [outgoing, incoming],
@@ -53,6 +63,10 @@ export async function startRelay(target: Address): Promise<Relay> {
       from.pipe(to)
     }
   })
+  function swallow(): void {
+    swallowing = true
+    for (const socket of sockets) socket.unpipe().resume()
+  }
   async function listen(port: number): Promise<number> {
     server.listen(port, '127.0.0.1')
     await once(server, 'listening')
@@ -79,10 +93,11 @@ export async function startRelay(target: Address): Promise<Relay> {
     aim(next) {
       aimedAt = next
     },
-    swallow() {
-      swallowing = true
-      for (const socket of sockets) socket.unpipe().resume()
-    },
+    swallow,
+    swallowAt: (word) =>
+      new Promise((heard) => {
+        last = { word, heard }
+      }),
     serve() {
       swallowing = false
     },

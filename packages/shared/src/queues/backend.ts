@@ -1,5 +1,6 @@
 // Where the queues live: Redis through ioredis, or BullMQ's own tables in Postgres. The only file that knows which.
 
+import { EventEmitter } from 'node:events'
 import {
   assertSchemaCompatibility,
   type BackendFactory,
@@ -122,6 +123,7 @@ function onPostgres(databaseUrl: string, onError: (error: Error) => void): Queue
     Object.defineProperty(queueBackend, 'maximumBlockTimeout', { get: () => BLOCK_SECONDS_MAX })
     lookAgainAfterFailure(queueBackend)
     lookAgainAfterFailure(queueBackend.connection)
+    listenAnewAfterFailure(queueBackend)
     return queueBackend
   }
   return {
@@ -152,6 +154,36 @@ function lookAgainAfterFailure(part: { waitUntilReady(): Promise<void> }): void 
     }
   }
   Object.defineProperty(part, 'waitUntilReady', { value })
+}
+
+/**
+ * BullMQ keeps the connection that it listens on until it breaks, also when it has never answered, or was dead when the pool handed it
+ * over (seen on 6.7): its worker would take no job until its process is restarted. So it is told that such a connection has broken.
+ */
+function listenAnewAfterFailure(queueBackend: ReturnType<typeof createPostgresBackend>): void {
+  const { connection } = queueBackend
+  const connect = connection.getListenClient.bind(connection)
+  const waitForJob = queueBackend.waitForJob.bind(queueBackend)
+  let client: EventEmitter | undefined
+  Object.defineProperty(connection, 'getListenClient', {
+    async value() {
+      const connected = await connect()
+      if (connected instanceof EventEmitter) client = connected
+      return connected
+    },
+  })
+  // It rejects only when nothing can be listened to.
+  Object.defineProperty(queueBackend, 'waitForJob', {
+    async value(seconds: number) {
+      try {
+        return await waitForJob(seconds)
+      } catch (error) {
+        client?.emit('error', error)
+        client = undefined
+        throw error
+      }
+    },
+  })
 }
 
 /**
