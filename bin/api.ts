@@ -15,6 +15,8 @@ import type { House } from './house.ts'
 export interface RunningApi {
   /** Where the API answers, without a trailing slash. */
   readonly url: string
+  /** Where people reach it: PUBLIC_URL, else the same. */
+  readonly publicUrl: string
   close(): Promise<void>
 }
 
@@ -46,6 +48,8 @@ export async function startApi(house: House): Promise<RunningApi> {
     sealer,
     log,
     settings: {
+      publicUrl: config.PUBLIC_URL,
+      trustedProxies: config.TRUSTED_PROXIES,
       operatorPassword: config.OPERATOR_PASSWORD,
       viewerPassword: config.VIEWER_PASSWORD,
       hasUpstreamKey: config.UPSTREAM_API_KEY !== undefined,
@@ -62,9 +66,10 @@ export async function startApi(house: House): Promise<RunningApi> {
     await app.close()
     throw explainListenError(error, config.HOST, config.PORT, 'PORT')
   }
-  log.info({ event: 'api.started', url, queue: backend.name })
+  log.info({ event: 'api.started', url, publicUrl: config.PUBLIC_URL, queue: backend.name })
   return {
     url,
+    publicUrl: config.PUBLIC_URL ?? url,
     async close() {
       waiter.close()
       await app.close()

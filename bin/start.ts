@@ -26,7 +26,9 @@ await runCommand(async () => {
     stops.push(() => api.close())
     const worker = startWorkerIn(house)
     stops.push(() => worker.close())
-    console.log(`Reelqueue answers at ${api.url} (docs at ${api.url}/docs, queues at ${api.url}/admin/queues).`)
+    console.log(
+      `Reelqueue answers at ${api.url} (docs at ${api.publicUrl}/docs, queues at ${api.publicUrl}/admin/queues).`,
+    )
     if (config.UPSTREAM_API_KEY === undefined) {
       console.log('UPSTREAM_API_KEY is not set: requests are accepted and kept, and nothing is submitted yet.')
     }

@@ -78,6 +78,8 @@ async function openapiDocument(): Promise<unknown> {
     admit: () => undefined,
     backlog: { take: async () => undefined, takeMany: (_project, _count, insert) => insert() },
     settings: {
+      publicUrl: undefined,
+      trustedProxies: [],
       operatorPassword: undefined,
       viewerPassword: undefined,
       hasUpstreamKey: false,

@@ -1,6 +1,7 @@
 // Puts the API together: parsing, login, routes, documents. `buildApp` listens to nothing, so tests can inject.
 
 import { createHash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import fastifyRateLimit from '@fastify/rate-limit'
 import fastifySwagger from '@fastify/swagger'
@@ -13,6 +14,7 @@ import type { ApiDeps } from './deps.ts'
 import { keyOf, requireProject } from './login.ts'
 import { openapiOptions } from './openapi.ts'
 import { replyNotFound, replyWithProblem } from './problem-reply.ts'
+import { prefixLocations, publicPathOf, withoutPublicPath } from './public-address.ts'
 import { batchActionRoutes } from './routes/batch-actions.ts'
 import { batchIntake } from './routes/batch-intake.ts'
 import { batchRoutes } from './routes/batches.ts'
@@ -33,6 +35,8 @@ const BODY_BYTES_MAX = 1024 * 1024
 
 export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   const log: FastifyBaseLogger = deps.log
+  const { publicUrl, trustedProxies } = deps.settings
+  const publicPath = publicPathOf(publicUrl)
   const fastify = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -43,17 +47,22 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     requestTimeout: 900_000,
     // Addresses that cannot be decoded never reach a route.
     frameworkErrors: (error, request, reply) => void replyWithProblem(error, request, reply),
+    // Never `true`: then whoever calls could choose the address that limits and logs know it by.
+    trustProxy: trustedProxies.length > 0 && [...trustedProxies],
+    rewriteUrl: (request: IncomingMessage) => withoutPublicPath(publicPath, request.url ?? '/'),
   })
   checkWithZod(fastify)
   parseStrictJson(fastify)
   logRequests(fastify)
   closeWhatFallsIdle(fastify)
+  prefixLocations(fastify, publicPath)
   fastify.setErrorHandler(replyWithProblem)
   fastify.setNotFoundHandler(replyNotFound)
 
-  await fastify.register(fastifySwagger, openapiOptions)
+  await fastify.register(fastifySwagger, openapiOptions(publicUrl))
   await fastify.register(fastifySwaggerUi, {
     routePrefix: '/docs',
+    indexPrefix: publicPath,
     uiConfig: { tryItOutEnabled: true },
     theme: { title: 'Reelqueue API', css: [{ filename: 'reelqueue.css', content: '.topbar { display: none }' }] },
   })

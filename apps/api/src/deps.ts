@@ -31,6 +31,10 @@ export interface ApiDeps {
 }
 
 export interface ApiSettings {
+  /** Under which people reach the API, without a trailing slash; undefined: the address of each request. */
+  readonly publicUrl: string | undefined
+  /** CIDR blocks of the proxies whose forwarding headers are believed. */
+  readonly trustedProxies: readonly string[]
   readonly operatorPassword: string | undefined
   readonly viewerPassword: string | undefined
   /** Whether this process may submit: without a key, admission stands still and readiness says so. */

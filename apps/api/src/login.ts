@@ -47,7 +47,7 @@ const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS']
 export function requireOperator(settings: ApiSettings, request: FastifyRequest): void {
   const safe = SAFE_METHODS.includes(request.method)
   // A browser sends the login by itself: another site's page must not be able to use it.
-  if (!safe && isCrossSite(request)) throw new Problem('operator_login_required', 'The request came from another site.')
+  if (!safe && isCrossSite(request, settings.publicUrl)) throw new Problem('cross_site')
   if (settings.operatorPassword === undefined) {
     if (isLocal(request)) return
     throw new Problem('operator_login_required')
@@ -61,9 +61,19 @@ export function requireOperator(settings: ApiSettings, request: FastifyRequest):
   throw new Problem('operator_login_required')
 }
 
-function isCrossSite(request: FastifyRequest): boolean {
+/**
+ * Whether a page of another site made the browser send this. Browsers say so in `Sec-Fetch-Site`, which no page can set and no
+ * proxy changes; over plain http they send only `Origin`, and a proxy may have replaced the host to compare it with. Other
+ * programs send neither.
+ */
+function isCrossSite(request: FastifyRequest, publicUrl: string | undefined): boolean {
+  const site = request.headers['sec-fetch-site']
+  if (site !== undefined) return site !== 'same-origin' && site !== 'none'
   const origin = request.headers.origin
-  return origin !== undefined && (!URL.canParse(origin) || new URL(origin).host !== request.headers.host)
+  if (origin === undefined) return false
+  if (!URL.canParse(origin)) return true
+  if (publicUrl !== undefined && new URL(publicUrl).origin === new URL(origin).origin) return false
+  return new URL(origin).host !== request.host
 }
 
 function isLocal(request: FastifyRequest): boolean {

@@ -5,7 +5,8 @@ import { PROBLEMS, type ProblemCode } from '@reelqueue/shared/domain/problem'
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import { PROBLEM_TYPE, problemJson } from './problem-reply.ts'
 
-export const openapiOptions: FastifyDynamicSwaggerOptions = {
+/** `publicUrl`: what the document calls its server; absent: wherever it was read. */
+export const openapiOptions = (publicUrl: string | undefined): FastifyDynamicSwaggerOptions => ({
   openapi: {
     openapi: '3.1.0',
     info: {
@@ -15,6 +16,7 @@ export const openapiOptions: FastifyDynamicSwaggerOptions = {
         'A durable job queue for AI video generation. What is answered with 2xx is stored; what is submitted is paid for once. Errors are RFC 9457 problems with a stable `code`.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
+    ...(publicUrl !== undefined && { servers: [{ url: publicUrl }] }),
     tags: [
       { name: 'Generations', description: 'One request for one video, and its whole life.' },
       { name: 'Batches', description: 'Many generations accepted together.' },
@@ -36,7 +38,7 @@ export const openapiOptions: FastifyDynamicSwaggerOptions = {
   },
   transform: jsonSchemaTransform,
   transformObject: jsonSchemaTransformObject,
-}
+})
 
 /** The documented refusals of a route that asks for a key. */
 export function problems(...codes: ProblemCode[]) {

@@ -8,6 +8,7 @@ import type { FastifyInstance } from 'fastify'
 import type { ApiDeps } from '../deps.ts'
 import { requireOperator } from '../login.ts'
 import { sendProblem } from '../problem-reply.ts'
+import { publicPathOf } from '../public-address.ts'
 
 /** bull-board's types name the Redis backend, though it shows either. */
 type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0]
@@ -16,7 +17,8 @@ const PATH = '/admin/queues'
 
 export async function queueDashboard(app: FastifyInstance, { queues, settings }: ApiDeps): Promise<void> {
   const adapter = new FastifyAdapter()
-  adapter.setBasePath(PATH)
+  // Where the browser finds what the page asks for; the routes themselves stand at PATH.
+  adapter.setBasePath(publicPathOf(settings.publicUrl) + PATH)
   createBullBoard({
     queues: Object.values(queues.queues).map((queue) => new BullMQAdapter(queue as BoardQueue)),
     serverAdapter: adapter,

@@ -12,7 +12,7 @@ import type { App } from '../typed-app.ts'
 const UPSTREAM = 'globalai'
 const tags = ['Operation']
 const security = [{ operator: [] }]
-const response = { 200: gateJson, ...refusals('operator_login_required', 'read_only') }
+const response = { 200: gateJson, ...refusals('operator_login_required', 'cross_site', 'read_only') }
 
 export function submittingRoutes(app: App, { database, settings, admit }: ApiDeps): void {
   app.addHook('onRequest', async (request) => requireOperator(settings, request))

@@ -18,6 +18,11 @@ export const PROBLEMS = {
     title: 'This page is for operators',
     fix: 'Log in with any user name and OPERATOR_PASSWORD; without a password it answers only to a browser on the same machine.',
   },
+  cross_site: {
+    status: 403,
+    title: 'A page of another site asked for this change',
+    fix: 'Open the page at the address of Reelqueue itself. When that is what you did, a reverse proxy hides the address: set PUBLIC_URL to it.',
+  },
   read_only: { status: 403, title: 'This login may look but not change', fix: 'Log in with OPERATOR_PASSWORD.' },
   not_found: {
     status: 404,

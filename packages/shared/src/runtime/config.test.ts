@@ -11,6 +11,16 @@ const WRONG: Readonly<Record<VariableName, readonly string[]>> = {
   UPSTREAM_API_KEY: [],
   HOST: [],
   PORT: [WORD, '-1', '65536', '1.5'],
+  PUBLIC_URL: [
+    WORD,
+    `ftp://${WORD}`,
+    `https://user:${WORD}@example.com`,
+    `https://example.com/?${WORD}`,
+    `https://example.com/#${WORD}`,
+    'https://example.com/v1',
+    'https://example.com/admin/queues',
+  ],
+  TRUSTED_PROXIES: [WORD, 'true', '10/8', '10.0.0.0/33'],
   BOOTSTRAP_API_KEY: ['s3cret', `${WORD} ${WORD}`],
   BOOTSTRAP_WEBHOOK_SECRET: [WORD, `whsec_${WORD}`],
   OPERATOR_PASSWORD: [],
@@ -94,6 +104,17 @@ describe('loadConfig', () => {
       PORT: 0,
       WEBHOOK_ALLOWED_NETWORKS: ['10.0.0.0/8', 'fd00::/8'],
     })
+  })
+
+  it('reads the public address without a trailing slash', () => {
+    expect(loadConfig({ PUBLIC_URL: 'https://Example.com/' }).PUBLIC_URL).toBe('https://example.com')
+    expect(loadConfig({ PUBLIC_URL: 'https://example.com/a/reelqueue//' }).PUBLIC_URL).toBe(
+      'https://example.com/a/reelqueue',
+    )
+  })
+
+  it('reads a single address as the network of this address', () => {
+    expect(loadConfig({ TRUSTED_PROXIES: '127.0.0.1, ::1' }).TRUSTED_PROXIES).toEqual(['127.0.0.1/32', '::1/128'])
   })
 
   it('describes every variable, for its documentation', () => {

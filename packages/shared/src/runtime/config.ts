@@ -1,5 +1,6 @@
 // The only reader of environment variables. Each is described once, here: docs/configuration.md is made from it.
 
+import { isIPv4, isIPv6 } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
 import { models } from '../domain/models.ts'
@@ -27,13 +28,28 @@ function isNetwork(part: string): boolean {
   return ipaddr.IPv4.isValidCIDRFourPartDecimal(part) || ipaddr.IPv6.isValidCIDR(part)
 }
 
+/** First parts of our own paths: below one of them nobody could tell our address from the path in front of it. */
+const OWN_PATHS = ['v1', 'admin', 'docs', 'openapi.json', 'healthz', 'readyz', 'metrics']
+
+const publicUrl = url('http', 'https')
+  .refine(
+    (value) => !URL.canParse(value) || /^[^?#@]*$/.test(value),
+    'must have no user name, password, query or fragment',
+  )
+  .refine(
+    (value) => !URL.canParse(value) || !OWN_PATHS.includes(new URL(value).pathname.split('/')[1] ?? ''),
+    `must be what stands in front of Reelqueue's own paths (${OWN_PATHS.map((path) => `/${path}`).join(', ')})`,
+  )
+  .transform((value) => new URL(value).href.replace(/\/+$/, ''))
+
 const networks = z
   .string()
   .transform((value) =>
     value
       .split(',')
       .map((part) => part.trim())
-      .filter(Boolean),
+      .filter(Boolean)
+      .map((part) => (isIPv4(part) ? `${part}/32` : isIPv6(part) ? `${part}/128` : part)),
   )
   .refine((parts) => parts.every(isNetwork), 'must be networks such as 10.0.0.0/8,fd00::/8')
 
@@ -70,6 +86,16 @@ export const VARIABLES = {
     ),
   HOST: text.default('127.0.0.1').describe('Address that the API listens on.'),
   PORT: port.default(3000).describe('Port that the API listens on; 0 lets the system choose.'),
+  PUBLIC_URL: publicUrl
+    .optional()
+    .describe(
+      'The address under which people and programs reach the API, when a reverse proxy stands in front of it, such as https://example.com or https://example.com/reelqueue (the proxy may strip that path or pass it on). Absent: the address of each request.',
+    ),
+  TRUSTED_PROXIES: networks
+    .default([])
+    .describe(
+      'Networks (CIDR, comma-separated) of the reverse proxies in front of the API. Only their `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto` are believed, so each must set these headers itself (a bare `proxy_pass` of nginx hands on what the client claims). Absent: nobody is believed.',
+    ),
   BOOTSTRAP_API_KEY: text
     .regex(/^\S{8,}$/, 'must have at least 8 characters and no spaces')
     .optional()
