@@ -4,6 +4,7 @@ import { buildApp } from '@reelqueue/api/app'
 import { createBacklogLimit } from '@reelqueue/api/backlog-limit'
 import type { ApiDeps } from '@reelqueue/api/deps'
 import { createKnownKeys } from '@reelqueue/api/known-keys'
+import { createOperatorLogin } from '@reelqueue/api/operator-login'
 import { createWaiter } from '@reelqueue/api/waiter'
 import { microBatch } from '@reelqueue/shared/runtime/micro-batch'
 import { isUnavailable } from '@reelqueue/shared/store/database'
@@ -33,6 +34,11 @@ export async function startApi(house: House): Promise<RunningApi> {
   const deps: ApiDeps = {
     database,
     keys: createKnownKeys(microBatch({ ...together, run: (hashes) => findProjectsByKeys(database, hashes) })),
+    operators: createOperatorLogin(database, log, {
+      operatorPassword: config.OPERATOR_PASSWORD,
+      viewerPassword: config.VIEWER_PASSWORD,
+      publicUrl: config.PUBLIC_URL,
+    }),
     accept: microBatch({
       ...together,
       run: (wishes) => acceptGenerations(database, wishes),
@@ -50,8 +56,6 @@ export async function startApi(house: House): Promise<RunningApi> {
     settings: {
       publicUrl: config.PUBLIC_URL,
       trustedProxies: config.TRUSTED_PROXIES,
-      operatorPassword: config.OPERATOR_PASSWORD,
-      viewerPassword: config.VIEWER_PASSWORD,
       hasUpstreamKey: config.UPSTREAM_API_KEY !== undefined,
       slots: config.UPSTREAM_MAX_IN_FLIGHT,
       reconcileIntervalMs: config.RECONCILE_INTERVAL_MS,

@@ -1,6 +1,10 @@
-// The first start creates the project `default` with a key and a webhook secret, and prints once what it made up.
+// The first start creates the project `default` with a key and a webhook secret, and the operator's password, and prints once
+// what it made up.
 
-import { createProject, DEFAULT_PROJECT, newApiKey } from '@reelqueue/shared/store/projects'
+import { randomBytes } from 'node:crypto'
+import type { Database } from '@reelqueue/shared/store/database'
+import { storeOperatorPassword } from '@reelqueue/shared/store/operator-login'
+import { createProject, DEFAULT_PROJECT, hashOf, newApiKey } from '@reelqueue/shared/store/projects'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import type { House } from './house.ts'
 
@@ -8,25 +12,40 @@ export interface MadeUp {
   /** Null when it was configured. */
   readonly apiKey: string | null
   readonly webhookSecret: string | null
+  readonly operatorPassword: string | null
 }
 
-/** Creates the project `default` if it does not exist. @returns what had to be made up, or null when nothing was created */
-export async function bootstrapProject({ config, database, sealer }: House): Promise<MadeUp | null> {
+/** Creates what does not exist yet: the project `default`, and the operator's password. @returns what had to be made up */
+export async function bootstrapProject({ config, database, sealer }: House): Promise<MadeUp> {
   const apiKey = config.BOOTSTRAP_API_KEY ?? newApiKey()
   const webhookSecret = config.BOOTSTRAP_WEBHOOK_SECRET ?? newWebhookSecret()
   const firstKey = { name: 'bootstrap', key: apiKey }
-  if (!(await createProject(database, DEFAULT_PROJECT, sealer.seal(webhookSecret), firstKey))) return null
+  const created = await createProject(database, DEFAULT_PROJECT, sealer.seal(webhookSecret), firstKey)
   return {
-    apiKey: config.BOOTSTRAP_API_KEY === undefined ? apiKey : null,
-    webhookSecret: config.BOOTSTRAP_WEBHOOK_SECRET === undefined ? webhookSecret : null,
+    apiKey: created && config.BOOTSTRAP_API_KEY === undefined ? apiKey : null,
+    webhookSecret: created && config.BOOTSTRAP_WEBHOOK_SECRET === undefined ? webhookSecret : null,
+    operatorPassword: config.OPERATOR_PASSWORD === undefined ? await makeOperatorPassword(database, false) : null,
   }
 }
 
+export function newOperatorPassword(): string {
+  return randomBytes(24).toString('base64url')
+}
+
+/** Makes and stores a password of the operator. @returns null when there is one and it is not to be replaced */
+export async function makeOperatorPassword(database: Database, replace: boolean): Promise<string | null> {
+  const password = newOperatorPassword()
+  return (await storeOperatorPassword(database, hashOf(password), replace)) ? password : null
+}
+
 /** Prints what was made up: it can never be shown again. */
-export function printMadeUp(madeUp: MadeUp | null): void {
-  if (!madeUp || (madeUp.apiKey === null && madeUp.webhookSecret === null)) return
-  console.log('\nThe project `default` was created. Keep these; they are shown only once:')
-  if (madeUp.apiKey !== null) console.log(`  API key:        ${madeUp.apiKey}`)
-  if (madeUp.webhookSecret !== null) console.log(`  webhook secret: ${madeUp.webhookSecret}`)
-  console.log('')
+export function printMadeUp({ apiKey, webhookSecret, operatorPassword }: MadeUp): void {
+  const lines = [
+    apiKey !== null && `  API key:            ${apiKey}`,
+    webhookSecret !== null && `  webhook secret:     ${webhookSecret}`,
+    operatorPassword !== null && `  operator password:  ${operatorPassword}   (any user name)`,
+  ].filter((line) => line !== false)
+  if (lines.length === 0) return
+  const what = apiKey === null && webhookSecret === null ? 'A password was made' : 'The project `default` was created'
+  console.log(`\n${what}. Keep what follows; it is shown only once:\n${lines.join('\n')}\n`)
 }

@@ -8,6 +8,7 @@ import { createProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { buildSimulator } from '@reelqueue/simulator/app'
 import { startApi } from './api.ts'
+import { newOperatorPassword } from './bootstrap.ts'
 import { explainListenError, runCommand, runParts, type Stops } from './command.ts'
 import { createClient } from './demo/client.ts'
 import { showProgress } from './demo/progress.ts'
@@ -36,6 +37,8 @@ await runCommand(async () => {
 interface Demo {
   readonly url: string
   readonly key: string
+  /** Opens the operator pages, with any user name. */
+  readonly password: string
   readonly receiver: Receiver
   readonly logFile: string
 }
@@ -62,11 +65,13 @@ async function startDemo(stops: Stops): Promise<Demo> {
     .catch((error: unknown) => {
       throw explainListenError(error, '127.0.0.1', given.SIMULATOR_PORT, 'SIMULATOR_PORT')
     })
+  const password = newOperatorPassword()
   const house = openHouse(
     {
       ...embedded.config,
       UPSTREAM_BASE_URL: upstreamUrl,
       UPSTREAM_API_KEY: 'demo',
+      OPERATOR_PASSWORD: password,
       POLL_INTERVAL_MIN_MS: 500,
       POLL_INTERVAL_MAX_MS: 1_000,
       WEBHOOK_ALLOWED_NETWORKS: ['127.0.0.0/8', '::1/128'],
@@ -81,7 +86,7 @@ async function startDemo(stops: Stops): Promise<Demo> {
 
   const { key, receiver } = await createDemoProject(house)
   stops.push(() => receiver.close())
-  return { url: api.url, key, receiver, logFile }
+  return { url: api.url, key, password, receiver, logFile }
 }
 
 /** A project of its own for each run: the webhook secret of an older one cannot be shown again. */
@@ -123,10 +128,10 @@ async function runBatch({ url, key, receiver }: Demo): Promise<boolean> {
   return succeeded && receiver.receipts.length === batch.total + 1 && receiver.refused() === 0
 }
 
-function printWhereToGo({ url, key, logFile }: Demo): void {
+function printWhereToGo({ url, key, password, logFile }: Demo): void {
   say(`
 Look around:
-  queues   ${url}/admin/queues
+  queues   ${url}/admin/queues   (any user name, password ${password})
   docs     ${url}/docs
   log      ${logFile}
 

@@ -1,4 +1,4 @@
-// `npm run keys -- create|list|revoke`: manages API keys until the console does.
+// `npm run keys -- create|list|revoke|operator-password`: manages API keys and the operator's password until the console does.
 
 import { parseArgs } from 'node:util'
 import { type Config, loadConfig, required } from '@reelqueue/shared/runtime/config'
@@ -14,6 +14,7 @@ import {
 } from '@reelqueue/shared/store/projects'
 import { createSealer } from '@reelqueue/shared/webhooks/seal'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
+import { makeOperatorPassword } from './bootstrap.ts'
 import { runToEnd, UserError } from './command.ts'
 import { refuseOldTables } from './doctor/refuse.ts'
 import { joinEmbedded } from './embedded.ts'
@@ -22,13 +23,15 @@ import { prepareDatabase } from './house.ts'
 const USAGE = `Usage:
   npm run keys -- create [--project default] [--name NAME]   prints a new key, once
   npm run keys -- list
-  npm run keys -- revoke KEY_ID                              the key is refused from then on`
+  npm run keys -- revoke KEY_ID                              the key is refused from then on
+  npm run keys -- operator-password                          makes and prints a new password of the operator pages, once`
 
 await runToEnd(async () => {
   const given = loadConfig()
   const { positionals, values } = parseWords()
   const [action = '', id] = positionals
-  if (!['create', 'list'].includes(action) && !(action === 'revoke' && id !== undefined)) throw new UserError(USAGE)
+  if (!['create', 'list', 'operator-password'].includes(action) && !(action === 'revoke' && id !== undefined))
+    throw new UserError(USAGE)
   const embedded = await joinEmbedded(given, createLogger('silent'))
   try {
     const { config } = embedded
@@ -40,6 +43,7 @@ await runToEnd(async () => {
     try {
       if (action === 'create') await create(database, config, values.project, values.name)
       else if (action === 'list') await list(database)
+      else if (action === 'operator-password') await changePassword(database, config)
       else if (id !== undefined) await revoke(database, id)
     } finally {
       await database.close()
@@ -90,4 +94,14 @@ async function list(database: Database): Promise<void> {
 async function revoke(database: Database, id: string): Promise<void> {
   if (!(await revokeApiKey(database, id))) throw new UserError(`There is no live key ${id}: npm run keys -- list`)
   console.log(`The key ${id} is refused from now on.`)
+}
+
+/** For all API processes at once, without a restart. */
+async function changePassword(database: Database, config: Config): Promise<void> {
+  const password = await makeOperatorPassword(database, true)
+  console.log(
+    `The operator's password (any user name), shown only once; the one before it is refused from now on:\n${password}`,
+  )
+  if (config.OPERATOR_PASSWORD !== undefined)
+    console.log('OPERATOR_PASSWORD is set: where an API process has it too, that one holds, and not this.')
 }

@@ -1,9 +1,13 @@
-// Who may come in. Programs show a key at each request; operators log in, or without a password come from this very
-// machine. The queue dashboard is asked for on both backends, because it reads them by different ways.
+// Who may come in. Programs show a key at each request; operators log in, and who guesses their password has to
+// wait. The queue dashboard is asked for on both backends, because it reads them by different ways.
+
+import type { Database } from '@reelqueue/shared/store/database'
 import { addApiKey, ensureProject, listApiKeys, newApiKey, revokeApiKey } from '@reelqueue/shared/store/projects'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { bootstrapProject, makeOperatorPassword } from '../bin/bootstrap.ts'
+import type { House } from '../bin/house.ts'
 import { clientOf, countRows, MINIMAL, problemOf, send } from './support/api.ts'
-import { createDatabase, type TestDatabase } from './support/database.ts'
+import { createDatabase, runSql, type TestDatabase } from './support/database.ts'
 import { startHouse, type TestHouse } from './support/house.ts'
 import { startRedis, type TestRedis } from './support/redis.ts'
 
@@ -122,7 +126,7 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
     house = await startHouse({
       databaseUrl: database.url,
       ...(redis && { redisUrl: redis.url }),
-      env: { OPERATOR_PASSWORD: PASSWORD, VIEWER_PASSWORD: VIEWER },
+      env: { OPERATOR_PASSWORD: PASSWORD, VIEWER_PASSWORD: VIEWER, TRUSTED_PROXIES: '127.0.0.1' },
       api: true,
     })
     dashboard = `${house.url}/admin/queues`
@@ -140,7 +144,8 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
     ['the password as the user name', basic('', PASSWORD)],
     ['an API key', { authorization: 'Bearer rq_test_key_of_the_project_default' }],
     ['something that is no login', { authorization: 'Basic !!!' }],
-  ])('asks for a login when there is %s', async (_title, headers) => {
+  ])('asks for a login when there is %s', async (title, login) => {
+    const headers = { ...login, 'x-forwarded-for': `192.0.2.${title.length}` }
     for (const path of ['', '/api/queues', '/', '/static/favicon.ico']) {
       const reply = await send('GET', dashboard + path, undefined, headers)
       expect(reply.status, path).toBe(401)
@@ -195,55 +200,158 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
   })
 })
 
-describe('the operator pages without a password', () => {
+/** Headers by which a request comes from that address: the test's own is a trusted proxy. */
+const from = (address: string) => ({ 'x-forwarded-for': address })
+
+describe('the operator pages without OPERATOR_PASSWORD', () => {
   let database: TestDatabase
-  let house: TestHouse
-  let port: string
+  let houses: TestHouse[]
+  let password: string
 
   beforeAll(async () => {
     database = await createDatabase()
-    house = await startHouse({ databaseUrl: database.url, api: true })
-    port = new URL(house.url).port
+    const env = { OPERATOR_PASSWORD: '', TRUSTED_PROXIES: '127.0.0.1' }
+    houses = await Promise.all([1, 2].map(() => startHouse({ databaseUrl: database.url, api: true, env })))
+    password = (await makeOperatorPassword(houses[0]?.house.database as Database, true)) ?? ''
   })
 
   afterAll(async () => {
-    await house?.close()
+    await Promise.all(houses?.map((house) => house.close()))
     await database?.drop()
   })
 
-  it.each(['localhost', '127.0.0.1', '[::1]', '127.1.2.3', 'LOCALHOST'])(
-    'answer on this machine as %s',
-    async (name) => {
-      const reply = await send('GET', `${house.url}/admin/queues`, undefined, { host: `${name}:${port}` })
-      expect(reply.status).toBe(200)
+  const statusOf = async (headers: Readonly<Record<string, string>>, path = '/admin/queues', house = houses[0]) =>
+    (await send('GET', house?.url + path, undefined, headers)).status
+
+  it.each(['localhost', '127.0.0.1', '[::1]'])(
+    'answer nobody without a password, though they come as %s',
+    async (host) => {
+      for (const path of ['/', '/admin/queues', '/admin/queues/api/queues', '/admin/submitting', '/metrics']) {
+        expect([path, await statusOf({ host }, path)]).toEqual([path, 401])
+      }
+      const url = `${houses[0]?.url}/admin/submitting/pause`
+      expect((await send('POST', url, undefined, { host })).status).toBe(401)
     },
   )
 
-  it.each([
-    ['a name of another', { host: 'evil.example' }],
-    ['a name that begins like ours', { host: 'localhost.evil.example' }],
-    ['an address that is not loopback', { host: '192.168.0.10' }],
-    ['no readable name', { host: 'a b' }],
-    ['x-forwarded-for', { 'x-forwarded-for': '127.0.0.1' }],
-    ['x-forwarded-host', { 'x-forwarded-host': 'localhost' }],
-    ['x-forwarded-proto', { 'x-forwarded-proto': 'https' }],
-    ['x-real-ip', { 'x-real-ip': '127.0.0.1' }],
-    ['forwarded', { forwarded: 'for=127.0.0.1' }],
-    ['via', { via: '1.1 proxy' }],
-  ])('refuse a request with %s', async (_title, headers) => {
-    for (const path of ['/', '/admin/queues', '/admin/queues/api/queues']) {
-      const reply = await send('GET', house.url + path, undefined, headers)
-      expect(reply.status, path).toBe(401)
-      expect(problemOf(reply).code).toBe('operator_login_required')
+  it('open with the password that was made at the first start, in every process', async () => {
+    expect(password).toMatch(/^[\w-]{32}$/)
+    for (const house of houses) {
+      expect(await statusOf(basic(password), '/admin/queues', house)).toBe(200)
+      expect(await statusOf(basic(''), '/admin/queues', house)).toBe(401)
     }
   })
 
-  it('refuse a change that a page of another site asks for', async () => {
-    const reply = await send('PUT', `${house.url}/admin/queues/api/queues/submit/pause`, undefined, {
-      origin: 'https://evil.example',
+  it('keep the first password when another process starts, and no password in the clear', async () => {
+    const house = houses[1]?.house as House
+    expect((await bootstrapProject(house)).operatorPassword).toBeNull()
+    expect(await statusOf(basic(password))).toBe(200)
+    const rows = await runSql(database.url, 'SELECT * FROM operator_passwords')
+    expect(rows).toHaveLength(1)
+    expect(JSON.stringify(rows)).not.toContain(password)
+  })
+
+  it('open with a new password at once, and with the former no more', async () => {
+    const next = (await makeOperatorPassword(houses[1]?.house.database as Database, true)) ?? ''
+    expect(await statusOf(basic(password))).toBe(401)
+    expect(await statusOf(basic(next))).toBe(200)
+    password = next
+  })
+
+  it('make an address wait that guesses, in all processes; the operator comes in from another', async () => {
+    const guesser = from('203.0.113.1')
+    const guesses = Array.from({ length: 60 }, (_, i) =>
+      send('GET', `${houses[i % 2]?.url}/metrics`, undefined, { ...basic(`guess ${i}`, `name ${i}`), ...guesser }),
+    )
+    const statuses = (await Promise.all(guesses)).map(({ status }) => status)
+    expect(statuses.filter((status) => status === 401)).toHaveLength(10)
+    expect(statuses.filter((status) => status === 429)).toHaveLength(50)
+    for (const path of ['/metrics', '/admin/submitting', '/admin/queues', '/admin/queues/api/queues', '/']) {
+      for (const house of houses) {
+        const reply = await send('GET', house.url + path, undefined, { ...basic(password), ...guesser })
+        expect([path, reply.status, problemOf(reply).code]).toEqual([path, 429, 'too_many_guesses'])
+        expect(Number(reply.headers['retry-after'])).toBeGreaterThan(30)
+        expect(Number(reply.headers['retry-after'])).toBeLessThanOrEqual(60)
+      }
+    }
+    for (const house of houses) {
+      expect(await statusOf({ ...basic(password), ...from('203.0.113.2') }, '/metrics', house)).toBe(200)
+      // Without a password nothing is guessed.
+      expect(await statusOf(guesser, '/metrics', house)).toBe(401)
+    }
+  })
+
+  it('make it wait longer each time, and take the right password after that', async () => {
+    const guesser = from('203.0.113.3')
+    const waits = async () => {
+      const reply = await send('GET', `${houses[0]?.url}/metrics`, undefined, { ...basic('wrong'), ...guesser })
+      return reply.status === 401 ? 0 : Number(reply.headers['retry-after'])
+    }
+    for (let guess = 1; guess <= 10; guess++) expect(await waits()).toBe(0)
+    // Time passes: also for what the second process has not seen yet.
+    const passMinutes = (minutes: number) =>
+      runSql(
+        database.url,
+        `UPDATE login_guesses SET blocked_until = blocked_until - interval '${minutes} min' WHERE key LIKE '%203.0.113.3'`,
+      )
+    await passMinutes(1)
+    expect(await statusOf({ ...basic(password), ...guesser }, '/metrics')).toBe(200)
+    expect(await waits()).toBe(0)
+    expect(await waits()).toBeGreaterThan(60)
+    await passMinutes(2)
+    expect(await statusOf({ ...basic(password), ...guesser }, '/metrics', houses[1])).toBe(200)
+  })
+
+  it('count the addresses of one IPv6 network together', async () => {
+    const statuses: number[] = []
+    for (let host = 1; host <= 11; host++)
+      statuses.push(await statusOf({ ...basic('wrong'), ...from(`2001:db8:1:2::${host}`) }))
+    expect(statuses).toEqual([...Array.from({ length: 10 }, () => 401), 429])
+    expect(await statusOf({ ...basic(password), ...from('2001:db8:1:3::1') })).toBe(200)
+  })
+
+  it('make everybody wait who is not known when many addresses guess, and never the operator', async () => {
+    const operator = { ...basic(password), ...from('203.0.113.50') }
+    expect(await statusOf(operator, '/metrics')).toBe(200)
+    await runSql(database.url, "UPDATE login_guesses SET wrong = 104, changed_at = now() WHERE key LIKE 'name %'")
+    expect(await statusOf({ ...basic('wrong'), ...from('198.51.100.1') }, '/metrics')).toBe(401)
+    const stranger = await send('GET', `${houses[0]?.url}/metrics`, undefined, {
+      ...basic('wrong'),
+      ...from('198.51.100.2'),
     })
+    expect([stranger.status, problemOf(stranger).code]).toEqual([429, 'too_many_guesses'])
+    expect(await statusOf(operator, '/metrics')).toBe(200)
+    await runSql(database.url, "DELETE FROM login_guesses WHERE key LIKE 'name %'")
+  })
+
+  it('let nobody guess on by claiming another address, unless a trusted proxy says so', async () => {
+    const untrusting = await startHouse({ databaseUrl: database.url, api: true, env: { OPERATOR_PASSWORD: '' } })
+    try {
+      const statuses: number[] = []
+      for (let guess = 1; guess <= 11; guess++)
+        statuses.push(await statusOf({ ...basic('wrong'), ...from(`192.0.2.${guess}`) }, '/metrics', untrusting))
+      expect(statuses).toContain(429)
+    } finally {
+      await untrusting.close()
+      await runSql(database.url, 'DELETE FROM login_guesses')
+    }
+  })
+
+  it('forget what was guessed long ago', async () => {
+    await runSql(
+      database.url,
+      "INSERT INTO login_guesses (key, changed_at) SELECT 'address ' || n, now() - interval '2 h' FROM generate_series(1, 500) AS n",
+    )
+    await statusOf({ ...basic('wrong'), ...from('198.51.100.9') })
+    const rows = await runSql<{ key: string }>(database.url, 'SELECT key FROM login_guesses')
+    expect(rows.map(({ key }) => key).sort()).toEqual(['address 198.51.100.9', 'name operator'])
+  })
+
+  it('refuse a change that a page of another site asks for', async () => {
+    const url = `${houses[0]?.url}/admin/queues/api/queues/submit/pause`
+    const reply = await send('PUT', url, undefined, { ...basic(password), origin: 'https://evil.example' })
     expect(reply.status).toBe(403)
     expect(problemOf(reply).code).toBe('cross_site')
-    expect(await house.queues.queues.submit.isPaused()).toBe(false)
+    expect(await houses[0]?.queues.queues.submit.isPaused()).toBe(false)
   })
 })

@@ -1,6 +1,7 @@
 // The commands as a person runs them: real processes, what they print, the code they end with, and what they leave behind.
 
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -11,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ITEMS } from '../bin/demo/prompts.ts'
 import { type RunningCommand, runCommand } from './support/command.ts'
-import { createDatabase, createEmptyDatabase } from './support/database.ts'
+import { createDatabase, createEmptyDatabase, runSql } from './support/database.ts'
 import { until } from './support/wait.ts'
 
 const SECRET_KEY = Buffer.alloc(32, 7).toString('base64')
@@ -93,6 +94,10 @@ describe('start', () => {
     const [, url] = /answers at (\S+)/.exec(first.output()) ?? []
     const reply = await fetch(`${url}/v1/generations`, { headers: { authorization: `Bearer ${key}` } })
     expect(reply.status).toBe(200)
+    const [, password] = /operator password: +(\S+)/.exec(first.output()) ?? []
+    const login = { authorization: `Basic ${btoa(`anyone:${password}`)}` }
+    expect((await fetch(`${url}/admin/queues`)).status).toBe(401)
+    expect((await fetch(`${url}/admin/queues`, { headers: login })).status).toBe(200)
     first.child.kill('SIGTERM')
     expect(await first.ended, first.output()).toBe(0)
     expect(await postgresRuns(dataDir)).toBe(false)
@@ -100,6 +105,7 @@ describe('start', () => {
     const second = command(['start'], { LOG_LEVEL: 'silent' })
     await until('it answers again', async () => second.output().includes('Reelqueue answers at') || null)
     expect(second.output()).not.toContain('rq_')
+    expect(second.output()).not.toContain('password')
     second.child.kill('SIGTERM')
     expect(await second.ended).toBe(0)
   })
@@ -166,6 +172,16 @@ describe('keys', () => {
     expect(await revoked.ended, revoked.output()).toBe(0)
     const again = command(['keys', 'revoke', id], env)
     expect(await again.ended).toBe(1)
+    await database.drop()
+  })
+
+  it('makes a new password of the operator, and keeps no more than its hash', async () => {
+    const database = await createDatabase()
+    const changed = command(['keys', 'operator-password'], { DATABASE_URL: database.url, SECRET_KEY })
+    expect(await changed.ended, changed.output()).toBe(0)
+    const password = changed.output().trim().split('\n').at(-1) ?? ''
+    const [row] = await runSql<{ hash: string }>(database.url, 'SELECT hash FROM operator_passwords')
+    expect(row?.hash).toBe(createHash('sha256').update(password).digest('hex'))
     await database.drop()
   })
 })

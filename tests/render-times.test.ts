@@ -210,7 +210,7 @@ describe('a generation that renders', () => {
   }
   const inS = (at: string | null | undefined) => (Date.parse(at ?? '') - Date.now()) / S
   const slow = async () => {
-    const { text } = await send('GET', `${house.url}/metrics`)
+    const { text } = await send('GET', `${house.url}/metrics`, undefined, house.login)
     return Number(/^reelqueue_generations_slow (\d+)$/m.exec(text)?.[1])
   }
 

@@ -15,6 +15,7 @@ import { startWorkerIn } from '../../bin/worker.ts'
 
 const KEY = 'rq_test_key_of_the_project_default'
 const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 'w').toString('base64')}`
+const OPERATOR_PASSWORD = 'operator-password'
 const SECRET_KEY = Buffer.alloc(32, 's').toString('base64')
 
 export interface HouseOptions {
@@ -35,6 +36,8 @@ export interface TestHouse {
   readonly key: string
   /** Signs the webhooks of the project `default`. */
   readonly webhookSecret: string
+  /** The headers with which an operator logs in. */
+  readonly login: Readonly<Record<string, string>>
   readonly database: Database
   readonly queues: Queues
   /** What configures it, but for where its Postgres and Redis are. */
@@ -54,6 +57,7 @@ export async function startHouse({ databaseUrl, redisUrl, env, api, worker }: Ho
   const environment: Record<string, string> = {
     PORT: '0',
     SECRET_KEY,
+    OPERATOR_PASSWORD,
     BOOTSTRAP_API_KEY: KEY,
     BOOTSTRAP_WEBHOOK_SECRET: WEBHOOK_SECRET,
     WEBHOOK_ALLOWED_NETWORKS: '127.0.0.0/8',
@@ -74,6 +78,7 @@ export async function startHouse({ databaseUrl, redisUrl, env, api, worker }: Ho
     },
     key: KEY,
     webhookSecret: WEBHOOK_SECRET,
+    login: { authorization: `Basic ${btoa(`operator:${environment.OPERATOR_PASSWORD}`)}` },
     environment,
     database: house.database,
     queues: house.queues,

@@ -8,11 +8,13 @@ import type { Stored, Wish } from '@reelqueue/shared/store/generations'
 import type { Sealer } from '@reelqueue/shared/webhooks/seal'
 import type { BacklogLimit } from './backlog-limit.ts'
 import type { KnownKeys } from './known-keys.ts'
+import type { OperatorLogin } from './operator-login.ts'
 import type { Waiter } from './waiter.ts'
 
 export interface ApiDeps {
   readonly database: Database
   readonly keys: KnownKeys
+  readonly operators: OperatorLogin
   /**
    * Stores a generation; null when its idempotency key is taken, or its API key is not alive. Requests at the same time share a
    * commit.
@@ -35,8 +37,6 @@ export interface ApiSettings {
   readonly publicUrl: string | undefined
   /** CIDR blocks of the proxies whose forwarding headers are believed. */
   readonly trustedProxies: readonly string[]
-  readonly operatorPassword: string | undefined
-  readonly viewerPassword: string | undefined
   /** Whether this process may submit: without a key, admission stands still and readiness says so. */
   readonly hasUpstreamKey: boolean
   /** How many generations may be in flight upstream. */

@@ -31,7 +31,7 @@ export const openapiOptions = (publicUrl: string | undefined): FastifyDynamicSwa
     components: {
       securitySchemes: {
         apiKey: { type: 'http', scheme: 'bearer', description: 'A key made by `npm run keys -- create`.' },
-        operator: { type: 'http', scheme: 'basic', description: 'Any user name, and OPERATOR_PASSWORD.' },
+        operator: { type: 'http', scheme: 'basic', description: "Any user name, and the operator's password." },
       },
     },
     security: [{ apiKey: [] }],

@@ -1,6 +1,6 @@
 // The boundary where errors become replies: refusals as RFC 9457 problems, everything else logged once as a bug.
 
-import { PROBLEMS, Problem, type ProblemCode } from '@reelqueue/shared/domain/problem'
+import { Later, PROBLEMS, Problem, type ProblemCode } from '@reelqueue/shared/domain/problem'
 import { isUnavailable } from '@reelqueue/shared/store/database'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
@@ -58,6 +58,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
   if (code === 'unauthorized') reply.header('www-authenticate', 'Bearer')
   if (code === 'unavailable') reply.header('retry-after', '5')
   if (code === 'backlog_full') reply.header('retry-after', '60')
+  if (problem instanceof Later) reply.header('retry-after', String(problem.retryAfterSeconds))
   const body = { type: `urn:reelqueue:problem:${code}`, title, status, code, detail, errors, total }
   return reply.code(status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(body))
 }

@@ -8,13 +8,12 @@ import { readGate } from '@reelqueue/shared/store/submitting-gate'
 import { Gauge, Registry } from 'prom-client'
 import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'
-import { requireOperator } from '../login.ts'
 import { refusals } from '../openapi.ts'
 import type { App } from '../typed-app.ts'
 import { overdueGraceMs } from './health.ts'
 
-export function metricsRoute(app: App, { database, settings }: ApiDeps): void {
-  app.addHook('onRequest', async (request) => requireOperator(settings, request))
+export function metricsRoute(app: App, { database, operators, settings }: ApiDeps): void {
+  app.addHook('onRequest', async (request) => operators.require(request))
   app.get(
     '/metrics',
     {
@@ -27,7 +26,7 @@ export function metricsRoute(app: App, { database, settings }: ApiDeps): void {
             description: 'Prometheus’ text format.',
             content: { [Registry.PROMETHEUS_CONTENT_TYPE]: { schema: z.string() } },
           },
-          ...refusals('operator_login_required'),
+          ...refusals('operator_login_required', 'too_many_guesses'),
         },
       },
     },

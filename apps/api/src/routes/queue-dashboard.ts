@@ -3,11 +3,9 @@
 import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { FastifyAdapter } from '@bull-board/fastify'
-import { Problem } from '@reelqueue/shared/domain/problem'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyError, FastifyInstance } from 'fastify'
 import type { ApiDeps } from '../deps.ts'
-import { requireOperator } from '../login.ts'
-import { sendProblem } from '../problem-reply.ts'
+import { replyWithProblem } from '../problem-reply.ts'
 import { publicPathOf } from '../public-address.ts'
 
 /** bull-board's types name the Redis backend, though it shows either. */
@@ -15,7 +13,10 @@ type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0]
 
 const PATH = '/admin/queues'
 
-export async function queueDashboard(app: FastifyInstance, { queues, settings }: ApiDeps): Promise<void> {
+export async function queueDashboard(
+  app: FastifyInstance,
+  { queues, operators: login, settings }: ApiDeps,
+): Promise<void> {
   const adapter = new FastifyAdapter()
   // Where the browser finds what the page asks for; the routes themselves stand at PATH.
   adapter.setBasePath(publicPathOf(settings.publicUrl) + PATH)
@@ -27,11 +28,10 @@ export async function queueDashboard(app: FastifyInstance, { queues, settings }:
   await app.register(async (operators) => {
     operators.addHook('onRequest', async (request, reply) => {
       try {
-        requireOperator(settings, request)
+        await login.require(request)
       } catch (error) {
         // bull-board's own error handler would make a 500 of it.
-        if (error instanceof Problem) return sendProblem(reply, error)
-        throw error
+        return replyWithProblem(error as FastifyError, request, reply)
       }
     })
     await operators.register(adapter.registerPlugin(), { prefix: PATH })

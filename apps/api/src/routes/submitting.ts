@@ -4,7 +4,6 @@ import { gateJson, toGateJson } from '@reelqueue/shared/contract/gate'
 import { releaseAdmitted } from '@reelqueue/shared/store/admission'
 import { readGate, setPaused } from '@reelqueue/shared/store/submitting-gate'
 import type { ApiDeps } from '../deps.ts'
-import { requireOperator } from '../login.ts'
 import { refusals } from '../openapi.ts'
 import type { App } from '../typed-app.ts'
 
@@ -12,10 +11,13 @@ import type { App } from '../typed-app.ts'
 const UPSTREAM = 'globalai'
 const tags = ['Operation']
 const security = [{ operator: [] }]
-const response = { 200: gateJson, ...refusals('operator_login_required', 'cross_site', 'read_only') }
+const response = {
+  200: gateJson,
+  ...refusals('operator_login_required', 'too_many_guesses', 'cross_site', 'read_only'),
+}
 
-export function submittingRoutes(app: App, { database, settings, admit }: ApiDeps): void {
-  app.addHook('onRequest', async (request) => requireOperator(settings, request))
+export function submittingRoutes(app: App, { database, operators, admit }: ApiDeps): void {
+  app.addHook('onRequest', async (request) => operators.require(request))
 
   app.get(
     '/admin/submitting',

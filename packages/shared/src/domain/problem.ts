@@ -16,14 +16,14 @@ export const PROBLEMS = {
   operator_login_required: {
     status: 401,
     title: 'This page is for operators',
-    fix: 'Log in with any user name and OPERATOR_PASSWORD; without a password it answers only to a browser on the same machine.',
+    fix: "Log in with any user name and the operator's password: OPERATOR_PASSWORD, or else the one that was printed at the first start (`npm run keys -- operator-password` makes another).",
   },
   cross_site: {
     status: 403,
     title: 'A page of another site asked for this change',
     fix: 'Open the page at the address of Reelqueue itself. When that is what you did, a reverse proxy hides the address: set PUBLIC_URL to it.',
   },
-  read_only: { status: 403, title: 'This login may look but not change', fix: 'Log in with OPERATOR_PASSWORD.' },
+  read_only: { status: 403, title: 'This login may look but not change', fix: "Log in with the operator's password." },
   not_found: {
     status: 404,
     title: 'Nothing here has that id or address, or takes that method',
@@ -94,6 +94,11 @@ export const PROBLEMS = {
     title: 'This key has sent as many requests as it may in a minute',
     fix: 'Send it again after `Retry-After`; batches need fewer requests.',
   },
+  too_many_guesses: {
+    status: 429,
+    title: 'Too many wrong passwords',
+    fix: 'Wait for `Retry-After`, then log in with the right one. When a reverse proxy makes everybody come from one address, set TRUSTED_PROXIES.',
+  },
   internal_error: {
     status: 500,
     title: 'Reelqueue failed to answer',
@@ -133,5 +138,15 @@ export class Problem extends Error {
     this.detail = detail ?? PROBLEMS[code].fix
     this.errors = errors
     this.total = total ?? errors?.length
+  }
+}
+
+/** A refusal that ends by itself: the reply says when, in `Retry-After`. */
+export class Later extends Problem {
+  readonly retryAfterSeconds: number
+
+  constructor(code: ProblemCode, retryAfterSeconds: number) {
+    super(code)
+    this.retryAfterSeconds = retryAfterSeconds
   }
 }

@@ -6,7 +6,8 @@ const PASSWORD_CHARS_MIN = 8
 
 export function passwordFinding(password: string | undefined): Finding {
   const check = 'operator_password'
-  if (password === undefined) return fine(check, 'none: the operator pages answer only to a browser on this machine')
+  if (password === undefined)
+    return fine(check, 'OPERATOR_PASSWORD is not set: the password that was made at the first start holds')
   if (password.length >= PASSWORD_CHARS_MIN) return fine(check, 'long enough')
   return {
     check,

@@ -109,7 +109,7 @@ export const VARIABLES = {
   OPERATOR_PASSWORD: text
     .optional()
     .describe(
-      'Login (any user name) of the operator pages. Absent: they answer only to a browser on the same machine.',
+      'Login (any user name) of the operator pages. Absent: a password is made at the first start, printed once and stored hashed; `npm run keys -- operator-password` makes another.',
     ),
   VIEWER_PASSWORD: text.optional().describe('Login of the operator pages that may look but not change.'),
   WEBHOOK_ALLOWED_NETWORKS: networks

@@ -1,0 +1,105 @@
+// Lets operators in, by password only: neither a header nor the address of a socket proves that somebody sits at this machine.
+// Wrong passwords are counted in Postgres, for all API processes together. A request without a login costs no statement.
+
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { ADDRESS_LIMIT, NAME_LIMIT } from '@reelqueue/shared/domain/login-guess'
+import { Later, Problem } from '@reelqueue/shared/domain/problem'
+import { clientOf } from '@reelqueue/shared/runtime/client-address'
+import type { Logger } from '@reelqueue/shared/runtime/log'
+import type { Database } from '@reelqueue/shared/store/database'
+import { countWrong, forgetGuesses, readLogin, type StoredLogin } from '@reelqueue/shared/store/operator-login'
+import type { FastifyRequest } from 'fastify'
+import { isCrossSite } from './cross-site.ts'
+
+export interface OperatorLogin {
+  /** @throws Problem `operator_login_required`, `too_many_guesses`, `cross_site`, or `read_only` for a viewer who changes something */
+  require(request: FastifyRequest): Promise<void>
+}
+
+export interface LoginSettings {
+  /** Undefined: the password that was made at the first start holds. */
+  readonly operatorPassword: string | undefined
+  /** Of those who may look and not change. */
+  readonly viewerPassword: string | undefined
+  readonly publicUrl: string | undefined
+}
+
+const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS']
+/** Any user name leads to the one password, so the name that is guessed at is always this. */
+const NAME_KEY = 'name operator'
+const REMEMBERED_MAX = 1_000
+
+export function createOperatorLogin(database: Database, log: Logger, settings: LoginSettings): OperatorLogin {
+  /** Clients that wait, and until when: a flood of them costs no statement. */
+  const waiting = new Map<string, number>()
+  /** Clients that had the right password: they need not wait for what others guess. */
+  const letIn = new Set<string>()
+
+  function refuseFor(client: string, waitMs: number): never {
+    if (!waiting.has(client)) {
+      if (waiting.size >= REMEMBERED_MAX) waiting.clear()
+      log.warn({ event: 'operator.login_blocked', client, waitMs: Math.ceil(waitMs) })
+    }
+    waiting.set(client, performance.now() + waitMs)
+    throw tooMany(waitMs)
+  }
+
+  function checkWaiting(client: string): void {
+    const leftMs = (waiting.get(client) ?? 0) - performance.now()
+    if (leftMs > 0) throw tooMany(leftMs)
+    waiting.delete(client)
+  }
+
+  async function refuseWrong(client: string, addressKey: string): Promise<never> {
+    if (!(await countWrong(database, addressKey, ADDRESS_LIMIT))) {
+      const { addressWaitMs } = await readLogin(database, addressKey, NAME_KEY)
+      refuseFor(client, addressWaitMs ?? 1_000)
+    }
+    await countWrong(database, NAME_KEY, NAME_LIMIT)
+    await forgetGuesses(database, ADDRESS_LIMIT.forgottenMs)
+    throw new Problem('operator_login_required')
+  }
+
+  function roleOf(password: string, { hash }: StoredLogin): 'operator' | 'viewer' | null {
+    const { operatorPassword, viewerPassword } = settings
+    const expected = operatorPassword === undefined ? hash : hashOf(operatorPassword)
+    const given = hashOf(password)
+    if (expected !== null && sameHash(given, expected)) return 'operator'
+    return viewerPassword !== undefined && sameHash(given, hashOf(viewerPassword)) ? 'viewer' : null
+  }
+
+  return {
+    async require(request) {
+      const safe = SAFE_METHODS.includes(request.method)
+      // A browser sends the login by itself: another site's page must not be able to use it.
+      if (!safe && isCrossSite(request, settings.publicUrl)) throw new Problem('cross_site')
+      const password = basicPassword(request.headers.authorization)
+      if (password === null) throw new Problem('operator_login_required')
+      const client = clientOf(request.ip)
+      checkWaiting(client)
+      const addressKey = `address ${client}`
+      const stored = await readLogin(database, addressKey, NAME_KEY)
+      if (stored.addressWaitMs !== null) refuseFor(client, stored.addressWaitMs)
+      if (stored.nameWaitMs !== null && !letIn.has(client)) throw tooMany(stored.nameWaitMs)
+      const role = roleOf(password, stored)
+      if (role === null) return await refuseWrong(client, addressKey)
+      if (letIn.size >= REMEMBERED_MAX) letIn.clear()
+      letIn.add(client)
+      if (role === 'viewer' && !safe) throw new Problem('read_only')
+    },
+  }
+}
+
+const tooMany = (waitMs: number) => new Later('too_many_guesses', Math.ceil(waitMs / 1_000))
+
+function basicPassword(header: string | undefined): string | null {
+  const [, encoded] = /^Basic +(\S+)$/i.exec(header ?? '') ?? []
+  if (encoded === undefined) return null
+  const decoded = Buffer.from(encoded, 'base64').toString('utf8')
+  const colon = decoded.indexOf(':')
+  return colon < 0 ? null : decoded.slice(colon + 1)
+}
+
+/** Hashes are compared, so that neither content nor length shows in the time taken. */
+const hashOf = (text: string) => createHash('sha256').update(text).digest('hex')
+const sameHash = (one: string, other: string) => timingSafeEqual(Buffer.from(one), Buffer.from(other))
