@@ -28,9 +28,9 @@ export function openHouse(config: Config, log: Logger): House {
   const databaseUrl = required(config, 'DATABASE_URL')
   const sealer = createSealer(Buffer.from(required(config, 'SECRET_KEY'), 'base64'))
   const stopping = new AbortController()
-  const onDatabaseError = warnSparingly(log, 'postgres.error', 'Postgres: see DATABASE_URL', stopping.signal)
+  const onDatabaseError = warnUntil(stopping.signal, log, 'postgres.error', 'Postgres: see DATABASE_URL')
   const serverOfQueues = config.REDIS_URL === undefined ? 'Postgres: see DATABASE_URL' : 'Redis: see REDIS_URL'
-  const onQueueError = warnSparingly(log, 'queue.error', serverOfQueues, stopping.signal)
+  const onQueueError = warnUntil(stopping.signal, log, 'queue.error', serverOfQueues)
   const database = openDatabase(databaseUrl, onDatabaseError)
   const backend = openQueueBackend({ databaseUrl, redisUrl: config.REDIS_URL, onError: onQueueError })
   const queues = openQueues(backend, onQueueError, (queue, count, cause) =>
@@ -64,19 +64,10 @@ export function openHouse(config: Config, log: Logger): House {
   }
 }
 
-/** The same trouble reaches every connection, many times a second: one line in this long says it. */
-const SAME_WARNING_MS = 10_000
-
-/** Logs connection trouble, each message once in a while, and none of what stopping causes. */
-function warnSparingly(log: Logger, event: string, server: string, stopping: AbortSignal): (error: Error) => void {
-  const saidAt = new Map<string, number>()
-  return ({ message }) => {
-    const now = performance.now()
-    if (stopping.aborted || now - (saidAt.get(message) ?? Number.NEGATIVE_INFINITY) < SAME_WARNING_MS) return
-    // Messages name jobs at times: what is kept of them must not grow.
-    if (saidAt.size > 100) saidAt.clear()
-    saidAt.set(message, now)
-    log.warn({ event, err: message, server })
+/** Logs connection trouble (the log itself leaves out what repeats), and none of what stopping causes. */
+function warnUntil(stopping: AbortSignal, log: Logger, event: string, server: string): (error: Error) => void {
+  return (error) => {
+    if (!stopping.aborted) log.warn({ event, err: error.message, server })
   }
 }
 

@@ -21,7 +21,7 @@ import {
 } from 'bullmq'
 import { Redis, type RedisOptions } from 'ioredis'
 import pg from 'pg'
-import { withTimeout } from '../runtime/clock.ts'
+import { pause, withTimeout } from '../runtime/clock.ts'
 import { openPool } from '../runtime/postgres-pool.ts'
 
 export interface JobData {
@@ -56,6 +56,11 @@ const ATTEMPTS_MAX = 5
 const ANSWER_TIMEOUT_MS = 5_000
 /** A worker's connection without an answer for this long is given up; longer than any of its blocking commands. */
 const SILENCE_MAX_MS = 15_000
+/** Between two calls of a worker that fail, the first time and at most: BullMQ itself repeats some of them at once. */
+const REST_MIN_MS = 200
+const REST_MAX_MS = 5_000
+/** One connection is made anew no more often than this, so that a Redis that stays a replica is not knocked at all the time. */
+const RECONNECT_EVERY_MS = 5_000
 /** What a Redis answers that is no longer the primary, on connections that a failover left open. */
 const DEMOTED = /READONLY|UNBLOCKED|MASTERDOWN/
 /** Of `reconnectOnError`: connect anew, by when the name may lead to the new primary, and send the command again. */
@@ -204,7 +209,7 @@ async function againAfterDeadlock<T>(run: () => Promise<T>): Promise<T> {
 function onRedis(url: string, onError: (error: Error) => void): QueueBackend {
   const reconnecting = {
     retryStrategy: (times) => Math.min(times * 100, 2_000),
-    reconnectOnError: ({ message }) => (DEMOTED.test(message) ? RECONNECT_AND_RESEND : false),
+    reconnectOnError: reconnectRarely(),
   } satisfies RedisOptions
   // Without socketTimeout a connection whose other end vanished, or hangs, is noticed by TCP alone: after minutes.
   const producer = new Redis(url, {
@@ -228,6 +233,41 @@ function onRedis(url: string, onError: (error: Error) => void): QueueBackend {
   }
 }
 
+/** Of all connections: ioredis calls it as a method of a connection's own options, which is how they are told apart. */
+function reconnectRarely() {
+  const reconnectedAt = new WeakMap<object, number>()
+  return function (this: unknown, { message }: Error): typeof RECONNECT_AND_RESEND | false {
+    if (!DEMOTED.test(message) || typeof this !== 'object' || this === null) return false
+    const now = performance.now()
+    if (now - (reconnectedAt.get(this) ?? Number.NEGATIVE_INFINITY) < RECONNECT_EVERY_MS) return false
+    reconnectedAt.set(this, now)
+    return RECONNECT_AND_RESEND
+  }
+}
+
+/**
+ * A worker that is refused a job asks again at once (seen on 6.7): thousands of times a second where Redis is full, misses a right
+ * or is the wrong node. So what fails is answered later each time, until something succeeds or the worker is closed.
+ */
+function restAfterFailure<B extends IQueueBackend>(queueBackend: B, closing: AbortSignal): B {
+  for (const name of ['moveToActive', 'waitForJob'] as const) {
+    const call: (...args: never[]) => Promise<unknown> = queueBackend[name].bind(queueBackend)
+    let failures = 0
+    const value = async (...args: never[]) => {
+      try {
+        const result = await call(...args)
+        failures = 0
+        return result
+      } catch (error) {
+        await pause(Math.min(REST_MIN_MS * 2 ** failures++, REST_MAX_MS) * (0.8 + 0.2 * Math.random()), closing)
+        throw error
+      }
+    }
+    Object.defineProperty(queueBackend, name, { value })
+  }
+  return queueBackend
+}
+
 function constructors(factory: BackendFactory, producer: ConnectionOptions, consumer: ConnectionOptions) {
   const place = { prefix: PREFIX }
   return {
@@ -237,12 +277,16 @@ function constructors(factory: BackendFactory, producer: ConnectionOptions, cons
         { ...options, ...place, connection: producer },
         factory,
       ),
-    createWorker: (name, processor, options): JobWorker =>
-      new Worker<JobData, void, string, IQueueBackend>(
+    createWorker: (name, processor, options): JobWorker => {
+      const closing = new AbortController()
+      const worker = new Worker<JobData, void, string, IQueueBackend>(
         name,
         processor,
         { ...options, ...place, connection: consumer },
-        factory,
-      ),
+        (...args) => restAfterFailure(factory(...args), closing.signal),
+      )
+      worker.on('closing', () => closing.abort())
+      return worker
+    },
   } satisfies Pick<QueueBackend, 'createQueue' | 'createWorker'>
 }

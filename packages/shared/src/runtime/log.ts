@@ -1,16 +1,53 @@
-// One JSON line per request and per step run. Never a prompt, a key or a secret: callers log ids and outcomes only.
+// One JSON line per request and per step run. Never a prompt, a key or a secret: callers log ids and outcomes only. A failure
+// that repeats is one line in ten seconds, with the number of those left out (sparing.ts).
 
 import { type Logger, pino } from 'pino'
+import { createSparing, kindOfError } from './sparing.ts'
 
 export type { Logger }
+
+const WARN = 40
 
 /** A logger that writes JSON lines to stdout, or to `file` when given. */
 export function createLogger(level: string, file?: string): Logger {
   const destination = pino.destination(file === undefined ? 1 : { dest: file, mkdir: true, sync: true })
+  const sparing = createSparing()
   return pino(
-    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: errorFields } },
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      serializers: { err: errorFields },
+      hooks: {
+        logMethod(args, method, levelNumber) {
+          const [fields] = args
+          if (levelNumber < WARN || !isFailure(fields)) {
+            method.apply(this, args)
+            return
+          }
+          sparing.say(kindOf(fields), (leftOut) => method.apply(this, leftOut === 0 ? args : [{ ...fields, leftOut }]))
+        },
+      },
+    },
     destination,
   )
+}
+
+interface Failure {
+  readonly err: unknown
+  readonly event?: unknown
+  readonly part?: unknown
+  readonly step?: unknown
+  readonly queue?: unknown
+}
+
+/** Lines about an error. One that names a submission is never left out: it may be the only record of what was paid for. */
+function isFailure(fields: unknown): fields is Failure {
+  return typeof fields === 'object' && fields !== null && 'err' in fields && !('submissionId' in fields)
+}
+
+function kindOf({ event, part, step, queue, err }: Failure): string {
+  return [event, part, step, queue, kindOfError(err)].filter((one) => one !== undefined).join(' ')
 }
 
 /** Only what cannot hold a caller's data: Postgres puts whole rows, prompts included, into the details of its errors. */

@@ -1,0 +1,83 @@
+// Keeps an outage from flooding the log. A failure that repeats is written once in ten seconds, with the number of lines that
+// were left out. Failures are told apart by their kind, and not by their message: messages contain ids of jobs.
+
+/** One line of a kind is written in this long. */
+export const SPARING_MS = 10_000
+/** Kinds that are remembered at once; all others share one entry, so that memory stays bounded. */
+const KINDS_MAX = 200
+const SHAPE_CHARS_MAX = 80
+
+/**
+ * What kind of failure an error is: its code and the shape of its first line, without whatever varies (ids, numbers, addresses,
+ * quoted names). Replies of Redis begin with their own kind, such as OOM, READONLY or MOVED, and need no more.
+ */
+export function kindOfError(error: unknown): string {
+  const { code, name, message } = partsOf(error)
+  // Scripts that fail inside Redis 6.2 have the reply in the middle of their message.
+  const reply = /ACL failure|no permissions to|can't run this command/.test(message)
+    ? 'NOPERM'
+    : REDIS_REPLY.exec(message)?.[0]
+  if (reply !== undefined) return reply
+  const [firstLine = ''] = message.trim().split('\n')
+  const shape = firstLine
+    .replace(/"[^"]*"|'[^']*'|`[^`]*`/g, '#')
+    .replace(/\S*\d\S*/g, '#')
+    .slice(0, SHAPE_CHARS_MAX)
+  return [code ?? name, shape].filter(Boolean).join(' ')
+}
+
+const REDIS_REPLY =
+  /\b(OOM|READONLY|MOVED|ASK|CLUSTERDOWN|TRYAGAIN|CROSSSLOT|MISCONF|NOPERM|NOAUTH|WRONGPASS|LOADING|BUSY|MASTERDOWN|UNBLOCKED|NOREPLICAS|NOSCRIPT|EXECABORT)\b/
+
+function partsOf(error: unknown): { code: string | undefined; name: string; message: string } {
+  if (!(error instanceof Error)) return { code: undefined, name: '', message: String(error) }
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
+  return { code, name: error.name, message: error.message }
+}
+
+export interface Sparing {
+  /**
+   * Writes at once when nothing of this kind was written of late. Else `write` is kept, and the last one kept of a kind is called
+   * at the end of its ten seconds, with the number of those that were left out before it.
+   */
+  say(kind: string, write: (leftOut: number) => void): void
+}
+
+/** `everyMs`: one line of a kind in this long. */
+export function createSparing(everyMs = SPARING_MS): Sparing {
+  interface Entry {
+    last: ((leftOut: number) => void) | null
+    leftOut: number
+  }
+  const entries = new Map<string, Entry>()
+
+  function openWindow(kind: string, entry: Entry): void {
+    setTimeout(() => {
+      const { last, leftOut } = entry
+      if (last === null) {
+        entries.delete(kind)
+        return
+      }
+      entry.last = null
+      entry.leftOut = 0
+      openWindow(kind, entry)
+      last(leftOut)
+    }, everyMs).unref()
+  }
+
+  return {
+    say(given, write) {
+      const kind = entries.has(given) || entries.size < KINDS_MAX ? given : 'other'
+      const entry = entries.get(kind)
+      if (entry) {
+        if (entry.last !== null) entry.leftOut++
+        entry.last = write
+        return
+      }
+      const opened: Entry = { last: null, leftOut: 0 }
+      entries.set(kind, opened)
+      openWindow(kind, opened)
+      write(0)
+    },
+  }
+}

@@ -1,0 +1,106 @@
+// A Redis that answers and refuses: full, a replica, without a right, a node of a Cluster, unable to save. A few lines in the log say
+// so, workers ask rarely, and when the cause is gone jobs are taken again by themselves. All of them at the same time.
+
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { createDatabase, type TestDatabase } from './support/database.ts'
+import { startHouse } from './support/house.ts'
+import { type RedisSettings, startRedis, type TestRedis } from './support/redis.ts'
+import { until } from './support/wait.ts'
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await createDatabase()
+})
+afterAll(() => database.drop())
+
+interface Refusal {
+  readonly settings?: RedisSettings
+  readonly begin: (redis: TestRedis) => Promise<unknown>
+  readonly end: (redis: TestRedis) => Promise<unknown>
+  /** Part of what Redis says. */
+  readonly says: RegExp
+}
+
+const REFUSALS: Readonly<Record<string, Refusal>> = {
+  'is full': {
+    begin: (redis) => redis.run('CONFIG SET maxmemory 1'),
+    end: (redis) => redis.run('CONFIG SET maxmemory 0'),
+    says: /OOM/,
+  },
+  'misses a command in its ACL': {
+    begin: (redis) => redis.run('ACL SETUSER default -rpoplpush -zpopmin -zadd -lpush'),
+    end: (redis) => redis.run('ACL SETUSER default +@all'),
+    says: /permission|can't run this/,
+  },
+  'may not run scripts': {
+    begin: (redis) => redis.run('ACL SETUSER default -evalsha -eval'),
+    end: (redis) => redis.run('ACL SETUSER default +@all'),
+    says: /permission|can't run this/,
+  },
+  'was demoted': {
+    begin: (redis) => redis.run('REPLICAOF 127.0.0.1 1'),
+    end: (redis) => redis.run('REPLICAOF NO ONE'),
+    says: /READONLY/,
+  },
+  'is a node of a Cluster that lost its slots': {
+    settings: { 'cluster-enabled': 'yes' },
+    begin: (redis) => redis.run('CLUSTER DELSLOTSRANGE 0 16383'),
+    end: (redis) => redis.run('CLUSTER ADDSLOTSRANGE 0 16383'),
+    says: /CLUSTERDOWN/,
+  },
+}
+
+const WINDOW_MS = 8_000
+/** Warnings and errors of one process in that time. Before, each was thousands. */
+const LINES_MAX = 40
+/** Calls of all five queues of a worker in that time: each asks every five seconds in the end. */
+const REFUSED_MAX = 300
+
+/** How many calls Redis has refused. */
+async function refusedCalls(redis: TestRedis): Promise<number> {
+  const stats = (await redis.run('INFO commandstats')) + (await redis.run('INFO errorstats'))
+  return [...stats.matchAll(/errorstat_[A-Z]+:count=(\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0)
+}
+
+it.concurrent.each(Object.entries(REFUSALS))(
+  'a Redis that %s costs few lines and calls, and is worked with again by itself',
+  async (_, { settings, begin, end, says }) => {
+    const redis = await startRedis(settings)
+    if (settings?.['cluster-enabled']) {
+      await redis.run('CLUSTER ADDSLOTSRANGE 0 16383')
+      await until('the Cluster is up', async () => (await redis.run('CLUSTER INFO')).includes('cluster_state:ok'))
+    }
+    const env = { UPSTREAM_API_KEY: 'any', UPSTREAM_BASE_URL: 'http://127.0.0.1:1', RECONCILE_INTERVAL_MS: '2000' }
+    const house = await startHouse({ databaseUrl: database.url, redisUrl: redis.url, env, worker: true })
+    const { complete, poll } = house.queues.queues
+    const takesJobs = async () => {
+      const job = await complete.add('complete', { id: `none_${Math.random()}` })
+      await until('it is done', async () => (await complete.getJobState(job.id ?? '')) === 'completed')
+      return true
+    }
+    try {
+      await until('the lanes are laid', async () => (await poll.getJobSchedulersCount()) > 0)
+      await takesJobs()
+      const linesBefore = (await house.logLines()).length
+      const refusedBefore = await refusedCalls(redis)
+      expect(await begin(redis)).toContain('OK')
+      const begunAt = performance.now()
+      await until('it is reported', async () =>
+        (await house.logLines()).slice(linesBefore).some(({ err }) => says.test(JSON.stringify(err) ?? '')),
+      )
+      await until('the window is over', () => performance.now() - begunAt >= WINDOW_MS, {
+        timeoutMs: WINDOW_MS + 5_000,
+      })
+      const said = (await house.logLines()).slice(linesBefore).filter(({ level }) => Number(level) >= 40)
+      expect(said.length, JSON.stringify(said, null, 1)).toBeLessThan(LINES_MAX)
+      expect((await refusedCalls(redis)) - refusedBefore).toBeLessThan(REFUSED_MAX)
+
+      expect(await end(redis)).toContain('OK')
+      await until('jobs are taken again', takesJobs, { timeoutMs: 20_000 })
+    } finally {
+      await house.close()
+      await redis.destroy()
+    }
+  },
+  60_000,
+)
