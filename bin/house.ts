@@ -73,7 +73,7 @@ function warnUntil(stopping: AbortSignal, log: Logger, event: string, server: st
 
 /** Prepares a database: Reelqueue's tables by Prisma's engine, then BullMQ's. @returns the migrations applied */
 export async function prepareDatabase(databaseUrl: string): Promise<string[]> {
-  const { applied } = await migrate(databaseUrl)
+  const { applied } = await migrate(databaseUrl, { onWait: console.error })
   await migrateQueues(databaseUrl)
   return applied
 }

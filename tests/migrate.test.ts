@@ -6,7 +6,15 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { migrate, pendingMigrations, schemaDrift } from '@reelqueue/shared/store/migrate'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
-import { createDatabase, createEmptyDatabase, runSql, type TestDatabase } from './support/database.ts'
+import {
+  createDatabase,
+  createEmptyDatabase,
+  openClient,
+  runSql,
+  type TestDatabase,
+  withDatabaseName,
+} from './support/database.ts'
+import { startTransactionPooler } from './support/transaction-pooler.ts'
 import { until } from './support/wait.ts'
 
 const FIRST = '20260101000000_first'
@@ -139,6 +147,57 @@ describe('migrate', () => {
     await expect(migrate(database.url, { prismaDir })).rejects.toThrow('a database of its own')
   })
 
+  test('refuses a database in another encoding, and one that is read-only, in one sentence with the fix', async () => {
+    const name = `reelqueue_test_latin_${process.pid}`
+    const server = inject('postgresUrl')
+    await runSql(server, `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'`)
+    const latin = migrate(withDatabaseName(server, name), { prismaDir })
+    await expect(latin).rejects.toThrow(/encoding SQL_ASCII, .*ENCODING 'UTF8'/)
+    await runSql(server, `DROP DATABASE ${name} WITH (FORCE)`)
+    await runSql(server, `ALTER DATABASE ${nameOf(database)} SET default_transaction_read_only = on`)
+    await expect(migrate(database.url, { prismaDir })).rejects.toThrow(/read-only .*default_transaction_read_only off/)
+  })
+
+  test('names the right that its user lacks, with the statement that grants it', async () => {
+    const server = inject('postgresUrl')
+    const user = `reelqueue_test_guest_${process.pid}`
+    await runSql(server, `CREATE ROLE ${user} LOGIN PASSWORD 'guest'`)
+    const url = Object.assign(new URL(database.url), { username: user, password: 'guest' }).href
+    await runSql(database.url, 'REVOKE CREATE ON SCHEMA public FROM PUBLIC')
+    await expect(migrate(url, { prismaDir })).rejects.toThrow(`GRANT CREATE ON SCHEMA public TO "${user}"`)
+    await runSql(database.url, `GRANT CREATE ON SCHEMA public TO ${user}`)
+    await expect(migrate(url, { prismaDir })).rejects.toThrow(`GRANT CREATE ON DATABASE "${nameOf(database)}" TO`)
+    await runSql(database.url, `GRANT CREATE ON DATABASE ${nameOf(database)} TO ${user}`)
+    expect(await migrate(url, { prismaDir })).toEqual({ applied: [FIRST] })
+    await runSql(database.url, `DROP OWNED BY ${user} CASCADE`)
+    await runSql(server, `DROP ROLE ${user}`)
+  })
+
+  test('says that it waits for another migration, and for how long', async () => {
+    const holder = await openClient(database.url)
+    await holder.query('SELECT pg_advisory_lock(72707369)')
+    const said: string[] = []
+    const migrating = migrate(database.url, { prismaDir, onWait: (sentence) => said.push(sentence) })
+    await until('it says so', () => said.length > 0)
+    await holder.end()
+    await migrating
+    expect(said).toEqual([expect.stringMatching(/^Waiting for another migration of .*, at most 300 s/)])
+  })
+
+  test('through a pooler in transaction mode is refused at once, and leaves no lock behind', async () => {
+    // Each statement may be served by another process of the server; here all connections are served by one.
+    const pooler = await startTransactionPooler(database.url)
+    const beganAt = performance.now()
+    await expect(migrate(pooler.url, { prismaDir })).rejects.toThrow(/pooler in transaction mode .*pool_mode = session/)
+    expect(performance.now() - beganAt).toBeLessThan(30_000)
+    const locks = await runSql(
+      database.url,
+      "SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    )
+    expect(locks).toEqual([])
+    await pooler.close()
+  })
+
   test('says where it could not connect, and never the password', async () => {
     const refused = await migrate('postgresql://me:hush@127.0.0.1:1/films', { prismaDir }).catch(
       (error: Error) => error,
@@ -194,6 +253,8 @@ test('clones of the template are separate databases, gone when dropped', async (
   const names = left.map((row) => `/${row.datname}`)
   expect(names).not.toContain(new URL(one.url).pathname)
 })
+
+const nameOf = ({ url }: TestDatabase) => new URL(url).pathname.slice(1)
 
 async function writeMigration(name: string, sql: string): Promise<void> {
   const folder = join(prismaDir, 'migrations', name)

@@ -1,9 +1,8 @@
 // Servers that go away: Postgres restarted under load, and a stop while Redis is down.
 
-import pg from 'pg'
 import { expect, it } from 'vitest'
 import { send } from './support/api.ts'
-import { createDatabase, runSql } from './support/database.ts'
+import { createDatabase, openClient, runSql } from './support/database.ts'
 import { startHouse } from './support/house.ts'
 import { startRedis } from './support/redis.ts'
 import { type Relay, startRelay } from './support/relay.ts'
@@ -67,8 +66,7 @@ it.each([
   const relay = await startRelay({ host: url.hostname, port: Number(url.port) })
   url.host = `127.0.0.1:${relay.port}`
   const house = await startHouse({ databaseUrl: url.href, api: true })
-  const holder = new pg.Client({ connectionString: database.url })
-  await holder.connect()
+  const holder = await openClient(database.url)
   try {
     await holder.query('BEGIN; LOCK TABLE generations IN EXCLUSIVE MODE')
     const headers = { authorization: `Bearer ${house.key}` }

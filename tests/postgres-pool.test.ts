@@ -2,11 +2,13 @@
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import { openQueueBackend } from '@reelqueue/shared/queues/backend'
+import { areQueuesMigrated, openQueueBackend } from '@reelqueue/shared/queues/backend'
 import { openPool } from '@reelqueue/shared/runtime/postgres-pool'
+import { connect } from '@reelqueue/shared/store/connect'
 import { openDatabase } from '@reelqueue/shared/store/database'
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { createDatabase, runSql, type TestDatabase } from './support/database.ts'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { createDatabase, HOSTILE_DEFAULTS, runSql, type TestDatabase } from './support/database.ts'
 
 let database: TestDatabase
 
@@ -21,6 +23,48 @@ it("the store's connections bound their statements and transactions, and plan wi
     SELECT current_setting('statement_timeout') AS statement, current_setting('enable_seqscan') AS seqscan,
       current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('enable_bitmapscan') AS bitmapscan`
   expect(rows).toEqual([{ statement: '1min', idle: '40s', seqscan: 'off', bitmapscan: 'off' }])
+  await store.close()
+})
+
+it("the store's and the queues' connections, and those outside of pools, inherit nothing from the server, database or user", async () => {
+  const store = openDatabase(database.url, () => undefined)
+  const queues = openQueueBackend({ databaseUrl: database.url, redisUrl: undefined, onError: () => undefined })
+  const overheard = vi.spyOn(pg.Client.prototype, 'query')
+  await store.prisma.$queryRaw`SELECT 1`
+  await queues.ping()
+  await areQueuesMigrated(database.url)
+  const outside = await connect(database.url, {})
+  const begun = overheard.mock.calls.flatMap(([query]: unknown[]) => {
+    const text = typeof query === 'object' && query !== null && 'text' in query ? query.text : query
+    return typeof text === 'string' && text.includes('SET TimeZone') ? [text] : []
+  })
+  overheard.mockRestore()
+  // One of each kind of connection; each sets everything in one round trip.
+  expect(begun).toHaveLength(4)
+  const names = Object.keys(HOSTILE_DEFAULTS).filter((name) => name !== 'work_mem' && name !== 'jit_above_cost')
+  for (const text of begun) for (const name of names) expect(text).toContain(`SET ${name} = `)
+
+  const sql = `SELECT name, setting FROM pg_settings WHERE name = ANY ('{TimeZone,DateStyle,jit,search_path,lock_timeout,default_transaction_isolation}') ORDER BY 1`
+  const rows = [
+    { name: 'DateStyle', setting: 'ISO, MDY' },
+    { name: 'TimeZone', setting: 'UTC' },
+    { name: 'default_transaction_isolation', setting: 'read committed' },
+    { name: 'jit', setting: 'off' },
+    { name: 'lock_timeout', setting: '0' },
+    { name: 'search_path', setting: 'public' },
+  ]
+  const byName = (one: { name: string }, other: { name: string }) => (one.name < other.name ? -1 : 1)
+  expect((await outside.client.query(sql)).rows.sort(byName)).toEqual(rows)
+  expect((await store.prisma.$queryRawUnsafe<typeof rows>(sql)).sort(byName)).toEqual(rows)
+  await Promise.all([store.close(), queues.close(), outside.client.end()])
+})
+
+it('an instant is the same on its way in and out, by the statements of Prisma and by our own', async () => {
+  const store = openDatabase(database.url, () => undefined)
+  const at = new Date('2026-03-29T01:30:00.123Z')
+  const [row] = await store.prisma.$queryRaw<{ at: Date; ms: number; word: string }[]>`
+    SELECT ${at}::timestamptz AS at, (extract(epoch FROM ${at}::timestamptz) * 1000)::float8 AS ms, ${at}::timestamptz::text AS word`
+  expect(row).toEqual({ at, ms: at.getTime(), word: '2026-03-29 01:30:00.123+00' })
   await store.close()
 })
 
@@ -52,13 +96,19 @@ it('asks for nothing at the beginning that a pooler might refuse', async () => {
 })
 
 it('a connection that dies while it sets them fails whoever asked for it, and nobody else', async () => {
-  const pool = openPool(database.url, 'SELECT pg_terminate_backend(pg_backend_pid())', { max: 1 }, () => undefined)
+  const pool = openPool(
+    database.url,
+    'public',
+    'SELECT pg_terminate_backend(pg_backend_pid())',
+    { max: 1 },
+    () => undefined,
+  )
   await expect(pool.query('SELECT 1')).rejects.toThrow(/terminat/)
   await pool.end()
 })
 
 it('a connection that cannot set them is not used, and the next one is tried anew', async () => {
-  const pool = openPool(database.url, `SELECT 1 / (SELECT count(*) FROM ready)`, { max: 1 }, () => undefined)
+  const pool = openPool(database.url, 'public', `SELECT 1 / (SELECT count(*) FROM ready)`, { max: 1 }, () => undefined)
   await expect(pool.query('SELECT 1')).rejects.toThrow('ready')
   await runSql(database.url, 'CREATE TABLE ready AS SELECT 1')
   expect((await pool.query('SELECT 2 AS two')).rows).toEqual([{ two: 2 }])

@@ -30,6 +30,7 @@ import { forgetEnded } from '@reelqueue/shared/store/retention'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { PLAIN_SESSION } from './support/database.ts'
 import { claimDelivery, claimNextDelivery } from './support/deliveries.ts'
 import { type Seed, seedDatabase } from './support/seed.ts'
 
@@ -92,8 +93,11 @@ beforeAll(async () => {
   )
   partial = new Set(indexes.map((index) => index.name))
   planners = {
-    "the store's": new pg.Pool({ connectionString: seed.url, onConnect: (client) => client.query(PLANNING) }),
-    free: new pg.Pool({ connectionString: seed.url }),
+    "the store's": new pg.Pool({
+      connectionString: seed.url,
+      onConnect: (client) => client.query(`${PLAIN_SESSION}; ${PLANNING}`),
+    }),
+    free: new pg.Pool({ connectionString: seed.url, onConnect: (client) => client.query(PLAIN_SESSION) }),
   }
 })
 afterAll(async () => {

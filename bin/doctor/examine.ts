@@ -2,7 +2,7 @@
 
 import { clockDifferenceMs, clockFinding } from '@reelqueue/shared/domain/clock-finding'
 import { type Finding, fine } from '@reelqueue/shared/domain/finding'
-import { postgresFindings } from '@reelqueue/shared/domain/postgres-findings'
+import { missingRight, type PostgresFacts, postgresFindings } from '@reelqueue/shared/domain/postgres-findings'
 import { redisFindings } from '@reelqueue/shared/domain/redis-findings'
 import {
   migrationsFinding,
@@ -37,7 +37,11 @@ const UPSTREAM_TIMEOUT_MS = 3_000
 const NO_TASK = 'reelqueue-doctor'
 
 /** Looks at all that a configuration names. `migrationWaitMs`: how long a migration under way is worth waiting for. */
-export function examine(config: Config, migrationWaitMs: number): Examination {
+export function examine(
+  config: Config,
+  migrationWaitMs: number,
+  onWait: (sentence: string) => void = () => undefined,
+): Examination {
   const settings = [
     networksFinding(config.WEBHOOK_ALLOWED_NETWORKS, openMetadataAddresses(config.WEBHOOK_ALLOWED_NETWORKS)),
     passwordFinding(config.OPERATOR_PASSWORD),
@@ -45,13 +49,17 @@ export function examine(config: Config, migrationWaitMs: number): Examination {
   const upstream = openUpstream(config)
   return {
     settings: 'check' in upstream ? [upstream, ...settings] : settings,
-    postgres: examinePostgres(config, migrationWaitMs),
+    postgres: examinePostgres(config, migrationWaitMs, onWait),
     redis: examineRedis(config),
     upstream: 'check' in upstream ? Promise.resolve([]) : examineUpstream(upstream),
   }
 }
 
-async function examinePostgres(config: Config, migrationWaitMs: number): Promise<Finding[]> {
+async function examinePostgres(
+  config: Config,
+  migrationWaitMs: number,
+  onWait: (sentence: string) => void,
+): Promise<Finding[]> {
   const { DATABASE_URL: url, REDIS_URL: redisUrl, SECRET_KEY: key } = config
   if (url === undefined) {
     return [fine('postgres', 'DATABASE_URL is not set: `npm start` embeds a Postgres, and it is not running now')]
@@ -64,7 +72,7 @@ async function examinePostgres(config: Config, migrationWaitMs: number): Promise
     if (findings.some(({ level }) => level === 'wrong')) return findings
     return [
       ...findings,
-      await examineMigrations(url, redisUrl === undefined, migrationWaitMs),
+      await examineMigrations(url, redisUrl === undefined, { lockTimeoutMs: migrationWaitMs, onWait }, facts),
       clockFinding(clockDifferenceMs(clockSamples)),
       secretKeyFinding(key === undefined ? 'no key' : tryKey(key, sealedSecrets)),
     ]
@@ -73,14 +81,23 @@ async function examinePostgres(config: Config, migrationWaitMs: number): Promise
   }
 }
 
-async function examineMigrations(url: string, queuesAreHere: boolean, lockTimeoutMs: number): Promise<Finding> {
+async function examineMigrations(
+  url: string,
+  queuesAreHere: boolean,
+  waiting: { readonly lockTimeoutMs: number; readonly onWait: (sentence: string) => void },
+  facts: PostgresFacts,
+): Promise<Finding> {
   try {
     // BullMQ looks for its tables once, and never again once it missed them.
     const [pending, queuesMigrated] = await Promise.all([
-      pendingMigrations(url, { lockTimeoutMs }),
+      pendingMigrations(url, waiting),
       queuesAreHere ? areQueuesMigrated(url) : true,
     ])
-    return migrationsFinding(pending, queuesMigrated)
+    const finding = migrationsFinding(pending, queuesMigrated)
+    const missing = finding.level === 'ok' ? null : missingRight(facts)
+    return missing === null
+      ? finding
+      : { ...finding, detail: `${finding.detail}, and ${missing.detail}`, fix: missing.fix }
   } catch (error) {
     return wrongDatabase('migrations', error)
   }

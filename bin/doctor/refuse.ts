@@ -20,7 +20,9 @@ const MIGRATION_WAIT_MS = 300_000
 export async function refuseWrong(config: Config, log: Logger): Promise<void> {
   required(config, 'DATABASE_URL')
   required(config, 'SECRET_KEY')
-  const { settings, postgres, redis, upstream } = examine(config, MIGRATION_WAIT_MS)
+  const { settings, postgres, redis, upstream } = examine(config, MIGRATION_WAIT_MS, (sentence) =>
+    log.warn({ event: 'migration.waiting', detail: sentence }),
+  )
   // Nothing that the provider says could stop a start, so none waits for it.
   upstream.then(
     (findings) => logFindings(findings, log),
@@ -33,7 +35,7 @@ export async function refuseWrong(config: Config, log: Logger): Promise<void> {
 
 /** For commands that need the tables and nothing else. @throws UserError when `npm run migrate` has to be run first */
 export async function refuseOldTables(databaseUrl: string): Promise<void> {
-  refuse([migrationsFinding(await pendingMigrations(databaseUrl), true)])
+  refuse([migrationsFinding(await pendingMigrations(databaseUrl, { onWait: console.error }), true)])
 }
 
 function refuse(findings: readonly Finding[]): void {

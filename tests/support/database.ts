@@ -1,5 +1,6 @@
 // A database of a test's own. A clone of the migrated template costs 50–90 ms, so take one per file or per test;
 // a clone fails while anyone is connected to the template, so nobody ever connects to it.
+// Each database is hostile: its defaults are those under which a session that inherits anything gives other results, or is slow.
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
@@ -29,10 +30,58 @@ export async function createEmptyDatabase(): Promise<TestDatabase> {
   return create('template0')
 }
 
+/** What the sessions of a database begin with. Where Postgres has no JIT, `jit` changes nothing. */
+export const HOSTILE_DEFAULTS: Readonly<Record<string, string>> = {
+  TimeZone: "'Asia/Kathmandu'",
+  DateStyle: "'German, DMY'",
+  IntervalStyle: "'sql_standard'",
+  bytea_output: "'escape'",
+  extra_float_digits: '-10',
+  search_path: "'nowhere'",
+  standard_conforming_strings: 'off',
+  array_nulls: 'off',
+  transform_null_equals: 'on',
+  quote_all_identifiers: 'on',
+  default_transaction_isolation: "'serializable'",
+  default_transaction_deferrable: 'on',
+  row_security: 'off',
+  gin_fuzzy_search_limit: '1',
+  statement_timeout: "'3s'",
+  lock_timeout: "'10ms'",
+  idle_in_transaction_session_timeout: "'500ms'",
+  idle_session_timeout: "'3s'",
+  jit: 'on',
+  jit_above_cost: '0',
+  plan_cache_mode: "'force_generic_plan'",
+  enable_indexscan: 'off',
+  enable_nestloop: 'off',
+  work_mem: "'64kB'",
+}
+
+/** What the tests' own connections set, so that they read what is there. */
+export const PLAIN_SESSION = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; SET bytea_output = 'hex';
+  SET extra_float_digits = 1; SET search_path = public; SET standard_conforming_strings = on; SET array_nulls = on;
+  SET transform_null_equals = off; SET quote_all_identifiers = off; SET default_transaction_isolation = 'read committed';
+  SET default_transaction_deferrable = off; SET row_security = on; SET statement_timeout = 0; SET lock_timeout = 0;
+  SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0; SET jit = off; SET plan_cache_mode = auto;
+  SET enable_indexscan = on; SET enable_nestloop = on; SET work_mem = '4MB'`
+
+/** A connection of a test's own. The caller ends it. */
+export async function openClient(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url, application_name: 'test' })
+  await client.connect()
+  await client.query(PLAIN_SESSION)
+  return client
+}
+
 async function create(template: string): Promise<TestDatabase> {
   const server = inject('postgresUrl')
   const name = `reelqueue_test_${randomBytes(6).toString('hex')}`
   await runSql(server, `CREATE DATABASE ${name} TEMPLATE ${template}`)
+  const settings = Object.entries(HOSTILE_DEFAULTS).map(
+    ([key, value]) => `ALTER DATABASE ${name} SET ${key} = ${value}`,
+  )
+  await runSql(server, settings.join('; '))
   return {
     url: withDatabaseName(server, name),
     drop: async () => {
@@ -59,8 +108,7 @@ async function connectionsAreGone(server: string, name: string): Promise<void> {
 
 /** Runs one statement over a connection of its own, which Postgres knows as `test`, and returns its rows. */
 export async function runSql<Row extends pg.QueryResultRow>(url: string, sql: string): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: url, application_name: 'test' })
-  await client.connect()
+  const client = await openClient(url)
   try {
     return (await client.query<Row>(sql)).rows
   } finally {

@@ -9,7 +9,7 @@ import { ensureProject } from '@reelqueue/shared/store/projects'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { type BeginResult, beginSubmission, type Intent } from '@reelqueue/shared/store/submissions'
 import pg from 'pg'
-import { createDatabase } from './database.ts'
+import { createDatabase, PLAIN_SESSION } from './database.ts'
 import { until } from './wait.ts'
 
 /** What the tests ask for by default; the submit step computes them. */
@@ -54,7 +54,7 @@ export async function seedDatabase(): Promise<Seed> {
     throw error
   }
   const database = openDatabase(url, noError)
-  const pool = new pg.Pool({ connectionString: url, max: 4 })
+  const pool = new pg.Pool({ connectionString: url, max: 4, onConnect: (client) => client.query(PLAIN_SESSION) })
   const { id: projectId } = await ensureProject(database, 'default', 'sealed')
   const sql: Seed['sql'] = async (text, values = []) => (await pool.query(text, values)).rows
 

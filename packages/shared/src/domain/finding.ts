@@ -13,7 +13,7 @@ export type Level =
 /** Every check, with what it looks at and what comes of it. docs/doctor.md is made from this. */
 export const CHECKS = {
   postgres:
-    'Postgres answers, is recent enough and can be written to, and no pooler in transaction mode is in between. Otherwise **wrong**: nothing could be accepted, or what is accepted would stand still.',
+    'Postgres answers, is recent enough (14), keeps text in UTF8 and can be written to, and no pooler in transaction mode is in between. Otherwise **wrong**: nothing could be accepted, or what is accepted would stand still.',
   postgres_durability:
     '`fsync`, `full_page_writes` and `synchronous_commit` are on. **Warning** when not: what was accepted may be lost when the server crashes.',
   postgres_connections:

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type PostgresFacts, postgresFindings } from './postgres-findings.ts'
+import { missingRight, type PostgresFacts, postgresFindings } from './postgres-findings.ts'
 
 const SOUND: PostgresFacts = {
   version: '15.20 (Debian 15.20-0)',
@@ -7,6 +7,11 @@ const SOUND: PostgresFacts = {
   isStandby: false,
   isReadOnly: false,
   sharesBackends: false,
+  encoding: 'UTF8',
+  database: 'films',
+  user: 'me',
+  mayCreateTables: true,
+  mayCreateSchemas: true,
   fsync: 'on',
   synchronousCommit: 'on',
   fullPageWrites: 'on',
@@ -30,9 +35,10 @@ test('a sound server is ok in every respect, and named', () => {
 
 describe('a server on which nothing can be accepted is wrong', () => {
   test.each([
-    ['older than Postgres 13', { version: '12.22', versionNumber: 120_022 }, '12.22', '13 or newer'],
+    ['older than Postgres 14', { version: '13.22', versionNumber: 130_022 }, '13.22', '14 or newer'],
     ['a standby', { isStandby: true, isReadOnly: true }, 'standby', 'primary'],
     ['read-only by default', { isReadOnly: true }, 'read-only', 'default_transaction_read_only'],
+    ['in another encoding', { encoding: 'SQL_ASCII' }, 'SQL_ASCII', "ENCODING 'UTF8'"],
     ['behind a pooler in transaction mode', { sharesBackends: true }, 'pooler', 'pool_mode = session'],
   ])('%s', (_, change, detail, fix) => {
     expect(judge(change)).toEqual([
@@ -46,8 +52,17 @@ describe('a server on which nothing can be accepted is wrong', () => {
   })
 
   test('and the first version that is recent enough is not', () => {
-    expect(judge({ versionNumber: 130_000 })).toEqual([])
+    expect(judge({ versionNumber: 140_000 })).toEqual([])
   })
+})
+
+test('a right that the user lacks to create the tables is named, with the statement that grants it', () => {
+  expect(missingRight(SOUND)).toBeNull()
+  expect(missingRight({ ...SOUND, user: 'a"b', mayCreateTables: false })).toMatchObject({
+    detail: expect.stringContaining('schema public'),
+    fix: expect.stringContaining('GRANT CREATE ON SCHEMA public TO "a""b"'),
+  })
+  expect(missingRight({ ...SOUND, mayCreateSchemas: false })?.fix).toContain('GRANT CREATE ON DATABASE "films" TO "me"')
 })
 
 describe('durability', () => {

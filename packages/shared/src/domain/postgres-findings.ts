@@ -2,8 +2,8 @@
 
 import { type Finding, fine } from './finding.ts'
 
-/** The oldest that Reelqueue's statements run on, and the oldest that BullMQ takes for its own tables. */
-export const POSTGRES_MAJOR_MIN = 13
+/** The oldest that the tests run on. */
+export const POSTGRES_MAJOR_MIN = 14
 
 export interface PostgresFacts {
   /** As it names itself: `15.20 (Debian …)`. */
@@ -15,6 +15,15 @@ export interface PostgresFacts {
   readonly isReadOnly: boolean
   /** Whether connections do not keep a process of the server to themselves: a pooler in transaction mode is in between. */
   readonly sharesBackends: boolean
+  /** Of the database: `UTF8`. */
+  readonly encoding: string
+  readonly database: string
+  /** Whose rights count. */
+  readonly user: string
+  /** Whether this user may create tables where Reelqueue's are. */
+  readonly mayCreateTables: boolean
+  /** Whether this user may create the schema of the queues. */
+  readonly mayCreateSchemas: boolean
   readonly fsync: string
   readonly synchronousCommit: string
   readonly fullPageWrites: string
@@ -28,7 +37,9 @@ export function postgresFindings(facts: PostgresFacts, connectionsNeeded: number
   return [serverFinding(facts), durabilityFinding(facts), connectionsFinding(facts, connectionsNeeded)]
 }
 
-function serverFinding({ version, versionNumber, isStandby, isReadOnly, sharesBackends }: PostgresFacts): Finding {
+/** Whether anything can be accepted on this server and database at all. */
+export function serverFinding(facts: PostgresFacts): Finding {
+  const { version, versionNumber, isStandby, isReadOnly, sharesBackends, encoding } = facts
   const check = 'postgres'
   if (Math.floor(versionNumber / 10_000) < POSTGRES_MAJOR_MIN) {
     return {
@@ -62,7 +73,30 @@ function serverFinding({ version, versionNumber, isStandby, isReadOnly, sharesBa
       fix: 'Set `pool_mode = session` in PgBouncer, or name Postgres itself in DATABASE_URL.',
     }
   }
+  if (encoding !== 'UTF8') {
+    return {
+      check,
+      level: 'wrong',
+      detail: `the database has the encoding ${encoding}, in which most prompts cannot be stored`,
+      fix: "Make another one (CREATE DATABASE reelqueue TEMPLATE template0 ENCODING 'UTF8'), and name it in DATABASE_URL.",
+    }
+  }
   return fine(check, `Postgres ${version}`)
+}
+
+/** Which right the user lacks to create the tables, with the statement that grants it; null when none. */
+export function missingRight(facts: PostgresFacts): { readonly detail: string; readonly fix: string } | null {
+  const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
+  const grant = (right: string) =>
+    `Let an administrator of the database run: GRANT CREATE ON ${right} TO ${quoted(facts.user)};`
+  if (!facts.mayCreateTables)
+    return { detail: `the user ${facts.user} may not create tables in the schema public`, fix: grant('SCHEMA public') }
+  if (!facts.mayCreateSchemas)
+    return {
+      detail: `the user ${facts.user} may not create the schema that the queues need`,
+      fix: grant(`DATABASE ${quoted(facts.database)}`),
+    }
+  return null
 }
 
 function durabilityFinding({ fsync, fullPageWrites, synchronousCommit }: PostgresFacts): Finding {

@@ -23,6 +23,7 @@ import { Redis, type RedisOptions } from 'ioredis'
 import pg from 'pg'
 import { pause, withTimeout } from '../runtime/clock.ts'
 import { openPool } from '../runtime/postgres-pool.ts'
+import { sessionOf } from '../runtime/postgres-session.ts'
 
 export interface JobData {
   readonly id: string
@@ -100,6 +101,7 @@ async function withClient<T>(databaseUrl: string, use: (client: pg.Client) => Pr
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
   try {
+    await client.query(sessionOf(DEFAULT_SCHEMA))
     return await use(client)
   } finally {
     await client.end()
@@ -110,7 +112,8 @@ function onPostgres(databaseUrl: string, onError: (error: Error) => void): Queue
   // One pool for every queue and worker: each would otherwise open its own.
   const pool = openPool(
     databaseUrl,
-    `SET search_path = ${DEFAULT_SCHEMA}`,
+    DEFAULT_SCHEMA,
+    '',
     // A worker has one question under way at a time: on a connection that died without a word it would wait for ever.
     { max: POSTGRES_CONNECTIONS_MAX, query_timeout: SILENCE_MAX_MS },
     onError,

@@ -4,6 +4,7 @@ import { isIPv4, isIPv6 } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
 import { models } from '../domain/models.ts'
+import { postgresUrlProblem } from './postgres-url.ts'
 
 const DAY_MS = 24 * 3_600_000
 
@@ -67,9 +68,13 @@ const slotsPerModel = z
 
 export const VARIABLES = {
   DATABASE_URL: url('postgres', 'postgresql')
+    .superRefine((value, context) => {
+      const problem = URL.canParse(value) ? postgresUrlProblem(value) : null
+      if (problem !== null) context.addIssue({ code: 'custom', message: problem })
+    })
     .optional()
     .describe(
-      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded one, and `npm run keys` and `npm run doctor` use that of `npm start`; the other commands require it. A pooler in between must be in session mode, and have room for all connections (`npm run doctor` says how many a process opens).',
+      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded one, and `npm run keys` and `npm run doctor` use that of `npm start`; the other commands require it. A pooler in between must be in session mode, and have room for all connections (`npm run doctor` says how many a process opens). Its parameters may be those of TLS (sslmode, sslrootcert, sslcert, sslkey); others are refused by name.',
     ),
   REDIS_URL: url('redis', 'rediss')
     .optional()

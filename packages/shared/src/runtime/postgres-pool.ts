@@ -1,22 +1,28 @@
 // A pool of Postgres connections whose ends and settings are its own.
 
 import pg from 'pg'
+import { sessionOf } from './postgres-session.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 
 /**
  * Opens a pool; nothing connects until first used. `onError` hears of connections that broke while nobody used them (the pool replaces
  * them by itself).
- * @param session what each connection sets as it begins. Not startup parameters, which poolers refuse or drop.
+ * @param schema where names without a schema are looked up
+ * @param session what each connection sets beside what every session has; may be empty
  */
 export function openPool(
   url: string,
+  schema: string,
   session: string,
   options: Pick<pg.PoolConfig, 'max' | 'query_timeout' | 'application_name'>,
   onError: (error: Error) => void,
 ): pg.Pool {
   // Its types do not know that pg takes a time limit for a single query.
-  const setting: pg.QueryConfig & { query_timeout: number } = { text: session, query_timeout: CONNECT_TIMEOUT_MS }
+  const setting: pg.QueryConfig & { query_timeout: number } = {
+    text: `${sessionOf(schema)}; ${session}`,
+    query_timeout: CONNECT_TIMEOUT_MS,
+  }
   const pool = new pg.Pool({
     connectionString: url,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,

@@ -2,6 +2,7 @@
 // What goes wrong here is the operator's to put right, so its errors are written for people.
 
 import pg from 'pg'
+import { sessionOf, TABLES_SCHEMA } from '../runtime/postgres-session.ts'
 
 /** Something about the database that its operator must put right. The message says what, and never a password. */
 export class DatabaseError extends Error {
@@ -32,7 +33,9 @@ export async function connect(
   })
   try {
     await client.connect()
+    await client.query(sessionOf(TABLES_SCHEMA))
   } catch (cause) {
+    client.end().catch(() => undefined)
     throw new DatabaseError(`Cannot connect to Postgres at ${location}: ${describe(cause)}. ${connectHint(cause)}`, {
       cause,
     })
@@ -49,16 +52,32 @@ export function describe(error: unknown): string {
 function newClient(config: pg.ClientConfig): pg.Client {
   try {
     return new pg.Client(config)
-  } catch {
+  } catch (cause) {
+    if (cause instanceof Error && 'path' in cause)
+      throw new DatabaseError(
+        `A file that DATABASE_URL names (sslrootcert, sslcert or sslkey) cannot be read: ${describe(cause)}.`,
+        { cause },
+      )
     throw new DatabaseError(
       'DATABASE_URL is not a Postgres URL; it looks like postgresql://user:password@host:5432/database.',
     )
   }
 }
 
+/** Of Node: a certificate that it does not trust. */
+const CERTIFICATE_CODES = /CERT|VERIFY_LEAF_SIGNATURE/
+/** Of pg, which gives it no code. */
+const NO_TLS = 'The server does not support SSL connections'
+
 function connectHint(cause: unknown): string {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  if (code === '28000' && /encryption/.test(describe(cause)))
+    return 'It may want TLS: write sslmode=require in DATABASE_URL.'
   if (code === '28P01' || code === '28000') return 'Check the user and password in DATABASE_URL.'
+  if (typeof code === 'string' && CERTIFICATE_CODES.test(code))
+    return 'Name the file of its CA in DATABASE_URL (sslrootcert=/path/ca.pem) or in NODE_EXTRA_CA_CERTS, or accept any certificate with sslmode=no-verify.'
+  if (cause instanceof Error && cause.message === NO_TLS)
+    return 'Write sslmode=disable in DATABASE_URL, or turn TLS on in Postgres.'
   if (code === '3D000') return 'Create that database, or name an existing one in DATABASE_URL.'
   if (code === '53300') return 'Raise max_connections, or stop what holds the connections.'
   return 'Check that it is running and that DATABASE_URL names its host and port.'

@@ -3,7 +3,9 @@
 import { createHash } from 'node:crypto'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { openPool } from '../runtime/postgres-pool.ts'
+import { TABLES_SCHEMA } from '../runtime/postgres-session.ts'
 import { Prisma, PrismaClient } from './generated/client.ts'
+import { sqlState } from './sql-state.ts'
 
 export interface Database {
   readonly prisma: PrismaClient
@@ -40,6 +42,7 @@ const SESSION = `SET statement_timeout = ${STATEMENT_MAX_MS};
 export function openDatabase(url: string, onError: (error: Error) => void, connectionsMax = CONNECTIONS_MAX): Database {
   const pool = openPool(
     url,
+    TABLES_SCHEMA,
     SESSION,
     {
       max: connectionsMax,
@@ -92,14 +95,14 @@ export async function withRetry<T>(run: () => Promise<T>): Promise<T> {
 
 function isDeadlock(error: unknown): boolean {
   if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return false
-  // P2034: write conflict or deadlock. Raw statements arrive as P2010 with the SQLSTATE in their message.
-  return error.code === 'P2034' || (error.code === 'P2010' && /40P01|40001|deadlock/.test(error.message))
+  // P2034: write conflict or deadlock of a statement that Prisma made.
+  return error.code === 'P2034' || ['40P01', '40001'].includes(sqlState(error) ?? '')
 }
 
 /** Whether a raw statement broke a unique constraint. */
 export function isUniqueViolation(error: unknown): boolean {
   if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return false
-  return error.code === 'P2002' || (error.code === 'P2010' && /23505|unique constraint/i.test(error.message))
+  return error.code === 'P2002' || sqlState(error) === '23505'
 }
 
 const UNAVAILABLE_CODES = ['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028', 'P2037', 'ECONNREFUSED', 'ECONNRESET']

@@ -5,6 +5,7 @@ import type { ClockSample } from '../domain/clock-finding.ts'
 import type { PostgresFacts } from '../domain/postgres-findings.ts'
 import { withTimeout } from '../runtime/clock.ts'
 import { connect, DatabaseError, describe } from './connect.ts'
+import { shareBackends } from './pooler.ts'
 
 export interface Inspection {
   readonly facts: PostgresFacts
@@ -15,7 +16,6 @@ export interface Inspection {
 
 const ANSWER_TIMEOUT_MS = 5_000
 const CLOCK_SAMPLES = 3
-const PID_SAMPLES = 3
 const SECRETS_MAX = 100
 
 /** Asks. @throws DatabaseError that says why it could not */
@@ -46,24 +46,8 @@ async function withConnection<T>(databaseUrl: string, ask: (client: pg.Client) =
   }
 }
 
-/** Whether two connections are served by the same process of the server, one after the other, or either by several. */
-async function shareBackends(one: pg.Client, other: pg.Client): Promise<boolean> {
-  const [ofOne, ofOther] = [new Set<number>(), new Set<number>()]
-  for (let sample = 0; sample < PID_SAMPLES; sample++) {
-    ofOne.add(await readBackendPid(one))
-    ofOther.add(await readBackendPid(other))
-  }
-  return ofOne.size > 1 || ofOther.size > 1 || [...ofOne].some((pid) => ofOther.has(pid))
-}
-
-/** Which process of the server answers. */
-async function readBackendPid(client: pg.Client): Promise<number> {
-  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
-  if (rows[0] === undefined) throw new Error('no answer')
-  return rows[0].pid
-}
-
-async function readFacts(client: pg.Client): Promise<Omit<PostgresFacts, 'sharesBackends'>> {
+/** One statement. Rejects with what Postgres says. */
+export async function readFacts(client: pg.Client): Promise<Omit<PostgresFacts, 'sharesBackends'>> {
   // pg_stat_activity hides other users' connections from an ordinary user; the counts per database do not.
   const { rows } = await client.query<Omit<PostgresFacts, 'sharesBackends'>>(`
     SELECT current_setting('server_version') AS "version",
@@ -75,6 +59,11 @@ async function readFacts(client: pg.Client): Promise<Omit<PostgresFacts, 'shares
       current_setting('full_page_writes') AS "fullPageWrites",
       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
         - coalesce(current_setting('reserved_connections', true)::int, 0) AS "connectionsMax",
+      current_setting('server_encoding') AS "encoding",
+      coalesce(has_schema_privilege(to_regnamespace('public')::oid, 'CREATE'), false) AS "mayCreateTables",
+      has_database_privilege(current_database(), 'CREATE') AS "mayCreateSchemas",
+      current_user::text AS "user",
+      current_database()::text AS "database",
       (SELECT coalesce(sum(numbackends), 0)::int FROM pg_stat_database) AS "connectionsTaken"`)
   const [facts] = rows
   if (facts === undefined) throw new Error('no answer')

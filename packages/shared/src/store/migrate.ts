@@ -5,12 +5,17 @@
 import { fileURLToPath } from 'node:url'
 import type { HistoryDiagnostic, SchemaEngine } from '@prisma/schema-engine-wasm'
 import type pg from 'pg'
+import { missingRight, type PostgresFacts, serverFinding } from '../domain/postgres-findings.ts'
 import { connect, DatabaseError, describe } from './connect.ts'
+import { readFacts } from './inspection.ts'
+import { shareBackends } from './pooler.ts'
 import { type PrismaFiles, readPrismaFiles, startSchemaEngine } from './schema-engine.ts'
 
 export interface PrismaFolder {
   /** Holds schema.prisma and migrations/. Default: the repository's. */
   readonly prismaDir?: string
+  /** Hears, in one sentence, that another process holds the lock, and how long that is waited for. */
+  readonly onWait?: (sentence: string) => void
 }
 
 const PRISMA_DIR = fileURLToPath(new URL('../../../../prisma', import.meta.url))
@@ -27,10 +32,14 @@ const LOCK_TIMEOUT_MS = 300_000
  */
 export async function migrate(
   databaseUrl: string,
-  { prismaDir = PRISMA_DIR }: PrismaFolder = {},
+  { prismaDir = PRISMA_DIR, onWait }: PrismaFolder = {},
 ): Promise<{ applied: string[] }> {
-  return withDatabase(databaseUrl, prismaDir, EXCLUSIVE, async ({ engine, files, client, refusedBy, location }) => {
-    const { interrupted } = await inspect(engine, files, client, location)
+  const lock: Lock = { kind: 'exclusive', timeoutMs: LOCK_TIMEOUT_MS, onWait }
+  return withDatabase(databaseUrl, prismaDir, lock, async ({ engine, files, client, refusedBy, location, facts }) => {
+    const { interrupted, pending } = await inspect(engine, files, client, location)
+    const missing = missingRight(facts)
+    if (pending.length > 0 && missing !== null)
+      throw new DatabaseError(`Cannot migrate ${location}: ${missing.detail}. ${missing.fix}`)
     for (const migrationName of interrupted) await engine.markMigrationRolledBack({ migrationName })
     try {
       const input = { migrationsList: files.migrations, filters: NOTHING_EXCLUDED }
@@ -55,12 +64,16 @@ export async function migrate(
  */
 export async function pendingMigrations(
   databaseUrl: string,
-  { prismaDir = PRISMA_DIR, lockTimeoutMs = LOCK_TIMEOUT_MS }: PrismaFolder & { readonly lockTimeoutMs?: number } = {},
+  {
+    prismaDir = PRISMA_DIR,
+    lockTimeoutMs = LOCK_TIMEOUT_MS,
+    onWait,
+  }: PrismaFolder & { readonly lockTimeoutMs?: number } = {},
 ): Promise<string[]> {
   return withDatabase(
     databaseUrl,
     prismaDir,
-    { kind: 'shared', timeoutMs: lockTimeoutMs },
+    { kind: 'shared', timeoutMs: lockTimeoutMs, onWait },
     async ({ engine, files, client, location }) => {
       const { pending } = await inspect(engine, files, client, location)
       return pending
@@ -90,10 +103,10 @@ export async function schemaDrift(databaseUrl: string, { prismaDir = PRISMA_DIR 
 interface Lock {
   readonly kind: 'shared' | 'exclusive'
   readonly timeoutMs: number
+  readonly onWait: PrismaFolder['onWait']
 }
 
-const EXCLUSIVE: Lock = { kind: 'exclusive', timeoutMs: LOCK_TIMEOUT_MS }
-const SHARED: Lock = { kind: 'shared', timeoutMs: LOCK_TIMEOUT_MS }
+const SHARED: Lock = { kind: 'shared', timeoutMs: LOCK_TIMEOUT_MS, onWait: undefined }
 
 interface Session {
   readonly engine: SchemaEngine
@@ -103,6 +116,7 @@ interface Session {
   readonly refusedBy: () => unknown
   /** host:port/database */
   readonly location: string
+  readonly facts: PostgresFacts
 }
 
 /** Does `work` over one connection that holds Prisma's lock from beginning to end. */
@@ -119,12 +133,13 @@ async function withDatabase<T>(
   })
   let refusedBy: unknown
   try {
+    const facts = await refuseUnfit(databaseUrl, client, location)
     await takeLock(client, lock, location)
     const engine = await startSchemaEngine(client, files.schema, (error) => {
       refusedBy = error
     })
     try {
-      return await work({ engine, files, client, refusedBy: () => brokenBy() ?? refusedBy, location })
+      return await work({ engine, files, client, refusedBy: () => brokenBy() ?? refusedBy, location, facts })
     } finally {
       engine.free()
     }
@@ -133,13 +148,31 @@ async function withDatabase<T>(
   }
 }
 
-async function takeLock(client: pg.Client, { kind, timeoutMs }: Lock, location: string): Promise<void> {
-  const acquire = kind === 'shared' ? 'pg_advisory_lock_shared' : 'pg_advisory_lock'
+/** Before the lock: a pooler in transaction mode would leave it with a process of the server that others use next. */
+async function refuseUnfit(databaseUrl: string, client: pg.Client, location: string): Promise<PostgresFacts> {
+  const other = await connect(databaseUrl, { connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
+  try {
+    const facts = { ...(await readFacts(client)), sharesBackends: await shareBackends(client, other.client) }
+    const { level, detail, fix } = serverFinding(facts)
+    if (level === 'wrong') throw new DatabaseError(`Cannot use ${location}: ${detail}. ${fix}`)
+    return facts
+  } finally {
+    await other.client.end()
+  }
+}
+
+async function takeLock(client: pg.Client, { kind, timeoutMs, onWait }: Lock, location: string): Promise<void> {
+  const shared = kind === 'shared' ? '_shared' : ''
+  const { rows } = await client.query<{ taken: boolean }>(
+    `SELECT pg_try_advisory_lock${shared}(${ADVISORY_LOCK_KEY}) AS taken`,
+  )
+  if (rows[0]?.taken) return
+  onWait?.(`Waiting for another migration of ${location}, at most ${Math.ceil(timeoutMs / 1_000)} s …`)
   await client.query(`SET lock_timeout = ${timeoutMs}`)
-  await client.query(`SELECT ${acquire}(${ADVISORY_LOCK_KEY})`).catch((cause: unknown) => {
+  await client.query(`SELECT pg_advisory_lock${shared}(${ADVISORY_LOCK_KEY})`).catch((cause: unknown) => {
     throw new DatabaseError(`Another process seems to be migrating ${location}: ${describe(cause)}`, { cause })
   })
-  await client.query('RESET lock_timeout')
+  await client.query('SET lock_timeout = 0')
 }
 
 /** Sorts the history: what is to be applied, and what a killed process began; anything else about it is an error. */

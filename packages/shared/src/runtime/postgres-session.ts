@@ -1,0 +1,63 @@
+// What a session on Postgres is. Postgres takes the defaults of a session from its configuration file, the database and the user: each
+// default that changes a result or the speed is set here, on every connection that Reelqueue opens.
+// They are SET after connecting, since poolers refuse or drop them as startup parameters.
+
+/** Only what an ordinary user may set in Postgres 14 and newer. */
+const SETTINGS = {
+  // @prisma/adapter-pg 7.10 relabels the offset of any timestamp as +00:00, so that the zone must be UTC.
+  TimeZone: "'UTC'",
+  DateStyle: "'ISO, MDY'",
+  IntervalStyle: "'postgres'",
+  bytea_output: "'hex'",
+  extra_float_digits: '1',
+  client_encoding: "'UTF8'",
+  client_min_messages: "'notice'",
+  // What text means in SQL.
+  standard_conforming_strings: 'on',
+  array_nulls: 'on',
+  transform_null_equals: 'off',
+  quote_all_identifiers: 'off',
+  // What a statement sees, and how long it may take. The pools set limits of their own after these.
+  default_transaction_isolation: "'read committed'",
+  default_transaction_deferrable: 'off',
+  row_security: 'on',
+  gin_fuzzy_search_limit: '0',
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
+  // Before version 18 Postgres adds 1e10 to the cost of a plan that the planner was told to avoid, and compiles whatever is as dear:
+  // with jit each such statement takes from 0.25 s to seconds.
+  jit: 'off',
+  // Short statements gain nothing from other processes.
+  max_parallel_workers_per_gather: '0',
+  plan_cache_mode: "'auto'",
+  enable_indexscan: 'on',
+  enable_indexonlyscan: 'on',
+  enable_seqscan: 'on',
+  enable_bitmapscan: 'on',
+  enable_nestloop: 'on',
+  enable_hashjoin: 'on',
+  enable_mergejoin: 'on',
+  enable_sort: 'on',
+  enable_material: 'on',
+  enable_hashagg: 'on',
+} as const
+
+/** Where Reelqueue's tables are. Prisma names this schema in each of its statements. */
+export const TABLES_SCHEMA = 'public'
+
+/**
+ * The statements that make a session ours; one round trip. `default_transaction_read_only` is not among them: an administrator or a
+ * full disk makes a database read-only on purpose, and the doctor says so.
+ * @param schema where names without a schema are looked up
+ */
+export function sessionOf(schema: string): string {
+  const settings = Object.entries({ ...SETTINGS, search_path: `"${schema}"` }).map(
+    ([name, value]) => `SET ${name} = ${value}`,
+  )
+  // Since version 17.
+  const transactionTimeout =
+    "SELECT set_config('transaction_timeout', '0', false) WHERE current_setting('transaction_timeout', true) IS NOT NULL"
+  return [...settings, transactionTimeout].join('; ')
+}
