@@ -76,12 +76,20 @@ describe('the cap', () => {
       const id = await seed.processing()
       if (how === 'cancelled') await cancelGeneration(seed.database, id, SETTLING.renderMaxMs)
       else await failOverdue(seed.database, [pollOf(id)], 'deadline_exceeded', SETTLING.renderMaxMs)
+      await seed.processing()
       const [next] = await queue(1)
-      expect((await admit(1)).ids).toEqual([])
+      expect((await admit(2)).ids).toEqual([])
       await seed.sql(`UPDATE generations SET slot_until = now() - interval '1 ms' WHERE id = $1`, [id])
-      expect((await admit(1)).ids).toEqual([next])
+      expect((await admit(2)).ids).toEqual([next])
     },
   )
+
+  it('keeps a quarter of the slots at the most for renders that nobody waits for, and never the last one', async () => {
+    for (let n = 0; n < 8; n++) await cancelGeneration(seed.database, await seed.processing(), SETTLING.renderMaxMs)
+    await queue(12)
+    expect((await admit(1)).ids).toHaveLength(1)
+    expect((await admit(8)).ids).toHaveLength(5)
+  })
 
   it('keeps no slot for a generation that was cancelled before anything was submitted', async () => {
     const id = await seed.admitted()
@@ -146,8 +154,8 @@ describe('limits', () => {
   it('count what may still be rendering although nobody waits for it', async () => {
     const id = await seed.processing(PRO)
     await cancelGeneration(seed.database, id, SETTLING.renderMaxMs)
-    await queue(1, PRO)
-    expect((await admitGenerations(seed.database, 10, { openAiSora2Pro: 1 })).admitted).toEqual([])
+    await queue(2, PRO)
+    expect((await admitGenerations(seed.database, 10, { openAiSora2Pro: 2 })).admitted).toHaveLength(1)
   })
 
   it('keep nothing of a paused project in flight that was not submitted, and give it its place back', async () => {

@@ -3,7 +3,7 @@
 
 import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission'
 import { openDatabase } from '@reelqueue/shared/store/database'
-import { pauseProject } from '@reelqueue/shared/store/projects'
+import { ensureProject, pauseProject } from '@reelqueue/shared/store/projects'
 import { readGate, setPaused, takeRequests } from '@reelqueue/shared/store/submitting-gate'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import { pollLane } from '@reelqueue/worker/steps/poll'
@@ -67,8 +67,9 @@ describe('a refusal of the account', () => {
     for (const other of others) expect(await seed.row(other)).toMatchObject({ status: 'queued', admittedAt: null })
     expect(await readGate(seed.database)).toMatchObject({
       isOpen: false,
-      accountRefusal: expect.any(String),
-      accountRetryAt: expect.any(Date),
+      refusal: expect.any(String),
+      refusalClass: 'account',
+      refusalRetryAt: expect.any(Date),
     })
     expect(await statusOf(await submitOne())).toBe('queued')
     expect(creates()).toBe(1)
@@ -82,11 +83,30 @@ describe('a refusal of the account', () => {
     expect(await statusOf(id)).toBe('processing')
   })
 
-  it('is tried again by itself after some minutes', async () => {
+  it('is tried again by itself with one submission; one that is accepted opens the gate', async () => {
     provider.play(answer(402, {}))
     await submitOne()
     await seed.sql(`UPDATE upstream_gates SET account_retry_at = now() - interval '1 ms'`)
-    expect(await readGate(seed.database)).toMatchObject({ isOpen: true, accountRefusal: null })
+    for (let n = 0; n < 3; n++) await seed.queued()
+    const { admitted } = await admitGenerations(seed.database, 100)
+    expect(admitted).toHaveLength(1)
+    expect((await admitGenerations(seed.database, 100)).admitted).toEqual([])
+    provider.play(accepted)
+    await submit(deps, admitted[0]?.id ?? '')
+    expect(await readGate(seed.database)).toMatchObject({ isOpen: true, refusal: null })
+    expect((await admitGenerations(seed.database, 100)).admitted.length).toBeGreaterThan(1)
+  })
+
+  it('waits for longer each time that it is refused again', async () => {
+    const waits: number[] = []
+    provider.play(answer(402, {}))
+    for (let n = 0; n < 3; n++) {
+      await submitOne()
+      waits.push(Number((await readGate(seed.database)).refusalRetryAt) - Date.now())
+      await seed.sql(`UPDATE upstream_gates SET account_retry_at = now() - interval '1 ms'`)
+    }
+    expect(waits[1]).toBeGreaterThan((waits[0] ?? 0) * 1.5)
+    expect(waits[2]).toBeGreaterThan((waits[1] ?? 0) * 1.5)
   })
 
   it('that only one generation meets again, while others are accepted, fails that one and stops nobody', async () => {
@@ -113,6 +133,102 @@ describe('a refusal of the account', () => {
       response.writeHead(402).end('{}')
     })
     expect(await statusOf(await submitOne())).toBe('cancelled')
+  })
+})
+
+describe('the same refusal of requests', () => {
+  it.each([
+    ["a web server's 404 page", answer(404, '<html><h1>404 Not Found</h1></html>'), 0, 'configuration'],
+    ['credits in an envelope', answer(200, { code: 4001, msg: 'Not enough credits' }), 0, 'account'],
+    ['words that nobody knows', answer(400, { message: 'the plan of 2025 has ended' }), 5, 'request'],
+  ])(
+    'by %s costs at most five of many in flight at once, and closes the gate',
+    async (_, refusal, costs, refusalClass) => {
+      const ids = await Promise.all(Array.from({ length: 24 }, () => seed.admitted()))
+      provider.play(async (response, exchanged) => {
+        // All are on their way before the first is answered.
+        await until('all are in flight', async () => creates() === ids.length)
+        await refusal(response, exchanged)
+      })
+      await Promise.all(ids.map((id) => submit(deps, id)))
+      const statuses = await Promise.all(ids.map(statusOf))
+      expect(statuses.filter((status) => status === 'failed')).toHaveLength(costs)
+      expect(statuses.filter((status) => status === 'queued')).toHaveLength(ids.length - costs)
+      expect(await readGate(seed.database)).toMatchObject({ isOpen: false, refusalClass })
+    },
+  )
+
+  it('is tried with another project next, and fails those at fault once that one was accepted', async () => {
+    const refusal = answer(400, { message: 'size is wrong' })
+    provider.play(refusal)
+    const ids = await Promise.all(Array.from({ length: 6 }, () => seed.admitted()))
+    for (const id of ids.slice(0, 5)) await submit(deps, id)
+    expect((await readGate(seed.database)).isOpen).toBe(false)
+    const [last = ''] = ids.slice(5)
+    expect(await seed.row(last)).toMatchObject({ status: 'queued', admittedAt: null })
+    const { id: project } = await ensureProject(seed.database, 'other', 'sealed')
+    const other = await seed.queued()
+    await seed.sql(`UPDATE generations SET project_id = $2 WHERE id = $1`, [other, project])
+    await seed.sql(`UPDATE upstream_gates SET account_retry_at = now() - interval '1 ms'`)
+    const { admitted } = await admitGenerations(seed.database, 100)
+    expect(admitted.map(({ id }) => id)).toEqual([other])
+    provider.play(accepted)
+    await submit(deps, other)
+    expect((await readGate(seed.database)).isOpen).toBe(true)
+    provider.play(refusal)
+    await admitGenerations(seed.database, 100)
+    await submit(deps, last)
+    expect(await statusOf(last)).toBe('failed')
+    expect((await readGate(seed.database)).isOpen).toBe(true)
+  })
+
+  it.each([
+    ['different words', (n: number) => answer(400, { message: `${'abcdefgh'[n]} is wrong` })],
+    ['the content of each', () => answer(403, { message: 'content not allowed' })],
+    ['acceptances between', (n: number) => (n % 4 === 3 ? accepted : answer(400, { message: 'size is wrong' }))],
+  ])('with %s closes nothing', async (_, reply) => {
+    for (let n = 0; n < 8; n++) {
+      provider.play(reply(n))
+      await submitOne()
+    }
+    expect(await readGate(seed.database)).toMatchObject({ isOpen: true, refusal: null })
+  })
+
+  it('of content is that of one prompt, with a code of its own', async () => {
+    provider.play(answer(403, { message: 'content not allowed' }))
+    expect(await seed.row(await submitOne())).toMatchObject({ status: 'failed', errorCode: 'content_rejected' })
+  })
+})
+
+describe('an outage behind a CDN', () => {
+  const down = answer(521, '<html>Web server is down</html>', { server: 'cloudflare', 'cf-ray': '1' })
+
+  it('that never passed the requests on fails nothing, and ends when a free request is answered', async () => {
+    provider.play(down)
+    const ids = await Promise.all(Array.from({ length: 8 }, () => seed.admitted()))
+    for (const id of ids) await submit(deps, id)
+    for (const id of ids) expect(await seed.row(id)).toMatchObject({ errorCode: null, mayBeCharged: false })
+    expect((await readGate(seed.database)).isOpen).toBe(false)
+    provider.play(answer(404, { error: 'no such task' }))
+    await probe(deps)
+    expect((await readGate(seed.database)).isOpen).toBe(true)
+  })
+
+  it('that left outcomes unknown keeps a quarter of the slots at most, and none once submissions are accepted again', async () => {
+    provider.play(answer(521, 'down'))
+    for (let n = 0; n < 5; n++) expect(await statusOf(await submitOne())).toBe('failed')
+    provider.play(answer(404, { error: 'no such task' }))
+    await probe(deps)
+    await seed.queued()
+    const [first] = (await admitGenerations(seed.database, 4)).admitted
+    provider.play(accepted)
+    await submit(deps, first?.id ?? '')
+    const kept = await seed.sql<{ count: number }>(
+      `SELECT count(*)::int AS count FROM generations WHERE slot_until > now()`,
+    )
+    expect(kept[0]?.count).toBe(0)
+    for (let n = 0; n < 4; n++) await seed.queued()
+    expect((await admitGenerations(seed.database, 4)).admitted).toHaveLength(3)
   })
 })
 

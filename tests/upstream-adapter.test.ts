@@ -160,6 +160,7 @@ describe('what a robust client must survive: creates', () => {
     server.play(answer(429, { error: { message: 'slow down' } }, retryAfter ? { 'retry-after': retryAfter } : {}))
     expect(await upstream.submit(request)).toEqual({
       kind: 'rejected',
+      class: 'rate',
       code: 'upstream_http_429',
       message: 'slow down',
       httpStatus: 429,

@@ -2,6 +2,7 @@
 
 import { withTimeout } from '@reelqueue/shared/runtime/clock'
 import { overdueWork } from '@reelqueue/shared/store/health'
+import { countKeptSlots, type KeptSlots } from '@reelqueue/shared/store/metrics'
 import { type Gate, readGate } from '@reelqueue/shared/store/submitting-gate'
 import { z } from 'zod'
 import type { ApiDeps, ApiSettings } from '../deps.ts'
@@ -56,17 +57,18 @@ export function healthRoutes(app: App, { database, backend, settings }: ApiDeps)
       },
     },
     async (_request, reply) => {
-      const [overdue, queue, gate] = await Promise.all([
+      const [overdue, queue, gate, kept] = await Promise.all([
         probe(async () => (await overdueWork(database, overdueGraceMs(settings))).count),
         probe(async () => backend.ping()),
         probe(async () => readGate(database)),
+        probe(async () => countKeptSlots(database)),
       ])
       const checks = {
         postgres: overdue.error ?? { ok: true, detail: 'answers' },
         queue: queue.error ?? { ok: true, detail: `${backend.name} answers` },
         work: overdue.error ? { ok: false, detail: 'unknown while Postgres is down' } : workCheck(overdue.value),
         upstream: settings.hasUpstreamKey
-          ? gateCheck(gate)
+          ? gateCheck(gate, kept.value)
           : { ok: false, detail: 'UPSTREAM_API_KEY is not set: requests are kept, nothing is submitted' },
       }
       const ready = checks.postgres.ok && checks.queue.ok && checks.work.ok
@@ -75,18 +77,50 @@ export function healthRoutes(app: App, { database, backend, settings }: ApiDeps)
   )
 }
 
-function gateCheck({ value, error }: Probed<Gate>): Check {
+function gateCheck({ value, error }: Probed<Gate>, kept: KeptSlots | null): Check {
   if (error) return { ok: false, detail: 'unknown while Postgres is down' }
-  const { isOpen, pausedAt, accountRefusal, accountRetryAt, unreachableSince, holdUntil } = value
-  if (isOpen) return { ok: true, detail: 'UPSTREAM_API_KEY is set' }
+  const { isOpen, pausedAt, unreachableSince, holdUntil } = value
+  const slots = keptSlots(kept)
+  if (isOpen) return { ok: true, detail: ['UPSTREAM_API_KEY is set', slots].filter(Boolean).join('; ') }
   const at = (instant: Date | null) => instant?.toISOString()
   const reasons = [
     pausedAt && `submitting was paused by an operator at ${at(pausedAt)}`,
-    accountRefusal && `the provider refused the account; submitting is tried again at ${at(accountRetryAt)}`,
+    refusalReason(value),
     unreachableSince && `the provider has not answered submissions since ${at(unreachableSince)}`,
     holdUntil && `the provider asked to wait until ${at(holdUntil)}`,
+    slots,
   ]
   return { ok: false, detail: reasons.filter(Boolean).join('; ') }
+}
+
+const WHAT_TO_DO: Readonly<Record<string, readonly [what: string, toDo: string]>> = {
+  account: ['the provider refused the account', 'check UPSTREAM_API_KEY and the balance'],
+  configuration: ['the answer is not that of the provider', 'check UPSTREAM_BASE_URL'],
+  request: [
+    'the provider refused several requests in a row with the same words',
+    'check UPSTREAM_BASE_URL, the account and the models',
+  ],
+}
+
+function refusalReason({ refusal, refusalClass, refusalRetryAt }: Gate): string | null {
+  if (refusalClass === null) return null
+  const [what, toDo] = WHAT_TO_DO[refusalClass] ?? ['the provider refuses', 'see the log']
+  const when =
+    refusalRetryAt && refusalRetryAt > new Date()
+      ? `one submission is tried at ${refusalRetryAt.toISOString()}`
+      : 'one submission is being tried'
+  return `${what} ("${refusal}"): ${toDo}; ${when}`
+}
+
+/** Null when no slot is kept. */
+function keptSlots(kept: KeptSlots | null): string | null {
+  if (kept === null || kept.until === null) return null
+  const { unknown, cancelled, overdue, retried, until } = kept
+  const causes = Object.entries({ unknown, cancelled, overdue, retried }).flatMap(([name, n]) =>
+    n > 0 ? [`${n} ${name}`] : [],
+  )
+  const count = unknown + cancelled + overdue + retried
+  return `${count} slots are kept for renders that nobody waits for (${causes.join(', ')}) until ${until} at the latest`
 }
 
 function workCheck(count: number): Check {

@@ -52,8 +52,12 @@ export function metricsRoute(app: App, { database, operators, settings }: ApiDep
         processing,
       })
       gauge('generations_slow', 'Generations that render for longer than 99 of 100 clips of their kind did.').set(slow)
-      gauge('slots_late', 'Slots kept for renders that may go on after their generation ended or was retried.').set(
-        lateSlots,
+      const { unknown, cancelled, overdue: late, retried } = lateSlots
+      labelled(
+        'slots_late',
+        'Slots kept for renders that may go on after their generation ended or was retried, by cause.',
+        'cause',
+        { unknown, cancelled, overdue: late, retried },
       )
       gauge('slots_max', 'Slots over all workers (UPSTREAM_MAX_IN_FLIGHT).').set(settings.slots)
       gauge('batches_open', 'Batches that have not ended.').set(openBatches)
@@ -64,7 +68,9 @@ export function metricsRoute(app: App, { database, operators, settings }: ApiDep
       )
       labelled('submitting_held', '1 for each cause that holds submissions back.', 'cause', {
         paused: Number(gate.pausedAt !== null),
-        account: Number(gate.accountRefusal !== null),
+        account: Number(gate.refusalClass === 'account'),
+        configuration: Number(gate.refusalClass === 'configuration'),
+        same_refusals: Number(gate.refusalClass === 'request'),
         unreachable: Number(gate.unreachableSince !== null),
         asked_to_wait: Number(gate.holdUntil !== null),
         no_key: Number(!settings.hasUpstreamKey),

@@ -7,31 +7,36 @@ import type { UpstreamDeps } from '../deps.ts'
 
 /** Between looks at the gate, give or take a fifth: an outage that is over should not be waited for any longer. */
 const LOOK_MS = 5_000
+/** The same while it is closed: an outage of seconds costs seconds. */
+const PROBE_MS = 1_000
 /** No provider names a task so. */
 const NO_TASK = 'reelqueue-probe'
 
 /** Looks every few seconds, until `signal` aborts. */
 export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
+    let isClosed = false
     try {
-      await probe(deps)
+      isClosed = await probe(deps)
     } catch (error) {
       deps.log.error({ event: 'probe.failed', err: error })
     }
-    await pause(LOOK_MS * (0.8 + 0.4 * deps.random()), signal)
+    await pause((isClosed ? PROBE_MS : LOOK_MS) * (0.8 + 0.4 * deps.random()), signal)
   }
 }
 
-export async function probe({ database, upstream, log, admit, settings }: UpstreamDeps): Promise<void> {
-  if ((await readGate(database)).unreachableSince === null) return
+/** @returns whether the gate is still closed for silence */
+export async function probe({ database, upstream, log, admit, settings }: UpstreamDeps): Promise<boolean> {
+  if ((await readGate(database)).unreachableSince === null) return false
   const { requestsPerMinute } = settings
   if (requestsPerMinute !== undefined && (await takeRequests(database, upstream.name, 1, requestsPerMinute)) === 0)
-    return
+    return true
   const answer = await upstream.poll(NO_TASK)
-  if (!isAnswered(answer)) return
+  if (!isAnswered(answer)) return true
   await openHalf(database, upstream.name)
   log.info({ event: 'gate.opened' })
   admit()
+  return false
 }
 
 const SILENT = /^upstream_(unreachable|timeout|connection_lost|unreadable|answer_too_large|http_5\d\d)$/

@@ -11,13 +11,12 @@ import { completeFormerTask } from '@reelqueue/shared/store/retries'
 import { type Settled, type SubmissionResult, settleSubmission } from '@reelqueue/shared/store/settlement'
 import { type BeginResult, beginSubmission, type Intent } from '@reelqueue/shared/store/submissions'
 import {
-  closeForAccount,
   giveBackRequests,
   hold,
+  noteAcceptance,
   noteAnswer,
   noteSilence,
   takeRequests,
-  wasRefusedAlone,
 } from '@reelqueue/shared/store/submitting-gate'
 import type { SubmitOutcome } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from '../deps.ts'
@@ -72,14 +71,14 @@ async function submitNow(deps: UpstreamDeps, generationId: string, onSending?: (
 
 async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent): Promise<StepOutcome> {
   const outcome = await pay(deps, intent)
-  const signal = await signalOf(deps, generationId, outcome)
-  const isAboutAccount = signal?.kind === 'account'
+  const signal = outcome === GIVEN_UP ? null : gateSignal(outcome)
   // Before this one goes back to its place, so that the next does not run into the same refusal. A task id waits for nothing.
   if (signal && outcome.kind !== 'accepted') await tellGate(deps, signal, intent)
-  const result = resultOf(deps, outcome, intent, isAboutAccount)
+  const result = resultOf(deps, outcome, intent, signal)
   const pollAfterMs = firstPollMs(deps.scheduleOf(intent.request), generationId, deps.settings.poll)
   const settled = await settle(deps, intent.submissionId, result, pollAfterMs)
-  if (signal && outcome.kind === 'accepted') await tellGate(deps, signal, intent)
+  if (signal && outcome.kind === 'accepted') await tellGate(deps, signal, intent, true)
+  if (settled.isGateClosed && signal?.kind === 'refusal') await releaseOthers(deps, signal)
   const durationMs = Math.round(performance.now() - intent.preparedAtMs)
   deps.log.info({
     event: 'submit.settled',
@@ -94,29 +93,14 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
   return follow(deps, generationId, settled, result.kind === 'rejected' ? result.backoffMs : 0)
 }
 
-/**
- * What the outcome says of all submissions. A refusal that reads like one of the account, for a generation that met one before while
- * others were accepted, is about that generation: it must not stop everybody again and again.
- */
-async function signalOf(
-  { database }: UpstreamDeps,
-  generationId: string,
-  outcome: SubmitOutcome,
-): Promise<GateSignal | null> {
-  if (outcome === GIVEN_UP) return null
-  const signal = gateSignal(outcome)
-  if (signal.kind !== 'account' || outcome.kind !== 'rejected') return signal
-  return (await wasRefusedAlone(database, generationId, outcome.code)) ? { kind: 'answered' } : signal
-}
-
 /** What this answer means for all other submissions. Failing to say it must not keep the answer from being recorded. */
-async function tellGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent): Promise<void> {
+async function tellGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent, isAccepted = false): Promise<void> {
   const { database, upstream, log, admit } = deps
   try {
     switch (signal.kind) {
       case 'answered':
         if (!intent.isAfterSilence) return
-        await noteAnswer(database, upstream.name)
+        await (isAccepted ? noteAcceptance : noteAnswer)(database, upstream.name)
         admit()
         return
       case 'silence':
@@ -126,15 +110,27 @@ async function tellGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent):
         await hold(database, upstream.name, signal.forMs)
         log.warn({ event: 'gate.held', forMs: signal.forMs })
         return
-      case 'account': {
-        await closeForAccount(database, upstream.name, signal.refusal)
-        const released = await releaseAdmitted(database, null)
-        log.error({ event: 'gate.closed', cause: 'account', refusal: signal.refusal, released })
-        admit()
-      }
+      case 'refusal':
+        // Counted in the transaction that settles it (store/refusals.ts). It shows that the provider is there.
+        if (intent.isAfterSilence) await noteAnswer(database, upstream.name)
     }
   } catch (error) {
     log.error({ event: 'gate.untold', signal: signal.kind, err: error })
+  }
+}
+
+/** A refusal closed the gate: what was admitted gives its slots back. */
+async function releaseOthers(
+  deps: UpstreamDeps,
+  { class: cause, refusal }: GateSignal & { kind: 'refusal' },
+): Promise<void> {
+  const { database, log, admit } = deps
+  try {
+    const released = await releaseAdmitted(database, null)
+    log.error({ event: 'gate.closed', cause, refusal, released })
+    admit()
+  } catch (error) {
+    log.error({ event: 'gate.untold', signal: 'refusal', err: error })
   }
 }
 
@@ -173,6 +169,7 @@ const EXPIRED: SubmissionResult = {
 
 const GIVEN_UP: SubmitOutcome = {
   kind: 'rejected',
+  class: 'unreachable',
   code: 'given_up_before_post',
   message: FAILURES.given_up_before_post,
   httpStatus: null,
@@ -187,14 +184,18 @@ async function pay({ upstream }: UpstreamDeps, intent: Intent): Promise<SubmitOu
 }
 
 function resultOf(
-  { random }: UpstreamDeps,
+  { random, upstream }: UpstreamDeps,
   outcome: SubmitOutcome,
   intent: Intent,
-  isAboutAccount: boolean,
+  signal: GateSignal | null,
 ): SubmissionResult {
   if (outcome.kind !== 'rejected') return outcome
-  const { retryAfterMs, ...refusal } = outcome
-  return { ...refusal, isAboutAccount, backoffMs: submitBackoffMs(intent.number, retryAfterMs, random()) }
+  const { retryAfterMs, class: _, ...rejected } = outcome
+  const refusal =
+    signal?.kind === 'refusal'
+      ? { refusal: { upstream: upstream.name, class: signal.class, key: signal.key, words: signal.refusal } }
+      : {}
+  return { ...rejected, ...refusal, backoffMs: submitBackoffMs(intent.number, retryAfterMs, random()) }
 }
 
 /** Records an outcome. One with a task id is tried for as long as Postgres is away: lost, it has been paid for nothing. */

@@ -10,7 +10,18 @@ export const gateJson = z
     open: z.boolean().describe('Whether generations are submitted now.'),
     paused_at: instant.describe('Paused by an operator, until one resumes it.'),
     account_refusal: z.string().nullable().describe('The provider refused the account, in these words.'),
-    account_retry_at: instant.describe('When it is tried again after that.'),
+    account_retry_at: instant.describe('When one submission is tried again after that.'),
+    refusal: z
+      .string()
+      .nullable()
+      .describe('What closed the gate: the account, a wrong address, or the same refusal five times in a row.'),
+    refusal_class: z
+      .string()
+      .nullable()
+      .describe(
+        '`account`; `configuration` (check UPSTREAM_BASE_URL); `request` (five requests in a row, the same words).',
+      ),
+    refusal_retry_at: instant.describe('When one submission is tried again after that; an acceptance opens the gate.'),
     unreachable_since: instant.describe(
       'Submission after submission was not answered; goes on when the provider answers.',
     ),
@@ -21,8 +32,9 @@ export const gateJson = z
 export interface GateFacts {
   readonly isOpen: boolean
   readonly pausedAt: Date | null
-  readonly accountRefusal: string | null
-  readonly accountRetryAt: Date | null
+  readonly refusal: string | null
+  readonly refusalClass: string | null
+  readonly refusalRetryAt: Date | null
   readonly unreachableSince: Date | null
   readonly holdUntil: Date | null
 }
@@ -34,8 +46,11 @@ export function toGateJson(gate: GateFacts): z.output<typeof gateJson> {
     object: 'submitting',
     open: gate.isOpen,
     paused_at: iso(gate.pausedAt),
-    account_refusal: gate.accountRefusal,
-    account_retry_at: iso(gate.accountRetryAt),
+    account_refusal: gate.refusalClass === 'account' ? gate.refusal : null,
+    account_retry_at: gate.refusalClass === 'account' ? iso(gate.refusalRetryAt) : null,
+    refusal: gate.refusal,
+    refusal_class: gate.refusalClass,
+    refusal_retry_at: iso(gate.refusalRetryAt),
     unreachable_since: iso(gate.unreachableSince),
     hold_until: iso(gate.holdUntil),
   }

@@ -12,10 +12,10 @@ import {
 
 const SETTLEMENTS: readonly Settlement[] = [
   { state: 'accepted' },
-  { state: 'rejected', retryable: true, isAboutAccount: false },
-  { state: 'rejected', retryable: false, isAboutAccount: false },
-  { state: 'rejected', retryable: true, isAboutAccount: true },
-  { state: 'rejected', retryable: false, isAboutAccount: true },
+  { state: 'rejected', retryable: true, isReleased: false },
+  { state: 'rejected', retryable: false, isReleased: false },
+  { state: 'rejected', retryable: true, isReleased: true },
+  { state: 'rejected', retryable: false, isReleased: true },
   { state: 'unknown' },
 ]
 const CONTEXTS: readonly SubmissionContext[] = [true, false].flatMap((cancelRequested) =>
@@ -30,7 +30,7 @@ const CONTEXTS: readonly SubmissionContext[] = [true, false].flatMap((cancelRequ
 function expected(settlement: Settlement, context: SubmissionContext): Consequence {
   if (context.cancelRequested) return 'cancel'
   if (settlement.state === 'accepted') return 'process'
-  if (settlement.state === 'rejected' && settlement.isAboutAccount) return 'release'
+  if (settlement.state === 'rejected' && settlement.isReleased) return 'release'
   const certain = settlement.state === 'rejected' && settlement.retryable && !context.retriesExhausted
   const asked = settlement.state === 'unknown' && context.policy === 'resubmit' && context.unknownCount <= 1
   return certain || asked ? 'submit_again' : 'fail'

@@ -3,7 +3,8 @@
 /** How one submission ended, as the ledger records it. */
 export type Settlement =
   | { readonly state: 'accepted' }
-  | { readonly state: 'rejected'; readonly retryable: boolean; readonly isAboutAccount: boolean }
+  /** `isReleased`: the refusal is not about this generation (gate-signal.ts). */
+  | { readonly state: 'rejected'; readonly retryable: boolean; readonly isReleased: boolean }
   | { readonly state: 'unknown' }
 
 export interface SubmissionContext {
@@ -34,7 +35,7 @@ export function consequenceOf(settlement: Settlement, context: SubmissionContext
     case 'accepted':
       return 'process'
     case 'rejected':
-      if (settlement.isAboutAccount) return 'release'
+      if (settlement.isReleased) return 'release'
       return settlement.retryable && !context.retriesExhausted ? 'submit_again' : 'fail'
     case 'unknown':
       return context.policy === 'resubmit' && context.unknownCount < UNKNOWN_SUBMISSIONS_MAX ? 'submit_again' : 'fail'

@@ -1,6 +1,7 @@
 // What is going on, in numbers: of what is open now, never of the history.
 
 import type { Database } from './database.ts'
+import { Prisma } from './generated/client.ts'
 
 export interface OpenWork {
   /** Queued, without a slot. */
@@ -9,22 +10,49 @@ export interface OpenWork {
   readonly queued: number
   readonly submitting: number
   readonly processing: number
-  /** Slots kept for renders that are not the generation's own any more. */
-  readonly lateSlots: number
+  /** Slots kept for renders that are not the generation's own any more, by cause. */
+  readonly lateSlots: KeptSlots
   /** Deliveries that have neither succeeded nor been given up. */
   readonly deliveries: number
   readonly openBatches: number
 }
 
+export interface KeptSlots {
+  readonly unknown: number
+  readonly cancelled: number
+  readonly overdue: number
+  /** Left behind by a retry. */
+  readonly retried: number
+  /** When the last of them is given back; null without any. */
+  readonly until: string | null
+}
+
+/** Of kept slots, how many for each cause. Reads the index of those slots. */
+const KEPT_SLOTS = Prisma.sql`
+  SELECT jsonb_build_object(
+    'unknown', count(*) FILTER (WHERE error_code = 'submission_unknown'),
+    'cancelled', count(*) FILTER (WHERE status = 'cancelled'),
+    'overdue', count(*) FILTER (WHERE status = 'failed' AND error_code IS DISTINCT FROM 'submission_unknown'),
+    'retried', count(*) FILTER (WHERE status NOT IN ('failed', 'cancelled')),
+    'until', to_char(max(slot_until) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) AS kept
+  FROM generations WHERE slot_until > now() AND slot_until IS NOT NULL`
+
+/** Slots that are kept for renders which nobody waits for. */
+export async function countKeptSlots({ prisma }: Database): Promise<KeptSlots> {
+  const [row] = await prisma.$queryRaw<{ kept: KeptSlots }[]>`${KEPT_SLOTS}`
+  if (!row) throw new Error('counts without a row')
+  return row.kept
+}
+
 /** Each is the length of a partial index. */
 export async function countOpenWork({ prisma }: Database): Promise<OpenWork> {
   const [row] = await prisma.$queryRaw<OpenWork[]>`
-    SELECT waiting.count AS waiting, slots.*, late.count AS "lateSlots", pending.count AS deliveries, open.count AS "openBatches"
+    SELECT waiting.count AS waiting, slots.*, late.kept AS "lateSlots", pending.count AS deliveries, open.count AS "openBatches"
     FROM (SELECT count(*)::int FROM generations WHERE status = 'queued' AND admitted_at IS NULL) AS waiting,
       (SELECT count(*) FILTER (WHERE status = 'queued')::int AS queued, count(*) FILTER (WHERE status = 'submitting')::int AS submitting,
         count(*) FILTER (WHERE status = 'processing')::int AS processing
        FROM generations WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing')) AS slots,
-      (SELECT count(*)::int FROM generations WHERE slot_until > now() AND slot_until IS NOT NULL) AS late,
+      (${KEPT_SLOTS}) AS late,
       (SELECT count(*)::int FROM deliveries WHERE state = 'pending') AS pending,
       (SELECT count(*)::int FROM batches WHERE completed_at IS NULL) AS open`
   if (!row) throw new Error('counts without a row')

@@ -3,7 +3,7 @@
 import { models } from '../domain/models.ts'
 import type { Pace } from '../domain/queue-estimate.ts'
 import type { Database } from './database.ts'
-import { SUBMITTING_PAUSED } from './submitting-gate.ts'
+import { AFTER_REFUSAL, SUBMITTING_PAUSED } from './submitting-gate.ts'
 
 /** Places of one generation beyond this are not counted. */
 const PLACES_MAX = 10_000
@@ -36,7 +36,7 @@ export async function findQueuePlace(
           (SELECT 1 FROM generations WHERE project_id = ${projectId} AND model = of.model AND status = 'queued' AND admitted_at IS NULL
             AND priority = ${priority} AND id < ${id} LIMIT ${placesMax})) AS before) AS counted) AS ahead,
       (SELECT paused_at IS NOT NULL FROM projects WHERE id = ${projectId})
-        OR ${SUBMITTING_PAUSED} AS "isHeld",
+        OR ${SUBMITTING_PAUSED} OR ${AFTER_REFUSAL} AS "isHeld",
       coalesce(sum(count), 0)::int AS admitted,
       coalesce(extract(epoch FROM now() - min(minute)) / 60, 0)::float8 AS minutes
     FROM admissions WHERE project_id = ${projectId} AND minute > now() - ${overMinutes} * interval '1 minute'`

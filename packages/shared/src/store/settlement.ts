@@ -9,6 +9,7 @@ import { type Database, isUniqueViolation, type Sql, withRetry } from './databas
 import { askAboutOtherTask, REMEMBERED_TASKS } from './former-tasks.ts'
 import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
+import { countRefusal, type GateRefusal } from './refusals.ts'
 
 /** What the ledger records of an answer, or of its absence. */
 export type SubmissionResult =
@@ -19,8 +20,8 @@ export type SubmissionResult =
       readonly message: string
       readonly httpStatus: number | null
       readonly retryable: boolean
-      /** It refused the account that pays, not this request: the generation waits for admission again. */
-      readonly isAboutAccount?: boolean
+      /** What it means for all submissions, where it may mean something. */
+      readonly refusal?: GateRefusal
       /** Back-off before the next submission; counts only when retryable. */
       readonly backoffMs: number
     }
@@ -37,6 +38,8 @@ export interface Settled {
   /** What became of the generation; `unchanged` when it had moved on without this submission. */
   readonly status: Status | 'unchanged'
   readonly moved: readonly Moved[]
+  /** The refusal closed the gate, or closed it again. */
+  readonly isGateClosed?: boolean
 }
 
 /**
@@ -248,8 +251,13 @@ async function carryOut(
   const rendering =
     result.kind === 'rejected'
       ? Prisma.empty
-      : Prisma.sql`, may_be_charged = true, slot_until = now() + ${renderMaxMs} * interval '1 ms'`
-  switch (await decide(tx, generation, result)) {
+      : Prisma.sql`, may_be_charged = true, slot_until = now() + ${keptMs(result, renderMaxMs)} * interval '1 ms'`
+  const counted =
+    result.kind === 'rejected' && result.refusal && !generation.cancelRequested
+      ? await countRefusal(tx, id, result.code, result.refusal)
+      : NOT_COUNTED
+  const { isGateClosed } = counted
+  switch (await decide(tx, generation, result, counted.isReleased)) {
     case 'process': {
       const set = processing(CURRENT, Prisma.sql`${firstPollMs}`)
       return { status: MOVES.accept.to, moved: await moveGenerations(tx, [id], 'accept', { set }) }
@@ -268,17 +276,24 @@ async function carryOut(
     case 'release': {
       // A wake-up of its own: a job kept from this admission must not swallow that of the next.
       const set = Prisma.sql`admitted_at = NULL, due_at = NULL, wakes = g.wakes + 1`
-      return { status: MOVES.release.to, moved: await moveGenerations(tx, [id], 'release', { set }) }
+      return { status: MOVES.release.to, moved: await moveGenerations(tx, [id], 'release', { set }), isGateClosed }
     }
     case 'fail': {
       const { code, message } = result.kind === 'rejected' ? result : UNKNOWN
       const set = Prisma.sql`error_code = ${code}, error_message = ${message}, due_at = NULL${rendering}`
       const moved = await moveGenerations(tx, [id], 'fail', { set })
       if (result.kind === 'rejected') await askAboutOtherTask(tx, id)
-      return { status: MOVES.fail.to, moved }
+      return { status: MOVES.fail.to, moved, isGateClosed }
     }
   }
 }
+
+/** A server error after the request has seldom made a render; silence may have. */
+function keptMs(result: SubmissionResult, renderMaxMs: number): number {
+  return result.kind === 'unknown' && (result.httpStatus ?? 0) >= 500 ? renderMaxMs / 3 : renderMaxMs
+}
+
+const NOT_COUNTED = { isReleased: false, isGateClosed: false }
 
 const UNKNOWN = { code: 'submission_unknown', message: FAILURES.submission_unknown }
 
@@ -291,7 +306,12 @@ function processing(recorded: Prisma.Sql, firstPollMs: Prisma.Sql): Prisma.Sql {
 
 const CURRENT = Prisma.sql`(SELECT s.upstream_task_id, s.started_at FROM submissions s WHERE s.id = g.current_submission_id)`
 
-async function decide(tx: Sql, generation: SettlingGeneration, result: SubmissionResult): Promise<Consequence> {
+async function decide(
+  tx: Sql,
+  generation: SettlingGeneration,
+  result: SubmissionResult,
+  isReleased: boolean,
+): Promise<Consequence> {
   const [{ unknownCount } = { unknownCount: 0 }] = await tx.$queryRaw<{ unknownCount: number }[]>`
     SELECT count(*)::int AS "unknownCount" FROM submissions s JOIN generations g ON g.id = s.generation_id
     WHERE g.id = ${generation.id} AND s.attempt = g.attempt
@@ -299,7 +319,7 @@ async function decide(tx: Sql, generation: SettlingGeneration, result: Submissio
       AND (s.state = 'unknown' OR s.state = 'accepted' AND s.id <> g.current_submission_id)`
   return consequenceOf(
     result.kind === 'rejected'
-      ? { state: 'rejected', retryable: result.retryable, isAboutAccount: result.isAboutAccount ?? false }
+      ? { state: 'rejected', retryable: result.retryable, isReleased }
       : { state: result.kind },
     {
       cancelRequested: generation.cancelRequested,

@@ -7,10 +7,10 @@ import { type Database, type Sql, withRetry } from './database.ts'
 import { REMEMBERED_TASKS } from './former-tasks.ts'
 import { Prisma } from './generated/client.ts'
 import { moveGenerations } from './moves.ts'
-import { GATE_OPENS_MS, SUBMITTING_PAUSED } from './submitting-gate.ts'
+import { AFTER_TROUBLE, GATE_OPENS_MS, SUBMITTING_PAUSED } from './submitting-gate.ts'
 
 /** When a submission that is to be repeated looks again whether it may. */
-const HELD_MS = 30_000
+const HELD_MS = 5_000
 const HELD_MIN_MS = 100
 
 /** What the submit step needs to pay for one render. */
@@ -19,7 +19,7 @@ export interface Intent {
   /** Submissions of this attempt so far, this one included. */
   readonly number: number
   readonly request: RenderRequest
-  /** Submissions before it were not answered: an answer to this one is worth noting. */
+  /** Submissions before it were refused or not answered: an answer to this one is worth noting. */
   readonly isAfterSilence: boolean
   /** `performance.now()` just before the commit: the lease cannot have begun earlier by much. */
   readonly preparedAtMs: number
@@ -109,7 +109,7 @@ async function beginOrdinary(
   const set = begun(Prisma.sql`(SELECT ids FROM given) ->> g.id`, upstream, leaseMs)
   const told = Prisma.sql`current_submission_id AS "submissionId", model, prompt, size, seconds, input_reference AS "inputReference",
     (SELECT count(*)::int FROM submissions s WHERE s.generation_id = g.id) AS "submissionsBefore",
-    EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0) AS "isAfterSilence"`
+    ${AFTER_TROUBLE} AS "isAfterSilence"`
   const which = Prisma.sql`id IN (SELECT generation_id FROM intent)`
   const { rows, preparedAtMs } = await prisma.$transaction(async (tx) => ({
     rows: await moveGenerations<Beginning>(tx, which, 'submit', { first, set, told }),
@@ -148,7 +148,7 @@ export async function beginSubmission(
       const [generation] = await tx.$queryRaw<LockedGeneration[]>`
         SELECT status::text, admitted_at IS NOT NULL AS admitted, attempt,
           ${SUBMITTING_PAUSED} OR EXISTS (SELECT 1 FROM projects WHERE projects.id = g.project_id AND paused_at IS NOT NULL) AS "isPaused",
-          EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0) AS "isAfterSilence",
+          ${AFTER_TROUBLE} AS "isAfterSilence",
           ${GATE_OPENS_MS} AS "gateOpensMs", model, prompt, size, seconds,
           input_reference AS "inputReference",
           (SELECT count(*)::int FROM submissions s WHERE s.generation_id = g.id AND s.attempt = g.attempt) AS submissions,

@@ -1,7 +1,8 @@
 // Whether anything may be submitted now, over all workers: what an operator paused, and what the provider's answers have
 // closed. Rows in Postgres, so that no wipe of Redis opens it.
 
-import { ACCOUNT_RETRY_MS, SILENCES_MAX } from '../domain/gate-signal.ts'
+import { SILENCES_MAX } from '../domain/gate-signal.ts'
+import type { RefusalClass } from '../domain/refusal.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 
@@ -13,13 +14,19 @@ export const SUBMITTING_PAUSED = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates
 export const GATE_OPENS_MS = Prisma.sql`(SELECT ceil(extract(epoch FROM max(greatest(hold_until, account_retry_at)) - now()) * 1000)::float8
   FROM upstream_gates WHERE paused_at IS NULL AND unreachable_since IS NULL)`
 
+/** That a refusal had closed the gate: one submission at a time is tried, until one is accepted. */
+export const AFTER_REFUSAL = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHERE account_retry_at IS NOT NULL)`
+/** That an acceptance is worth noting. */
+export const AFTER_TROUBLE = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0 OR account_retry_at IS NOT NULL)`
+
 export interface Gate {
   /** An operator paused it: until one resumes it. */
   readonly pausedAt: Date | null
-  /** The provider refused the account itself, in these words. */
-  readonly accountRefusal: string | null
-  /** When it is tried again after that. */
-  readonly accountRetryAt: Date | null
+  /** The provider refused the account itself, or all requests alike, in these words. */
+  readonly refusal: string | null
+  readonly refusalClass: RefusalClass | null
+  /** When one submission is tried again after that. In the past: one is being tried. */
+  readonly refusalRetryAt: Date | null
   /** Submission after submission was not answered: until a free request is. */
   readonly unreachableSince: Date | null
   /** The provider asked to wait. */
@@ -27,10 +34,14 @@ export interface Gate {
   readonly isOpen: boolean
 }
 
+const NO_REFUSAL = Prisma.sql`account_retry_at = NULL, account_refusal = NULL, refusal_class = NULL, refused_project_id = NULL,
+  refusal_closings = 0, refusal_key = NULL, refusals = 0, refusals_from = NULL`
+
 const OPEN: Gate = {
   pausedAt: null,
-  accountRefusal: null,
-  accountRetryAt: null,
+  refusal: null,
+  refusalClass: null,
+  refusalRetryAt: null,
   unreachableSince: null,
   holdUntil: null,
   isOpen: true,
@@ -40,10 +51,12 @@ const OPEN: Gate = {
 export async function readGate({ prisma }: Database): Promise<Gate> {
   const [row] = await prisma.$queryRaw<Gate[]>`
     SELECT paused_at AS "pausedAt", unreachable_since AS "unreachableSince",
-      CASE WHEN account_retry_at > now() THEN account_refusal END AS "accountRefusal",
-      CASE WHEN account_retry_at > now() THEN account_retry_at END AS "accountRetryAt",
+      CASE WHEN account_retry_at IS NOT NULL THEN account_refusal END AS "refusal",
+      -- A worker of an earlier version closes for the account only.
+      CASE WHEN account_retry_at IS NOT NULL THEN coalesce(refusal_class, 'account') END AS "refusalClass",
+      account_retry_at AS "refusalRetryAt",
       CASE WHEN hold_until > now() THEN hold_until END AS "holdUntil",
-      NOT (${SUBMITTING_PAUSED}) AS "isOpen"
+      NOT (${SUBMITTING_PAUSED} OR ${AFTER_REFUSAL}) AS "isOpen"
     FROM upstream_gates ORDER BY upstream LIMIT 1`
   return row ?? OPEN
 }
@@ -56,7 +69,7 @@ export async function setPaused({ prisma }: Database, upstream: string, paused: 
       paused_at = CASE WHEN ${paused} THEN coalesce(upstream_gates.paused_at, now()) END`
   if (paused) return
   await prisma.$executeRaw`
-    UPDATE upstream_gates SET silences = 0, unreachable_since = NULL, account_retry_at = NULL, account_refusal = NULL, hold_until = NULL
+    UPDATE upstream_gates SET silences = 0, unreachable_since = NULL, hold_until = NULL, ${NO_REFUSAL}
     WHERE upstream = ${upstream}`
 }
 
@@ -65,14 +78,6 @@ export async function hold({ prisma }: Database, upstream: string, forMs: number
   await prisma.$executeRaw`
     INSERT INTO upstream_gates (upstream, hold_until) VALUES (${upstream}, now() + ${forMs} * interval '1 ms')
     ON CONFLICT (upstream) DO UPDATE SET hold_until = greatest(upstream_gates.hold_until, excluded.hold_until)`
-}
-
-/** The provider refused the account: nothing is submitted for some minutes. */
-export async function closeForAccount({ prisma }: Database, upstream: string, refusal: string): Promise<void> {
-  await prisma.$executeRaw`
-    INSERT INTO upstream_gates (upstream, account_refusal, account_retry_at)
-    VALUES (${upstream}, ${refusal}, now() + ${ACCOUNT_RETRY_MS} * interval '1 ms')
-    ON CONFLICT (upstream) DO UPDATE SET account_refusal = excluded.account_refusal, account_retry_at = excluded.account_retry_at`
 }
 
 /** One more submission was not answered. @returns whether that closed the gate */
@@ -96,6 +101,29 @@ export async function openHalf({ prisma }: Database, upstream: string): Promise<
 export async function noteAnswer({ prisma }: Database, upstream: string): Promise<void> {
   await prisma.$executeRaw`
     UPDATE upstream_gates SET silences = 0, unreachable_since = NULL WHERE upstream = ${upstream} AND silences > 0`
+}
+
+/**
+ * After an outage the provider accepts again, so it is not full: slots kept for what the outage left unknown are given back. The
+ * rows stay as they are, and are never submitted again unasked.
+ */
+async function giveBackSlots({ prisma }: Database): Promise<void> {
+  await prisma.$executeRaw`
+    UPDATE generations SET slot_until = NULL
+    WHERE id = ANY (ARRAY(
+      SELECT id FROM generations WHERE slot_until > now() AND slot_until IS NOT NULL AND error_code = 'submission_unknown'
+      ORDER BY id FOR UPDATE SKIP LOCKED))`
+}
+
+/** The provider accepted a submission: what refusals had closed is open, unless one has just closed it. */
+export async function noteAcceptance(database: Database, upstream: string): Promise<void> {
+  const [gate] = await database.prisma.$queryRaw<{ silences: number }[]>`
+    SELECT silences FROM upstream_gates WHERE upstream = ${upstream}`
+  await noteAnswer(database, upstream)
+  // Below this it was no outage, and what is unknown may well be rendering.
+  if ((gate?.silences ?? 0) >= SILENCES_MAX - 1) await giveBackSlots(database)
+  await database.prisma.$executeRaw`
+    UPDATE upstream_gates SET ${NO_REFUSAL} WHERE upstream = ${upstream} AND account_retry_at <= now()`
 }
 
 /**
@@ -126,19 +154,4 @@ export async function takeRequests(
 /** Gives back requests that were taken and not sent. */
 export async function giveBackRequests({ prisma }: Database, upstream: string, unused: number): Promise<void> {
   await prisma.$executeRaw`UPDATE upstream_gates SET requests = requests + ${unused} WHERE upstream = ${upstream}`
-}
-
-/**
- * Whether a generation was refused with this code before, in its present attempt, while a later submission of another one was
- * accepted: then the account is not what is wrong.
- */
-export async function wasRefusedAlone({ prisma }: Database, generationId: string, code: string): Promise<boolean> {
-  const [row] = await prisma.$queryRaw<{ alone: boolean }[]>`
-    SELECT EXISTS (
-      SELECT 1 FROM submissions mine JOIN generations g ON g.id = mine.generation_id AND g.attempt = mine.attempt
-      WHERE mine.generation_id = ${generationId} AND mine.state = 'rejected' AND mine.error_code = ${code} AND EXISTS (
-        -- Ids ascend with age.
-        SELECT 1 FROM submissions other
-        WHERE other.id > mine.id AND other.state = 'accepted' AND other.generation_id <> mine.generation_id)) AS alone`
-  return row?.alone ?? false
 }

@@ -9,7 +9,15 @@ import type { Silence } from './reply.ts'
 export function readSilentCreate(silence: Silence): SubmitOutcome {
   const { code, message } = describe(silence)
   if (silence.sent) return { kind: 'unknown', code, message, httpStatus: null }
-  return { kind: 'rejected', code, message, httpStatus: null, retryable: true, retryAfterMs: null }
+  return {
+    kind: 'rejected',
+    class: 'unreachable',
+    code,
+    message,
+    httpStatus: null,
+    retryable: true,
+    retryAfterMs: null,
+  }
 }
 
 /** A poll that got no answer says nothing about the task. */

@@ -25,7 +25,7 @@ export function exchange(
     let sent = false
     let settled = false
     let inFlight: Dispatcher.DispatchController | null = null
-    let head: { httpStatus: number; retryAfterMs: number | null } | null = null
+    let head: { httpStatus: number; retryAfterMs: number | null; isCloudflare: boolean } | null = null
     const chunks: Buffer[] = []
     let bytes = 0
 
@@ -57,7 +57,8 @@ export function exchange(
         if (httpStatus < 200) return
         const retryAfter = headers['retry-after']
         const header = Array.isArray(retryAfter) ? retryAfter[0] : retryAfter
-        head = { httpStatus, retryAfterMs: parseRetryAfter(header, Date.now(), RETRY_AFTER_MAX_MS) }
+        const isCloudflare = headers['cf-ray'] !== undefined || String(headers.server).toLowerCase() === 'cloudflare'
+        head = { httpStatus, retryAfterMs: parseRetryAfter(header, Date.now(), RETRY_AFTER_MAX_MS), isCloudflare }
       },
       onResponseData(_controller, chunk) {
         if (settled) return

@@ -47,6 +47,7 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs }: GlobalAiOptions):
       if (model === null) {
         return {
           kind: 'rejected',
+          class: 'request',
           code: 'unknown_model',
           message: FAILURES.unknown_model,
           httpStatus: null,
@@ -62,7 +63,9 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs }: GlobalAiOptions):
         body: createBody(request),
       }
       const answer = await exchange(creates, create, timeoutMs)
-      return answer.kind === 'silence' ? readSilentCreate(answer) : parseCreate(answer, [apiKey, request.prompt])
+      return answer.kind === 'silence'
+        ? readSilentCreate(answer)
+        : parseCreate(answer, [apiKey, request.prompt], request.prompt)
     },
 
     async poll(taskId) {

@@ -72,6 +72,7 @@ describe('rejected needs an explicit no', () => {
   test('an error envelope keeps its code and message', () => {
     expect(read(200, { code: 1001, msg: 'bad size', data: null })).toEqual({
       kind: 'rejected',
+      class: 'request',
       code: 'upstream_1001',
       message: 'bad size',
       httpStatus: 200,
@@ -97,8 +98,8 @@ describe('rejected needs an explicit no', () => {
 
   test.each([400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 431, 451])('HTTP %i', (status) => {
     const outcome = read(status, { error: { message: 'no' } }, { retryAfterMs: 7 })
-    const code = `upstream_http_${status}`
-    expect(outcome).toEqual({
+    const code = status === 451 ? 'content_rejected' : `upstream_http_${status}`
+    expect(outcome).toMatchObject({
       kind: 'rejected',
       code,
       message: 'no',

@@ -1,7 +1,9 @@
 // Reads the answer to a create. The question is only ever "can this have been charged?": rejected needs an
 // explicit no, accepted needs a task id, and everything between is unknown. Guessing either way costs money.
 
+import type { RefusalClass } from '../domain/refusal.ts'
 import { isTaskId } from '../domain/task-id.ts'
+import { neverReachedOrigin } from './cdn.ts'
 import {
   type Body,
   envelopeError,
@@ -12,36 +14,43 @@ import {
   upstreamCode,
 } from './parse-fields.ts'
 import type { SubmitOutcome } from './port.ts'
+import { classifyRefusal } from './refusal-class.ts'
 import type { Reply } from './reply.ts'
 
 const MESSAGE_CHARS_MAX = 500
 
 // Statuses that say no to this very request. Absent on purpose: 408 and 409, which can follow an accepted one.
 const refusals: ReadonlySet<number> = new Set([
-  400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 431, 451,
+  400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 425, 429, 431, 451,
 ])
-const refusalsForNow: ReadonlySet<number> = new Set([425, 429])
+const FOR_NOW: ReadonlySet<RefusalClass> = new Set(['rate', 'capacity', 'unreachable'])
 
-/** What became of a submission that was answered. `secrets` (key, prompt) never appear in the message. */
-export function parseCreate(reply: Reply, secrets: readonly string[]): SubmitOutcome {
+/**
+ * What became of a submission that was answered. `secrets` (key, prompt) never appear in the message; words of the `prompt`
+ * say nothing about the class of a refusal.
+ */
+export function parseCreate(reply: Reply, secrets: readonly string[], prompt = ''): SubmitOutcome {
   const { httpStatus, retryAfterMs } = reply
   const said = () => providerMessage(reply.text, MESSAGE_CHARS_MAX, secrets)
-  const rejected = (code: string, message: string, retryable: boolean): SubmitOutcome => ({
-    kind: 'rejected',
-    code,
-    message,
-    httpStatus,
-    retryable,
-    retryAfterMs: retryable ? retryAfterMs : null,
-  })
+  // What is refused for the account, a wrong address or for now may succeed later: a generation must not fail by it.
+  const rejected = (code: string, message: string, decided?: RefusalClass): SubmitOutcome => {
+    const refusalClass = decided ?? classifyRefusal({ httpStatus, text: reply.text, prompt })
+    const retryable = FOR_NOW.has(refusalClass)
+    const failure = refusalClass === 'moderation' ? 'content_rejected' : code
+    const after = retryable ? retryAfterMs : null
+    return { kind: 'rejected', class: refusalClass, code: failure, message, httpStatus, retryable, retryAfterMs: after }
+  }
   const unknown = (code: string, message: string): SubmitOutcome => ({ kind: 'unknown', code, message, httpStatus })
 
   const byStatus = () => said() ?? `The provider answered HTTP ${httpStatus}.`
-  if (refusalsForNow.has(httpStatus)) return rejected(`upstream_http_${httpStatus}`, byStatus(), true)
-  if (refusals.has(httpStatus)) return rejected(`upstream_http_${httpStatus}`, byStatus(), false)
+  if (refusals.has(httpStatus)) return rejected(`upstream_http_${httpStatus}`, byStatus())
   if (httpStatus >= 300 && httpStatus < 400) {
     const message = `The provider answered with a redirect (HTTP ${httpStatus}), which is not followed: check the base URL.`
-    return rejected(`upstream_http_${httpStatus}`, message, false)
+    return rejected(`upstream_http_${httpStatus}`, message)
+  }
+  if (neverReachedOrigin(httpStatus, reply.isCloudflare ?? false, reply.text)) {
+    const message = `The CDN in front of the provider could not reach it (HTTP ${httpStatus}); the request never arrived.`
+    return rejected('upstream_unreachable', message, 'unreachable')
   }
   if (httpStatus < 200 || httpStatus > 299) return unknown(`upstream_http_${httpStatus}`, byStatus())
 
@@ -55,7 +64,7 @@ export function parseCreate(reply: Reply, secrets: readonly string[]): SubmitOut
     return unknown('upstream_contradiction', storableText(message, MESSAGE_CHARS_MAX, secrets))
   }
   if (code === null) return unknown('upstream_no_task_id', said() ?? 'The provider answered without a task id.')
-  return rejected(upstreamCode(code, secrets), said() ?? 'The provider refused without a message.', code === '429')
+  return rejected(upstreamCode(code, secrets), said() ?? 'The provider refused without a message.')
 }
 
 const unreadable: Record<NonNullable<Reply['cut']> | 'whole', [code: string, message: string]> = {

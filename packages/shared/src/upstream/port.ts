@@ -1,6 +1,7 @@
 // The one small port behind which a provider stands. Answers are values, never exceptions: each says
 // what is certain, because a submission is paid and must not be repeated on a guess.
 
+import type { RefusalClass } from '../domain/refusal.ts'
 import type { RenderRequest } from '../domain/render-request.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
 
@@ -14,6 +15,8 @@ export type SubmitOutcome =
    */
   | {
       readonly kind: 'rejected'
+      /** Whose fault it is, as the adapter decided. */
+      readonly class: RefusalClass
       readonly code: string
       readonly message: string
       readonly httpStatus: number | null

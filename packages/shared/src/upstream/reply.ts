@@ -8,6 +8,8 @@ export interface Reply {
   readonly retryAfterMs: number | null
   readonly text: string
   readonly cut: 'timeout' | 'connection_lost' | 'too_large' | null
+  /** The answer carries the headers of the CDN "Cloudflare" (cdn.ts). */
+  readonly isCloudflare?: boolean
 }
 
 /** No status line arrived. */
