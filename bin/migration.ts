@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
 import { migrate, schemaDrift } from '@reelqueue/shared/store/migrate'
+import { runToEnd, type Stops } from './command.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../prisma/migrations', import.meta.url))
 
@@ -15,26 +16,26 @@ if (name === undefined || !/^[a-z0-9_]+$/.test(name)) {
   console.error('Usage: npm run migration -- NAME, where NAME is made of a-z, 0-9 and _')
   process.exit(2)
 }
-const sql = await differenceFromMigrations()
-if (sql === '') {
-  console.log('Nothing to do: the migrations already lead to schema.prisma.')
-} else {
+await runToEnd(async (stops) => {
+  const sql = await differenceFromMigrations(stops)
+  if (sql === '') {
+    console.log('Nothing to do: the migrations already lead to schema.prisma.')
+    return
+  }
   const time = new Date().toISOString().replace(/\D/g, '').slice(0, 14)
   const folder = join(MIGRATIONS, `${time}_${name}`)
   await mkdir(folder)
   await writeFile(join(folder, 'migration.sql'), sql)
   console.log(`Wrote ${join(folder, 'migration.sql')}`)
-}
+})
 
-async function differenceFromMigrations(): Promise<string> {
+async function differenceFromMigrations(stops: Stops): Promise<string> {
   const dataDir = await mkdtemp(join(tmpdir(), 'reelqueue-migration-'))
+  stops.push(() => rm(dataDir, { recursive: true, force: true }))
   await chmod(dataDir, 0o755)
-  const postgres = await startEmbeddedPostgres({ dataDir, log: () => undefined })
-  try {
-    await migrate(postgres.url)
-    return await schemaDrift(postgres.url)
-  } finally {
-    await postgres.stop()
-    await rm(dataDir, { recursive: true, force: true })
-  }
+  const starting = startEmbeddedPostgres({ dataDir, log: () => undefined, stopping: stops.stopping })
+  stops.push(async () => (await starting.catch(() => null))?.stop())
+  const { url } = await starting
+  await migrate(url)
+  return await schemaDrift(url)
 }

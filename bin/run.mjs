@@ -1,9 +1,13 @@
-// What every npm script runs first: checks Node, installs what is missing, then runs the command in this process.
+// What every npm script runs first: checks Node and the words, installs what is missing, then runs the command in this process.
 // Plain JavaScript on purpose: it must work before anything is installed.
 
-import { spawnSync } from 'node:child_process'
-import { existsSync, statSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { installMissing } from './install.mjs'
+import { judgeWords, usageOf } from './usage.mjs'
 
 const NODE_MIN = [20, 19]
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -26,14 +30,32 @@ const ELSEWHERE = { chaos: 'tests/chaos/command.ts', bench: 'bench/command.ts' }
 /** Commands that run a real installation, configured by `.env` too. The demo and the tests must not touch one. */
 const READ_ENV_FILE = new Set(['start', 'start-api', 'start-worker', 'migrate', 'keys', 'doctor', 'simulator'])
 
+/** Commands that need the tools of development too. */
+const NEEDS_ALL = new Set(['test', 'check', 'chaos', 'bench', 'migration', 'docs'])
+
 const [command = '', ...args] = process.argv.slice(2)
 checkNode()
-installMissing()
+const judged = judgeWords(command, args, parseArgs)
+if (judged === 'help') {
+  console.log(usageOf(command))
+  process.exit(0)
+}
+if (judged !== null) {
+  console.error(`${judged}\n${usageOf(command)}`)
+  process.exit(2)
+}
+// An image that was built complete, and a command that a test runs, install nothing.
+const { REELQUEUE_INSTALL: install } = process.env
+if (install !== 'never') {
+  const failed = await installMissing(ROOT, NEEDS_ALL.has(command))
+  if (failed !== null) fail(failed)
+}
+neverProxyThisMachine()
 if (command in TOOLS) {
-  for (const [tool, ...words] of TOOLS[command]) run(at(`node_modules/.bin/${tool}`), [...words, ...args])
+  for (const [tool, ...words] of TOOLS[command]) await run(at(`node_modules/.bin/${tool}`), [...words, ...args])
 } else {
   if (READ_ENV_FILE.has(command) && existsSync(at('.env'))) process.loadEnvFile(at('.env'))
-  stopWithNpm()
+  answerSignals()
   const { register } = await import('tsx/esm/api')
   register()
   process.argv.splice(2, 1)
@@ -49,39 +71,53 @@ function checkNode() {
 }
 
 /**
- * npm hands a signal to the shell between it and us, and that dies of it without telling us: a process manager that stops
- * `npm start` would leave us behind. So we stop when our parent is gone, unless we were told already.
+ * Until the command has its own answer to a signal (it is still being loaded), the signal ends the process. And npm hands a signal to
+ * the shell between it and us, which dies of it without telling us: a process manager that stops `npm start` would leave us behind.
+ * So we stop when our parent is gone, unless we were told already.
  */
-function stopWithNpm() {
-  if (process.env.npm_lifecycle_event === undefined) return
+function answerSignals() {
   const parent = process.ppid
+  const underNpm = process.env.npm_lifecycle_event !== undefined
   const watch = setInterval(() => {
-    if (process.ppid !== parent) process.kill(process.pid, 'SIGTERM')
+    if (underNpm && process.ppid !== parent) process.kill(process.pid, 'SIGTERM')
   }, 500)
   watch.unref()
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => clearInterval(watch))
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => {
+      clearInterval(watch)
+      if (process.listenerCount(signal) === 1) process.exit(128 + constants.signals[signal])
+    })
+  }
+  // Whoever read our output is gone (`npm start | head`): nobody would see this run, or stop it.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.once('error', () => {
+      stream.on('error', () => undefined)
+      process.kill(process.pid, 'SIGHUP')
+    })
+  }
 }
 
-function installMissing() {
-  const installed = at('node_modules/.package-lock.json')
-  if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(at('package-lock.json')).mtimeMs) {
-    console.error('Installing what is missing (npm ci) …')
-    // npm may be a script on some systems: a shell finds it everywhere. The words are constants.
-    run('npm ci --no-audit --no-fund --loglevel=error', [], { shell: true })
-  }
-  const client = at('packages/shared/src/store/generated/client.ts')
-  if (!existsSync(client) || statSync(client).mtimeMs < statSync(at('prisma/schema.prisma')).mtimeMs) {
-    run(at('node_modules/.bin/prisma'), ['generate'], { stdio: 'pipe' })
+/** Node 24 sends every fetch through HTTPS_PROXY when NODE_USE_ENV_PROXY is set; what runs on this machine is not behind it. */
+function neverProxyThisMachine() {
+  for (const name of ['NO_PROXY', 'no_proxy']) {
+    const given = process.env[name]
+    if (name === 'no_proxy' && given === undefined) continue
+    process.env[name] = [given, 'localhost', '127.0.0.1', '::1'].filter(Boolean).join(',')
   }
 }
 
-function run(program, words, options = {}) {
+/** Runs a tool to its end; a signal is passed on, and waited for. */
+async function run(program, words) {
   const env = { ...process.env, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' }
-  const { status, error, stderr } = spawnSync(program, words, { stdio: 'inherit', cwd: ROOT, env, ...options })
-  if (error) fail(`${program} could not be run: ${error.message}. Is Node.js installed with npm?`)
-  if (status === 0) return
-  if (stderr) console.error(stderr.toString())
-  process.exit(status ?? 1)
+  const child = spawn(program, words, { stdio: 'inherit', cwd: ROOT, env, shell: process.platform === 'win32' })
+  const pass = (signal) => child.kill(signal)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, pass)
+  const [code, signal] = await new Promise((resolve) => {
+    child.once('error', (error) => fail(`${program} could not be run: ${error.message}. Is everything installed?`))
+    child.once('close', (...how) => resolve(how))
+  })
+  for (const one of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.off(one, pass)
+  if (code !== 0) process.exit(code ?? 128 + constants.signals[signal])
 }
 
 function fail(message) {

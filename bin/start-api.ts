@@ -7,19 +7,23 @@ import { bootstrapProject, printMadeUp } from './bootstrap.ts'
 import { runCommand, runParts } from './command.ts'
 import { refuseWrong } from './doctor/refuse.ts'
 import { openHouse } from './house.ts'
+import { refuseTakenPorts } from './ports.ts'
 
 const STOP_BOUND_MS = 20_000
 
 await runCommand(async () => {
   const config = loadConfig()
   const log = createLogger(config.LOG_LEVEL)
-  await refuseWrong(config, log)
   await runParts(STOP_BOUND_MS, async (stops) => {
+    await refuseTakenPorts([{ host: config.HOST, port: config.PORT, variable: 'PORT' }])
+    await refuseWrong(config, log)
+    stops.stopping.throwIfAborted()
     const house = openHouse(config, log)
     stops.push(() => house.close())
-    printMadeUp(await bootstrapProject(house))
     const api = await startApi(house)
     stops.push(() => api.close())
+    // Only now is the port ours: what is shown once must not be lost with a start that fails.
+    printMadeUp(await bootstrapProject(house))
     return null
   })
 })

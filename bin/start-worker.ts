@@ -10,8 +10,9 @@ import { startWorkerIn, stopBoundMs } from './worker.ts'
 await runCommand(async () => {
   const config = loadConfig()
   const log = createLogger(config.LOG_LEVEL)
-  await refuseWrong(config, log)
   await runParts(stopBoundMs(config), async (stops) => {
+    await refuseWrong(config, log)
+    stops.stopping.throwIfAborted()
     const house = openHouse(config, log)
     stops.push(() => house.close())
     const worker = startWorkerIn(house)

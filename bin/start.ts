@@ -8,22 +8,24 @@ import { runCommand, runParts } from './command.ts'
 import { refuseWrong } from './doctor/refuse.ts'
 import { embedUnlessConfigured } from './embedded.ts'
 import { openHouse, prepareDatabase } from './house.ts'
+import { refuseTakenPorts } from './ports.ts'
 import { startWorkerIn, stopBoundMs } from './worker.ts'
 
 await runCommand(async () => {
   const given = loadConfig()
   const log = createLogger(given.LOG_LEVEL)
   await runParts(stopBoundMs(given), async (stops) => {
-    const embedded = await embedUnlessConfigured(given, log)
-    stops.push(() => embedded.stop())
-    const { config } = embedded
+    await refuseTakenPorts([{ host: given.HOST, port: given.PORT, variable: 'PORT' }])
+    const { config } = await embedUnlessConfigured(given, log, stops)
     await prepareDatabase(required(config, 'DATABASE_URL'))
     await refuseWrong(config, log)
+    stops.stopping.throwIfAborted()
     const house = openHouse(config, log)
     stops.push(() => house.close())
-    printMadeUp(await bootstrapProject(house))
     const api = await startApi(house)
     stops.push(() => api.close())
+    // Only now is the port ours: what is shown once must not be lost with a start that fails.
+    printMadeUp(await bootstrapProject(house))
     const worker = startWorkerIn(house)
     stops.push(() => worker.close())
     console.log(

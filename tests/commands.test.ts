@@ -142,7 +142,7 @@ describe('npm', () => {
     const { PATH = '', HOME = '' } = process.env
     const npm = spawn('npm', ['run', '--silent', 'simulator'], {
       cwd: fileURLToPath(new URL('..', import.meta.url)),
-      env: { PATH, HOME, SIMULATOR_PORT: '0' },
+      env: { PATH, HOME, SIMULATOR_PORT: '0', REELQUEUE_INSTALL: 'never' },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     let output = ''

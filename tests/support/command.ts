@@ -22,7 +22,8 @@ export interface RunningCommand {
 export function runCommand(words: readonly string[], env: Readonly<Record<string, string>>): RunningCommand {
   const { PATH = '', HOME = '' } = process.env
   const child = spawn(process.execPath, [RUN, ...words], {
-    env: { PATH, HOME, PORT: '0', ...env },
+    // Whatever this test is about, it must not replace node_modules under the others.
+    env: { PATH, HOME, PORT: '0', REELQUEUE_INSTALL: 'never', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let output = ''

@@ -1,6 +1,7 @@
 // Where the queues live: Redis through ioredis, or BullMQ's own tables in Postgres. The only file that knows which.
 
 import { EventEmitter } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   assertSchemaCompatibility,
   type BackendFactory,
@@ -122,7 +123,14 @@ function onPostgres(databaseUrl: string, onError: (error: Error) => void): Queue
   pool.setMaxListeners(50)
   const query = pool.query.bind(pool)
   Object.defineProperty(pool, 'query', {
-    value: (text: string, values?: unknown[]) => againAfterDeadlock(() => query(text, values)),
+    value: (text: string, values?: unknown[]) =>
+      slowlyOnceEnded(pool, () => againAfterDeadlock(() => query(text, values))),
+  })
+  const connect = pool.connect.bind(pool)
+  type Connected = Parameters<typeof connect>[0]
+  Object.defineProperty(pool, 'connect', {
+    // The pool itself calls it with a callback.
+    value: (connected?: Connected) => (connected ? connect(connected) : slowlyOnceEnded(pool, () => connect())),
   })
   if (!isPgPool(pool)) throw new Error('BullMQ does not take this version of pg')
   const factory: BackendFactory = (name, options, factoryOptions) => {
@@ -192,6 +200,18 @@ function listenAnewAfterFailure(queueBackend: ReturnType<typeof createPostgresBa
       }
     },
   })
+}
+
+/** How long a pool that was ended takes for its refusal. */
+const ENDED_REFUSAL_MS = 200
+
+/**
+ * A pool that was ended refuses in the same tick, and BullMQ asks again in the same tick (seen on 6.7): no timer and no signal would ever be
+ * heard again. So the refusal takes its time.
+ */
+async function slowlyOnceEnded<T>(pool: pg.Pool, run: () => Promise<T>): Promise<T> {
+  if (pool.ending) await delay(ENDED_REFUSAL_MS, undefined, { ref: false })
+  return await run()
 }
 
 /**

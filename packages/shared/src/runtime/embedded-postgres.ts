@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chown, mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { claimOwnership, commandLine, processIdentity } from './folder-owner.ts'
@@ -24,6 +24,8 @@ export interface EmbeddedPostgresOptions {
   readonly dataDir: string
   /** Postgres's own log, a line at a time. */
   readonly log: (line: string) => void
+  /** Interrupts the start: it rejects once nothing that it had begun runs any more. */
+  readonly stopping?: AbortSignal
 }
 
 const MAJOR_VERSION = '18'
@@ -31,6 +33,10 @@ const MAJOR_VERSION = '18'
 const START_TIMEOUT_MS = 300_000
 const STOP_TIMEOUT_MS = 30_000
 const PORT_TRIES = 5
+/** How long processes of a Postgres that was killed may hold on to its shared memory: each ends when its statement does. */
+const SHARED_MEMORY_TIMEOUT_MS = 20_000
+/** Follows the name of a database that is not whole yet. */
+const DRAFT = '.new'
 /** How much of Postgres's log an error quotes. */
 const LAST_LINES = 8
 
@@ -45,7 +51,11 @@ interface Folder {
  * Starts the database of `dataDir`, which is made on the first start (about a second).
  * @throws Error that says what to do: the folder is in use, is not a database of this version, or is damaged.
  */
-export async function startEmbeddedPostgres({ dataDir, log }: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres({
+  dataDir,
+  log,
+  stopping: interrupt = new AbortController().signal,
+}: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const binaries = await findPostgres()
   await mkdir(dataDir, { recursive: true })
   const root = await realpath(dataDir)
@@ -60,16 +70,16 @@ export async function startEmbeddedPostgres({ dataDir, log }: EmbeddedPostgresOp
   }
   try {
     await stopOrphan(folder.database, log)
+    interrupt.throwIfAborted()
     if (!(await databaseExists(folder.database))) await createDatabase(binaries, folder)
     const password = await readPassword(folder)
-    const { port, server } = await launch(binaries, folder.database, log)
-    const stopAtExit = () => server.kill('SIGINT')
-    process.once('exit', stopAtExit)
+    const { port, server } = await launch(binaries, folder.database, log, interrupt)
+    const remainAtExit = endAtExit(server, 'SIGINT')
     server.once('exit', (code, signal) => log(`postgres ended (${signal ?? code})`))
     let stopping: Promise<void> | undefined
     const stop = async () => {
       await stopServer(server)
-      process.removeListener('exit', stopAtExit)
+      remainAtExit()
       await release()
     }
     return {
@@ -134,17 +144,32 @@ async function databaseExists(database: string): Promise<boolean> {
 /** Builds the database beside its place and moves it there when whole, so that a kill leaves no half of one. */
 async function createDatabase({ initdb }: PostgresBinaries, folder: Folder): Promise<void> {
   const user = await newDatabaseUser()
-  const draft = `${folder.database}.new`
-  await rm(draft, { recursive: true, force: true })
+  await removeDrafts(folder.database)
+  // A name of its own: the initdb of a start that was killed may go on for a moment.
+  const draft = `${folder.database}${DRAFT}${randomBytes(4).toString('hex')}`
   await mkdir(draft, { mode: 0o700 })
   await rm(folder.passwordFile, { force: true })
   await writeFile(folder.passwordFile, randomBytes(24).toString('hex'), { mode: 0o600 })
   if (user) for (const path of [draft, folder.passwordFile]) await chown(path, user.uid, user.gid)
   const args = ['-D', draft, '--username=reelqueue', `--pwfile=${folder.passwordFile}`, '--auth=scram-sha-256']
   const child = await spawnAs(user, initdb, [...args, '--encoding=UTF8', '--locale=C'], [draft])
+  const remainAtExit = endAtExit(child, 'SIGKILL')
   const end = await watch(child, { until: null, log: () => undefined })
-  if (end !== 'code 0') throw new Error(`Could not create a database in ${folder.database}: ${end}`)
+  remainAtExit()
+  if (end !== 'code 0') {
+    await removeDrafts(folder.database)
+    throw new Error(`Could not create a database in ${folder.database}: ${end}`)
+  }
   await rename(draft, folder.database)
+}
+
+/** Half databases of starts that were cut short. */
+async function removeDrafts(database: string): Promise<void> {
+  const drafts = (await readdir(dirname(database))).filter((name) => name.startsWith(`${basename(database)}${DRAFT}`))
+  for (const draft of drafts) {
+    // An initdb that still writes there makes this fail a few times.
+    await rm(join(dirname(database), draft), { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+  }
 }
 
 async function readPassword({ passwordFile, database }: Folder): Promise<string> {
@@ -159,10 +184,13 @@ async function launch(
   { postgres }: PostgresBinaries,
   database: string,
   log: (line: string) => void,
+  interrupt: AbortSignal,
 ): Promise<{ port: number; server: ChildProcess }> {
   const { uid, gid } = await stat(database)
   const user = process.getuid?.() === 0 ? { uid, gid } : null
+  const sharedMemoryDeadline = Date.now() + SHARED_MEMORY_TIMEOUT_MS
   for (let attempt = 1; ; attempt++) {
+    interrupt.throwIfAborted()
     const port = await freePort()
     const settings = [
       'listen_addresses=127.0.0.1',
@@ -173,10 +201,28 @@ async function launch(
     ]
     const args = ['-D', database, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])]
     const server = await spawnAs(user, postgres, args, [database])
+    const remainAtExit = endAtExit(server, 'SIGINT')
     const tooLate = setTimeout(() => server.kill('SIGQUIT'), START_TIMEOUT_MS)
+    const stop = () => server.kill('SIGINT')
+    interrupt.addEventListener('abort', stop)
+    if (interrupt.aborted) stop()
     const end = await watch(server, { until: 'database system is ready to accept connections', log })
     clearTimeout(tooLate)
+    interrupt.removeEventListener('abort', stop)
+    remainAtExit()
     if (end === null) return { port, server }
+    interrupt.throwIfAborted()
+    if (end.includes('pre-existing shared memory block')) {
+      if (Date.now() < sharedMemoryDeadline) {
+        log('processes of the postgres that was killed still run: waiting for them')
+        attempt--
+        await delay(200)
+        continue
+      }
+      throw new Error(
+        `Postgres does not start on ${database}: processes of an earlier Postgres on this folder still run. Start again in a minute, or end them.`,
+      )
+    }
     // Between our look for a free port and its use, someone else may have taken it.
     if (attempt < PORT_TRIES && end.includes('Address already in use')) continue
     throw new Error(
@@ -206,6 +252,23 @@ async function watch(
       resolve(code === 0 ? how : [how, ...lastLines].join('\n  '))
     })
   })
+}
+
+/** Ends a child with this process, however that ends (but for SIGKILL). @returns how to take that back */
+function endAtExit(child: ChildProcess, signal: NodeJS.Signals): () => void {
+  // SIGKILL is for a process that has others below it: each leads a group of its own (`spawnAs`).
+  const end = () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    if (signal === 'SIGKILL' && child.pid !== undefined && process.platform !== 'win32') {
+      try {
+        process.kill(-child.pid, signal)
+      } catch {
+        // It has ended.
+      }
+    } else child.kill(signal)
+  }
+  process.once('exit', end)
+  return () => process.removeListener('exit', end)
 }
 
 async function stopServer(server: ChildProcess): Promise<void> {

@@ -98,7 +98,11 @@ export async function spawnAs(
   if (user === null) return spawn(binary, args, options)
   if (await mayEnterAll(user, [binary, ...reads])) return spawn(binary, args, { ...options, ...user })
   // Below a folder closed to others (/root, mktemp -d) the user keeps one of root's rights: to pass by file modes.
-  const capability = ['--inh-caps', '+dac_override', '--ambient-caps', '+dac_override']
+  // initdb asks with access(2), where that right counts only when securebits leave capabilities alone at a change of user.
+  const capability = [
+    ...['--securebits', '+no_setuid_fixup'],
+    ...['--inh-caps', '+dac_override', '--ambient-caps', '+dac_override'],
+  ]
   const identity = ['--reuid', String(user.uid), '--regid', String(user.gid), '--clear-groups']
   return spawn('setpriv', [...identity, ...capability, '--', binary, ...args], options)
 }

@@ -1,0 +1,100 @@
+// What each command is for and which words it takes: told, and checked, before anything is installed, imported or connected.
+
+const text = { type: 'string' }
+const flag = { type: 'boolean' }
+
+/** `line` follows `npm run `; `words` is how many words without `--` a command takes; `others: true` leaves all words to a tool. */
+export const COMMANDS = {
+  demo: {
+    line: 'demo -- [--once]',
+    about: 'Starts everything on this machine with a simulated provider and shows a batch of twelve go through it.',
+    options: { once: flag },
+    details: ['--once   ends by itself when the batch has ended (exit code 0 when everything succeeded)'],
+  },
+  start: {
+    line: 'start',
+    about: 'The API and a worker in one process, on an embedded Postgres unless DATABASE_URL is set.',
+  },
+  'start-api': { line: 'start:api', about: 'The API alone. Needs DATABASE_URL and SECRET_KEY.' },
+  'start-worker': { line: 'start:worker', about: 'A worker alone. Needs DATABASE_URL and SECRET_KEY.' },
+  simulator: {
+    line: 'simulator -- [--host 127.0.0.1] [--speed 1]',
+    about: 'The stand-in for the provider, on SIMULATOR_PORT.',
+    options: { host: text, speed: text },
+    details: ['--speed   how many times faster than in the real world videos render'],
+  },
+  migrate: { line: 'migrate', about: 'Prepares or upgrades the database of DATABASE_URL. May be repeated.' },
+  keys: {
+    line: 'keys -- create | list | revoke KEY_ID | operator-password',
+    about: 'Manages API keys and the password of the operator pages.',
+    options: { project: text, name: text },
+    words: 2,
+    details: [
+      'create [--project default] [--name NAME]   prints a new key, once',
+      'list                                       shows all keys',
+      'revoke KEY_ID                              the key is refused from then on',
+      'operator-password                          makes and prints a new password, once',
+    ],
+  },
+  doctor: { line: 'doctor', about: 'Looks at all that the configuration names, and says what to do. Changes nothing.' },
+  test: {
+    line: 'test -- [FILE …] [options of vitest run]',
+    about: 'The whole test suite, or the files named.',
+    others: true,
+  },
+  check: { line: 'check', about: 'Lints, checks types, and looks for dead code.' },
+  chaos: {
+    line: 'chaos -- [--minutes 10] [--seed N] [--backend redis|postgres|both] [--generations N] [--kills N]',
+    about: 'A storm of faults on real processes.',
+    options: { minutes: text, seed: text, backend: text, generations: text, kills: text },
+  },
+  bench: {
+    line: 'bench -- [--full] [--json FILE] [--lines N] [--plans N] [--polling [--plot FILE]]',
+    about: 'Measures Reelqueue beside a plain pipeline.',
+    options: { full: flag, json: text, lines: text, plans: text, polling: flag, plot: text },
+    details: [
+      '--full          the sizes of docs/performance.md: about half an hour',
+      '--json FILE     where the numbers go (default bench.json)',
+      '--lines N       only: ingest N lines, 100 to 50000',
+      '--plans N       only: the plans of the hot statements on N generations, 10000 to 10000000',
+      '--polling       only: polling by what clips took, simulated; with --plot, the picture of docs/polling.md',
+    ],
+  },
+  migration: {
+    line: 'migration -- NAME',
+    about: 'Writes a migration from prisma/schema.prisma. NAME is made of a-z, 0-9 and _.',
+    words: 1,
+  },
+  docs: { line: 'docs', about: 'Writes the documents that are made from the code.' },
+}
+
+/** The usage of one command, or of all (an unknown name). */
+export function usageOf(name) {
+  const command = COMMANDS[name]
+  if (command === undefined) {
+    const lines = Object.values(COMMANDS).map(
+      ({ line, about }) => `  npm run ${line.split(' ')[0].padEnd(14)} ${about}`,
+    )
+    return `Commands (each with -- --help):\n${lines.join('\n')}`
+  }
+  const { line, about, details = [] } = command
+  return [`Usage: npm run ${line}`, about, ...details.map((detail) => `  ${detail}`)].join('\n')
+}
+
+/** @returns 'help', null when the words may be passed on, or the sentence that says what is wrong with them */
+export function judgeWords(name, words, parseArgs) {
+  const command = COMMANDS[name]
+  if (command === undefined) {
+    if (['', '--help', '-h', 'help'].includes(name)) return 'help'
+    return `There is no command ${JSON.stringify(name)}.`
+  }
+  if (words.includes('--help') || words.includes('-h')) return 'help'
+  if (command.others) return null
+  try {
+    const { positionals } = parseArgs({ args: words, options: command.options ?? {}, allowPositionals: true })
+    const extra = positionals[command.words ?? 0]
+    return extra === undefined ? null : `npm run ${command.line.split(' ')[0]} takes no word ${JSON.stringify(extra)}.`
+  } catch (error) {
+    return `${error.message.split('. ')[0]}.`
+  }
+}
