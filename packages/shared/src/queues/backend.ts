@@ -190,6 +190,8 @@ function listenAnewAfterFailure(queueBackend: ReturnType<typeof createPostgresBa
   })
   // It rejects only when nothing can be listened to.
   Object.defineProperty(queueBackend, 'waitForJob', {
+    // `restAfterFailure` wraps it once more.
+    configurable: true,
     async value(seconds: number) {
       try {
         return await waitForJob(seconds)
