@@ -1,15 +1,17 @@
 // The Postgres of a test run, and one migrated template database in it that every test file clones.
 // DATABASE_URL wins; then a container (TEST_POSTGRES=testcontainers, or a Docker engine that answers); else the
-// embedded Postgres in a fresh folder. Only databases made here are dropped: a given server may hold others'.
+// embedded Postgres in a fresh folder (TEST_POSTGRES=embedded:14 takes another version, TEST_POSTGRES=/folder the binaries there). Only databases made here are dropped: a given server may hold others'.
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
+import type { PostgresBinaries } from '@reelqueue/shared/runtime/postgres-binaries'
 import type { TestProject } from 'vitest/node'
 import { prepareDatabase } from '../../bin/house.ts'
 import { runSql, withDatabaseName } from './database.ts'
+import { otherPostgres } from './other-postgres.ts'
 
 const CONTAINER_IMAGE = 'postgres:17-alpine'
 const DOCKER_ANSWER_TIMEOUT_MS = 500
@@ -55,7 +57,7 @@ async function startServer(): Promise<Server> {
       console.warn(`No Postgres in a container, so an embedded one: ${error}`)
     }
   }
-  return startEmbedded()
+  return startEmbedded(await otherPostgres(TEST_POSTGRES))
 }
 
 async function startContainer(): Promise<Server> {
@@ -75,10 +77,10 @@ async function startContainer(): Promise<Server> {
   }
 }
 
-async function startEmbedded(): Promise<Server> {
+async function startEmbedded(binaries: PostgresBinaries | undefined): Promise<Server> {
   const dataDir = await mkdtemp(join(tmpdir(), 'reelqueue-test-'))
   await chmod(dataDir, 0o755)
-  const { url, stop } = await startEmbeddedPostgres({ dataDir, log: () => undefined })
+  const { url, stop } = await startEmbeddedPostgres({ dataDir, log: () => undefined, ...(binaries && { binaries }) })
   await runSql(url, `ALTER SYSTEM SET ${HASTY}`)
   await runSql(url, 'SELECT pg_reload_conf()')
   return {

