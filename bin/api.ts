@@ -59,6 +59,7 @@ export async function startApi(house: House): Promise<RunningApi> {
       hasUpstreamKey: config.UPSTREAM_API_KEY !== undefined,
       slots: config.UPSTREAM_MAX_IN_FLIGHT,
       reconcileIntervalMs: config.RECONCILE_INTERVAL_MS,
+      allowPrivateImageHosts: config.IMAGE_ALLOW_PRIVATE_HOSTS,
       requestsPerMinutePerKey: config.REQUESTS_PER_MINUTE_PER_KEY,
     },
   }

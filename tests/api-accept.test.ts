@@ -217,3 +217,17 @@ describe('Idempotency-Key', () => {
     expect(await countRows(database.url)).toEqual(before)
   })
 })
+
+it('an image URL is kept, compared and answered in its parsed form; what is made has a Location', async () => {
+  const key = { 'idempotency-key': 'parsed' }
+  const post = (url: string) => client.post('/v1/generations', { ...MINIMAL, input_reference: [url] }, key)
+  const first = await post('\thttps://Images.Example/a b.png\r\n')
+  expect(generationOf(first).input_reference).toEqual(['https://images.example/a%20b.png'])
+  expect(first.headers.location).toBe(`/v1/generations/${generationOf(first).id}`)
+  const again = await post('https://images.example/a%20b.png')
+  expect(again.headers['idempotency-replayed']).toBe('true')
+  const long = `https://s3.example/k?X-Amz-Signature=${'a'.repeat(8_000)}`
+  expect(
+    generationOf(await client.post('/v1/generations', { ...MINIMAL, image_urls: [long] })).input_reference,
+  ).toEqual([long])
+})

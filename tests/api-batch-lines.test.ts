@@ -111,6 +111,28 @@ describe('JSON Lines', () => {
     ['blank lines', '\n \r\n', { field: 'body', rule: 'min_items' }],
     ['a line that is no JSON', `${MINIMAL_LINE}\n{"model":\n`, { line: 2, field: 'body', rule: 'json' }],
     ['a line that is no object', `${MINIMAL_LINE}\n[]`, { line: 2, field: 'body', rule: 'type' }],
+    [
+      'an unsafe number',
+      '{"metadata":{"a":12345678901234567890}}',
+      { line: 1, field: 'metadata.a', rule: 'unsafe_number' },
+    ],
+    [
+      'too many digits',
+      '{"metadata":{"a":1.2345678901234567890}}',
+      { line: 1, field: 'metadata.a', rule: 'unsafe_number' },
+    ],
+    [
+      'a key that cannot be kept',
+      '{"metadata":{"__proto__":1}}',
+      { line: 1, field: 'metadata.__proto__', rule: 'reserved_key' },
+    ],
+    ['a blank prompt', '{"prompt":"\\u2800 "}', { line: 1, field: 'prompt', rule: 'blank' }],
+    ['a private image', '{"image_urls":["http://[::1]/a"]}', { line: 1, field: 'image_urls.0', rule: 'private_host' }],
+    [
+      'another batch API',
+      '{"custom_id":"a","method":"POST","url":"/v1/x","body":{"prompt":"x"}}',
+      { line: 1, field: 'body', rule: 'flat_item' },
+    ],
     ['an unknown field', '{"sise":1}', { line: 1, field: 'sise', rule: 'unknown_field' }],
     ['U+0000', '{"prompt":"\\u0000"}', { line: 1, field: 'prompt', rule: 'storable_text' }],
     ['bytes that are no UTF-8', Buffer.from('22ff220a', 'hex'), { line: 1, field: 'body', rule: 'utf8' }],
@@ -125,7 +147,16 @@ describe('JSON Lines', () => {
   it.each([
     ['defaults that are no JSON', 'defaults={', 'defaults', 'json'],
     ['an unknown default', 'defaults={"sise":1}', 'defaults.sise', 'unknown_field'],
-    ['U+0000 in the metadata', 'metadata={"a":"\\u0000"}', 'metadata', 'json'],
+    ['U+0000 in the metadata', 'metadata={"a":"\\u0000"}', 'metadata.a', 'storable_text'],
+    ['an unsafe number', 'metadata={"a":[12345678901234567890]}', 'metadata.a.0', 'unsafe_number'],
+    [
+      'a number of too many digits',
+      'defaults={"metadata":{"a":0.12345678901234567890}}',
+      'defaults.metadata.a',
+      'unsafe_number',
+    ],
+    ['a blank prompt', 'defaults={"prompt":"\\u200b"}', 'defaults.prompt', 'blank'],
+    ['a private image', 'defaults={"image_urls":["http://10.0.0.1/a"]}', 'defaults.image_urls.0', 'private_host'],
     ['a wrong webhook_url', 'webhook_url=x', 'webhook_url', 'webhook_url_malformed'],
     ['an unknown name', 'webhook=x', 'webhook', 'unknown_field'],
   ])('with %s in the query are refused', async (_, query, field, rule) => {

@@ -41,6 +41,7 @@ describe('POST /v1/batches', () => {
     expect(batch).toEqual({
       id: expect.stringMatching(/^batch_[0-9a-hjkmnp-tv-z]{26}$/),
       object: 'batch',
+      status: 'in_progress',
       parent_batch_id: null,
       total: 1,
       counts: { ...NONE, queued: 1 },
@@ -290,4 +291,19 @@ describe('GET /v1/batches', () => {
       await worker.close()
     }
   })
+})
+
+it('a batch replayed under its Idempotency-Key is answered once: the log has no error, and no query', async () => {
+  const query = new URLSearchParams({ defaults: JSON.stringify({ ...MINIMAL, prompt: 'a secret prompt' }) })
+  const post = () =>
+    client.post(`/v1/batches?${query}`, '{}', { 'content-type': 'application/ndjson', 'idempotency-key': 'replayed' })
+  const [first, again] = [await post(), await post()]
+  expect(JSON.parse(again.text)).toEqual(JSON.parse(first.text))
+  expect(JSON.parse(again.text).status).toBe('in_progress')
+  expect(again.headers.location).toBe(`/v1/batches/${JSON.parse(first.text).id}`)
+  await client.get(`/v1/nothing?${query}`)
+  await client.post(`/v1/project?${query}`)
+  const lines = await house.logLines()
+  expect(lines.filter((line) => Number(line.level) >= 40)).toEqual([])
+  expect(JSON.stringify(lines)).not.toMatch(/secret|defaults=/)
 })

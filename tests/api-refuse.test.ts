@@ -1,5 +1,7 @@
 // Bad input, one line each: every refusal is a problem with a stable code and named fields, and writes nothing.
 // The counts are compared over the whole database: a refusal that left an orphan behind would show.
+
+import { problemJson } from '@reelqueue/api/problem-reply'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { countRows, MINIMAL, problemOf, send, startApi } from './support/api.ts'
 
@@ -83,12 +85,37 @@ const FIELDS: FieldCase[] = [
     'an absolute http or https URL',
   ],
   [
-    'an image URL of 2,049 characters',
-    { image_urls: [`${IMAGE}?${'q'.repeat(2_048 - IMAGE.length)}`] },
+    'an image URL of 8,193 characters',
+    { image_urls: [`${IMAGE}?${'q'.repeat(8_192 - IMAGE.length)}`] },
     'image_urls.0',
     'max_length',
-    2_048,
+    8_192,
   ],
+  [
+    'an image in a private network',
+    { input_reference: ['http://169.254.169.254/latest'] },
+    'input_reference.0',
+    'private_host',
+    expect.any(String),
+  ],
+  [
+    'an image on a host without a dot',
+    { image_urls: ['https://minio:9000/a.png'] },
+    'image_urls.0',
+    'private_host',
+    expect.any(String),
+  ],
+  [
+    'two image URLs in one text',
+    { image_urls: [`${IMAGE}\r\n${IMAGE}`] },
+    'image_urls.0',
+    'http_url',
+    expect.any(String),
+  ],
+  ['a prompt of spaces', { prompt: ' \u00a0\t' }, 'prompt', 'blank', expect.any(String)],
+  ['a prompt without width', { prompt: '\u200b\u2060\ufeff' }, 'prompt', 'blank', expect.any(String)],
+  ['a prompt of fillers', { prompt: '\u3164\u2800' }, 'prompt', 'blank', expect.any(String)],
+  ['an order number beyond 2^53', { metadata: { id: 2 ** 60 } }, 'metadata.id', 'unsafe_number', expect.any(String)],
   ['a webhook URL that is none', { webhook_url: 'hooks.example' }, 'webhook_url', 'webhook_url_malformed', WEBHOOK],
   ['a webhook by another scheme', { webhook_url: 'file:///etc/passwd' }, 'webhook_url', 'webhook_url_scheme', WEBHOOK],
   [
@@ -196,7 +223,9 @@ describe('a field that breaks a rule', () => {
   it('has a name: an unknown field is refused rather than ignored', async () => {
     const reply = await client.post('/v1/generations', { ...MINIMAL, n: 1 })
     expect(reply.status).toBe(422)
-    expect(problemOf(reply).errors).toEqual([{ field: 'n', rule: 'unknown_field', allowed: null }])
+    expect(problemOf(reply).errors).toEqual([
+      { field: 'n', rule: 'unknown_field', allowed: expect.arrayContaining(['model', 'prompt', 'metadata']) },
+    ])
     await expectNothingWritten()
   })
 })
@@ -224,16 +253,24 @@ const BODIES: [title: string, body: string | Buffer, headers: Record<string, str
       'malformed_json',
     ],
     ['UTF-16', Buffer.from(VALID, 'utf16le'), JSON_TYPE, 400, 'malformed_json'],
-    ['a __proto__ key', withRaw('"__proto__":{"priority":1}'), JSON_TYPE, 400, 'malformed_json'],
-    ['a __proto__ key deep in metadata', withRaw('"metadata":{"a":{"__proto__":1}}'), JSON_TYPE, 400, 'malformed_json'],
-    ['an escaped __proto__ key', withRaw('"metadata":{"\\u005f_proto__":1}'), JSON_TYPE, 400, 'malformed_json'],
+    ['a __proto__ key', withRaw('"__proto__":{"priority":1}'), JSON_TYPE, 422, 'validation_failed'],
     [
-      'a polluting constructor key',
-      withRaw('"metadata":{"constructor":{"prototype":{}}}'),
+      'a __proto__ key deep in metadata',
+      withRaw('"metadata":{"a":{"__proto__":1}}'),
       JSON_TYPE,
-      400,
-      'malformed_json',
+      422,
+      'validation_failed',
     ],
+    ['an escaped __proto__ key', withRaw('"metadata":{"\\u005f_proto__":1}'), JSON_TYPE, 422, 'validation_failed'],
+    [
+      'a number of too many digits',
+      withRaw('"metadata":{"a":0.12345678901234567890}'),
+      JSON_TYPE,
+      422,
+      'validation_failed',
+    ],
+    ['a number that is too large', withRaw('"metadata":{"a":[1e400]}'), JSON_TYPE, 422, 'validation_failed'],
+    ['a negative zero', withRaw('"metadata":{"a":-0}'), JSON_TYPE, 422, 'validation_failed'],
     ['a list', '[]', JSON_TYPE, 422, 'validation_failed'],
     ['null', 'null', JSON_TYPE, 422, 'validation_failed'],
     ['a string', '"x"', JSON_TYPE, 422, 'validation_failed'],
@@ -326,5 +363,61 @@ describe('an address', () => {
     const reply = await client.get('/v1/generations/%zz')
     expect(reply.status).toBe(400)
     expect(problemOf(reply).code).toBe('malformed_request')
+  })
+})
+
+describe('one refusal', () => {
+  it('tells everything at once: headers, query and body, with what was meant, in words', async () => {
+    const body = { model: 'openaisora2plus', prompt: 7, seconds: 5, size: '720x1280', aspect_ratio: '9:16', sise: 1 }
+    const reply = await client.post('/v1/generations?wait=1', body, { 'idempotency-key': '' })
+    const { errors, detail } = problemJson.parse(JSON.parse(reply.text))
+    expect(errors?.map(({ field, rule }) => `${field} ${rule}`).sort()).toEqual([
+      'aspect_ratio exclusive',
+      'idempotency-key min_length',
+      'model one_of',
+      'prompt type',
+      'sise unknown_field',
+      'wait unknown_field',
+    ])
+    const meant = errors?.map((error) => error.did_you_mean).filter(Boolean)
+    expect(meant?.sort()).toEqual(['openAiSora2Plus', 'size'])
+    expect(detail).toContain('`wait` is not known')
+    expect(detail).toContain('And 3 more')
+  })
+
+  it('tells what is wrong with the query, the headers and the body of a batch', async () => {
+    const reply = await client.post('/v1/batches?dry_run=maybe', { items: 7 }, { 'idempotency-key': 'x'.repeat(300) })
+    expect(
+      problemOf(reply)
+        .errors?.map(({ field }) => field)
+        .sort(),
+    ).toEqual(['dry_run', 'idempotency-key', 'items'])
+  })
+
+  it.each([
+    ['DELETE', '/v1/generations', 'GET, HEAD, OPTIONS, POST'],
+    ['PUT', '/v1/generations/gen_x', 'GET, HEAD, OPTIONS'],
+    ['GET', '/v1/generations/gen_x/cancel', 'OPTIONS, POST'],
+    ['POST', '/healthz?x=1', 'GET, HEAD, OPTIONS'],
+  ])('%s %s is 405 and names the methods', async (method, path, allow) => {
+    const reply = await send(method, `${house.url}${path}`)
+    expect(reply.status).toBe(405)
+    expect(problemOf(reply).code).toBe('method_not_allowed')
+    expect(reply.headers.allow).toBe(allow)
+  })
+
+  it('has the id under which the request was sent, or one of its own', async () => {
+    const named = await client.get('/v1/nothing', { 'x-request-id': 'trace-7:a' })
+    expect(problemOf(named).request_id).toBe('trace-7:a')
+    const forged = await client.get('/v1/nothing', { 'x-request-id': 'a b' })
+    expect(problemOf(forged).request_id).toMatch(/^req_[0-9a-f]{32}$/)
+    expect((await client.get('/v1/generations')).headers['x-request-id']).toMatch(/^req_/)
+  })
+
+  it('has `message` and `error` where clients of the provider look for them', async () => {
+    const problem = JSON.parse((await client.post('/v1/sora/videos', { ...MINIMAL, seconds: 5 })).text)
+    expect(problem).toMatchObject({ code: 'validation_failed', message: problem.detail, error: problem.detail })
+    expect(problem.detail).toBe('`seconds` must be one of `4`, `8`, `12`.')
+    expect(JSON.parse((await client.get('/v1/result/gen_x')).text).message).toMatch(/id/)
   })
 })

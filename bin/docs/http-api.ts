@@ -82,6 +82,7 @@ async function openapiDocument(): Promise<unknown> {
       publicUrl: undefined,
       trustedProxies: [],
       hasUpstreamKey: false,
+      allowPrivateImageHosts: false,
       requestsPerMinutePerKey: undefined,
       slots: house.config.UPSTREAM_MAX_IN_FLIGHT,
       reconcileIntervalMs: house.config.RECONCILE_INTERVAL_MS,

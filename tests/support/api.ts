@@ -73,7 +73,13 @@ export function problemOf(reply: Reply) {
   expect(reply.headers['content-type']).toMatch(new RegExp(`^${PROBLEM_TYPE.replace('+', '\\+')}`))
   const problem = problemJson.strict().parse(JSON.parse(reply.text))
   expect(problem.status).toBe(reply.status)
-  return problem
+  expect(reply.headers['x-request-id']).toBe(problem.request_id)
+  // The sentences are for people: tests look at what programs read.
+  const errors = problem.errors?.map(({ message, did_you_mean: _, ...error }) => {
+    expect(message).toMatch(/\w.*[.?]$/)
+    return error
+  })
+  return { ...problem, errors }
 }
 
 /** The reply's body, after checking that it is a generation: nothing missing, nothing undocumented. */

@@ -2,19 +2,18 @@
 
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { Readable } from 'node:stream'
 import fastifyRateLimit from '@fastify/rate-limit'
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
-import { ERRORS_MAX, fieldErrors, findUnfit } from '@reelqueue/shared/contract/refusal'
 import { Problem } from '@reelqueue/shared/domain/problem'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from 'fastify'
-import { z } from 'zod'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { ApiDeps } from './deps.ts'
+import { noteRoutes } from './known-routes.ts'
 import { keyOf, requireProject } from './login.ts'
 import { openapiOptions } from './openapi.ts'
 import { replyNotFound, replyWithProblem } from './problem-reply.ts'
 import { prefixLocations, publicPathOf, withoutPublicPath } from './public-address.ts'
+import { answerRawErrors, nameRequests, newRequestId } from './request-id.ts'
 import { batchActionRoutes } from './routes/batch-actions.ts'
 import { batchIntake } from './routes/batch-intake.ts'
 import { batchRoutes } from './routes/batches.ts'
@@ -30,6 +29,7 @@ import { webhookDeliveryRoutes } from './routes/webhook-deliveries.ts'
 import { webhookEndpointRoutes } from './routes/webhook-endpoints.ts'
 import { parseStrictJson } from './strict-json.ts'
 import { withZod } from './typed-app.ts'
+import { checkWithZod } from './validation.ts'
 
 const BODY_BYTES_MAX = 1024 * 1024
 
@@ -47,17 +47,21 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     requestTimeout: 900_000,
     // Addresses that cannot be decoded never reach a route.
     frameworkErrors: (error, request, reply) => void replyWithProblem(error, request, reply),
+    genReqId: newRequestId,
+    // What is no HTTP at all reaches no route either.
+    clientErrorHandler: answerRawErrors,
     // Never `true`: then whoever calls could choose the address that limits and logs know it by.
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     rewriteUrl: (request: IncomingMessage) => withoutPublicPath(publicPath, request.url ?? '/'),
   })
-  checkWithZod(fastify)
+  checkWithZod(fastify, deps.settings)
+  nameRequests(fastify)
   parseStrictJson(fastify)
   logRequests(fastify)
   closeWhatFallsIdle(fastify)
   prefixLocations(fastify, publicPath)
   fastify.setErrorHandler(replyWithProblem)
-  fastify.setNotFoundHandler(replyNotFound)
+  fastify.setNotFoundHandler(replyNotFound(noteRoutes(fastify)))
 
   await fastify.register(fastifySwagger, openapiOptions(publicUrl))
   await fastify.register(fastifySwaggerUi, {
@@ -74,7 +78,6 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     keyed.decorateRequest('keyHash')
     keyed.addHook('onRequest', async (request) => requireProject(deps, request))
     await limitKeys(keyed, deps)
-    keyed.addHook('preValidation', (request, _reply, done) => done(unaskedQuery(request)))
     const app = withZod(keyed)
     generationRoutes(app, deps)
     generationActionRoutes(app, deps)
@@ -104,42 +107,6 @@ async function limitKeys(keyed: FastifyInstance, { settings }: ApiDeps): Promise
         .digest('base64'),
     errorResponseBuilder: () => new Problem('rate_limited'),
   })
-}
-
-/** A query that the route knows nothing of is a slip, as an unknown field of a body is. */
-function unaskedQuery(request: FastifyRequest): Problem | undefined {
-  const fields = Object.keys(request.query ?? {})
-  if (fields.length === 0 || request.routeOptions.schema?.querystring !== undefined) return undefined
-  const errors = fields.map((field) => ({ field, rule: 'unknown_field', allowed: null }))
-  return new Problem('validation_failed', undefined, errors.slice(0, ERRORS_MAX), errors.length)
-}
-
-/** Requests are checked by their zod schemas; replies are trusted (tests check them), so that sending stays cheap. */
-function checkWithZod(fastify: FastifyInstance): void {
-  fastify.setValidatorCompiler(({ schema }) => {
-    if (!(schema instanceof z.ZodType)) throw new Error('route schemas are zod schemas')
-    return (data: unknown) => {
-      if (data instanceof Readable) return { value: data }
-      const result = schema.safeParse(data)
-      if (result.success) return { value: result.data }
-      const errors = fieldErrors(result.error.issues)
-      return { error: new Problem('validation_failed', undefined, errors.slice(0, ERRORS_MAX), errors.length) }
-    }
-  })
-  fastify.setSerializerCompiler(() => (data: unknown) => JSON.stringify(data))
-  fastify.addHook('preValidation', (request, _reply, done) => done(unfitPart(request)))
-}
-
-/** What is wrong with a request before anyone looks at what it says. */
-function unfitPart({ params, query, body }: FastifyRequest): Problem | undefined {
-  if (findUnfit(params).total > 0) return new Problem('not_found')
-  for (const part of [query, body]) {
-    // A body that is read as a stream is checked as it is read.
-    if (part instanceof Readable) continue
-    const { errors, total } = findUnfit(part)
-    if (total > 0) return new Problem('validation_failed', undefined, errors, total)
-  }
-  return undefined
 }
 
 /**

@@ -42,6 +42,8 @@ export interface ApiSettings {
   /** How many generations may be in flight upstream. */
   readonly slots: number
   readonly reconcileIntervalMs: number
+  /** Whether images may be in private networks, for a provider that stands in one. */
+  readonly allowPrivateImageHosts: boolean
   /** Of one key, in this process; undefined: no limit. */
   readonly requestsPerMinutePerKey: number | undefined
 }

@@ -1,9 +1,12 @@
 // The boundary where errors become replies: refusals as RFC 9457 problems, everything else logged once as a bug.
 
+import { summarise, tell } from '@reelqueue/shared/domain/field-words'
 import { Later, PROBLEMS, Problem, type ProblemCode } from '@reelqueue/shared/domain/problem'
 import { isUnavailable } from '@reelqueue/shared/store/database'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import type { KnownRoutes } from './known-routes.ts'
+import { withOtherParts } from './validation.ts'
 
 export const PROBLEM_TYPE = 'application/problem+json'
 
@@ -14,12 +17,17 @@ export const problemJson = z
     status: z.int(),
     code: z.enum(Object.keys(PROBLEMS) as [ProblemCode, ...ProblemCode[]]),
     detail: z.string(),
+    request_id: z.string().describe('The log knows the request by it; also in the header `X-Request-Id`.'),
+    message: z.string().optional().describe('The same as `detail`; only on the routes in the shape of the provider.'),
+    error: z.string().optional().describe('The same as `detail`; only on the routes in the shape of the provider.'),
     errors: z
       .array(
         z.object({
           field: z.string(),
           rule: z.string(),
           allowed: z.unknown(),
+          message: z.string().describe('What is wrong, in words.'),
+          did_you_mean: z.string().optional().describe('What among `allowed` looks like what came.'),
           line: z.int().optional().describe('Number of the item in its batch, from 1.'),
         }),
       )
@@ -35,6 +43,7 @@ const FASTIFY_REFUSALS: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
   FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
   FST_ERR_MAX_PARAM_LENGTH: 'not_found',
+  FST_ERR_ROUTE_METHOD_NOT_SUPPORTED: 'method_not_allowed',
 }
 
 /** Fastify's error handler. */
@@ -46,25 +55,50 @@ export function replyWithProblem(
   return sendProblem(reply, asProblem(error, request))
 }
 
-/** Fastify's handler of unknown addresses. */
-export function replyNotFound(_request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  return sendProblem(reply, new Problem('not_found'))
+/** Fastify's handler of unknown addresses, and of known ones that do not take the method. */
+export function replyNotFound({ methodsOf }: KnownRoutes) {
+  return (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const [path = ''] = request.url.split('?', 1)
+    const methods = methodsOf(path)
+    if (methods.length === 0) return sendProblem(reply, new Problem('not_found'))
+    reply.header('allow', methods.join(', '))
+    if (request.method === 'OPTIONS') return reply.code(204).send()
+    return sendProblem(reply, new Problem('method_not_allowed'))
+  }
 }
 
+/** Whose clients read `message` or `error` of a refusal. */
+const UPSTREAM_SHAPED = /^\/v1\/(sora\/videos|result\/)/
+
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
-  const { code, detail, errors, total } = problem
-  const { status, title } = PROBLEMS[code]
+  const { code, errors, total } = problem
+  const { status, title, fix } = PROBLEMS[code]
   if (code === 'operator_login_required') reply.header('www-authenticate', 'Basic realm="Reelqueue", charset="UTF-8"')
   if (code === 'unauthorized') reply.header('www-authenticate', 'Bearer')
   if (code === 'unavailable') reply.header('retry-after', '5')
   if (code === 'backlog_full') reply.header('retry-after', '60')
   if (problem instanceof Later) reply.header('retry-after', String(problem.retryAfterSeconds))
-  const body = { type: `urn:reelqueue:problem:${code}`, title, status, code, detail, errors, total }
+  const told = errors?.map(tell)
+  const detail = told && problem.detail === fix ? summarise(told, total ?? told.length) : problem.detail
+  const { id, url } = reply.request
+  const body = {
+    type: `urn:reelqueue:problem:${code}`,
+    title,
+    status,
+    code,
+    detail,
+    request_id: id,
+    ...(UPSTREAM_SHAPED.test(url) && { message: detail, error: detail }),
+    errors: told,
+    total,
+  }
+  // An address that cannot be decoded meets no hook.
+  reply.header('x-request-id', id)
   return reply.code(status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(body))
 }
 
 function asProblem(error: FastifyError | Problem, request: FastifyRequest): Problem {
-  if (error instanceof Problem) return error
+  if (error instanceof Problem) return withOtherParts(error, request)
   const known = FASTIFY_REFUSALS[error.code]
   if (known) return new Problem(known)
   if (error.statusCode !== undefined && error.statusCode < 500) return new Problem('malformed_request')

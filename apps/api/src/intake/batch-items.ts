@@ -3,7 +3,8 @@
 
 import { BATCH_ITEMS_MAX } from '@reelqueue/shared/contract/batch'
 import { generationRequest, type NormalRequest, normalForm } from '@reelqueue/shared/contract/generation-request'
-import { ERRORS_MAX, fieldErrors, findUnfit } from '@reelqueue/shared/contract/refusal'
+import { ERRORS_MAX, fieldErrors, findUnfit, inexactErrors, type UnfitRules } from '@reelqueue/shared/contract/refusal'
+import type { InexactNumber } from '@reelqueue/shared/domain/json-numbers'
 import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
 
 export interface BatchFrame {
@@ -27,10 +28,12 @@ export interface Place {
   readonly line: number
   /** What stands before the names of its fields: `['items', 3]` in a JSON document. */
   readonly path: readonly PropertyKey[]
+  /** Numbers of its text that would not come back as they were written. */
+  readonly inexact?: readonly InexactNumber[] | undefined
 }
 
 /** @throws Problem `batch_too_large` from `read`, as soon as there are too many */
-export function readItems({ defaults, webhookUrl }: BatchFrame): ItemReader {
+export function readItems({ defaults, webhookUrl }: BatchFrame, rules: UnfitRules): ItemReader {
   const complete = completeBy(defaults)
   const seen = new Set<string>()
   const errors: FieldError[] = []
@@ -41,22 +44,26 @@ export function readItems({ defaults, webhookUrl }: BatchFrame): ItemReader {
     total += count
     errors.push(...found.slice(0, ERRORS_MAX - errors.length))
   }
-  function check(item: unknown, { line, path }: Place): NormalRequest | null {
+  function check(item: unknown, { line, path, inexact = [] }: Place): NormalRequest | null {
     const at = (error: FieldError) => ({ ...error, line })
     const named = (field: string) => [...path, field].join('.')
-    const unfit = findUnfit(item)
-    if (unfit.total > 0) {
+    const unfit = findUnfit(item, rules)
+    const isUnfit = unfit.total > 0 || inexact.length > 0
+    if (isUnfit) {
+      note(inexactErrors(inexact, path).map(at))
       note(
         unfit.errors.map((error) => at({ ...error, field: named(error.field) })),
         unfit.total,
       )
-      return null
+      if (unfit.isTooMuch) return null
     }
     const parsed = generationRequest.safeParse(complete(item))
     if (!parsed.success) {
-      note(fieldErrors(parsed.error.issues, path).map(at))
+      const hint = isOpenAiLine(item) ? [{ field: [...path, 'body'].join('.'), ...FLAT }] : null
+      note((hint ?? fieldErrors(parsed.error.issues, path, generationRequest)).map(at))
       return null
     }
+    if (isUnfit) return null
     const normal = normalForm(parsed.data)
     if (normal.customId !== null && seen.has(normal.customId)) {
       note([
@@ -94,6 +101,18 @@ export function readItems({ defaults, webhookUrl }: BatchFrame): ItemReader {
       return total > 0
     },
   }
+}
+
+/** One sentence instead of an error for each of the fields around the request. */
+const FLAT = {
+  rule: 'flat_item',
+  allowed: 'absent: put the fields of `body` beside `custom_id`, such as {"custom_id":"a","model":"…","prompt":"…"}',
+} as const
+
+/** A line in the form of OpenAI's batch files: `{"custom_id", "method", "url", "body"}`. */
+function isOpenAiLine(item: unknown): boolean {
+  if (typeof item !== 'object' || item === null) return false
+  return 'body' in item && typeof item.body === 'object' && !('prompt' in item) && ('url' in item || 'method' in item)
 }
 
 /** Two names of one field: an item that uses either overrides both defaults. */

@@ -47,7 +47,7 @@ describe('JSON Lines', () => {
     const lines = await linesOf(
       Buffer.from([0x22, 0xff, 0x22, 0x0a]),
       `"${'x'.repeat(LINE_BYTES_MAX)}"\n`,
-      '{"__proto__":{}}\n[1,\n1\n',
+      '{"a":}\n[1,\n1\n',
     )
     expect(lines).toEqual([
       { line: 1, broken: 'utf8' },

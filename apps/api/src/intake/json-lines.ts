@@ -2,12 +2,18 @@
 // Only the piece that is being read is in memory, however large the whole is.
 
 import { isUtf8 } from 'node:buffer'
-import { parse } from 'secure-json-parse'
+import { findInexactNumbers, type InexactNumber } from '@reelqueue/shared/domain/json-numbers'
 
 /** Bytes of one line: as much as a single request may have. */
 export const LINE_BYTES_MAX = 1024 * 1024
 
-export type Line = { readonly line: number; readonly value: unknown } | BrokenLine
+export type Line = ReadLine | BrokenLine
+interface ReadLine {
+  readonly line: number
+  readonly value: unknown
+  /** Numbers that would not come back as they were written. */
+  readonly inexact?: readonly InexactNumber[]
+}
 export interface BrokenLine {
   readonly line: number
   readonly broken: 'json' | 'utf8' | 'max_bytes'
@@ -71,7 +77,9 @@ function parseLine(line: number, bytes: Buffer): Line | null {
   const json = bytes.toString('utf8').trim()
   if (json === '') return null
   try {
-    return { line, value: parse(json, { protoAction: 'error', constructorAction: 'error' }) }
+    const value: unknown = JSON.parse(json)
+    const inexact = findInexactNumbers(json)
+    return inexact.length === 0 ? { line, value } : { line, value, inexact }
   } catch {
     return { line, broken: 'json' }
   }

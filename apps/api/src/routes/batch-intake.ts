@@ -2,7 +2,14 @@
 
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { BATCH_ITEMS_MAX, batchCheckJson, batchJson, batchQuery, batchRequest } from '@reelqueue/shared/contract/batch'
+import {
+  BATCH_ITEMS_MAX,
+  type BatchJson,
+  batchCheckJson,
+  batchJson,
+  batchQuery,
+  batchRequest,
+} from '@reelqueue/shared/contract/batch'
 import type { NormalRequest } from '@reelqueue/shared/contract/generation-request'
 import { createKindCounter } from '@reelqueue/shared/domain/batch-estimate'
 import { newId } from '@reelqueue/shared/domain/ids'
@@ -25,7 +32,14 @@ import { withZod } from '../typed-app.ts'
 /** A JSON document is parsed whole, so it must fit the memory; JSON Lines need not. */
 const DOCUMENT_BYTES_MAX = 40 * 1024 * 1024
 const LINES_BYTES_MAX = 200 * 1024 * 1024
-const LINES_TYPES = ['application/x-ndjson', 'application/jsonl', 'application/x-jsonlines']
+const LINES_TYPES = [
+  'application/x-ndjson',
+  'application/ndjson',
+  'application/jsonl',
+  'application/x-jsonl',
+  'application/jsonlines',
+  'application/x-jsonlines',
+]
 
 /** Rows of one INSERT, and what their texts may add up to: each is in memory several times on its way. */
 const CHUNK_ROWS = 2_500
@@ -91,7 +105,7 @@ async function acceptDocument(
 ) {
   refuseLinesQuery(request.query)
   if (items.length > BATCH_ITEMS_MAX) throw new Problem('batch_too_large')
-  const reader = readItems({ defaults: defaults ?? {}, webhookUrl })
+  const reader = readItems({ defaults: defaults ?? {}, webhookUrl }, deps.settings)
   const normals: NormalRequest[] = []
   for (const [index, item] of items.entries()) {
     // Checking fifty thousand takes a second: others have their turns meanwhile.
@@ -112,7 +126,7 @@ async function acceptLines(deps: ApiDeps, request: Request, reply: FastifyReply,
   try {
     const asked = { webhookUrl, metadata, defaults, bytes: upload.hash }
     const idempotency = idempotencyOf(request.headers['idempotency-key'], '/v1/batches of lines', asked)
-    const reader = readItems({ defaults, webhookUrl })
+    const reader = readItems({ defaults, webhookUrl }, deps.settings)
     const pieces = readJsonLines(upload.read())
     try {
       const frame = { webhookUrl, metadata, idempotency, items: upload.lines }
@@ -153,18 +167,24 @@ async function accept(
   const replayed = async () => {
     const { idempotencyKey } = idempotency
     const winner = idempotencyKey && (await findBatchByIdempotencyKey(database, project.id, idempotencyKey))
-    return winner ? reply.code(202).send(await withCounts(deps, replay(winner, idempotency, reply))) : null
+    return winner ? await withCounts(deps, replay(winner, idempotency, reply)) : null
   }
   // Sent again, an upload need not be checked again.
   const early = await replayed()
-  if (early) return early
+  if (early) return accepted(reply, early)
   const batch = { id: newId('batch'), projectId: project.id, parentId: null, webhookUrl, metadata, ...idempotency }
   const toRow = (normal: NormalRequest) => newGeneration(project, normal, NO_KEY, batch.id)
   const insert = () => inserting(() => insertBatch(database, batch, inChunks(checked, toRow)))
-  if (!(await deps.backlog.takeMany(project.id, items, insert))) return (await replayed()) ?? gone(batch.id)
+  if (!(await deps.backlog.takeMany(project.id, items, insert)))
+    return accepted(reply, (await replayed()) ?? gone(batch.id))
   deps.admit()
   const stored = await findBatch(database, project.id, batch.id)
-  return reply.code(202).send(await withCounts(deps, stored ?? gone(batch.id)))
+  return accepted(reply, await withCounts(deps, stored ?? gone(batch.id)))
+}
+
+/** Sent once, by whoever calls: a reply that is awaited is over, and what comes after it would be sent as a second one. */
+function accepted(reply: FastifyReply, batch: BatchJson): FastifyReply {
+  return reply.code(202).header('location', `/v1/batches/${batch.id}`).send(batch)
 }
 
 const inserting = takeTurns(INSERTS_MAX)
@@ -193,7 +213,11 @@ function checkLines(lines: readonly Line[], reader: ItemReader): NormalRequest[]
   return lines.flatMap((one) => {
     if (one.line > LINES_MAX)
       throw new Problem('batch_too_large', 'The body has more than a million lines, blank ones included.')
-    return ('value' in one ? reader.read(one.value, { line: one.line, path: [] }) : reader.refuse(refusalOf(one))) ?? []
+    return (
+      ('value' in one
+        ? reader.read(one.value, { line: one.line, path: [], inexact: one.inexact })
+        : reader.refuse(refusalOf(one))) ?? []
+    )
   })
 }
 

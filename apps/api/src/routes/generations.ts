@@ -45,7 +45,7 @@ export function generationRoutes(app: App, deps: ApiDeps): void {
     },
     async (request, reply) => {
       const accepted = await acceptGeneration(deps, request, reply, '/v1/generations', normalForm(request.body))
-      return reply.code(202).send(toGenerationJson(accepted))
+      return reply.code(202).header('location', `/v1/generations/${accepted.id}`).send(toGenerationJson(accepted))
     },
   )
 

@@ -63,7 +63,11 @@ export function webhookEndpointRoutes(app: App, { database, queues, sealer }: Ap
       const row = { projectId: project.id, url, description, eventTypes, sealedSecret: sealer.seal(secret) }
       const made = await createEndpoint(database, row)
       if (made.kind !== 'created') throw new Problem(made.kind === 'taken' ? 'endpoint_exists' : 'too_many_endpoints')
-      return reply.code(201).send({ ...toJson(made.endpoint), secret })
+      const location = `/v1/webhook_endpoints/${made.endpoint.id}`
+      return reply
+        .code(201)
+        .header('location', location)
+        .send({ ...toJson(made.endpoint), secret })
     },
   )
 
@@ -174,7 +178,7 @@ export function webhookEndpointRoutes(app: App, { database, queues, sealer }: Ap
       queues.wake('deliver', [{ id: deliveryId, wakes: 0 }])
       const delivery = await findDelivery(database, project.id, deliveryId)
       if (!delivery) throw new Error(`the delivery ${deliveryId} is gone`)
-      return reply.code(202).send(toDeliveryJson(delivery))
+      return reply.code(202).header('location', `/v1/webhook_deliveries/${deliveryId}`).send(toDeliveryJson(delivery))
     },
   )
 

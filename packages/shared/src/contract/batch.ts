@@ -1,9 +1,10 @@
 // A batch as callers see it, and what they may ask for.
 
 import { z } from 'zod'
+import { findInexactNumbers } from '../domain/json-numbers.ts'
 import { STATUSES, type Status } from '../domain/status.ts'
 import { generationDefaults, metadata, webhookUrl } from './generation-request.ts'
-import { findUnfit } from './refusal.ts'
+import { findUnfit, UNSAFE_NUMBER } from './refusal.ts'
 
 export const BATCH_ITEMS_MAX = 50_000
 
@@ -25,17 +26,31 @@ function jsonText<T extends z.ZodType>(schema: T) {
   return z
     .string()
     .transform((text, context) => {
+      let value: unknown
       try {
-        const value: unknown = JSON.parse(text)
-        if (findUnfit(value).total === 0) return value
+        value = JSON.parse(text)
       } catch {
-        // Said below.
+        context.addIssue({ code: 'custom', message: 'json', params: { rule: 'json', allowed: 'one JSON object' } })
+        return z.NEVER
       }
-      context.addIssue({ code: 'custom', message: 'json', params: { rule: 'json', allowed: 'one JSON object' } })
-      return z.NEVER
+      for (const { path } of findInexactNumbers(text)) context.addIssue(unfit(path, UNSAFE_NUMBER))
+      const { errors } = findUnfit({ [FIELD]: value })
+      for (const { field, rule, allowed } of errors)
+        context.addIssue(unfit(field.split('.').slice(1), { rule, allowed }))
+      return context.issues.length > 0 ? z.NEVER : value
     })
     .pipe(schema)
 }
+
+/** Stands before the paths of what is wrong. */
+const FIELD = 'value'
+
+const unfit = (path: readonly PropertyKey[], params: { readonly rule: string; readonly allowed: unknown }) => ({
+  code: 'custom' as const,
+  path: [...path],
+  message: params.rule,
+  params,
+})
 
 export const batchQuery = z.strictObject({
   dry_run: z
@@ -79,6 +94,9 @@ export const batchJson = z
   .object({
     id: z.string(),
     object: z.literal('batch'),
+    status: z
+      .enum(['in_progress', 'completed'])
+      .describe('`completed`: every generation has ended, whether completed, failed or cancelled.'),
     parent_batch_id: z.string().nullable().describe('The batch whose failed generations this one tries again.'),
     total: z.int(),
     counts: counts.describe('Generations by status; they add up to `total`.'),
@@ -107,6 +125,7 @@ export function toBatchJson(row: BatchFacts, byStatus: Readonly<Record<Status, n
   return {
     id: row.id,
     object: 'batch',
+    status: isOver(row, byStatus) ? 'completed' : 'in_progress',
     parent_batch_id: row.parentId,
     total: row.total,
     counts: byStatus,
@@ -115,6 +134,11 @@ export function toBatchJson(row: BatchFacts, byStatus: Readonly<Record<Status, n
     created_at: row.createdAt.toISOString(),
     completed_at: row.completedAt?.toISOString() ?? null,
   }
+}
+
+/** The counts are newer than `completed_at`, which is noted a moment after the last one ended. */
+function isOver({ completedAt }: BatchFacts, counts: Readonly<Record<Status, number>>): boolean {
+  return completedAt !== null || counts.queued + counts.submitting + counts.processing === 0
 }
 
 export const batchCancel = z
@@ -176,5 +200,5 @@ export function batchAtEvent(row: BatchFacts, eventData: unknown): BatchJson {
     Status,
     number
   >
-  return { ...toBatchJson(row, byStatus), completed_at }
+  return { ...toBatchJson(row, byStatus), status: 'completed', completed_at }
 }

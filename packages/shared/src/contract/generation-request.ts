@@ -1,37 +1,40 @@
 // What a caller may ask for: the upstream's own field names plus ours. The allowed values come from the model table.
 
 import { z } from 'zod'
+import { isBlank } from '../domain/blank-text.ts'
+import { checkImageUrl } from '../domain/image-url.ts'
 import { findModel, type ModelSpec, models, sizeOfAspectRatio } from '../domain/models.ts'
-import { checkWebhookUrl } from '../domain/webhook-url.ts'
+import { checkWebhookUrl, WEBHOOK_URL_BYTES_MAX } from '../domain/webhook-url.ts'
 
-const URL_CHARS_MAX = 2_048
 /** Bytes of JSON. */
 export const METADATA_BYTES_MAX = 16_384
 /** More than this, and no model would take it: the elements are not even looked at. */
 const IMAGES_MAX = Math.max(...Object.values(models).map((model) => model.inputReferencesMax))
 
-/** A rule that zod has no word for; `allowed` reaches the caller. */
-function broken(rule: string, allowed: unknown, path: PropertyKey[] = []) {
-  return { code: 'custom' as const, path, message: rule, params: { rule, allowed } }
+/** A rule that zod has no word for; `allowed` reaches the caller. `received`: for a guess at what was meant. */
+function broken(rule: string, allowed: unknown, path: PropertyKey[] = [], received?: unknown) {
+  return { code: 'custom' as const, path, message: rule, params: { rule, allowed, received } }
 }
 
-const imageUrl = z
-  .string()
-  .max(URL_CHARS_MAX)
-  .superRefine((value, context) => {
-    // Too long is said already; parsing megabytes would cost more than the answer is worth.
-    if (value.length > URL_CHARS_MAX) return
-    if (!['http:', 'https:'].includes(URL.parse(value)?.protocol ?? '')) {
-      context.addIssue(broken('http_url', 'an absolute http or https URL'))
-    }
-  })
+/** The provider fetches the parsed form, so that form is stored, compared and sent. */
+const imageUrl = z.string().transform((value, context) => {
+  const check = checkImageUrl(value)
+  if (check.ok) return check.href
+  context.addIssue(broken(check.rule, check.allowed))
+  return z.NEVER
+})
 
-export const webhookUrl = z.string().superRefine((value, context) => {
-  const check = checkWebhookUrl(value)
-  if (!check.ok)
-    context.addIssue(
-      broken(`webhook_url_${check.refusal}`, 'an absolute http or https URL without credentials, at most 2,048 bytes'),
-    )
+export const webhookUrl = z.string().transform((value, context) => {
+  const check = checkWebhookUrl(value.length > WEBHOOK_URL_BYTES_MAX ? value : value.trim())
+  // Its parsed form may be longer: that is what is stored.
+  if (check.ok && check.url.href.length <= WEBHOOK_URL_BYTES_MAX) return check.url.href
+  context.addIssue(
+    broken(
+      `webhook_url_${check.ok ? 'too_long' : check.refusal}`,
+      'an absolute http or https URL without credentials, at most 2,048 bytes',
+    ),
+  )
+  return z.NEVER
 })
 
 export const metadata = z.record(z.string(), z.unknown()).superRefine((value, context) => {
@@ -61,10 +64,17 @@ const shape = {
   model: z
     .string()
     .superRefine((value, context) => {
-      if (!findModel(value)) context.addIssue(broken('one_of', Object.keys(models)))
+      if (!findModel(value)) context.addIssue(broken('one_of', Object.keys(models), [], value))
     })
     .meta({ enum: Object.keys(models) }),
-  prompt: z.string().min(1).describe('1 to 32,000 characters.'),
+  prompt: z
+    .string()
+    .min(1)
+    // One without characters is said to be too short already.
+    .refine((text) => text === '' || !isBlank(text), {
+      params: { rule: 'blank', allowed: 'at least one character that can be seen' },
+    })
+    .describe('1 to 32,000 characters, at least one of which can be seen.'),
   size: z
     .string()
     .meta({ enum: anyModel((model) => model.sizes) })
@@ -86,7 +96,7 @@ const shape = {
     .nullish()
     .describe('Another name for `seconds`.'),
   input_reference: images.describe(
-    'At most one image URL that the provider can reach. Never together with `image_urls`.',
+    'At most one http or https URL of an image that the provider can reach, up to 8,192 characters; kept and sent as a URL parser writes it. Never together with `image_urls`.',
   ),
   image_urls: images.describe('Another name for `input_reference`.'),
   webhook_url: webhookUrl.nullish().describe('Gets a signed webhook when the generation ends.'),
@@ -107,7 +117,8 @@ const PAIRS = [
   ['input_reference', 'image_urls'],
 ] as const
 
-type Fields = z.output<z.ZodObject<typeof shape>>
+/** The fields of a body of which some may be wrong. */
+type Fields = Readonly<Record<string, unknown>>
 
 /** The rules between fields, and those that depend on the model. */
 function checkTogether(request: Fields, context: z.RefinementCtx): void {
@@ -115,36 +126,52 @@ function checkTogether(request: Fields, context: z.RefinementCtx): void {
     if (request[one] != null && request[other] != null)
       context.addIssue(broken('exclusive', `either ${one} or ${other}`, [other]))
   }
-  const model = findModel(request.model)
+  const { model: name, prompt } = request
+  const model = typeof name === 'string' ? findModel(name) : null
   if (!model) return
-  checkOneOf(request, 'size', model.sizes, context)
-  checkOneOf(request, 'aspect_ratio', Object.keys(model.aspectRatios), context)
-  checkOneOf(request, 'seconds', model.seconds, context)
-  checkOneOf(request, 'duration', model.seconds, context)
+  checkOneOf(request, 'size', 'string', model.sizes, context)
+  checkOneOf(request, 'aspect_ratio', 'string', Object.keys(model.aspectRatios), context)
+  checkOneOf(request, 'seconds', 'number', model.seconds, context)
+  checkOneOf(request, 'duration', 'number', model.seconds, context)
   for (const field of ['input_reference', 'image_urls'] as const) {
-    const count = request[field]?.length ?? 0
+    const list = request[field]
+    const count = Array.isArray(list) ? list.length : 0
     if (count > model.inputReferencesMax && count <= IMAGES_MAX)
       context.addIssue(broken('max_items', model.inputReferencesMax, [field]))
   }
-  if (hasMoreCodePoints(request.prompt, model.promptCharsMax)) {
+  if (typeof prompt === 'string' && hasMoreCodePoints(prompt, model.promptCharsMax)) {
     context.addIssue(broken('max_length', model.promptCharsMax, ['prompt']))
   }
 }
 
-function checkOneOf(request: Fields, field: keyof Fields, allowed: readonly unknown[], context: z.RefinementCtx): void {
-  if (request[field] != null && !allowed.includes(request[field])) context.addIssue(broken('one_of', allowed, [field]))
+/** A value of another type, or a fraction where whole numbers are asked for, has been refused already. */
+function checkOneOf(
+  request: Fields,
+  field: string,
+  type: 'string' | 'number',
+  allowed: readonly unknown[],
+  context: z.RefinementCtx,
+): void {
+  const value = request[field]
+  if (typeof value !== type || (type === 'number' && !Number.isInteger(value))) return
+  if (!allowed.includes(value)) context.addIssue(broken('one_of', allowed, [field], value))
 }
+
+/** Looks also at a body of which other fields are wrong, so that one reply tells everything. */
+const together = z.superRefine(checkTogether)
+together._zod.def.when = ({ value }: z.core.ParsePayload) =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** The provider, like JSON Schema, counts code points, each of one or two UTF-16 units; only what lies between is counted. */
 function hasMoreCodePoints(text: string, max: number): boolean {
   return text.length > max && (text.length > 2 * max || [...text].length > max)
 }
 
-export const generationRequest = z.strictObject(shape).superRefine(checkTogether).meta({ id: 'GenerationRequest' })
+export const generationRequest = z.strictObject(shape).check(together).meta({ id: 'GenerationRequest' })
 export type GenerationRequest = z.output<typeof generationRequest>
 
 /** The same fields for clients of the upstream, whose further fields are ignored as the upstream ignores them. */
-export const upstreamShapedRequest = z.object(shape).superRefine(checkTogether).meta({ id: 'UpstreamShapedRequest' })
+export const upstreamShapedRequest = z.object(shape).check(together).meta({ id: 'UpstreamShapedRequest' })
 
 /** What `defaults` of a batch may hold: any field of its items. */
 export const generationDefaults = z.strictObject(shape).partial().meta({ id: 'GenerationDefaults' })

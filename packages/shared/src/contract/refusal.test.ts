@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { isKeptNumber } from '../domain/json-numbers.ts'
 import { generationRequest } from './generation-request.ts'
 import { fieldErrors, findUnfit } from './refusal.ts'
 
@@ -53,6 +54,27 @@ describe('fieldErrors', () => {
     ])
   })
 
+  it('names what is wrong between fields beside what is wrong in others', () => {
+    expect(
+      errorsOf({ model: 'openAiSora2Plus', prompt: 7, seconds: 5, size: '1x1', aspect_ratio: 'x', seed: 1 }),
+    ).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ field: 'prompt', rule: 'type' }),
+        expect.objectContaining({ field: 'seconds', rule: 'one_of' }),
+        expect.objectContaining({ field: 'size', rule: 'one_of' }),
+        expect.objectContaining({ field: 'aspect_ratio', rule: 'exclusive' }),
+        expect.objectContaining({ field: 'seed', rule: 'unknown_field' }),
+      ]),
+    )
+  })
+
+  it('names the fields that there are beside one that is unknown', () => {
+    const parsed = generationRequest.safeParse({ ...VALID, seed: 1 })
+    expect(fieldErrors(parsed.error?.issues ?? [], [], generationRequest)).toEqual([
+      { field: 'seed', rule: 'unknown_field', allowed: expect.arrayContaining(['model', 'prompt', 'metadata']) },
+    ])
+  })
+
   it('names the body itself when it is no object', () => {
     expect(errorsOf('text')).toEqual([{ field: 'body', rule: 'type', allowed: 'object' }])
   })
@@ -71,10 +93,27 @@ describe('findUnfit', () => {
     [{ metadata: { 'k\0': 1 } }, 'metadata.key'],
     [['\udc00'], '0'],
   ])('finds what Postgres refuses in %j', (value, field) => {
-    expect(findUnfit(value)).toEqual({
+    expect(findUnfit(value)).toMatchObject({
       errors: [expect.objectContaining({ field, rule: 'storable_text' })],
       total: 1,
     })
+  })
+
+  it.each([
+    [{ metadata: { order_id: 2 ** 53 } }, 'metadata.order_id', 'unsafe_number'],
+    [{ metadata: { a: [{ b: -0 }] } }, 'metadata.a.0.b', 'unsafe_number'],
+    [{ items: [{ priority: Number.POSITIVE_INFINITY }] }, 'items.0.priority', 'unsafe_number'],
+    [JSON.parse('{"metadata":{"a":{"__proto__":1}}}'), 'metadata.a.__proto__', 'reserved_key'],
+    [{ input_reference: ['http://127.1/a.png'] }, 'input_reference.0', 'private_host'],
+    [{ defaults: { image_urls: ['https://nas.local/a.png'] } }, 'defaults.image_urls.0', 'private_host'],
+  ])('finds in %j what would not come back or cannot be reached: %s', (value, field, rule) => {
+    expect(findUnfit(value)).toMatchObject({ errors: [{ field, rule }], total: 1, isTooMuch: false })
+  })
+
+  it('lets images of private hosts pass where they are allowed, and whatever metadata says', () => {
+    const value = { input_reference: ['http://minio:9000/a.png'] }
+    expect(findUnfit(value, { allowPrivateImageHosts: true }).total).toBe(0)
+    expect(findUnfit({ metadata: value }).total).toBe(0)
   })
 
   it('lists a hundred errors, counts them all, and ends on what is nested without end', () => {
@@ -89,7 +128,7 @@ describe('findUnfit', () => {
 
   it('bounds the keys of every object outside metadata, and looks no further into it', () => {
     expect(findUnfit({ items: [keyed(100)] }).total).toBe(0)
-    expect(findUnfit({ items: [{}, { ...keyed(100), bad: '\0' }] })).toEqual({
+    expect(findUnfit({ items: [{}, { ...keyed(100), bad: '\0' }] })).toMatchObject({
       errors: [{ field: 'items.1', rule: 'max_keys', allowed: 100, line: 2 }],
       total: 1,
     })
@@ -135,7 +174,7 @@ describe('findUnfit', () => {
       value: fc.oneof(
         { maxDepth: 4 },
         text,
-        fc.double(),
+        fc.double().filter(isKeptNumber),
         fc.boolean(),
         fc.constant(null),
         fc.array(tie('value'), { maxLength: 4 }),
@@ -144,7 +183,7 @@ describe('findUnfit', () => {
     })).value
     fc.assert(
       fc.property(json, (value) => {
-        expect(findUnfit(value)).toEqual({ errors: [], total: 0 })
+        expect(findUnfit(value)).toMatchObject({ errors: [], total: 0 })
       }),
     )
   })

@@ -1,18 +1,26 @@
 // From what zod and Postgres cannot take to the field errors that callers read.
 
 import type { z } from 'zod'
+import { hasPrivateHost, IMAGE_URL_CHARS_MAX } from '../domain/image-url.ts'
+import { type InexactNumber, isKeptNumber } from '../domain/json-numbers.ts'
 import type { FieldError } from '../domain/problem.ts'
 import { METADATA_BYTES_MAX } from './generation-request.ts'
+import { keysAt } from './schema-keys.ts'
 
 /** Characters of one key that an error repeats. */
 const NAME_CHARS_MAX = 100
 
-/** zod's issues as field errors. `prefix` is put before each field, such as `items.3`. */
-export function fieldErrors(issues: readonly z.core.$ZodIssue[], prefix: readonly PropertyKey[] = []): FieldError[] {
-  return issues.flatMap((issue) => {
+/** zod's issues as field errors. `prefix` is put before each field, such as `items.3`; `schema` knows which fields there are. */
+export function fieldErrors(
+  issues: readonly z.core.$ZodIssue[],
+  prefix: readonly PropertyKey[] = [],
+  schema?: z.core.$ZodType,
+): FieldError[] {
+  return issues.flatMap((issue): FieldError[] => {
     const path = [...prefix, ...issue.path]
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => ({ ...placeOf([...path, key]), rule: 'unknown_field', allowed: null }))
+      const allowed = schema ? keysAt(schema, issue.path) : null
+      return issue.keys.map((key) => ({ ...placeOf([...path, key]), rule: 'unknown_field', allowed }))
     }
     return [{ ...placeOf(path), ...ruleOf(issue) }]
   })
@@ -34,10 +42,12 @@ function nameOf(key: PropertyKey): string {
 /** What a format is called where people read. */
 const FORMATS: Readonly<Record<string, string>> = { datetime: 'a time such as 2026-11-25T20:00:00Z' }
 
-function ruleOf(issue: z.core.$ZodIssue): Pick<FieldError, 'rule' | 'allowed'> {
+function ruleOf(issue: z.core.$ZodIssue): Pick<FieldError, 'rule' | 'allowed' | 'received'> {
   switch (issue.code) {
-    case 'custom':
-      return { rule: String(issue.params?.rule ?? 'invalid'), allowed: issue.params?.allowed ?? issue.message }
+    case 'custom': {
+      const { rule = 'invalid', allowed = issue.message, received } = issue.params ?? {}
+      return { rule: String(rule), allowed, ...(typeof received === 'string' && { received }) }
+    }
     case 'invalid_value':
       return { rule: 'one_of', allowed: issue.values }
     case 'too_small':
@@ -68,19 +78,43 @@ const DEPTH_MAX = 64
 /** Keys of one object outside metadata: unknown ones are named one by one, so they must be few. */
 const KEYS_MAX = 100
 
+/** No model takes as many images. */
+const IMAGES_LOOKED_AT = 100
+
 export interface Unfit {
   /** The first hundred. */
   readonly errors: readonly FieldError[]
   readonly total: number
+  /** It must not even reach zod. */
+  readonly isTooMuch: boolean
 }
+
+/** What must be known besides to judge a value. */
+export interface UnfitRules {
+  /** Whether images may come from private hosts. */
+  readonly allowPrivateImageHosts?: boolean
+}
+
+/** Numbers of a JSON text that would not come back as they were written, as field errors. */
+export function inexactErrors(found: readonly InexactNumber[], prefix: readonly PropertyKey[] = []): FieldError[] {
+  return found.map(({ path }) => ({ ...placeOf([...prefix, ...path]), ...UNSAFE_NUMBER }))
+}
+
+export const UNSAFE_NUMBER = {
+  rule: 'unsafe_number',
+  allowed: 'a number that a 64-bit float holds exactly, or a string',
+} as const
+/** JavaScript cannot keep a field of this name everywhere: it means the prototype of an object. */
+const RESERVED_KEY = '__proto__'
 
 /**
  * What must not reach zod or Postgres. Text with U+0000 or a lone surrogate (keys of objects included) and what is nested
  * too deeply would fail the whole statement that it shares with other requests; objects of too many keys and metadata
  * far above its bound would cost zod seconds and gigabytes. Such an object or metadata is not looked at any further.
+ * Besides: numbers and keys that would not come back as they were, and images in private networks.
  */
-export function findUnfit(root: unknown): Unfit {
-  const walk = new Walk()
+export function findUnfit(root: unknown, { allowPrivateImageHosts = false }: UnfitRules = {}): Unfit {
+  const walk = new Walk(allowPrivateImageHosts)
   walk.at(root)
   return walk
 }
@@ -89,9 +123,15 @@ export function findUnfit(root: unknown): Unfit {
 class Walk implements Unfit {
   readonly errors: FieldError[] = []
   total = 0
+  isTooMuch = false
+  readonly #allowPrivateImageHosts: boolean
   readonly #path: PropertyKey[] = []
   /** Bytes that the metadata being walked may still have, counting the least that its JSON can take; null outside. */
   #room: number | null = null
+
+  constructor(allowPrivateImageHosts: boolean) {
+    this.#allowPrivateImageHosts = allowPrivateImageHosts
+  }
 
   at(value: unknown): void {
     if (this.#room !== null) this.#room -= typeof value === 'string' ? value.length + 2 : 1
@@ -99,6 +139,8 @@ class Walk implements Unfit {
     if (typeof value === 'string') {
       if (value.includes('\0') || !value.isWellFormed())
         this.#refuse('storable_text', 'well-formed Unicode without U+0000')
+    } else if (typeof value === 'number') {
+      if (!isKeptNumber(value)) this.#refuse(UNSAFE_NUMBER.rule, UNSAFE_NUMBER.allowed)
     } else if (typeof value === 'object' && value !== null) {
       if (this.#path.length >= DEPTH_MAX) this.#refuse('max_depth', DEPTH_MAX)
       else if (Array.isArray(value)) this.#atList(value)
@@ -107,6 +149,7 @@ class Walk implements Unfit {
   }
   #refuse(rule: string, allowed: unknown): void {
     this.total += 1
+    if (rule.startsWith('max_')) this.isTooMuch = true
     if (this.errors.length < ERRORS_MAX) this.errors.push({ ...placeOf(this.#path), rule, allowed })
   }
   #look(key: PropertyKey, value: unknown): void {
@@ -122,10 +165,20 @@ class Walk implements Unfit {
     this.#room = null
   }
   #atList(list: readonly unknown[]): void {
+    const field = this.#room === null ? this.#path.at(-1) : undefined
+    const areImages = (field === 'input_reference' || field === 'image_urls') && !this.#allowPrivateImageHosts
     for (let index = 0; index < list.length; index++) {
       if (this.#isUsedUp()) return
       this.#look(index, list[index])
+      if (areImages) this.#atImage(index, list[index])
     }
+  }
+  #atImage(index: number, value: unknown): void {
+    if (typeof value !== 'string' || value.length > IMAGE_URL_CHARS_MAX || index >= IMAGES_LOOKED_AT) return
+    if (!hasPrivateHost(value)) return
+    this.#path.push(index)
+    this.#refuse('private_host', 'the URL of an image in the internet')
+    this.#path.pop()
   }
   #atObject(object: Readonly<Record<string, unknown>>): void {
     const keys = Object.keys(object)
@@ -136,8 +189,14 @@ class Walk implements Unfit {
     for (const key of keys) {
       if (this.#isUsedUp()) return
       this.#look('key', key)
+      if (key === RESERVED_KEY) this.#refuseKey(key)
       this.#look(key, object[key])
     }
+  }
+  #refuseKey(key: string): void {
+    this.#path.push(key)
+    this.#refuse('reserved_key', `any name but ${RESERVED_KEY}`)
+    this.#path.pop()
   }
   #isUsedUp(): boolean {
     return this.#room !== null && this.#room < 0

@@ -26,8 +26,13 @@ export const PROBLEMS = {
   read_only: { status: 403, title: 'This login may look but not change', fix: "Log in with the operator's password." },
   not_found: {
     status: 404,
-    title: 'Nothing here has that id or address, or takes that method',
-    fix: 'Check the address and method (see /docs), the id, and that the key belongs to its project.',
+    title: 'Nothing here has that id or address',
+    fix: 'Check the address (see /docs), the id, and that the key belongs to its project.',
+  },
+  method_not_allowed: {
+    status: 405,
+    title: 'This address does not take that method',
+    fix: 'Use a method that the header `Allow` names.',
   },
   idempotency_conflict: {
     status: 409,
@@ -77,7 +82,7 @@ export const PROBLEMS = {
   unsupported_media_type: {
     status: 415,
     title: 'The content type is not supported',
-    fix: 'Send `Content-Type: application/json`; a batch may also come as `application/x-ndjson`.',
+    fix: 'Send `Content-Type: application/json`; a batch may also come as JSON Lines (`application/x-ndjson`), and gzipped then. The header `Accept-Post` names all that the address takes.',
   },
   validation_failed: {
     status: 422,
@@ -121,6 +126,8 @@ export interface FieldError {
   readonly allowed: unknown
   /** Number of the item in its batch, from 1. */
   readonly line?: number
+  /** The short text that came where one of `allowed` was asked for; never shown, only compared. */
+  readonly received?: string
 }
 
 /** A refusal to a caller. Thrown by routes; the HTTP boundary turns it into `application/problem+json`. */

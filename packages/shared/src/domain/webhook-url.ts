@@ -2,7 +2,7 @@
 // address is judged when connecting (guarded-connect.ts), because a name's addresses change.
 
 /** Of what is stored: an index over it holds no more than 2,704 bytes. */
-const URL_BYTES_MAX = 2_048
+export const WEBHOOK_URL_BYTES_MAX = 2_048
 
 export type WebhookUrlRefusal = 'too_long' | 'malformed' | 'scheme' | 'credentials' | 'host'
 
@@ -13,8 +13,8 @@ export type WebhookUrlCheck =
 
 /** Checks a webhook URL: absolute, http or https, with a host, without credentials, at most 2,048 bytes. */
 export function checkWebhookUrl(raw: string): WebhookUrlCheck {
-  if (raw.length > URL_BYTES_MAX || Buffer.byteLength(raw) > URL_BYTES_MAX)
-    return refuse('too_long', `The URL is longer than ${URL_BYTES_MAX} bytes.`)
+  if (raw.length > WEBHOOK_URL_BYTES_MAX || Buffer.byteLength(raw) > WEBHOOK_URL_BYTES_MAX)
+    return refuse('too_long', `The URL is longer than ${WEBHOOK_URL_BYTES_MAX} bytes.`)
   // The URL parser drops these silently, and then stored and requested URL differ.
   if (/[\s\p{Cc}]/u.test(raw)) return refuse('malformed', 'The URL contains white space or control characters.')
   const url = URL.parse(raw)

@@ -25,6 +25,7 @@ const WRONG: Readonly<Record<VariableName, readonly string[]>> = {
   BOOTSTRAP_WEBHOOK_SECRET: [WORD, `whsec_${WORD}`],
   OPERATOR_PASSWORD: [],
   VIEWER_PASSWORD: [],
+  IMAGE_ALLOW_PRIVATE_HOSTS: ['yes', '1'],
   WEBHOOK_ALLOW_HTTP: ['yes', '1'],
   WEBHOOK_ALLOWED_NETWORKS: [WORD, `10.0.0.0/8,${WORD}`, '10.0.0.0/33', '10/8'],
   UPSTREAM_MAX_IN_FLIGHT: [WORD, '0', '100001'],

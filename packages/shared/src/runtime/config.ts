@@ -127,6 +127,13 @@ export const VARIABLES = {
     .describe(
       'Whether webhooks may go over http; false: only over https, and to WEBHOOK_ALLOWED_NETWORKS. Where NODE_ENV is `production`, as in the image, false unless set.',
     ),
+  IMAGE_ALLOW_PRIVATE_HOSTS: z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('false')
+    .transform((value) => value === 'true')
+    .describe(
+      'Whether images of requests may be in private networks (10.0.0.0/8, localhost, names without a dot …); only for a provider that can reach them.',
+    ),
   UPSTREAM_MAX_IN_FLIGHT: whole(1, 100_000)
     .default(100)
     .describe('How many generations may be in flight at the provider at once, over all workers.'),

@@ -17,7 +17,7 @@ export function createLogger(level: string, file?: string): Logger {
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
-      serializers: { err: errorFields },
+      serializers: { err: errorFields, req: requestFields },
       hooks: {
         logMethod(args, method, levelNumber) {
           const [fields] = args
@@ -25,7 +25,12 @@ export function createLogger(level: string, file?: string): Logger {
             method.apply(this, args)
             return
           }
-          sparing.say(kindOf(fields), (leftOut) => method.apply(this, leftOut === 0 ? args : [{ ...fields, leftOut }]))
+          // Without a message of its own, pino takes that of the error.
+          const said: unknown = args[1] ?? (fields.err instanceof Error ? fields.err.message : undefined)
+          const message = typeof said === 'string' ? [withoutQueries(said)] : []
+          sparing.say(kindOf(fields), (leftOut) =>
+            method.apply(this, [leftOut === 0 ? fields : { ...fields, leftOut }, ...message] as typeof args),
+          )
         },
       },
     },
@@ -54,5 +59,15 @@ function kindOf({ event, part, step, queue, err }: Failure): string {
 function errorFields(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const code = 'code' in error ? error.code : undefined
-  return { type: error.name, code, message: error.message, stack: error.stack }
+  return { type: error.name, code, message: withoutQueries(error.message), stack: withoutQueries(error.stack ?? '') }
+}
+
+/** Fastify puts the address of a request, its query included, into messages: `defaults` of a batch holds prompts there. */
+export function withoutQueries(text: string): string {
+  return text.replace(/(\/[^\s"'?]*)\?[^\s"']*/g, '$1?…')
+}
+
+/** What Fastify logs of a request by itself, when it logs one. */
+function requestFields(request: { readonly id?: unknown; readonly method?: unknown; readonly url?: unknown }): unknown {
+  return { id: request.id, method: request.method, url: withoutQueries(String(request.url)) }
 }

@@ -1,0 +1,50 @@
+// Every reply carries the id under which the log knows its request: `X-Request-Id`, and `request_id` in a problem.
+
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { PROBLEMS, type ProblemCode } from '@reelqueue/shared/domain/problem'
+import type { FastifyInstance } from 'fastify'
+
+/** What a proxy or a client may call a request: short, and nothing that could forge a line of a log. */
+const SANE = /^[\w.:/+=-]{1,128}$/
+
+/** The id that came with the request, when it is a sane one; else a new one. */
+export function newRequestId({ headers }: Pick<IncomingMessage, 'headers'>): string {
+  const given = headers['x-request-id']
+  return typeof given === 'string' && SANE.test(given) ? given : `req_${randomUUID().replaceAll('-', '')}`
+}
+
+export function nameRequests(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-request-id', request.id)
+    done()
+  })
+}
+
+/** What Node's HTTP parser refuses, by the code of its error. */
+const RAW_REFUSALS: Readonly<Record<string, readonly [status: string, code: ProblemCode]>> = {
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'malformed_request'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'malformed_request'],
+}
+
+/** Answers what is no HTTP, or has headers of more than 16 KB, and closes its connection. */
+export function answerRawErrors(error: NodeJS.ErrnoException, socket: Socket): void {
+  // Nobody is there to hear it.
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return
+  const [line, code] = RAW_REFUSALS[error.code ?? ''] ?? ['400 Bad Request', 'malformed_request']
+  const id = newRequestId({ headers: {} })
+  const status = Number.parseInt(line, 10)
+  const { title, fix } = PROBLEMS[code]
+  const body = JSON.stringify({
+    type: `urn:reelqueue:problem:${code}`,
+    title,
+    status,
+    code,
+    detail: fix,
+    request_id: id,
+  })
+  socket.end(
+    `HTTP/1.1 ${line}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nX-Request-Id: ${id}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}
