@@ -239,6 +239,15 @@ describe('what an endpoint may not do', () => {
     expect(seen.requests).toHaveLength(1)
   })
 
+  it('lose a reply that was there in time, though the process slept past the total time', async () => {
+    const { url } = await endpoint((response) => {
+      response.socket?.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+      const wakesAt = performance.now() + 400
+      while (performance.now() < wakesAt);
+    })
+    expect(await client({ timeoutMs: 200 }).post(url, {}, '{}')).toMatchObject({ kind: 'delivered', httpStatus: 200 })
+  })
+
   it('trickle its reply past the total time', async () => {
     const { url } = await endpoint((response) => {
       const trickle = setInterval(() => response.write('.'), 20)

@@ -15,7 +15,10 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
 export async function withTimeout<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: no answer within ${timeoutMs} ms`)), timeoutMs)
+    // After a sleep of the process this fires before the sockets are read: an answer that is there comes first.
+    const giveUp = () =>
+      setImmediate(() => setImmediate(reject, new Error(`${what}: no answer within ${timeoutMs} ms`)))
+    timer = setTimeout(giveUp, timeoutMs)
   })
   try {
     return await Promise.race([promise, timeout])

@@ -2,7 +2,10 @@ import { expect, test } from 'vitest'
 import { parseCreate } from './parse-create.ts'
 
 const read = (httpStatus: number, text: string, isCloudflare: boolean) =>
-  parseCreate({ kind: 'reply', httpStatus, retryAfterMs: null, text, cut: null, isCloudflare }, [])
+  parseCreate(
+    { kind: 'reply', httpStatus, retryAfterMs: null, text, headers: {}, bytes: 0, cut: null, isCloudflare },
+    [],
+  )
 
 test.each([
   [521, '<html>Web server is down</html>'],

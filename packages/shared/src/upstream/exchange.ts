@@ -6,11 +6,28 @@ import { Buffer } from 'node:buffer'
 import type { Agent, Dispatcher } from 'undici'
 import { parseRetryAfter } from '../domain/retry-after.ts'
 import { networkCause } from './errors.ts'
+import { readBody } from './read-body.ts'
 import type { Reply, Silence } from './reply.ts'
 
 const ANSWER_BYTES_MAX = 1_048_576
 /** A provider that says "tomorrow" must not park a generation past its video's one-day life. */
 const RETRY_AFTER_MAX_MS = 3_600_000
+
+/** Headers of an answer that are worth keeping as evidence. */
+const HEADERS_KEPT = [
+  'content-type',
+  'content-encoding',
+  'content-length',
+  'date',
+  'server',
+  'via',
+  'cf-ray',
+  'x-request-id',
+  'retry-after',
+]
+const HEADER_CHARS_MAX = 200
+/** Turns of the event loop that data may go on coming in after the time is up. */
+const LAST_TURNS_MAX = 100
 
 /**
  * Sends one request, once: no redirect is followed and nothing is repeated. `timeoutMs` is the total from
@@ -25,22 +42,45 @@ export function exchange(
     let sent = false
     let settled = false
     let inFlight: Dispatcher.DispatchController | null = null
-    let head: { httpStatus: number; retryAfterMs: number | null; isCloudflare: boolean } | null = null
+    let head: Pick<Reply, 'httpStatus' | 'retryAfterMs' | 'headers' | 'isCloudflare'> | null = null
     const chunks: Buffer[] = []
     let bytes = 0
 
-    const settle = (cut: Reply['cut'], cause: string) => {
+    const settle = (cut: Reply['cut'], cause: string, received = '') => {
       if (settled) return
       settled = true
       clearTimeout(timer)
-      if (head === null) {
-        resolve({ kind: 'silence', sent, timedOut: cut === 'timeout', cause })
-      } else {
-        resolve({ kind: 'reply', ...head, text: new TextDecoder().decode(Buffer.concat(chunks)), cut })
-      }
       if (cut !== null) inFlight?.abort(new Error(cause))
+      if (head === null) {
+        resolve({ kind: 'silence', sent, timedOut: cut === 'timeout', cause, received })
+        return
+      }
+      const answered = head
+      const { headers } = answered
+      const encoding = {
+        contentEncoding: headers['content-encoding'] ?? '',
+        contentType: headers['content-type'] ?? '',
+      }
+      void readBody(Buffer.concat(chunks), encoding, ANSWER_BYTES_MAX).then(({ text, isTooLarge }) => {
+        resolve({ kind: 'reply', ...answered, bytes, text, cut: isTooLarge ? 'too_large' : cut })
+      })
     }
-    const timer = setTimeout(() => settle('timeout', 'TIMEOUT'), timeoutMs)
+    // INVARIANT: data before clocks. After a sleep of the process the timer fires before the sockets are read, so
+    // the answer may be there already. What is still connecting is given up at once: it must not be sent now.
+    const timer = setTimeout(
+      () => (sent ? settleOnceQuiet(bytes, LAST_TURNS_MAX) : settle('timeout', 'TIMEOUT')),
+      timeoutMs,
+    )
+    const settleOnceQuiet = (bytesBefore: number, turns: number) => {
+      // Two: an encrypted connection may need the second one to hand over what the first has read.
+      setImmediate(() =>
+        setImmediate(() => {
+          if (settled) return
+          if (bytes === bytesBefore || turns === 0) settle('timeout', 'TIMEOUT')
+          else settleOnceQuiet(bytes, turns - 1)
+        }),
+      )
+    }
 
     agent.dispatch(request, {
       // Called in the same tick as, and before, the first byte is written.
@@ -55,23 +95,41 @@ export function exchange(
       },
       onResponseStart(_controller, httpStatus, headers) {
         if (httpStatus < 200) return
-        const retryAfter = headers['retry-after']
-        const header = Array.isArray(retryAfter) ? retryAfter[0] : retryAfter
-        const isCloudflare = headers['cf-ray'] !== undefined || String(headers.server).toLowerCase() === 'cloudflare'
-        head = { httpStatus, retryAfterMs: parseRetryAfter(header, Date.now(), RETRY_AFTER_MAX_MS), isCloudflare }
+        const kept = keptHeaders(headers)
+        const retryAfterMs = parseRetryAfter(kept['retry-after'], Date.now(), RETRY_AFTER_MAX_MS)
+        const isCloudflare = kept['cf-ray'] !== undefined || kept.server?.toLowerCase() === 'cloudflare'
+        head = { httpStatus, retryAfterMs, headers: kept, isCloudflare }
       },
       onResponseData(_controller, chunk) {
         if (settled) return
         bytes += chunk.length
+        chunks.push(chunk)
         if (bytes > ANSWER_BYTES_MAX) settle('too_large', 'TOO_LARGE')
-        else chunks.push(chunk)
       },
       onResponseEnd() {
         settle(null, 'NONE')
       },
       onResponseError(_controller, error) {
-        settle('connection_lost', networkCause(error))
+        const refused = refusedBytes(error)
+        if (head !== null && !settled) chunks.push(refused)
+        settle('connection_lost', networkCause(error), refused.toString('latin1'))
       },
     })
   })
+}
+
+function keptHeaders(headers: Record<string, string | string[] | undefined>): Record<string, string> {
+  const kept: Record<string, string> = {}
+  for (const name of HEADERS_KEPT) {
+    const value = headers[name]
+    const text = Array.isArray(value) ? value.join(', ') : value
+    if (text !== undefined) kept[name] = text.slice(0, HEADER_CHARS_MAX)
+  }
+  return kept
+}
+
+/** The bytes that the parser of HTTP refused, as far as it tells. */
+function refusedBytes(error: Error): Buffer {
+  const data = 'data' in error ? error.data : null
+  return typeof data === 'string' || data instanceof Uint8Array ? Buffer.from(data) : Buffer.alloc(0)
 }

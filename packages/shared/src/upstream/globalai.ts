@@ -12,6 +12,7 @@ import { parseCreate } from './parse-create.ts'
 import { wellFormed } from './parse-fields.ts'
 import { parsePoll } from './parse-poll.ts'
 import type { Upstream } from './port.ts'
+import { HEAD_BYTES_MAX, tolerantConnect } from './tolerant-connect.ts'
 
 export interface GlobalAiOptions {
   /** With or without a trailing slash or `/v1`. */
@@ -22,7 +23,13 @@ export interface GlobalAiOptions {
 }
 
 // One total timeout governs (exchange.ts): two clocks would mean two readings of the same silence.
-const timing = { connectTimeout: 10_000, headersTimeout: 0, bodyTimeout: 0, pipelining: 1 } as const
+const timing = {
+  connect: tolerantConnect(10_000),
+  maxHeaderSize: HEAD_BYTES_MAX,
+  headersTimeout: 0,
+  bodyTimeout: 0,
+  pipelining: 1,
+} as const
 // Both bounds: a server's Keep-Alive hint overrides the first, up to the second.
 const CREATE_IDLE_MAX_MS = 1_000
 
@@ -36,7 +43,7 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs }: GlobalAiOptions):
     keepAliveMaxTimeout: CREATE_IDLE_MAX_MS,
   })
   const polls = new Agent(timing)
-  // An answer compressed unasked could not be read, and it may be paid for.
+  // Compression is read all the same (read-body.ts); without it less can go wrong.
   const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json', 'accept-encoding': 'identity' }
 
   return {

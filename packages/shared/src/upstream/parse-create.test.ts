@@ -8,7 +8,7 @@ const prompt = 'a red fox runs through the snow'
 
 function reply(httpStatus: number, body: unknown, more: Partial<Reply> = {}): Reply {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
-  return { kind: 'reply', httpStatus, retryAfterMs: null, text, cut: null, ...more }
+  return { kind: 'reply', httpStatus, retryAfterMs: null, text, headers: {}, bytes: text.length, cut: null, ...more }
 }
 const read = (httpStatus: number, body: unknown, more?: Partial<Reply>) =>
   parseCreate(reply(httpStatus, body, more), [key, prompt])

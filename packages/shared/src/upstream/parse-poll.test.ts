@@ -8,7 +8,17 @@ const url = 'https://cdn.example.com/v.mp4?sig=a%2Fb'
 
 function read(httpStatus: number, body: unknown, more: Partial<Reply> = {}) {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
-  return parsePoll({ kind: 'reply', httpStatus, retryAfterMs: null, text, cut: null, ...more }, [key])
+  const reply: Reply = {
+    kind: 'reply',
+    httpStatus,
+    retryAfterMs: null,
+    text,
+    headers: {},
+    bytes: 0,
+    cut: null,
+    ...more,
+  }
+  return parsePoll(reply, [key])
 }
 
 describe('status words', () => {

@@ -7,6 +7,10 @@ export interface Reply {
   readonly httpStatus: number
   readonly retryAfterMs: number | null
   readonly text: string
+  /** Those worth keeping as evidence, by lower-case name. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Bytes of the body that came, before they were made text. */
+  readonly bytes: number
   readonly cut: 'timeout' | 'connection_lost' | 'too_large' | null
   /** The answer carries the headers of the CDN "Cloudflare" (cdn.ts). */
   readonly isCloudflare?: boolean
@@ -20,4 +24,6 @@ export interface Silence {
   readonly timedOut: boolean
   /** Short system code such as ECONNREFUSED; never a message, for messages may quote the request. */
   readonly cause: string
+  /** What came that is no HTTP, when anything did. */
+  readonly received: string
 }

@@ -18,6 +18,8 @@ const CONNECTIONS_PER_ORIGIN_MAX = 64
 const IDLE_CONNECTION_MS_MAX = 30_000
 const REPLY_BYTES_READ_MAX = 64 * 1_024
 const REPLY_BYTES_KEPT_MAX = 4 * 1_024
+/** A timer that fires so late fires after a sleep of the process. */
+const AFTER_SLEEP_MS = 50
 const RETRY_AFTER_MS_MAX = 24 * 3_600_000
 
 export interface GuardedClientOptions {
@@ -105,9 +107,15 @@ function send(
       clearTimeout(deadline)
       resolve(outcomeOf(reply, failure, Math.round(performance.now() - startedAt)))
     }
-    const deadline = setTimeout(() => {
+    const giveUp = () => {
       settle({ errorClass: 'timeout', message: timeoutMessage(timeoutMs, request !== null, reply.httpStatus) })
       request?.abort(new errors.RequestAbortedError())
+    }
+    // After a sleep of the process the timer fires before the sockets are read: an answer that is there counts.
+    const deadline = setTimeout(() => {
+      const isAfterSleep = performance.now() - startedAt > timeoutMs + AFTER_SLEEP_MS
+      if (request !== null && isAfterSleep) setImmediate(() => setImmediate(giveUp))
+      else giveUp()
     }, timeoutMs)
 
     const handler: Dispatcher.DispatchHandler = {
