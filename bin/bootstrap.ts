@@ -15,17 +15,25 @@ export interface MadeUp {
   readonly operatorPassword: string | null
 }
 
-/** Creates what does not exist yet: the project `default`, and the operator's password. @returns what had to be made up */
-export async function bootstrapProject({ config, database, sealer }: House): Promise<MadeUp> {
+/**
+ * Creates what does not exist yet: the project `default`, and the operator's password. `show` gets what had to be made up as soon as
+ * it is stored: what follows may fail.
+ */
+export async function bootstrapProject(
+  { config, database, sealer }: House,
+  show: (madeUp: MadeUp) => void = () => undefined,
+): Promise<void> {
   const apiKey = config.BOOTSTRAP_API_KEY ?? newApiKey()
   const webhookSecret = config.BOOTSTRAP_WEBHOOK_SECRET ?? newWebhookSecret()
   const firstKey = { name: 'bootstrap', key: apiKey }
   const created = await createProject(database, DEFAULT_PROJECT, sealer.seal(webhookSecret), firstKey)
-  return {
+  show({
     apiKey: created && config.BOOTSTRAP_API_KEY === undefined ? apiKey : null,
     webhookSecret: created && config.BOOTSTRAP_WEBHOOK_SECRET === undefined ? webhookSecret : null,
-    operatorPassword: config.OPERATOR_PASSWORD === undefined ? await makeOperatorPassword(database, false) : null,
-  }
+    operatorPassword: null,
+  })
+  if (config.OPERATOR_PASSWORD !== undefined) return
+  show({ apiKey: null, webhookSecret: null, operatorPassword: await makeOperatorPassword(database, false) })
 }
 
 export function newOperatorPassword(): string {

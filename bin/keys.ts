@@ -61,10 +61,10 @@ async function create(database: Database, config: Config, projectName: string, n
   const sealer = createSealer(Buffer.from(required(config, 'SECRET_KEY'), 'base64'))
   const webhookSecret = newWebhookSecret()
   const project = await ensureProject(database, projectName, sealer.seal(webhookSecret))
-  const key = newApiKey()
-  await addApiKey(database, project.id, name, key)
   if (project.created)
     console.log(`The project ${projectName} was created. Its webhook secret, shown only once: ${webhookSecret}`)
+  const key = newApiKey()
+  await addApiKey(database, project.id, name, key)
   console.log(`A key of the project ${projectName}, shown only once:\n${key}`)
 }
 

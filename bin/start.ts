@@ -25,7 +25,9 @@ await runCommand(async () => {
     const api = await startApi(house)
     stops.push(() => api.close())
     // Only now is the port ours: what is shown once must not be lost with a start that fails.
-    printMadeUp(await bootstrapProject(house))
+    const bootstrapping = bootstrapProject(house, printMadeUp)
+    stops.push(() => bootstrapping.catch(() => undefined))
+    await bootstrapping
     const worker = startWorkerIn(house)
     stops.push(() => worker.close())
     console.log(

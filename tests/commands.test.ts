@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -59,22 +59,29 @@ describe('demo', () => {
     expect(log).not.toMatch(/whsec_|\brq_/)
   })
 
-  it('stops cleanly on Ctrl-C in the middle', async () => {
-    const demo = command(['demo'], {})
+  it('takes free ports where the usual ones are taken, and stops cleanly on Ctrl-C in the middle', async () => {
+    const others = [3000, 4010].map((port) => createServer().listen(port, '127.0.0.1'))
+    // Whoever else has the port has taken it too.
+    await Promise.all(others.map((other) => once(other, 'listening').catch(() => undefined)))
+    const demo = command(['demo'], { PORT: '', SIMULATOR_PORT: '' })
     await until('the batch is accepted', async () => demo.output().includes('Accepted the batch') || null)
+    for (const port of [3000, 4010]) expect(demo.output()).toContain(`Port ${port} is taken by another program`)
     demo.child.kill('SIGINT')
     expect(await demo.ended, demo.output()).toBe(0)
+    for (const other of others) other.close()
     expect(await postgresRuns(join(dataDir, 'demo'))).toBe(false)
   })
 
-  it('says which variable to set when a port is taken, and stops what it had started', async () => {
+  it('says for all ports at once which variable to set when one that was asked for is taken, and starts nothing', async () => {
     const other = createServer().listen(0, '127.0.0.1')
     await once(other, 'listening')
-    const { port } = other.address() as AddressInfo
-    const demo = command(['demo', '--once'], { PORT: String(port) })
+    const port = String((other.address() as AddressInfo).port)
+    const demo = command(['demo', '--once'], { PORT: port, SIMULATOR_PORT: port })
     expect(await demo.ended).toBe(1)
-    expect(demo.output()).toMatch(new RegExp(`Port ${port} .* taken.* set PORT`))
-    expect(await postgresRuns(join(dataDir, 'demo'))).toBe(false)
+    expect(demo.output()).toMatch(
+      new RegExp(`Port ${port} .* taken.* set PORT.*Port ${port} .* set SIMULATOR_PORT`, 's'),
+    )
+    expect(await readdir(dataDir)).toEqual([])
     other.close()
   })
 
@@ -110,6 +117,28 @@ describe('start', () => {
     expect(await second.ended).toBe(0)
   })
 
+  it('makes nothing up, and prints no key, until its port is its own', async () => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const PORT = String((other.address() as AddressInfo).port)
+    const database = await createDatabase()
+    const env = { DATABASE_URL: database.url, SECRET_KEY }
+    const refused = [command(['start'], { PORT }), command(['start-api'], { ...env, PORT })]
+    for (const one of refused) {
+      expect(await one.ended, one.output()).toBe(1)
+      expect(one.output()).toMatch(/Port \d+ .* taken.* set PORT/)
+      expect(one.output()).not.toContain('rq_')
+    }
+    other.close()
+    expect(await readdir(dataDir)).toEqual([])
+    expect(await runSql(database.url, 'SELECT id FROM projects')).toEqual([])
+    const api = command(['start-api'], env)
+    await until('it prints a key', () => /API key: +rq_\S+/.test(api.output()))
+    api.child.kill('SIGTERM')
+    await api.ended
+    await database.drop()
+  })
+
   it.each([
     ['start', { PORT: 'abc', UPSTREAM_TIMEOUT_MS: '5' }, ['PORT', 'UPSTREAM_TIMEOUT_MS']],
     ['start-api', {}, ['DATABASE_URL']],
@@ -134,6 +163,67 @@ describe('start', () => {
     worker.child.kill('SIGTERM')
     expect(await worker.ended, worker.output()).toBe(0)
     await database.drop()
+  })
+})
+
+describe('words', () => {
+  const NAMES = [
+    'demo',
+    'start',
+    'start-api',
+    'start-worker',
+    'simulator',
+    'migrate',
+    'keys',
+    'doctor',
+    'test',
+    'check',
+  ]
+  const ALL = [...NAMES, 'chaos', 'bench', 'migration', 'docs']
+  const run = (script: string, words: readonly string[]) => {
+    const child = spawn(process.execPath, [script, ...words], {
+      env: { PATH: '/nowhere' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
+    return once(child, 'close').then(([code]) => ({ code, output }))
+  }
+
+  it('`--help` tells the usage of each command where nothing is installed, and installs nothing', async () => {
+    const bin = join(dataDir, 'bin')
+    await mkdir(bin)
+    for (const name of ['run.mjs', 'install.mjs', 'usage.mjs']) {
+      await copyFile(fileURLToPath(new URL(`../bin/${name}`, import.meta.url)), join(bin, name))
+    }
+    const asked = [...ALL.map((name) => [name, '--help']), ['keys', 'create', '-h']]
+    const told = await Promise.all(asked.map((words) => run(join(bin, 'run.mjs'), words)))
+    for (const [index, { code, output }] of told.entries()) {
+      expect(output).toContain(`Usage: npm run ${asked[index]?.[0]?.replace('start-', 'start:')}`)
+      expect(code).toBe(0)
+    }
+    const { code, output } = await run(join(bin, 'run.mjs'), ['--help'])
+    expect([code, output.match(/npm run/g)?.length]).toEqual([0, ALL.length])
+    expect(await readdir(dataDir)).toEqual(['bin'])
+  })
+
+  it('what a command does not know is refused in one sentence, with its usage', async () => {
+    const script = fileURLToPath(new URL('../bin/run.mjs', import.meta.url))
+    const cases = [
+      [['demo', '--twice'], "Unknown option '--twice'."],
+      [['start', '--prot', '1'], "Unknown option '--prot'."],
+      [['start-worker', 'now'], 'npm run start:worker takes no word "now".'],
+      [['simulator', '--speed'], "Option '--speed <value>' argument missing."],
+      [['keys', 'revoke', 'key_1', 'key_2'], 'npm run keys takes no word "key_2".'],
+      [['migrate', '-x'], "Unknown option '-x'."],
+      [['sturt'], 'There is no command "sturt".'],
+    ] as const
+    const refused = await Promise.all(cases.map(([words]) => run(script, words)))
+    for (const [index, { code, output }] of refused.entries()) {
+      expect(output.split('\n')[0]).toBe(cases[index]?.[1])
+      expect(output).toMatch(/Usage|Commands/)
+      expect(code).toBe(2)
+    }
   })
 })
 

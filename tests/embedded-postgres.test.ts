@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
 import { processIdentity } from '@reelqueue/shared/runtime/folder-owner'
+import { newDatabaseUser, spawnAs } from '@reelqueue/shared/runtime/postgres-binaries'
+import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { runSql } from './support/database.ts'
 import { until } from './support/wait.ts'
@@ -138,6 +140,51 @@ test('Ctrl-C in the terminal leaves Postgres to the application, which can still
   const { url } = await start()
   expect(await runSql(url, 'SELECT FROM last_words')).toEqual([])
 })
+
+test('waits for a process of the killed Postgres that still works', async () => {
+  const app = await startInAnotherProcess()
+  const busy = `DO $$ BEGIN WHILE clock_timestamp() < now() + interval '2 s' LOOP END LOOP; END $$`
+  const client = new pg.Client(app.url)
+  client.on('error', () => undefined)
+  await client.connect()
+  const working = client.query(busy).catch(() => undefined)
+  await until(
+    'it works',
+    async () => (await runSql(app.url, `SELECT FROM pg_stat_activity WHERE query LIKE 'DO %'`)).length > 0,
+  )
+  app.child.kill('SIGKILL')
+  process.kill(await postmasterPid(), 'SIGKILL')
+  await once(app.child, 'exit')
+  const { url } = await start()
+  expect(await runSql(url, 'SELECT 1 AS n')).toEqual([{ n: 1 }])
+  await working
+  await client.end()
+})
+
+test('a start that is interrupted rejects, leaves nothing running, and the next one works', async () => {
+  for (const file of ['postgres.owner', 'postgres.password', 'postgres/PG_VERSION']) {
+    const interrupt = new AbortController()
+    const starting = startEmbeddedPostgres({ dataDir, log: () => undefined, stopping: interrupt.signal })
+    await until(`${file} is there`, () => stat(join(dataDir, file)))
+    interrupt.abort(new Error('interrupted'))
+    await expect(starting).rejects.toThrow('interrupted')
+    await expect(postmasterPid()).rejects.toThrow('ENOENT')
+  }
+  expect(await runSql((await start()).url, 'SELECT 1 AS n')).toEqual([{ n: 1 }])
+  expect((await readdir(dataDir)).sort()).toEqual(['postgres', 'postgres.owner', 'postgres.password'])
+})
+
+test.runIf(runsAsRoot)(
+  'the user of the database may check, not only open, what lies below a closed folder',
+  async () => {
+    const file = join(folder, 'program')
+    await writeFile(file, '', { mode: 0o755 })
+    // As initdb does with its own binaries.
+    const words = ['--eval', 'fs.accessSync(process.argv[1], fs.constants.R_OK)', file]
+    const child = await spawnAs(await newDatabaseUser(), process.execPath, words, [file])
+    expect(await once(child, 'exit')).toEqual([0, null])
+  },
+)
 
 test('a process that exits without stopping takes Postgres with it', async () => {
   const app = await startInAnotherProcess("process.on('SIGTERM', () => process.exit(0))")

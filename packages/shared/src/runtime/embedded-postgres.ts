@@ -161,9 +161,18 @@ async function createDatabase({ initdb }: PostgresBinaries, folder: Folder): Pro
   remainAtExit()
   if (end !== 'code 0') {
     await removeDrafts(folder.database)
-    throw new Error(`Could not create a database in ${folder.database}: ${end}`)
+    throw new Error(`Could not create a database in ${folder.database}: ${end}${hintOf(end)}`)
   }
   await rename(draft, folder.database)
+}
+
+/** What to do when another user may not enter a folder that root may. */
+function hintOf(end: string | null): string {
+  if (end === null || process.getuid?.() !== 0 || !/setpriv|Permission denied/.test(end)) return ''
+  return (
+    '\nUnder root, Postgres runs as another user, who may not enter one of these folders: move Reelqueue and DATA_DIR to folders that ' +
+    'others may enter, run Reelqueue as an ordinary user, or set DATABASE_URL.'
+  )
 }
 
 /** Half databases of starts that were cut short. */
@@ -229,7 +238,7 @@ async function launch(
     // Between our look for a free port and its use, someone else may have taken it.
     if (attempt < PORT_TRIES && end.includes('Address already in use')) continue
     throw new Error(
-      `Postgres does not start on ${database}: ${end}. If the database is damaged, move it away (with all it holds), or set DATA_DIR to another folder.`,
+      `Postgres does not start on ${database}: ${end}.${hintOf(end)} If the database is damaged, move it away (with all it holds), or set DATA_DIR to another folder.`,
     )
   }
 }
