@@ -30,6 +30,27 @@ const FAULTS: Readonly<Record<string, readonly [weight: number, maxMs: number, I
   'provider resets': [1, 0, ({ provider }) => provider.arm('create', 'reset', 2)],
   'provider answers 503': [1, 0, ({ provider }) => provider.arm('create', '503', 2)],
   'provider lies': [1, 0, ({ provider }, _ms, dice) => provider.arm('create', dice.pick(['html', 'noid', 'empty']), 2)],
+  'provider down behind its CDN': [
+    2,
+    3_000,
+    ({ provider }, ms, dice) => armFor(provider, dice.pick(['cdn=521', 'cdn=523', '521', '502']), ms),
+  ],
+  'provider refuses all alike': [
+    2,
+    3_000,
+    ({ provider }, ms, dice) =>
+      armFor(provider, dice.pick(['page=404', 'refuse=400,the plan has ended', 'reject=1001,no such plan']), ms),
+  ],
+  'provider refuses the account': [
+    2,
+    3_000,
+    ({ provider }, ms, dice) =>
+      armFor(
+        provider,
+        dice.pick(['reject=4001,Not enough credits', 'refuse=429,insufficient_quota', 'refuse=400,Account in arrears']),
+        ms,
+      ),
+  ],
   'polls fail': [
     1,
     0,
@@ -59,6 +80,14 @@ const POSTGRES_FAULTS: typeof FAULTS = { 'queues wiped': [4, 0, ({ postgres }) =
 
 /** The share of webhooks that the receiver fails also when nothing special is wrong with it. */
 export const USUAL_MISBEHAVIOUR = 0.05
+
+/** Answers every create, and every free request, with this fault for so long. */
+async function armFor(provider: Provider, fault: string, ms: number): Promise<void> {
+  await provider.arm('create', fault, null)
+  await provider.arm('poll', fault, null)
+  await lasting(ms)
+  await provider.heal()
+}
 
 async function cutFor({ relay }: Pick<Provider, 'relay'>, ms: number): Promise<void> {
   await relay.cut()

@@ -18,8 +18,8 @@ export interface Provider {
   records(): Promise<readonly ProviderRecord[]>
   /** How many requests of any kind it has received. */
   requests(): number
-  /** Answers the next requests with this fault, whoever asks. */
-  arm(on: 'create' | 'poll', fault: string, times: number): Promise<void>
+  /** Answers the next requests with this fault, whoever asks; null: until it is healed. */
+  arm(on: 'create' | 'poll', fault: string, times: number | null): Promise<void>
   heal(): Promise<void>
   close(): Promise<void>
 }
@@ -41,7 +41,11 @@ export async function startProvider(seed: number): Promise<Provider> {
       return reply.json<{ submissions: ProviderRecord[] }>().submissions
     },
     async arm(on, fault, times) {
-      await simulator.inject({ method: 'POST', url: '/control/faults', payload: { on, fault, times } })
+      await simulator.inject({
+        method: 'POST',
+        url: '/control/faults',
+        payload: times === null ? { on, fault } : { on, fault, times },
+      })
     },
     async heal() {
       await simulator.inject({ method: 'DELETE', url: '/control/faults' })

@@ -17,6 +17,7 @@ const BEHAVIOURS: readonly (readonly [weight: number, (dice: Dice) => string])[]
   [2, () => '[sim:503=1]'],
   [4, (dice) => `[sim:slow=${dice.whole(100, 1_500)}]`],
   [2, () => '[sim:reject=1001,no such thing]'],
+  [2, () => '[sim:refuse=403,content not allowed]'],
   [2, () => '[sim:429=1][sim:reset=1]'],
   [3, (dice) => `[sim:poll500=${dice.whole(1, 3)}]`],
   [2, () => '[sim:poll404=2]'],

@@ -29,9 +29,12 @@ describe('faultAt', () => {
 })
 
 describe('mayLeaveTask', () => {
-  it.each(['429', '400', '404', '307', 'reject'])('%s says for certain that nothing was accepted', (name) => {
-    expect(plan(name).map(({ fault }) => mayLeaveTask(fault))).toEqual([false])
-  })
+  it.each(['429', '400', '404', '307', 'reject', 'refuse=403,no', 'page', 'cdn=521'])(
+    '%s says for certain that nothing was accepted',
+    (name) => {
+      expect(plan(name).map(({ fault }) => mayLeaveTask(fault))).toEqual([false])
+    },
+  )
 
   it.each(['500', '504', 'hang', 'reset', 'html', 'empty', 'nonjson', 'noid', 'truncated', 'stall', 'slow=5'])(
     '%s leaves the outcome open',

@@ -7,6 +7,12 @@ type BodyFault = (typeof BODY_FAULTS)[number]
 export type Fault =
   /** An HTTP status from 300 to 599. */
   | { readonly kind: 'status'; readonly status: number }
+  /** A web page with this HTTP status, as a web server that is not the provider's API sends it. */
+  | { readonly kind: 'page'; readonly status: number }
+  /** The error page of the CDN in front of the provider: the request never arrived. */
+  | { readonly kind: 'cdn'; readonly status: number }
+  /** An HTTP status from 400 to 499 with words. */
+  | { readonly kind: 'refuse'; readonly status: number; readonly message: string }
   /** HTTP 200 that says no: `{"code":…,"msg":…,"data":null}`. */
   | { readonly kind: 'reject'; readonly code: number | string; readonly message: string }
   /** The right answer, late. */
@@ -50,6 +56,11 @@ export function readScalar(text: string): number | string {
 /** Reads a fault's name and optional value. Returns null when there is no such fault or the value makes no sense. */
 export function readFault(name: string, value: string | null): PlannedFault | null {
   if (name === 'reject') return readReject(value ?? '1001')
+  if (name === 'refuse') return readRefuse(value ?? '403')
+  if (name === 'page' || name === 'cdn') {
+    const status = readInteger(value ?? (name === 'page' ? '404' : '521'), 599)
+    return status === null || status < 400 ? null : { fault: { kind: name, status }, times: null }
+  }
   if (name === 'slow') {
     const delayMs = readMillis(value)
     return delayMs === null ? null : { fault: { kind: 'slow', delayMs }, times: null }
@@ -70,6 +81,15 @@ function readReject(value: string): PlannedFault | null {
   return { fault: { kind: 'reject', code: readScalar(match[1]), message: match[2] ?? 'simulated rejection' }, times }
 }
 
+/** `STATUS` or `STATUS,MESSAGE`. */
+function readRefuse(value: string): PlannedFault | null {
+  const match = /^(4\d\d)(?:,(.*))?$/s.exec(value)
+  if (match === null) return null
+  return { fault: { kind: 'refuse', status: Number(match[1]), message: match[2] ?? 'simulated refusal' }, times: null }
+}
+
+const PLAIN_NO: readonly Fault['kind'][] = ['reject', 'refuse', 'page', 'cdn']
+
 /** The fault's short name, as counted in the statistics: `429`, `reset`, `reject`… */
 export function faultName(fault: Fault): string {
   return fault.kind === 'status' ? String(fault.status) : fault.kind
@@ -77,7 +97,7 @@ export function faultName(fault: Fault): string {
 
 /** Whether a create request so answered may have left a task behind (and a charge): everything but a plain no. */
 export function mayLeaveTask(fault: Fault): boolean {
-  return fault.kind === 'status' ? fault.status >= 500 : fault.kind !== 'reject'
+  return fault.kind === 'status' ? fault.status >= 500 : !PLAIN_NO.includes(fault.kind)
 }
 
 /**

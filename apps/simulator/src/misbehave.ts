@@ -37,6 +37,19 @@ export async function misbehave(
     case 'reject':
       await reply.send(refusal(fault.code, fault.message))
       return true
+    case 'refuse':
+      await reply.code(fault.status).send(refusal(fault.status, fault.message))
+      return true
+    case 'page':
+      await reply.code(fault.status).type('text/html').send(HTML)
+      return true
+    case 'cdn':
+      await reply
+        .code(fault.status)
+        .headers({ server: 'cloudflare', 'cf-ray': 'simulated' })
+        .type('text/html')
+        .send(HTML)
+      return true
     case 'html':
       await reply.type('text/html; charset=utf-8').send(HTML)
       return true

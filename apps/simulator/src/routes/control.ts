@@ -15,7 +15,7 @@ export const speedSchema = z.number().positive().max(SPEED_MAX)
 const speedBody = z.strictObject({ speed: speedSchema })
 const faultBody = z.strictObject({
   on: z.enum(['create', 'poll']),
-  /** As in a tag: `429`, `reset`, `reject=1001,message`, `slow=500`. */
+  /** As in a tag: `429`, `reset`, `reject=1001,message`, `refuse=403,message`, `page=404`, `cdn=521`, `slow=500`. */
   fault: z.string(),
   /** How many requests; absent or null: until cleared. */
   times: z.int().positive().nullish(),

@@ -1,7 +1,7 @@
 // Opens the gate again that unanswered submissions have closed: asks for something that costs nothing, until it is answered.
 
 import { pause } from '@reelqueue/shared/runtime/clock'
-import { openHalf, readGate, takeRequests } from '@reelqueue/shared/store/submitting-gate'
+import { openHalf, readGate, takeRequests, tryRefusedNow } from '@reelqueue/shared/store/submitting-gate'
 import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from '../deps.ts'
 
@@ -14,6 +14,12 @@ const NO_TASK = 'reelqueue-probe'
 
 /** Looks every few seconds, until `signal` aborts. */
 export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Promise<void> {
+  try {
+    await tryRefusedNow(deps.database, deps.upstream.name)
+    deps.admit()
+  } catch (error) {
+    deps.log.error({ event: 'probe.failed', err: error })
+  }
   while (!signal.aborted) {
     let isClosed = false
     try {

@@ -9,9 +9,9 @@ export const SILENCES_MAX = 5
 export const SAME_REFUSALS_MAX = 5
 /** After a refusal has closed the gate: how long until one submission is tried again; doubles each time it is refused again. */
 export const REFUSAL_RETRY_MIN_MS = 5_000
-export const REFUSAL_RETRY_MAX_MS = 5 * 60_000
-/** The same where requests were refused: among those that wait may be some that the provider accepts. */
-export const REQUEST_RETRY_MAX_MS = 30_000
+export const ACCOUNT_RETRY_MAX_MS = 60_000
+/** The same for the other classes: among the requests that wait may be some that the provider accepts. */
+export const REFUSAL_RETRY_MAX_MS = 20_000
 /** After a 429 that names no time. */
 const HOLD_DEFAULT_MS = 2_000
 const HOLD_MAX_MS = 600_000

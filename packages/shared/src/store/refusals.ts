@@ -2,10 +2,10 @@
 // transaction that settles the refused submission, so that of any number in flight at once only a few fail.
 
 import {
+  ACCOUNT_RETRY_MAX_MS,
   isNobodysFault,
   REFUSAL_RETRY_MAX_MS,
   REFUSAL_RETRY_MIN_MS,
-  REQUEST_RETRY_MAX_MS,
   SAME_REFUSALS_MAX,
 } from '../domain/gate-signal.ts'
 import type { RefusalClass } from '../domain/refusal.ts'
@@ -65,7 +65,7 @@ async function close(
   generationId: string,
   { upstream, class: refusalClass, words }: GateRefusal,
 ): Promise<void> {
-  const maxMs = refusalClass === 'request' ? REQUEST_RETRY_MAX_MS : REFUSAL_RETRY_MAX_MS
+  const maxMs = refusalClass === 'account' ? ACCOUNT_RETRY_MAX_MS : REFUSAL_RETRY_MAX_MS
   // Those in flight when it closed do not make the wait longer.
   await tx.$executeRaw`
     UPDATE upstream_gates SET account_refusal = ${words}, refusal_class = ${refusalClass},

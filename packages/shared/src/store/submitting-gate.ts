@@ -73,6 +73,12 @@ export async function setPaused({ prisma }: Database, upstream: string, paused: 
     WHERE upstream = ${upstream}`
 }
 
+/** A worker starts, perhaps with a corrected key or address: what a refusal has closed is tried at once. */
+export async function tryRefusedNow({ prisma }: Database, upstream: string): Promise<void> {
+  await prisma.$executeRaw`
+    UPDATE upstream_gates SET account_retry_at = now() WHERE upstream = ${upstream} AND account_retry_at > now()`
+}
+
 /** The provider asked to wait this long. */
 export async function hold({ prisma }: Database, upstream: string, forMs: number): Promise<void> {
   await prisma.$executeRaw`
@@ -86,7 +92,7 @@ export async function noteSilence({ prisma }: Database, upstream: string): Promi
     INSERT INTO upstream_gates (upstream, silences) VALUES (${upstream}, 1)
     ON CONFLICT (upstream) DO UPDATE SET silences = upstream_gates.silences + 1,
       unreachable_since = CASE WHEN upstream_gates.silences + 1 >= ${SILENCES_MAX} THEN coalesce(upstream_gates.unreachable_since, now()) END
-    RETURNING unreachable_since = now() AS closed`
+    RETURNING silences = ${SILENCES_MAX} AS closed`
   return row?.closed ?? false
 }
 
