@@ -13,5 +13,7 @@ export type TerminalAnswer =
       /** Seconds, as the provider reports them, possibly fractional: as seen, the length of the delivered clip. */
       readonly actualDuration: number | null
       readonly cost: Cost | null
+      /** When the link stops to work, by its own signature or by the answer; absent when neither says. ISO 8601. */
+      readonly expiresAt?: string
     }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly cost: Cost | null }

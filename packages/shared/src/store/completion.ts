@@ -19,11 +19,12 @@ interface Answered {
 
 /**
  * What an answer makes of its row. The expiry counts from the last poll that saw the task unfinished, so it is never later than the
- * truth.
+ * truth; a link that says itself that it ends earlier is believed.
  */
-const completedBy = (answer: Prisma.Sql) => Prisma.sql`(video_url, actual_duration, cost) = (
-    SELECT answer ->> 'videoUrl', (answer ->> 'actualDuration')::float8, nullif(answer -> 'cost', 'null') FROM (SELECT ${answer}) AS its (answer)),
-  video_url_expires_at = coalesce(g.last_pending_at, g.submitted_at) + ${VIDEO_LIFE},
+const completedBy = (answer: Prisma.Sql) => Prisma.sql`(video_url, actual_duration, cost, video_url_expires_at) = (
+    SELECT answer ->> 'videoUrl', (answer ->> 'actualDuration')::float8, nullif(answer -> 'cost', 'null'),
+      least(coalesce(g.last_pending_at, g.submitted_at) + ${VIDEO_LIFE}, (answer ->> 'expiresAt')::timestamptz)
+    FROM (SELECT ${answer}) AS its (answer)),
   error_code = NULL, error_message = NULL, answer = NULL, due_at = NULL`
 const COMPLETED = completedBy(Prisma.sql`g.answer`)
 

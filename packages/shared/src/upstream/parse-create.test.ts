@@ -31,6 +31,48 @@ describe('accepted needs a task id', () => {
     expect(read(202, body)).toEqual({ kind: 'accepted', taskId })
   })
 
+  test.each([
+    [{ code: 200, data: [{ task_id: 't1' }] }, 't1'],
+    [{ request_id: 'xai-1' }, 'xai-1'],
+    [
+      { request_id: 'f', status_url: 'https://q/f/status', response_url: 'https://q/f', cancel_url: 'https://q/f/c' },
+      'f',
+    ],
+    [{ request_id: 'trace', output: { task_id: 'd1', task_status: 'PENDING' } }, 'd1'],
+    [{ code: 0, request_id: 'trace', data: { task_id: 'k1', task_status: 'submitted' } }, 'k1'],
+    [{ task_id: 'm1', base_resp: { status_code: 0, status_msg: 'success' } }, 'm1'],
+    ['{"ErrCode":0,"ErrMsg":"Success","Resp":{"video_id":318652345234523456}}', '318652345234523456'],
+    ['<br />\n<b>Notice</b>:  Undefined index: {x} in <b>/var/www/a.php</b> on line <b>3</b><br />\n{"id":"p1"}', 'p1'],
+    ['\uFEFF{"id":"b1"}', 'b1'],
+    [')]}\',\n{"id":"g1"}', 'g1'],
+    ['data: {"id":"s1"}\n\ndata: [DONE]\n\n', 's1'],
+    [JSON.stringify(JSON.stringify({ id: 'q1' })), 'q1'],
+    ['<!-- cached -->{"id":"c1"}<!-- 3 ms -->', 'c1'],
+  ])('%j is task %s, in the shape of another API or with more around it', (body, taskId) => {
+    expect(read(200, body)).toEqual({ kind: 'accepted', taskId })
+  })
+
+  test('an answer that is too large still names the task that came', () => {
+    const large = JSON.stringify({ code: 0, data: { task_id: 'large', note: 'x'.repeat(2_000) } })
+    expect(read(200, large.slice(0, 1_000), { cut: 'too_large' })).toEqual({ kind: 'accepted', taskId: 'large' })
+    expect(read(200, large.slice(0, 25), { cut: 'too_large' })).toMatchObject({ kind: 'unknown' })
+  })
+
+  test.each([
+    { request_id: 'trace', message: 'hm' },
+    { request_id: 'trace', data: null },
+    { code: 0, data: [{ task_id: 'a' }, { task_id: 'b' }] },
+    '{"id":"a"}\n{"id":"b"}',
+    '<html><script>var state = {"id":"42"}</script></html>',
+    'warning {"code":0,"data":{"id":"cut","note":"',
+    { error: 'upstream timed out' },
+    { error: { message: 'Internal error, please try again' } },
+    { status: 'queued', message: 'no id' },
+    { success: true },
+  ])('%j names no task for certain and refuses nothing for certain', (body) => {
+    expect(read(200, body).kind).toBe('unknown')
+  })
+
   test('an answer cut off after its JSON was complete still names its task', () => {
     expect(read(200, { id: 'x' }, { cut: 'connection_lost' })).toEqual({ kind: 'accepted', taskId: 'x' })
   })
@@ -69,6 +111,18 @@ describe('accepted needs a task id', () => {
 })
 
 describe('rejected needs an explicit no', () => {
+  test.each([
+    [{ error: 'prompt is too long' }, 'upstream_refused', 'prompt is too long'],
+    [{ error: { message: 'bad size' } }, 'upstream_refused', 'bad size'],
+    [{ error: { code: 'invalid_size', message: 'bad size' } }, 'upstream_invalid_size', 'bad size'],
+    [{ success: false, message: 'bad size' }, 'upstream_refused', 'bad size'],
+    [{ status: 'failed', fail_reason: 'bad size' }, 'upstream_refused', 'bad size'],
+    [{ detail: [{ loc: ['body', 'size'], msg: 'bad size', type: 'value_error' }] }, 'upstream_value_error', 'bad size'],
+    [{ base_resp: { status_code: 2013, status_msg: 'bad size' } }, 'upstream_2013', 'bad size'],
+  ])('HTTP 200 with %j', (body, code, message) => {
+    expect(read(200, body)).toMatchObject({ kind: 'rejected', code, message, httpStatus: 200 })
+  })
+
   test('an error envelope keeps its code and message', () => {
     expect(read(200, { code: 1001, msg: 'bad size', data: null })).toEqual({
       kind: 'rejected',

@@ -4,10 +4,12 @@
 import type { RefusalClass } from '../domain/refusal.ts'
 import { isTaskId } from '../domain/task-id.ts'
 import { neverReachedOrigin } from './cdn.ts'
+import { explicitRefusal } from './explicit-refusal.ts'
+import { whatCame } from './find-json.ts'
 import {
   type Body,
+  bodyOf,
   envelopeError,
-  findField,
   parseBody,
   providerMessage,
   storableText,
@@ -16,6 +18,7 @@ import {
 import type { SubmitOutcome } from './port.ts'
 import { classifyRefusal } from './refusal-class.ts'
 import type { Reply } from './reply.ts'
+import { BESIDE_REQUEST_ID, firstAt, TASK_ID_PATHS } from './shapes.ts'
 
 const MESSAGE_CHARS_MAX = 500
 
@@ -54,7 +57,9 @@ export function parseCreate(reply: Reply, secrets: readonly string[], prompt = '
   }
   if (httpStatus < 200 || httpStatus > 299) return unknown(`upstream_http_${httpStatus}`, byStatus())
 
-  const body = parseBody(quoteLongIds(reply.text))
+  const text = quoteLongIds(reply.text)
+  // Of an answer that is too large, the fields that came whole are read: the task it names was paid for.
+  const body = parseBody(text) ?? (reply.cut === 'too_large' ? bodyOf(whatCame(text)) : null)
   if (body === null) return unknown(...unreadable[reply.cut ?? 'whole'])
   const taskId = readTaskId(body)
   const code = envelopeError(body)
@@ -62,6 +67,10 @@ export function parseCreate(reply: Reply, secrets: readonly string[], prompt = '
   if (taskId !== null) {
     const message = `The provider named the task ${taskId} and the error ${code} at once: ${said() ?? 'no message'}`
     return unknown('upstream_contradiction', storableText(message, MESSAGE_CHARS_MAX, secrets))
+  }
+  const refusal = code === null ? explicitRefusal(body) : null
+  if (refusal !== null && reply.cut !== 'too_large') {
+    return rejected(upstreamCode(refusal, secrets), said() ?? 'The provider refused without a message.')
   }
   if (code === null) return unknown('upstream_no_task_id', said() ?? 'The provider answered without a task id.')
   return rejected(upstreamCode(code, secrets), said() ?? 'The provider refused without a message.')
@@ -75,14 +84,18 @@ const unreadable: Record<NonNullable<Reply['cut']> | 'whole', [code: string, mes
 }
 
 /** The task's id under any of its known names: a bounded string without control characters, or a positive integer. */
-function readTaskId(body: Body): string | null {
-  return findField(body, ['id', 'task_id', 'taskId', 'projectId'], (value) => {
-    if (typeof value === 'number') return Number.isSafeInteger(value) && value > 0 ? String(value) : null
-    return typeof value === 'string' && isTaskId(value) ? value : null
-  })
+function readTaskId({ top }: Body): string | null {
+  const taskId = firstAt(top, TASK_ID_PATHS, readId)
+  if (taskId !== null) return taskId
+  return Object.keys(top).every((name) => BESIDE_REQUEST_ID.has(name)) ? readId(top.request_id) : null
+}
+
+function readId(value: unknown): string | null {
+  if (typeof value === 'number') return Number.isSafeInteger(value) && value > 0 ? String(value) : null
+  return typeof value === 'string' && isTaskId(value) ? value : null
 }
 
 /** Quotes ids of 16 digits and more, which JSON.parse would round to another task's id. */
 function quoteLongIds(text: string): string {
-  return text.replace(/("(?:id|task_id|taskId|projectId)"\s*:\s*)([1-9]\d{15,})(?=\s*[,}])/g, '$1"$2"')
+  return text.replace(/("(?:id|task_id|taskId|projectId|video_id)"\s*:\s*)([1-9]\d{15,})(?=\s*[,}])/g, '$1"$2"')
 }

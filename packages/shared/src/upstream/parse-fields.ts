@@ -1,6 +1,9 @@
 // Reads the provider's JSON without trusting any of it: every field may be missing, of another type, or one
 // level down in `data`. Text read here goes to Postgres, which refuses U+0000 and lone surrogates.
 
+import { findJson } from './find-json.ts'
+import { at, ENVELOPE_CODE_PATHS, firstAt, REASON_PATHS } from './shapes.ts'
+
 export type Fields = Readonly<Record<string, unknown>>
 
 export interface Body {
@@ -8,19 +11,17 @@ export interface Body {
   readonly data: Fields | null
 }
 
-/** The body as a JSON object, or null. A cut-off object never parses, so what parses is whole. */
+/** The one JSON object of an answer, or null. An object that was cut off never parses, so what parses is whole. */
 export function parseBody(text: string): Body | null {
-  const top = parseJson(text)
-  if (!isFields(top)) return null
-  return { top, data: isFields(top.data) ? top.data : null }
+  return bodyOf(findJson(text))
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
+/** A JSON value as a body. A list with one object in `data` stands for that object; several stand for nothing. */
+export function bodyOf(value: unknown): Body | null {
+  if (!isFields(value)) return null
+  const data = Array.isArray(value.data) && value.data.length === 1 ? value.data[0] : value.data
+  const top = data === value.data ? value : { ...value, data }
+  return { top, data: isFields(data) ? data : null }
 }
 
 export function isFields(value: unknown): value is Fields {
@@ -38,14 +39,17 @@ export function findField<T>(body: Body, keys: readonly string[], read: (value: 
   return null
 }
 
-const successCodes: ReadonlySet<string> = new Set(['0', '200', 'success', 'ok'])
+const successCodes: ReadonlySet<string> = new Set(
+  '0 00000 200 201 202 success succeed succeeded successful ok'.split(' '),
+)
 
 /** The envelope's error code, or null when there is no envelope or it says success. */
 export function envelopeError(body: Body): string | null {
-  const { code } = body.top
-  if (typeof code !== 'number' && typeof code !== 'string') return null
-  const text = String(code).trim()
-  return text === '' || successCodes.has(text.toLowerCase()) ? null : text
+  return firstAt(body.top, ENVELOPE_CODE_PATHS, (code) => {
+    if (typeof code !== 'number' && typeof code !== 'string') return null
+    const text = String(code).trim()
+    return text === '' || successCodes.has(text.toLowerCase()) ? null : text
+  })
 }
 
 /** An error code of ours made of the provider's: `upstream_` and at most 64 plain characters. */
@@ -66,9 +70,10 @@ export function providerMessage(text: string, charsMax: number, secrets: readonl
   }
   const body = parseBody(text)
   if (body === null) return /^\s*[<{["]/.test(text) ? null : read(text)
-  return findField(body, ['error', 'message', 'msg', 'detail'], (value) =>
-    read(isFields(value) ? (value.message ?? value.msg) : value),
-  )
+  return firstAt(body.top, REASON_PATHS, (value) => {
+    const [first] = Array.isArray(value) ? value : [value]
+    return read(isFields(first) ? (at(first, ['message']) ?? first.msg) : first)
+  })
 }
 
 /** Shorter secrets are left alone: hiding "cat" would only garble the text. */

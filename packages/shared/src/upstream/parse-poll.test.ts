@@ -100,6 +100,32 @@ describe('links', () => {
     expect(answer).toEqual({ kind: 'pending', status: 'completed', completedWithoutUrl: true })
   })
 
+  test.each([
+    { status: 'succeeded', output: [url] },
+    { status: 'succeeded', output: url },
+    { status: 'completed', output: { url } },
+    { status: 'completed', video: { url } },
+    { status: 'succeeded', content: { video_url: url } },
+    { code: 0, message: 'SUCCEED', data: { task_status: 'succeed', task_result: { videos: [{ id: '1', url }] } } },
+    { output: { task_status: 'SUCCEEDED', video_url: url } },
+    { status: 'completed', videos: [{ url }] },
+    { status: 'completed', generations: [{ url }] },
+    { status: 'completed', result: { url } },
+    { state: 'success', creations: [{ id: 'c', url }] },
+    { state: 'completed', assets: { video: url } },
+    { code: 200, data: [{ status: 'completed', url }] },
+  ])('%j has the link of another API', (body) => {
+    expect(read(200, body)).toMatchObject({ kind: 'completed', videoUrl: url })
+  })
+
+  test('a link that is signed for an hour, or an answer that says so, names its end', () => {
+    const inAnHour = Math.floor(Date.now() / 1_000) + 3_600
+    const expiresAt = new Date(inAnHour * 1_000).toISOString()
+    expect(read(200, { status: 'done', url: `https://h/v.mp4?Expires=${inAnHour}` })).toMatchObject({ expiresAt })
+    expect(read(200, { status: 'done', url, expires_at: inAnHour })).toMatchObject({ expiresAt })
+    expect(read(200, { status: 'done', url })).not.toHaveProperty('expiresAt')
+  })
+
   test('an unusable link does not hide a usable one', () => {
     expect(read(200, { status: 'done', video_url: '', url })).toMatchObject({ videoUrl: url })
   })
@@ -119,9 +145,24 @@ describe('reasons and costs', () => {
     [{ error: `bad ${key}` }, 'bad [hidden]'],
     [{ error: null, msg: 'why' }, 'why'],
     [{ error: null, msg: 'success' }, 'The provider reported a failure without a reason.'],
+    [{ fail_reason: 'why' }, 'why'],
+    [{ data: { status: 'failed', failReason: 'why' } }, 'why'],
+    [{ message: 'SUCCEED', data: { task_status: 'failed', task_status_msg: 'why' } }, 'why'],
+    [{ detail: [{ loc: ['prompt'], msg: 'why', type: 't' }] }, 'why'],
+    [{ error_message: 'why' }, 'why'],
+    [{ task_result: 'why' }, 'why'],
     [{ error: 12 }, 'The provider reported a failure without a reason.'],
   ])('failed with %j', (more, message) => {
     expect(read(200, { status: 'failed', ...more })).toHaveProperty('message', message)
+  })
+
+  test.each([
+    [{ error: { code: 'content_policy_violation', message: 'no' } }, 'upstream_content_policy_violation'],
+    [{ failureCode: 'SAFETY.INPUT.TEXT', failure: 'no' }, 'upstream_SAFETY.INPUT.TEXT'],
+    [{ fail_reason: 'The content violates our policy' }, 'content_rejected'],
+    [{ error: 'gpu fell over' }, 'upstream_failed'],
+  ])('failed with %j has the code %s', (more, code) => {
+    expect(read(200, { status: 'failed', ...more })).toMatchObject({ kind: 'failed', code })
   })
 
   test.each([

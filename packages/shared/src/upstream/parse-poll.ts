@@ -1,6 +1,7 @@
 // Reads the answer to a poll. Only two readings end a generation: a known terminal word, and for success a link
 // with it. Everything else means "ask again", because a wrong end cannot be taken back.
 
+import { linkExpiresAt, statedExpiresAt } from '../domain/link-expiry.ts'
 import type { Cost } from '../domain/terminal-answer.ts'
 import {
   type Body,
@@ -13,7 +14,17 @@ import {
   upstreamCode,
 } from './parse-fields.ts'
 import type { PollAnswer } from './port.ts'
+import { classifyRefusal } from './refusal-class.ts'
 import type { Reply } from './reply.ts'
+import {
+  at,
+  EXPIRY_PATHS,
+  FAILURE_CODE_PATHS,
+  firstAt,
+  INNER_STATUS_PATHS,
+  OUTER_STATUS_PATHS,
+  VIDEO_URL_PATHS,
+} from './shapes.ts'
 
 const UNAVAILABLE_CHARS_MAX = 500
 const FAILURE_CHARS_MAX = 2_000
@@ -26,8 +37,8 @@ type Meaning = 'pending' | 'completed' | 'failed' | 'cancelled' | 'expired'
 // A word that is not here means "still running".
 const meanings: ReadonlyMap<string, Meaning> = new Map([
   ...words('pending', 'queued processing running generating in_progress pending submitted waiting'),
-  ...words('completed', 'completed succeeded success done'),
-  ...words('failed', 'failed error failure'),
+  ...words('completed', 'completed succeeded succeed success done'),
+  ...words('failed', 'failed fail error failure aborted'),
   ...words('cancelled', 'cancelled canceled'),
   ...words('expired', 'expired'),
 ])
@@ -65,13 +76,32 @@ export function parsePoll(reply: Reply, secrets: readonly string[]): PollAnswer 
   const { meaning, word } = status
   if (meaning === 'pending') return { kind: 'pending', status: word, completedWithoutUrl: false }
   if (meaning !== 'completed') {
-    const [code, fallback] = endings[meaning]
+    const [ending, fallback] = endings[meaning]
+    const code = meaning === 'failed' ? (failureCode(body, reply.text, secrets) ?? ending) : ending
     return { kind: 'failed', code, message: said(FAILURE_CHARS_MAX) ?? fallback, cost: readCost(body) }
   }
-  const videoUrl = findField(body, ['video_url', 'videoUrl', 'result_url', 'content_url', 'url'], readVideoUrl)
+  const videoUrl = firstAt(body.top, VIDEO_URL_PATHS, readVideoUrl)
   if (videoUrl === null) return { kind: 'pending', status: word, completedWithoutUrl: true }
   const actualDuration = findField(body, ['actualDuration'], (value) => readNumber(value, ACTUAL_DURATION_MAX_S))
-  return { kind: 'completed', videoUrl, actualDuration, cost: readCost(body) }
+  const expiresAt = readExpiry(body, videoUrl, Date.now())
+  const answer = { kind: 'completed', videoUrl, actualDuration, cost: readCost(body) } as const
+  return expiresAt === null ? answer : { ...answer, expiresAt: new Date(expiresAt).toISOString() }
+}
+
+/** The first end that the link or the answer names. */
+function readExpiry({ top }: Body, videoUrl: string, nowMs: number): number | null {
+  const named = EXPIRY_PATHS.map((path) => statedExpiresAt(at(top, path), /[iI]n$/.test(path.at(-1) ?? ''), nowMs))
+  const all = [linkExpiresAt(videoUrl, nowMs), ...named].filter((instant) => instant !== null)
+  return all.length === 0 ? null : Math.min(...all)
+}
+
+/** The provider's own code, which callers branch on; a refusal of the content has ours when it has no code. */
+function failureCode({ top }: Body, text: string, secrets: readonly string[]): string | null {
+  const code = firstAt(top, FAILURE_CODE_PATHS, (value) =>
+    typeof value === 'string' && value.trim() !== '' ? value : null,
+  )
+  if (code !== null) return upstreamCode(code, secrets)
+  return classifyRefusal({ httpStatus: 200, text, prompt: '' }) === 'moderation' ? 'content_rejected' : null
 }
 
 interface Status {
@@ -85,8 +115,8 @@ interface Status {
  * task's; but an inner ending against a known other word outside is a contradiction, and ends nothing.
  */
 function readStatus(body: Body): Status | 'contradiction' | null {
-  const outer = statusOf(body.top.status)
-  const inner = statusOf(body.data?.status)
+  const outer = firstAt(body.top, OUTER_STATUS_PATHS, statusOf)
+  const inner = firstAt(body.top, INNER_STATUS_PATHS, statusOf)
   if (inner === null || outer === null) return inner ?? outer
   if (inner.meaning === 'pending' || !outer.known || outer.meaning === inner.meaning) return inner
   return inner.meaning === 'completed' || outer.meaning === 'pending' ? 'contradiction' : inner

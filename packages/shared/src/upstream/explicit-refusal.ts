@@ -1,0 +1,43 @@
+// Whether an answer without an envelope's code and without a task says no. It must say so in a field of its own: what
+// only lacks a task may have been taken, and an error of a server that waited for another may have been, too.
+
+import { type Body, isFields, wellFormed } from './parse-fields.ts'
+import { FAILURE_CODE_PATHS, firstAt, INNER_STATUS_PATHS, OUTER_STATUS_PATHS, REASON_PATHS } from './shapes.ts'
+
+const failed: ReadonlySet<string> = new Set('failed fail failure error rejected denied refused'.split(' '))
+/** Words of an error behind which a task may be rendering. */
+const UNSURE =
+  /time[ds]?[\s_-]*out|timeout|internal|gateway|upstream|unavailable|unexpected|unknown|try (it )?again|connection|\b5\d\d\b|超时|重试|稍后|网关|内部/i
+
+/** The provider's code of a certain refusal, `refused` when it has none; null: it does not say no. */
+export function explicitRefusal({ top }: Body): string | null {
+  const word = (value: unknown) => (typeof value === 'string' && value.trim() !== '' ? value.trim() : null)
+  const statuses = [...OUTER_STATUS_PATHS, ...INNER_STATUS_PATHS].flatMap((path) => firstAt(top, [path], word) ?? [])
+  const saysFailed = statuses.length > 0 && statuses.every((status) => failed.has(status.toLowerCase()))
+  // A state that is none of these may be that of a task.
+  if (statuses.length > 0 && !saysFailed) return null
+  if (top.success === true || top.ok === true) return null
+  const saysNo =
+    saysFailed ||
+    top.success === false ||
+    top.ok === false ||
+    isError(top.error) ||
+    isList(top.errors) ||
+    isList(top.detail)
+  if (!saysNo) return null
+  const code = firstAt(top, FAILURE_CODE_PATHS, word)
+  const said = firstAt(top, REASON_PATHS, (value) =>
+    value === undefined || value === null ? null : JSON.stringify(value),
+  )
+  return UNSURE.test(wellFormed(`${code ?? ''} ${said ?? ''}`)) ? null : (code ?? 'refused')
+}
+
+function isError(value: unknown): boolean {
+  if (typeof value === 'string') return value.trim() !== ''
+  return isFields(value) && ['message', 'msg', 'code', 'type'].some((name) => isError(value[name]))
+}
+
+/** Of reasons, as checks of a request's fields give them. */
+function isList(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every((one) => isError(one) || isFields(one))
+}
