@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import { gzipSync } from 'node:zlib'
 import { batchJson } from '@reelqueue/shared/contract/batch'
 import { generationJson } from '@reelqueue/shared/contract/generation'
 import { beforeEach, describe, expect, it } from 'vitest'
@@ -208,6 +209,25 @@ describe('JSON Lines', () => {
       expect(problemOf(await post(body, query, key)).code).toBe('idempotency_conflict')
     }
     expect((await client.post('/v1/batches', { items: [MINIMAL] }, key)).status).toBe(409)
+  })
+
+  it('and documents may come compressed; what is broken or in another coding is said to be so', async () => {
+    const packed = { 'content-encoding': 'gzip' }
+    expect(batchOf(await post(gzipSync(lines(3_000, () => MINIMAL_LINE)), '', packed)).total).toBe(3_000)
+    const json = { 'content-type': 'application/json', ...packed }
+    expect((await client.post('/v1/batches', gzipSync(JSON.stringify({ items: [MINIMAL] })), json)).status).toBe(202)
+    expect((await client.post('/v1/generations', gzipSync(MINIMAL_LINE), json)).status).toBe(202)
+    const broken = [
+      await post(MINIMAL_LINE, '', packed),
+      await post(gzipSync(MINIMAL_LINE).subarray(0, 30), '', packed),
+      await client.post('/v1/generations', MINIMAL_LINE, json),
+    ]
+    expect(broken.map((reply) => problemOf(reply).code)).toEqual(Array(3).fill('malformed_request'))
+    const bomb = await client.post('/v1/generations', gzipSync(Buffer.alloc(5_000_000, ' ')), json)
+    expect(problemOf(bomb).code).toBe('body_too_large')
+    const other = await post(MINIMAL_LINE, '', { 'content-encoding': 'br' })
+    expect(problemOf(other)).toMatchObject({ code: 'unsupported_media_type', detail: expect.stringContaining('gzip') })
+    expect(other.headers['accept-post']).toMatch(/^application\/json, application\/x-ndjson/)
   })
 
   it('make one batch of five uploads at once', async () => {

@@ -1,6 +1,8 @@
 // Reading: one generation, waiting for its end, lists that lose nothing while rows arrive, and the timeline.
 import { once } from 'node:events'
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
+import { buffer } from 'node:stream/consumers'
+import { gunzipSync } from 'node:zlib'
 import { eventJson } from '@reelqueue/shared/contract/event'
 import { type GenerationJson, generationJson } from '@reelqueue/shared/contract/generation'
 import { STATUSES } from '@reelqueue/shared/domain/status'
@@ -294,5 +296,24 @@ it.each([
   const problem = problemOf(await client.get(path))
   const [name] = new URL(path, house.url).searchParams.keys()
   expect(problem).toMatchObject({ code: 'validation_failed', total: 1 })
-  expect(problem.errors).toEqual([{ field: name, rule: 'unknown_field', allowed: null }])
+  expect(problem.errors).toMatchObject([{ field: name, rule: 'unknown_field' }])
+})
+
+it('a long reply is compressed for those who take it so, and no other', async () => {
+  const { id } = await accept({ prompt: 'fox '.repeat(1_000), custom_id: 'long' })
+  const read = async (encoding: string) => {
+    const headers = { authorization: `Bearer ${house.key}`, 'accept-encoding': encoding }
+    const outgoing = request(`${house.url}/v1/generations?limit=1&custom_id=long`, { headers }).end()
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
+    return { headers: response.headers, body: await buffer(response) }
+  }
+  expect((await list(client, 'limit=1&custom_id=long')).data[0]?.id).toBe(id)
+  const plain = await read('identity')
+  const packed = await read('br;q=1, gzip;q=0.5')
+  expect(plain.headers['content-encoding']).toBeUndefined()
+  expect(packed.headers['content-encoding']).toBe('gzip')
+  expect([plain.headers.vary, packed.headers.vary]).toEqual(['Accept-Encoding', 'Accept-Encoding'])
+  expect(gunzipSync(packed.body).equals(plain.body)).toBe(true)
+  expect(packed.body.length).toBeLessThan(plain.body.length / 2)
+  expect((await read('gzip;q=0, *')).headers['content-encoding']).toBeUndefined()
 })

@@ -7,6 +7,7 @@ import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import { packReplies, unpackBodies } from './compression.ts'
 import type { ApiDeps } from './deps.ts'
 import { noteRoutes } from './known-routes.ts'
 import { keyOf, requireProject } from './login.ts'
@@ -56,7 +57,9 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   })
   checkWithZod(fastify, deps.settings)
   nameRequests(fastify)
+  unpackBodies(fastify)
   parseStrictJson(fastify)
+  packReplies(fastify)
   logRequests(fastify)
   closeWhatFallsIdle(fastify)
   prefixLocations(fastify, publicPath)

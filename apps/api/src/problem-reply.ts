@@ -5,6 +5,7 @@ import { Later, PROBLEMS, Problem, type ProblemCode } from '@reelqueue/shared/do
 import { isUnavailable } from '@reelqueue/shared/store/database'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import { isBrokenGzip } from './compression.ts'
 import type { KnownRoutes } from './known-routes.ts'
 import { withOtherParts } from './validation.ts'
 
@@ -77,6 +78,10 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
   if (code === 'unauthorized') reply.header('www-authenticate', 'Bearer')
   if (code === 'unavailable') reply.header('retry-after', '5')
   if (code === 'backlog_full') reply.header('retry-after', '60')
+  if (code === 'unsupported_media_type') {
+    const takes = reply.request.routeOptions.schema?.consumes ?? ['application/json']
+    reply.header('accept-post', takes.join(', ')).header('accept-encoding', 'gzip')
+  }
   if (problem instanceof Later) reply.header('retry-after', String(problem.retryAfterSeconds))
   const told = errors?.map(tell)
   const detail = told && problem.detail === fix ? summarise(told, total ?? told.length) : problem.detail
@@ -101,6 +106,7 @@ function asProblem(error: FastifyError | Problem, request: FastifyRequest): Prob
   if (error instanceof Problem) return withOtherParts(error, request)
   const known = FASTIFY_REFUSALS[error.code]
   if (known) return new Problem(known)
+  if (isBrokenGzip(error)) return new Problem('malformed_request', 'The body is no gzip, or ends too early.')
   if (error.statusCode !== undefined && error.statusCode < 500) return new Problem('malformed_request')
   if (isUnavailable(error)) {
     request.log.warn({ event: 'request.unavailable', err: error.message })

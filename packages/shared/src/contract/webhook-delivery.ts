@@ -4,6 +4,8 @@ import { z } from 'zod'
 
 export const DELIVERY_STATES = ['pending', 'succeeded', 'failed'] as const
 
+export const HOLDS = ['retry_scheduled', 'server_resting'] as const
+
 const attemptJson = z
   .object({
     number: z.int(),
@@ -32,6 +34,12 @@ export const deliveryJson = z
     url: z.string(),
     attempts: z.int(),
     next_attempt_at: z.iso.datetime().nullable(),
+    held: z
+      .object({ reason: z.enum(HOLDS), until: z.iso.datetime() })
+      .nullable()
+      .describe(
+        'Why it waits, while it does. `retry_scheduled`: its last attempt failed, and the schedule says when it is tried again. `server_resting`: its server did not answer others of the project, so this one is put off without an attempt.',
+      ),
     last_attempt: attemptJson.nullable(),
     created_at: z.iso.datetime(),
     finished_at: z.iso.datetime().nullable(),
@@ -67,11 +75,23 @@ export interface DeliveryFacts {
   readonly endpointId: string | null
   readonly url: string
   readonly attempts: number
+  /** Of those, how many came before it was last delivered anew. */
+  readonly attemptsBefore: number
   readonly nextAttemptAt: Date | null
   readonly createdAt: Date
   readonly finishedAt: Date | null
   /** The last one first; all of them, or only that one. */
   readonly log: readonly AttemptFacts[]
+}
+
+/** Null: it has ended, is due, or is being attempted. */
+function holdOf({ state, attempts, attemptsBefore, nextAttemptAt, log: [last] }: DeliveryFacts): DeliveryJson['held'] {
+  if (state !== 'pending' || nextAttemptAt === null || nextAttemptAt.getTime() <= Date.now()) return null
+  const until = nextAttemptAt.toISOString()
+  // Nothing but a server's rest puts off a delivery that was not attempted.
+  if (attempts === attemptsBefore) return { reason: 'server_resting', until }
+  // The attempt that is under way is not in the log yet.
+  return last?.number === attempts ? { reason: 'retry_scheduled', until } : null
 }
 
 export function toDeliveryJson(row: DeliveryFacts): DeliveryJson {
@@ -88,6 +108,7 @@ export function toDeliveryJson(row: DeliveryFacts): DeliveryJson {
     url: row.url,
     attempts: row.attempts,
     next_attempt_at: row.nextAttemptAt?.toISOString() ?? null,
+    held: holdOf(row),
     last_attempt: last ? toAttemptJson(last) : null,
     created_at: row.createdAt.toISOString(),
     finished_at: row.finishedAt?.toISOString() ?? null,

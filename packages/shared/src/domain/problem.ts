@@ -82,7 +82,7 @@ export const PROBLEMS = {
   unsupported_media_type: {
     status: 415,
     title: 'The content type is not supported',
-    fix: 'Send `Content-Type: application/json`; a batch may also come as JSON Lines (`application/x-ndjson`), and gzipped then. The header `Accept-Post` names all that the address takes.',
+    fix: 'Send `Content-Type: application/json`; a batch may also come as JSON Lines (`application/x-ndjson`). Either may be compressed (`Content-Encoding: gzip`). The header `Accept-Post` names the types that the address takes.',
   },
   validation_failed: {
     status: 422,

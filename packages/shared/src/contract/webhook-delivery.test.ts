@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest'
+import { type DeliveryFacts, toDeliveryJson } from './webhook-delivery.ts'
+
+const SOON = new Date(Date.now() + 600_000)
+const PENDING: DeliveryFacts = {
+  id: 'dlv_1',
+  state: 'pending',
+  eventId: 'evt_1',
+  event: { type: 'generation.completed', generationId: 'gen_1', batchId: null },
+  endpointId: null,
+  url: 'https://hooks.example/',
+  attempts: 0,
+  attemptsBefore: 0,
+  nextAttemptAt: SOON,
+  createdAt: new Date(),
+  finishedAt: null,
+  log: [],
+}
+const failed = (number: number) => ({
+  number,
+  createdAt: new Date(),
+  durationMs: 1,
+  httpStatus: 500,
+  errorClass: 'http_status',
+  message: 'so it went',
+  replySnippet: null,
+})
+
+describe('why a delivery is held', () => {
+  it.each<[string, Partial<DeliveryFacts>, string | null]>([
+    ['put off without an attempt: its server rests', {}, 'server_resting'],
+    ['delivered anew, and put off', { attempts: 3, attemptsBefore: 3, log: [failed(3)] }, 'server_resting'],
+    ['after a failed attempt: by the schedule', { attempts: 2, log: [failed(2)] }, 'retry_scheduled'],
+    ['while an attempt is under way: nothing', { attempts: 2, log: [failed(1)] }, null],
+    ['while its first attempt is under way: nothing', { attempts: 1 }, null],
+    ['when it is due: nothing', { nextAttemptAt: new Date(Date.now() - 1) }, null],
+    ['when it has ended: nothing', { state: 'failed', nextAttemptAt: null, attempts: 1, log: [failed(1)] }, null],
+  ])('%s', (_, facts, reason) => {
+    const { held } = toDeliveryJson({ ...PENDING, ...facts })
+    expect(held).toEqual(reason === null ? null : { reason, until: SOON.toISOString() })
+  })
+})
