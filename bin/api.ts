@@ -7,9 +7,9 @@ import { createKnownKeys } from '@reelqueue/api/known-keys'
 import { createOperatorLogin } from '@reelqueue/api/operator-login'
 import { createWaiter } from '@reelqueue/api/waiter'
 import { microBatch } from '@reelqueue/shared/runtime/micro-batch'
-import { isUnavailable } from '@reelqueue/shared/store/database'
 import { acceptGenerations, countWaiting, endedAmong } from '@reelqueue/shared/store/generations'
 import { findProjectsByKeys } from '@reelqueue/shared/store/projects'
+import { isCommonFailure } from '@reelqueue/shared/store/unavailable'
 import { explainListenError } from './command.ts'
 import type { House } from './house.ts'
 
@@ -30,7 +30,7 @@ export async function startApi(house: House): Promise<RunningApi> {
   )
   // How requests that come at the same time are carried out together.
   const onError = (error: unknown) => log.error({ event: 'batch.failed', err: error })
-  const together = { sizeMax: 100, everyMs: 2, isCommon: isUnavailable, onError }
+  const together = { sizeMax: 100, everyMs: 2, isCommon: isCommonFailure, onError }
   const deps: ApiDeps = {
     database,
     keys: createKnownKeys(microBatch({ ...together, run: (hashes) => findProjectsByKeys(database, hashes) })),

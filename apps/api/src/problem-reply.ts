@@ -2,7 +2,7 @@
 
 import { summarise, tell } from '@reelqueue/shared/domain/field-words'
 import { Later, PROBLEMS, Problem, type ProblemCode } from '@reelqueue/shared/domain/problem'
-import { isUnavailable } from '@reelqueue/shared/store/database'
+import { AWAY, whyUnavailable } from '@reelqueue/shared/store/unavailable'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { isBrokenGzip } from './compression.ts'
@@ -108,9 +108,10 @@ function asProblem(error: FastifyError | Problem, request: FastifyRequest): Prob
   if (known) return new Problem(known)
   if (isBrokenGzip(error)) return new Problem('malformed_request', 'The body is no gzip, or ends too early.')
   if (error.statusCode !== undefined && error.statusCode < 500) return new Problem('malformed_request')
-  if (isUnavailable(error)) {
-    request.log.warn({ event: 'request.unavailable', err: error.message })
-    return new Problem('unavailable')
+  const why = whyUnavailable(error)
+  if (why !== null) {
+    request.log.warn({ event: 'request.unavailable', why, err: error.message })
+    return new Problem('unavailable', `${AWAY[why]}. ${PROBLEMS.unavailable.fix}`)
   }
   request.log.error({ event: 'request.failed', err: error })
   return new Problem('internal_error', `Try again; the log has the cause under the request id ${request.id}.`)

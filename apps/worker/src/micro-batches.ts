@@ -2,7 +2,6 @@
 
 import { ALONE, microBatch } from '@reelqueue/shared/runtime/micro-batch'
 import { completeGeneration, completeGenerations } from '@reelqueue/shared/store/completion'
-import { isUnavailable } from '@reelqueue/shared/store/database'
 import {
   type ClaimedDelivery,
   claimDeliveries,
@@ -16,6 +15,7 @@ import {
 import type { Moved } from '@reelqueue/shared/store/moves'
 import { type Acceptance, type Settled, settleAccepted, settleOneAccepted } from '@reelqueue/shared/store/settlement'
 import { type BeginResult, beginSubmission, beginSubmissions } from '@reelqueue/shared/store/submissions'
+import { isCommonFailure } from '@reelqueue/shared/store/unavailable'
 import type { StepDeps } from './deps.ts'
 
 export interface MicroBatches {
@@ -46,7 +46,7 @@ const DELIVERING_EVERY_MS = 10
 
 export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' | 'log'>): MicroBatches {
   const onError = (error: unknown) => log.error({ event: 'batch.failed', err: error })
-  const common = { sizeMax: SIZE_MAX, everyMs: EVERY_MS, isCommon: isUnavailable, onError }
+  const common = { sizeMax: SIZE_MAX, everyMs: EVERY_MS, isCommon: isCommonFailure, onError }
   return {
     begin: microBatch({
       ...common,

@@ -1,9 +1,10 @@
 // Liveness and readiness. Readiness names the part that is down; a lost queue delays work but loses none.
 
 import { withTimeout } from '@reelqueue/shared/runtime/clock'
-import { overdueWork } from '@reelqueue/shared/store/health'
+import { createWriteTest, overdueWork } from '@reelqueue/shared/store/health'
 import { countKeptSlots, type KeptSlots } from '@reelqueue/shared/store/metrics'
 import { type Gate, readGate } from '@reelqueue/shared/store/submitting-gate'
+import { AWAY, whyUnavailable } from '@reelqueue/shared/store/unavailable'
 import { z } from 'zod'
 import type { ApiDeps, ApiSettings } from '../deps.ts'
 import type { App } from '../typed-app.ts'
@@ -33,6 +34,7 @@ export const overdueGraceMs = ({ reconcileIntervalMs }: ApiSettings) =>
   Math.max(OVERDUE_MIN_MS, OVERDUE_ROUNDS * reconcileIntervalMs)
 
 export function healthRoutes(app: App, { database, backend, settings }: ApiDeps): void {
+  const testWrite = createWriteTest(database)
   app.get(
     '/healthz',
     {
@@ -57,14 +59,15 @@ export function healthRoutes(app: App, { database, backend, settings }: ApiDeps)
       },
     },
     async (_request, reply) => {
-      const [overdue, queue, gate, kept] = await Promise.all([
+      const [overdue, writing, queue, gate, kept] = await Promise.all([
         probe(async () => (await overdueWork(database, overdueGraceMs(settings))).count),
+        probe(testWrite),
         probe(async () => backend.ping()),
         probe(async () => readGate(database)),
         probe(async () => countKeptSlots(database)),
       ])
       const checks = {
-        postgres: overdue.error ?? { ok: true, detail: 'answers' },
+        postgres: overdue.error ?? writing.error ?? { ok: true, detail: 'answers, and can be written to' },
         queue: queue.error ?? { ok: true, detail: `${backend.name} answers` },
         work: overdue.error ? { ok: false, detail: 'unknown while Postgres is down' } : workCheck(overdue.value),
         upstream: settings.hasUpstreamKey
@@ -136,10 +139,13 @@ async function probe<T>(ask: () => Promise<T>): Promise<Probed<T>> {
     return { value: await withTimeout(ask(), PROBE_TIMEOUT_MS, 'probe'), error: null }
   } catch (error) {
     // The page is public: the reason goes without addresses and names of the inside.
+    const why = whyUnavailable(error)
     const detail =
       error instanceof Error && /no answer/.test(error.message)
         ? `no answer within ${PROBE_TIMEOUT_MS} ms`
-        : 'does not answer'
+        : why === null || why === 'unreachable'
+          ? 'does not answer'
+          : AWAY[why]
     return { value: null, error: { ok: false, detail } }
   }
 }

@@ -1,5 +1,6 @@
 // A pool of Postgres connections whose ends and settings are its own.
 
+import { EventEmitter } from 'node:events'
 import pg from 'pg'
 import { sessionOf } from './postgres-session.ts'
 
@@ -36,5 +37,29 @@ export function openPool(
   // pg-pool takes its own listener off while it hands a connection over: one that breaks in that moment would end the
   // process. Nothing is hidden: the next query on it fails.
   pool.on('connect', (client) => client.on('error', () => undefined))
+  leaveReadOnly(pool)
   return pool
+}
+
+/** SQLSTATE of a statement that would write in a read-only transaction. */
+const READ_ONLY = '25006'
+
+/**
+ * A server that was demoted keeps its connections, and a session keeps the default that it began with. So a connection on which a write
+ * was refused is closed when it comes back: the next one may lead to the new primary, or find writing allowed again.
+ */
+function leaveReadOnly(pool: pg.Pool): void {
+  const readOnly = new WeakSet<pg.PoolClient>()
+  pool.on('connect', (client) => {
+    // Errors of statements reach only those who sent them; the messages of the protocol tell of all.
+    const connection: unknown = Reflect.get(client, 'connection')
+    if (!(connection instanceof EventEmitter)) return
+    connection.on('errorMessage', (message: { readonly code?: unknown }) => {
+      if (message.code === READ_ONLY) readOnly.add(client)
+    })
+  })
+  pool.on('release', (_error, client) => {
+    // pg-pool emits this before it looks whether the connection has ended.
+    if (readOnly.has(client)) Reflect.apply(client.end, client, []).catch(() => undefined)
+  })
 }

@@ -94,24 +94,11 @@ export async function withRetry<T>(run: () => Promise<T>): Promise<T> {
 }
 
 function isDeadlock(error: unknown): boolean {
-  if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return false
-  // P2034: write conflict or deadlock of a statement that Prisma made.
-  return error.code === 'P2034' || ['40P01', '40001'].includes(sqlState(error) ?? '')
+  return ['40P01', '40001'].includes(sqlState(error) ?? '')
 }
 
 /** Whether a raw statement broke a unique constraint. */
 export function isUniqueViolation(error: unknown): boolean {
   if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return false
   return error.code === 'P2002' || sqlState(error) === '23505'
-}
-
-const UNAVAILABLE_CODES = ['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028', 'P2037', 'ECONNREFUSED', 'ECONNRESET']
-const UNAVAILABLE_WORDS =
-  /57P0[123]|terminating connection|Connection terminated|closed the connection|has timed out|Can't reach|not queryable|timeout exceeded when trying to connect|Query read timeout/
-
-/** Whether an error says that Postgres is away, restarting or silent, so that trying again later is right. */
-export function isUnavailable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const code = 'code' in error ? String(error.code) : ''
-  return UNAVAILABLE_CODES.includes(code) || UNAVAILABLE_WORDS.test(error.message)
 }

@@ -1,7 +1,8 @@
-// Whether Postgres answers, and whether work is being handled in time.
+// Whether Postgres answers and can be written to, and whether work is being handled in time.
 
 import { idBefore } from '../domain/ids.ts'
 import type { Database } from './database.ts'
+import { sqlState } from './sql-state.ts'
 
 export interface Overdue {
   /** Rows due for longer than the grace, counted up to 1,000. */
@@ -26,3 +27,39 @@ export async function overdueWork({ prisma }: Database, graceMs: number): Promis
     ) AS overdue`
   return row ?? { count: 0 }
 }
+
+/** Callers within this time share one write. */
+const WRITE_EVERY_MS = 1_000
+/** Rows that do not fit into the smallest `work_mem`: Postgres writes them to a file, some 160 KB, and removes it. */
+const SPILLED_ROWS = 4_000
+/** SQLSTATE: `temp_file_limit` forbids such a file. Says nothing of the disk. */
+const LIMITED = '53400'
+
+/**
+ * Makes a function that tries to write: it rejects while Postgres is read-only or its disk is full. An update of one row alone would find
+ * room in its page also on a full disk; the temporary file costs no WAL.
+ */
+export function createWriteTest({ prisma }: Database): () => Promise<void> {
+  let latest: Promise<void> = Promise.resolve()
+  let askedAt = Number.NEGATIVE_INFINITY
+  async function write(): Promise<void> {
+    try {
+      await prisma.$queryRawUnsafe(SPILL)
+    } catch (error) {
+      if (sqlState(error) !== LIMITED) throw error
+    }
+    await prisma.$executeRaw`UPDATE ledgers SET probed_at = clock_timestamp() WHERE one = 1`
+  }
+  return () => {
+    const now = performance.now()
+    if (now - askedAt >= WRITE_EVERY_MS) {
+      askedAt = now
+      latest = write()
+    }
+    return latest
+  }
+}
+
+/** Writes a temporary file, whatever `work_mem` is. */
+export const SPILL = `SELECT count(*)::int AS rows FROM (SELECT set_config('work_mem', '64kB', true) AS set) AS small,
+  LATERAL generate_series(1, ${SPILLED_ROWS} + 0 * length(small.set))`
