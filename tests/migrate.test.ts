@@ -1,8 +1,11 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { TLSSocket } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { migrate, pendingMigrations, schemaDrift } from '@reelqueue/shared/store/migrate'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
@@ -14,6 +17,7 @@ import {
   type TestDatabase,
   withDatabaseName,
 } from './support/database.ts'
+import { PRIVATE_CERTIFICATE, PRIVATE_KEY } from './support/private-certificate.ts'
 import { startTransactionPooler } from './support/transaction-pooler.ts'
 import { until } from './support/wait.ts'
 
@@ -182,6 +186,28 @@ describe('migrate', () => {
     await holder.end()
     await migrating
     expect(said).toEqual([expect.stringMatching(/^Waiting for another migration of .*, at most 300 s/)])
+  })
+
+  test('says what to do about TLS: a private certificate, a server without it, a file that is not there', async () => {
+    const server = createServer((socket) => {
+      socket.on('error', () => socket.destroy())
+      socket.once('data', () => {
+        // Postgres' word for: go on with TLS.
+        socket.write('S')
+        const options = { isServer: true, key: PRIVATE_KEY, cert: PRIVATE_CERTIFICATE }
+        new TLSSocket(socket, options).on('error', () => socket.destroy())
+      })
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const untrusted = `postgresql://me:hush@127.0.0.1:${(server.address() as AddressInfo).port}/films?sslmode=verify-full`
+    const refused = String(await migrate(untrusted, { prismaDir }).catch((error: Error) => error))
+    expect(refused).toMatch(/self-signed certificate.*sslrootcert=.*NODE_EXTRA_CA_CERTS.*sslmode=no-verify/)
+    expect(refused).not.toContain('hush')
+    server.close()
+    await expect(migrate(`${database.url}?sslmode=require`, { prismaDir })).rejects.toThrow('sslmode=disable')
+    const missing = `${database.url}?sslmode=verify-full&sslrootcert=/no/such/ca.pem`
+    await expect(migrate(missing, { prismaDir })).rejects.toThrow(/A file that DATABASE_URL names .*ENOENT/)
   })
 
   test('through a pooler in transaction mode is refused at once, and leaves no lock behind', async () => {
