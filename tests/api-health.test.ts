@@ -75,6 +75,25 @@ describe('GET /readyz', () => {
   })
 })
 
+describe('GET /readyz?for=accept', () => {
+  it('asks only whether requests can be stored: work that stands still does not count', async () => {
+    const { databaseUrl, house, client } = await start()
+    const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
+    const overdue = `admitted_at = now() - interval '1 hour', due_at = now() - interval '1 hour'`
+    await runSql(databaseUrl, `UPDATE generations SET ${overdue} WHERE id = '${id}'`)
+    const of = async (query: string) => (await send('GET', `${house.url}/readyz${query}`)).status
+    expect([await of(''), await of('?for=accept')]).toEqual([503, 200])
+  })
+
+  it('takes no other value, and nothing else', async () => {
+    const { house } = await start()
+    for (const query of ['?for=submit', '?for=', '?for=accept&for=accept', '?other=1']) {
+      const reply = await send('GET', `${house.url}/readyz${query}`)
+      expect([query, reply.status, problemOf(reply).code]).toEqual([query, 422, 'validation_failed'])
+    }
+  })
+})
+
 describe('while Redis is away', () => {
   it('says so, and goes on accepting, reading and cancelling', async () => {
     const redis = await startRedis()

@@ -207,6 +207,32 @@ it('readiness tells deliveries that nobody attempts from those that wait for oth
   expect((await overdueWork(seed.database, 60_000)).count).toBe(0)
 })
 
+it('a receiver that is dead makes nothing overdue while jobs are taken; jobs that nobody takes do, however often they are woken', async () => {
+  const ids = await owed('http://dead.example/', 50)
+  await seed.sql('DELETE FROM delivery_attempts')
+  const overdue = async () => await overdueWork(seed.database, 60_000)
+  const setRan = (ago: string) =>
+    seed.sql(
+      `INSERT INTO step_runs VALUES ('deliver', now() - $1::interval) ON CONFLICT (step) DO UPDATE SET ran_at = excluded.ran_at`,
+      [ago],
+    )
+  // Those behind the few that reconcile wakes wait their turn.
+  await seed.sql(
+    `UPDATE deliveries SET due_at = now() - interval '1 hour', next_attempt_at = now() - interval '1 hour' WHERE id = ANY ($1)`,
+    [ids],
+  )
+  expect(await overdue()).toEqual({ count: 50, stalled: [] })
+  await setRan('5 seconds')
+  expect(await overdue()).toEqual({ count: 0, stalled: [] })
+  // All were woken a moment ago, as reconcile does time and again, and nothing takes their jobs.
+  await setRan('5 minutes')
+  await seed.sql(`UPDATE deliveries SET due_at = now() + interval '30 seconds', wakes = 9 WHERE id = ANY ($1)`, [ids])
+  expect(await overdue()).toEqual({ count: 0, stalled: ['deliver'] })
+  // One that waits for its next attempt is not late.
+  await seed.sql(`UPDATE deliveries SET next_attempt_at = due_at WHERE id = ANY ($1)`, [ids])
+  expect(await overdue()).toEqual({ count: 0, stalled: [] })
+})
+
 it('reconcile wakes a few of each server, however many are due for one', async () => {
   const many = await owed('http://a.example/', 50)
   const few = await owed('http://b.example/', 2)

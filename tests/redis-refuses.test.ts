@@ -1,7 +1,9 @@
 // A Redis that answers and refuses: full, a replica, without a right, a node of a Cluster, unable to save. A few lines in the log say
 // so, workers ask rarely, and when the cause is gone jobs are taken again by themselves. All of them at the same time.
 
+import { readiness } from '@reelqueue/api/routes/health'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { send } from './support/api.ts'
 import { createDatabase, type TestDatabase } from './support/database.ts'
 import { startHouse } from './support/house.ts'
 import { type RedisSettings, startRedis, type TestRedis } from './support/redis.ts'
@@ -19,6 +21,8 @@ interface Refusal {
   readonly end: (redis: TestRedis) => Promise<unknown>
   /** Part of what Redis says. */
   readonly says: RegExp
+  /** What readiness says of it, with the fix. */
+  readonly ready: RegExp
 }
 
 const REFUSALS: Readonly<Record<string, Refusal>> = {
@@ -26,27 +30,32 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
     begin: (redis) => redis.run('CONFIG SET maxmemory 1'),
     end: (redis) => redis.run('CONFIG SET maxmemory 0'),
     says: /OOM/,
+    ready: /OOM.*maxmemory/,
   },
   'misses a command in its ACL': {
     begin: (redis) => redis.run('ACL SETUSER default -rpoplpush -zpopmin -zadd -lpush'),
     end: (redis) => redis.run('ACL SETUSER default +@all'),
     says: /permission|can't run this/,
+    ready: /NOPERM.*ACL SETUSER/,
   },
   'may not run scripts': {
     begin: (redis) => redis.run('ACL SETUSER default -evalsha -eval'),
     end: (redis) => redis.run('ACL SETUSER default +@all'),
     says: /permission|can't run this/,
+    ready: /NOPERM.*ACL SETUSER/,
   },
   'was demoted': {
     begin: (redis) => redis.run('REPLICAOF 127.0.0.1 1'),
     end: (redis) => redis.run('REPLICAOF NO ONE'),
     says: /READONLY/,
+    ready: /READONLY.*primary/,
   },
   'is a node of a Cluster that lost its slots': {
     settings: { 'cluster-enabled': 'yes' },
     begin: (redis) => redis.run('CLUSTER DELSLOTSRANGE 0 16383'),
     end: (redis) => redis.run('CLUSTER ADDSLOTSRANGE 0 16383'),
     says: /CLUSTERDOWN/,
+    ready: /Cluster.*REDIS_URL/,
   },
 }
 
@@ -64,15 +73,19 @@ async function refusedCalls(redis: TestRedis): Promise<number> {
 
 it.concurrent.each(Object.entries(REFUSALS))(
   'a Redis that %s costs few lines and calls, and is worked with again by itself',
-  async (_, { settings, begin, end, says }) => {
+  async (_, { settings, begin, end, says, ready }) => {
     const redis = await startRedis(settings)
     if (settings?.['cluster-enabled']) {
       await redis.run('CLUSTER ADDSLOTSRANGE 0 16383')
       await until('the Cluster is up', async () => (await redis.run('CLUSTER INFO')).includes('cluster_state:ok'))
     }
     const env = { UPSTREAM_API_KEY: 'any', UPSTREAM_BASE_URL: 'http://127.0.0.1:1', RECONCILE_INTERVAL_MS: '2000' }
-    const house = await startHouse({ databaseUrl: database.url, redisUrl: redis.url, env, worker: true })
+    const house = await startHouse({ databaseUrl: database.url, redisUrl: redis.url, env, api: true, worker: true })
     const { complete, poll } = house.queues.queues
+    const readyz = async (query = '') => {
+      const reply = await send('GET', `${house.url}/readyz${query}`)
+      return { code: reply.status, ...readiness.parse(JSON.parse(reply.text)).checks }
+    }
     const takesJobs = async () => {
       const job = await complete.add('complete', { id: `none_${Math.random()}` })
       await until('it is done', async () => (await complete.getJobState(job.id ?? '')) === 'completed')
@@ -88,6 +101,9 @@ it.concurrent.each(Object.entries(REFUSALS))(
       await until('it is reported', async () =>
         (await house.logLines()).slice(linesBefore).some(({ err }) => says.test(JSON.stringify(err) ?? '')),
       )
+      const queue = { ok: false, detail: expect.stringMatching(ready) }
+      expect(await readyz()).toMatchObject({ code: 503, postgres: { ok: true }, queue })
+      expect(await readyz('?for=accept')).toMatchObject({ code: 200, postgres: { ok: true }, queue })
       await until('the window is over', () => performance.now() - begunAt >= WINDOW_MS, {
         timeoutMs: WINDOW_MS + 5_000,
       })
@@ -97,6 +113,7 @@ it.concurrent.each(Object.entries(REFUSALS))(
 
       expect(await end(redis)).toContain('OK')
       await until('jobs are taken again', takesJobs, { timeoutMs: 20_000 })
+      await until('it is ready', async () => (await readyz()).code === 200)
     } finally {
       await house.close()
       await redis.destroy()

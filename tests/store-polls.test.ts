@@ -297,10 +297,10 @@ describe('a deadlock', () => {
 
 describe('overdue work', () => {
   it('counts what nobody has looked at for longer than the grace', async () => {
-    expect(await overdueWork(seed.database, 500)).toEqual({ count: 0 })
+    expect(await overdueWork(seed.database, 500)).toEqual({ count: 0, stalled: [] })
     await due(2)
     await seed.queued()
-    expect(await overdueWork(seed.database, 500)).toEqual({ count: 2 })
-    expect(await overdueWork(seed.database, 60_000)).toEqual({ count: 0 })
+    expect(await overdueWork(seed.database, 500)).toEqual({ count: 2, stalled: [] })
+    expect(await overdueWork(seed.database, 60_000)).toEqual({ count: 0, stalled: [] })
   })
 })

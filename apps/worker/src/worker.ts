@@ -7,6 +7,7 @@ import type { Upstream } from '@reelqueue/shared/upstream/port'
 import type { StepDeps } from './deps.ts'
 import { createPollSchedules } from './poll-schedules.ts'
 import { createRenderNotes } from './render-notes.ts'
+import { createRunNotes } from './run-notes.ts'
 import { complete } from './steps/complete.ts'
 import { deliver } from './steps/deliver.ts'
 import { finishBatch } from './steps/finish-batch.ts'
@@ -41,8 +42,10 @@ export function startWorker(
   const deps = { ...given, noteRender: renders.note }
   const onError = (error: Error) => deps.log.warn({ event: 'queue.error', err: error.message })
   const consumers: Consumer[] = []
+  const runs = createRunNotes(given)
   const start = (queue: QueueName, run: (id: string) => Promise<StepOutcome>) => {
     const logged = async (id: string) => {
+      if (queue === 'submit' || queue === 'deliver') runs.note(queue)
       try {
         return await run(id)
       } catch (error) {
@@ -65,12 +68,14 @@ export function startWorker(
   start('complete', (id) => complete(deps, id))
   const delivering = { ...deps, targets: createTargets() }
   start('deliver', (id) => deliver(delivering, id, stopping.signal))
+  // From the start: a step whose first job never comes stands still too.
+  for (const step of upstream ? (['submit', 'deliver'] as const) : (['deliver'] as const)) runs.note(step)
   start('maintain', (id) => finishBatch(deps, id))
 
   return {
     async close() {
       stopping.abort()
-      await Promise.all([...timers, ...consumers.map((consumer) => consumer.close())])
+      await Promise.all([...timers, runs.idle(), ...consumers.map((consumer) => consumer.close())])
     },
   }
 }

@@ -1,12 +1,15 @@
 // Liveness and readiness. Readiness names the part that is down; a lost queue delays work but loses none.
 
+import { explainRedisRefusal } from '@reelqueue/shared/domain/redis-refusal'
 import { withTimeout } from '@reelqueue/shared/runtime/clock'
-import { createWriteTest, overdueWork } from '@reelqueue/shared/store/health'
+import { createWriteTest, type Overdue, overdueWork } from '@reelqueue/shared/store/health'
 import { countKeptSlots, type KeptSlots } from '@reelqueue/shared/store/metrics'
 import { type Gate, readGate } from '@reelqueue/shared/store/submitting-gate'
 import { AWAY, whyUnavailable } from '@reelqueue/shared/store/unavailable'
 import { z } from 'zod'
 import type { ApiDeps, ApiSettings } from '../deps.ts'
+import { refusals } from '../openapi.ts'
+import { shareLooks } from '../share-looks.ts'
 import type { App } from '../typed-app.ts'
 
 const check = z.object({ ok: z.boolean(), detail: z.string() })
@@ -25,6 +28,16 @@ export const readiness = z
   .meta({ id: 'Readiness' })
 type Check = z.output<typeof check>
 
+/** What is asked for: whether all of it works, or whether requests can be accepted, which needs Postgres alone. */
+const readyQuery = z.strictObject({
+  for: z
+    .literal('accept')
+    .optional()
+    .describe(
+      '`accept`: for load balancers. 200 as long as requests can be stored, whatever has become of the queue and the workers: work that waits is lost nowhere.',
+    ),
+})
+
 const PROBE_TIMEOUT_MS = 2_000
 /** Work is overdue when several reconcile rounds have passed it by. */
 const OVERDUE_ROUNDS = 4
@@ -35,6 +48,23 @@ export const overdueGraceMs = ({ reconcileIntervalMs }: ApiSettings) =>
 
 export function healthRoutes(app: App, { database, backend, settings }: ApiDeps): void {
   const testWrite = createWriteTest(database)
+  const look = shareLooks(async () => {
+    const [overdue, writing, queue, gate, kept] = await Promise.all([
+      probe(async () => overdueWork(database, overdueGraceMs(settings))),
+      probe(testWrite),
+      probe(async () => backend.ping()),
+      probe(async () => readGate(database)),
+      probe(async () => countKeptSlots(database)),
+    ])
+    return {
+      postgres: overdue.error ?? writing.error ?? { ok: true, detail: 'answers, and can be written to' },
+      queue: queue.error ?? { ok: true, detail: `${backend.name} takes jobs` },
+      work: overdue.error ? { ok: false, detail: 'unknown while Postgres is down' } : workCheck(overdue.value),
+      upstream: settings.hasUpstreamKey
+        ? gateCheck(gate, kept.value)
+        : { ok: false, detail: 'UPSTREAM_API_KEY is not set: requests are kept, nothing is submitted' },
+    }
+  })
   app.get(
     '/healthz',
     {
@@ -53,28 +83,15 @@ export function healthRoutes(app: App, { database, backend, settings }: ApiDeps)
     {
       schema: {
         tags: ['Operation'],
-        summary: 'Whether every part that work needs answers, and due work is being done',
+        summary: 'Whether every part that work needs does its part, and due work is being done',
         security: [],
-        response: { 200: readiness, 503: readiness },
+        querystring: readyQuery,
+        response: { 200: readiness, 503: readiness, ...refusals('validation_failed') },
       },
     },
-    async (_request, reply) => {
-      const [overdue, writing, queue, gate, kept] = await Promise.all([
-        probe(async () => (await overdueWork(database, overdueGraceMs(settings))).count),
-        probe(testWrite),
-        probe(async () => backend.ping()),
-        probe(async () => readGate(database)),
-        probe(async () => countKeptSlots(database)),
-      ])
-      const checks = {
-        postgres: overdue.error ?? writing.error ?? { ok: true, detail: 'answers, and can be written to' },
-        queue: queue.error ?? { ok: true, detail: `${backend.name} answers` },
-        work: overdue.error ? { ok: false, detail: 'unknown while Postgres is down' } : workCheck(overdue.value),
-        upstream: settings.hasUpstreamKey
-          ? gateCheck(gate, kept.value)
-          : { ok: false, detail: 'UPSTREAM_API_KEY is not set: requests are kept, nothing is submitted' },
-      }
-      const ready = checks.postgres.ok && checks.queue.ok && checks.work.ok
+    async ({ query }, reply) => {
+      const checks = await look()
+      const ready = checks.postgres.ok && (query.for === 'accept' || (checks.queue.ok && checks.work.ok))
       return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks })
     },
   )
@@ -126,7 +143,11 @@ function keptSlots(kept: KeptSlots | null): string | null {
   return `${count} slots are kept for renders that nobody waits for (${causes.join(', ')}) until ${until} at the latest`
 }
 
-function workCheck(count: number): Check {
+function workCheck({ count, stalled }: Overdue): Check {
+  if (stalled.length > 0) {
+    const detail = `work of ${stalled.join(' and ')} is due, and no worker takes jobs of it: is a worker running, and does it reach the queue?`
+    return { ok: false, detail }
+  }
   return count === 0
     ? { ok: true, detail: 'nothing is overdue' }
     : { ok: false, detail: `${count >= 1_000 ? '1,000 or more' : count} rows are overdue: is a worker running?` }
@@ -139,13 +160,14 @@ async function probe<T>(ask: () => Promise<T>): Promise<Probed<T>> {
     return { value: await withTimeout(ask(), PROBE_TIMEOUT_MS, 'probe'), error: null }
   } catch (error) {
     // The page is public: the reason goes without addresses and names of the inside.
-    const why = whyUnavailable(error)
-    const detail =
-      error instanceof Error && /no answer/.test(error.message)
-        ? `no answer within ${PROBE_TIMEOUT_MS} ms`
-        : why === null || why === 'unreachable'
-          ? 'does not answer'
-          : AWAY[why]
+    const message = error instanceof Error ? error.message : ''
+    const [why, refusal] = [whyUnavailable(error), explainRedisRefusal(message)]
+    if (refusal !== null) return { value: null, error: { ok: false, detail: `Redis ${refusal}` } }
+    const detail = /no answer|timed out/.test(message)
+      ? `no answer within ${PROBE_TIMEOUT_MS} ms`
+      : why === null || why === 'unreachable'
+        ? 'does not answer'
+        : AWAY[why]
     return { value: null, error: { ok: false, detail } }
   }
 }

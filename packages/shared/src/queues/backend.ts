@@ -25,6 +25,7 @@ import pg from 'pg'
 import { pause, withTimeout } from '../runtime/clock.ts'
 import { openPool } from '../runtime/postgres-pool.ts'
 import { sessionOf } from '../runtime/postgres-session.ts'
+import { tryCommands } from './redis-trial.ts'
 
 export interface JobData {
   readonly id: string
@@ -40,7 +41,7 @@ export interface QueueBackend {
   createQueue(name: string, options: Omit<QueueOptions, 'connection' | 'prefix'>): JobQueue
   /** A worker whose commands wait until the server is back. */
   createWorker(name: string, processor: Processor<JobData, void>, options: { readonly concurrency: number }): JobWorker
-  /** Answers when the server does; rejects when it is away. */
+  /** Resolves when jobs can be added and moved; rejects, with the server's words, when it is away or refuses writes. */
   ping(): Promise<void>
   close(): Promise<void>
 }
@@ -250,7 +251,8 @@ function onRedis(url: string, onError: (error: Error) => void): QueueBackend {
     name: 'redis',
     ...constructors(createRedisBackend, producer, consumer),
     async ping() {
-      await producer.ping()
+      const [refused] = await tryCommands(producer)
+      if (refused) throw new Error(refused.error)
     },
     async close() {
       for (const connection of [producer, consumer]) connection.disconnect()

@@ -2,30 +2,53 @@
 
 import { idBefore } from '../domain/ids.ts'
 import type { Database } from './database.ts'
+import { Prisma } from './generated/client.ts'
 import { sqlState } from './sql-state.ts'
+import type { NotedStep } from './step-runs.ts'
 
 export interface Overdue {
-  /** Rows due for longer than the grace, counted up to 1,000. */
+  /** Rows that nobody has looked at, counted up to 1,000. */
   readonly count: number
+  /** Steps whose jobs no worker takes, although rows that reconcile has woken wait for one. */
+  readonly stalled: readonly NotedStep[]
 }
 
+/** No grace that reconcile gives is longer: a row that is due later waits for something else. */
+const GRACE = Prisma.raw(`interval '2 minutes'`)
+
 /**
- * Counts rows that nobody has looked at although they have been due for `graceMs`. Doubles as a ping.
- * Bounded: it reads at most 1,000 index entries of each kind.
+ * Counts rows that nobody has looked at although they have been due for `graceMs`, and names the steps that stand still. Doubles
+ * as a ping. Bounded: it reads at most 1,000 index entries of each kind. A receiver that is dead makes nothing overdue: its
+ * deliveries wait for their turns, and their jobs are taken.
  */
 export async function overdueWork({ prisma }: Database, graceMs: number): Promise<Overdue> {
   const [row] = await prisma.$queryRaw<Overdue[]>`
-    WITH since AS (SELECT now() - ${graceMs} * interval '1 ms' AS at)
-    SELECT least(1000, count(*))::int AS count FROM (
+    WITH since AS (SELECT now() - ${graceMs} * interval '1 ms' AS at),
+    -- A step that was never noted belongs to workers that do not note it, and is judged by its rows alone.
+    quiet AS (SELECT step FROM step_runs, since WHERE ran_at < since.at),
+    delivering AS (SELECT EXISTS (SELECT 1 FROM step_runs, since WHERE step = 'deliver' AND ran_at >= since.at) OR EXISTS (
+      SELECT 1 FROM delivery_attempts WHERE id > ${idBefore('attempt', Date.now() - graceMs)}) AS now),
+    stalled AS (
+      SELECT step FROM quiet WHERE step = 'submit' AND EXISTS (
+        SELECT 1 FROM (
+          SELECT admitted_at, status FROM generations WHERE due_at <= now() + ${GRACE} AND due_at IS NOT NULL
+            AND (status IN ('queued', 'submitting') OR answer IS NOT NULL) ORDER BY due_at LIMIT 1000) AS due, since
+        WHERE due.status = 'queued' AND due.admitted_at < since.at)
+      UNION ALL
+      SELECT step FROM quiet WHERE step = 'deliver' AND EXISTS (
+        SELECT 1 FROM (
+          SELECT next_attempt_at FROM deliveries WHERE due_at <= now() + ${GRACE} AND state = 'pending' ORDER BY due_at LIMIT 1000
+        ) AS due, since WHERE due.next_attempt_at < since.at)
+    )
+    SELECT least(1000, count(*))::int AS count, ARRAY(SELECT step FROM stalled ORDER BY step) AS stalled FROM (
       (SELECT 1 FROM generations, since WHERE due_at < since.at AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL LIMIT 1000)
       UNION ALL
       (SELECT 1 FROM generations, since WHERE due_at < since.at AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL) LIMIT 1000)
       UNION ALL
-      -- Deliveries wait for those before them to the same server: overdue when nothing at all was attempted.
-      (SELECT 1 FROM deliveries, since WHERE due_at < since.at AND state = 'pending'
-        AND NOT EXISTS (SELECT 1 FROM delivery_attempts WHERE id > ${idBefore('attempt', Date.now() - graceMs)}) LIMIT 1000)
+      -- Deliveries wait for those before them to the same server: overdue when none at all is looked at.
+      (SELECT 1 FROM deliveries, since WHERE due_at < since.at AND state = 'pending' AND NOT (SELECT now FROM delivering) LIMIT 1000)
     ) AS overdue`
-  return row ?? { count: 0 }
+  return row ?? { count: 0, stalled: [] }
 }
 
 /** Callers within this time share one write. */

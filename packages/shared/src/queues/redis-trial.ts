@@ -1,0 +1,103 @@
+// Whether Redis lets the queues work: the commands that BullMQ's scripts run, tried on keys of their own that are deleted again. A
+// PING succeeds on a Redis that is full, a replica, or without the right to write.
+
+import type { Redis } from 'ioredis'
+
+export interface RefusedCommand {
+  readonly command: string
+  readonly error: string
+}
+
+/** In one hash slot, the queues' own. */
+const KEYS = ['string', 'hash', 'list', 'other', 'set', 'sorted', 'stream'].map((type) => `{reelqueue}:trial:${type}`)
+type Step = readonly [command: string, ...args: string[]]
+
+/** What a job's way through a queue writes. An argument that begins with @ is the key of that number. */
+const WRITES: readonly Step[] = [
+  ['SET', '@1', '1', 'PX', '60000'],
+  ['HSET', '@2', 'a', '1'],
+  ['LPUSH', '@3', 'a'],
+  ['RPOPLPUSH', '@3', '@4'],
+  ['ZADD', '@6', '1', 'a'],
+  ['ZPOPMIN', '@6'],
+  ['XADD', '@7', 'MAXLEN', '1', '*', 'a', '1'],
+]
+/** All that BullMQ's scripts run (6.7). */
+const ALL: readonly Step[] = [
+  ...WRITES,
+  ['INCR', '@1'],
+  ['INCRBY', '@1', '1'],
+  ['GET', '@1'],
+  ['EXISTS', '@1'],
+  ['TYPE', '@1'],
+  ['PTTL', '@1'],
+  ['PEXPIRE', '@1', '60000'],
+  ['PEXPIREAT', '@1', '99999999999999'],
+  ['PERSIST', '@1'],
+  ['HMSET', '@2', 'b', '1'],
+  ['HGET', '@2', 'a'],
+  ['HMGET', '@2', 'a'],
+  ['HGETALL', '@2'],
+  ['HEXISTS', '@2', 'a'],
+  ['HLEN', '@2'],
+  ['HINCRBY', '@2', 'a', '1'],
+  ['HDEL', '@2', 'b'],
+  ['RPUSH', '@4', 'b'],
+  ['LSET', '@4', '0', 'a'],
+  ['LLEN', '@4'],
+  ['LINDEX', '@4', '0'],
+  ['LRANGE', '@4', '0', '1'],
+  ['LREM', '@4', '1', 'x'],
+  ['LTRIM', '@4', '0', '9'],
+  ['LPOP', '@4'],
+  ['RPOP', '@4'],
+  ['SADD', '@5', 'a'],
+  ['SCARD', '@5'],
+  ['SISMEMBER', '@5', 'a'],
+  ['SMEMBERS', '@5'],
+  ['SREM', '@5', 'b'],
+  ['ZCARD', '@6'],
+  ['ZCOUNT', '@6', '0', '1'],
+  ['ZLEXCOUNT', '@6', '-', '+'],
+  ['ZSCORE', '@6', 'a'],
+  ['ZRANGE', '@6', '0', '1'],
+  ['ZREVRANGE', '@6', '0', '1'],
+  ['ZRANGEBYSCORE', '@6', '0', '1'],
+  ['ZREVRANGEBYSCORE', '@6', '1', '0'],
+  ['ZRANGEBYLEX', '@6', '-', '+'],
+  ['ZREM', '@6', 'a'],
+  ['ZREMRANGEBYRANK', '@6', '0', '0'],
+  ['ZREMRANGEBYSCORE', '@6', '0', '1'],
+  ['XTRIM', '@7', 'MAXLEN', '1'],
+  ['XLEN', '@7'],
+  ['XRANGE', '@7', '-', '+'],
+  ['UNLINK', '@7'],
+]
+
+const SCRIPT = `
+local refused = {}
+for _, step in ipairs(cjson.decode(ARGV[1])) do
+  local args = {}
+  for i, arg in ipairs(step) do
+    if i > 1 and string.sub(arg, 1, 1) == '@' then arg = KEYS[tonumber(string.sub(arg, 2))] end
+    args[i] = arg
+  end
+  local reply = redis.pcall(unpack(args))
+  if type(reply) == 'table' and reply.err then refused[#refused + 1] = {step[1], reply.err} end
+end
+local ended = redis.pcall('DEL', unpack(KEYS))
+if type(ended) == 'table' and ended.err then refused[#refused + 1] = {'DEL', ended.err} end
+return cjson.encode(refused)`
+
+/**
+ * Tries what a job's way through a queue writes; `everything`: each command that the queues need.
+ * @returns those that are refused
+ * @throws Error when Redis does not answer, or refuses scripts at all
+ */
+export async function tryCommands(redis: Redis, everything = false): Promise<RefusedCommand[]> {
+  const steps = JSON.stringify(everything ? ALL : WRITES)
+  const reply = JSON.parse(String(await redis.eval(SCRIPT, KEYS.length, ...KEYS, steps))) as unknown
+  // An empty table of Lua becomes an object.
+  if (!Array.isArray(reply)) return []
+  return reply.map(([command, error]: [string, string]) => ({ command, error }))
+}
