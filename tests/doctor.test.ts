@@ -1,5 +1,6 @@
 // The doctor on real servers in every state that it knows: what it finds, what a start is refused for, and what not.
 
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -21,7 +22,7 @@ import { examine } from '../bin/doctor/examine.ts'
 import { refuseWrong } from '../bin/doctor/refuse.ts'
 import { runCommand } from './support/command.ts'
 import { createDatabase, createEmptyDatabase, runSql, type TestDatabase } from './support/database.ts'
-import { type RedisSettings, startRedis, type TestRedis } from './support/redis.ts'
+import { freePort, type RedisSettings, startRedis, type TestRedis } from './support/redis.ts'
 import { until } from './support/wait.ts'
 
 const SECRET_KEY = Buffer.alloc(32, 7).toString('base64')
@@ -151,6 +152,56 @@ describe('Redis', () => {
     expect(await findings({ REDIS_URL: url.replace('//', '//:wrong@') })).toContain('redis: down')
     expect(await findings({ REDIS_URL: url.replace('//', '//:right@') })).toEqual(['upstream: warning'])
     expect(await findings({ REDIS_URL: `redis://${DEAF}` })).toContain('redis: down')
+    const { output } = await run('doctor', { REDIS_URL: url.replace('redis:', 'rediss:') })
+    expect(output).toMatch(/✗ down +redis .*\n.*→ .*redis:\/\/ instead of rediss/)
+  })
+
+  test('that is a node of a Cluster of three masters, or a Sentinel, is refused by name', async () => {
+    const nodes = await Promise.all([1, 2, 3].map(() => redisWith({ 'cluster-enabled': 'yes' })))
+    const [first, second, third] = nodes
+    if (!first || !second || !third) throw new Error('no nodes')
+    const slots = ['0 5460', '5461 10922', '10923 16383']
+    await Promise.all(nodes.map((node, index) => node.run(`CLUSTER ADDSLOTSRANGE ${slots[index]}`)))
+    for (const node of [second, third]) await first.run(`CLUSTER MEET 127.0.0.1 ${new URL(node.url).port}`)
+    await until('they know each other', async () =>
+      (await Promise.all(nodes.map((node) => node.run('CLUSTER INFO')))).every((info) => /cluster_size:3/.test(info)),
+    )
+    const folder = await mkdtemp(join(tmpdir(), 'reelqueue-sentinel-'))
+    ends.push(() => rm(folder, { recursive: true, force: true }))
+    const port = await freePort()
+    await writeFile(join(folder, 'sentinel.conf'), `port ${port}\nbind 127.0.0.1\ndir ${folder}\n`)
+    const sentinel = spawn('redis-server', [join(folder, 'sentinel.conf'), '--sentinel'], { stdio: 'ignore' })
+    ends.push(async () => {
+      sentinel.kill('SIGKILL')
+      if (sentinel.exitCode === null && sentinel.signalCode === null) await once(sentinel, 'exit')
+    })
+    await until('the Sentinel is named', async () =>
+      expect(refused({ REDIS_URL: `redis://127.0.0.1:${port}` }))
+        .rejects.toThrow(/Redis Sentinel.*→.*REDIS_URL/s)
+        .then(
+          () => true,
+          () => false,
+        ),
+    )
+    for (const { url } of nodes)
+      await expect(refused({ REDIS_URL: url })).rejects.toThrow(/Cluster of 3 masters.*→.*REDIS_URL/s)
+  })
+
+  test('that lacks rights or commands is refused, and each of them is named', async () => {
+    const limited = await redisWith({})
+    await limited.run('ACL SETUSER default -bzpopmin -zadd -evalsha')
+    const unnamed = await redisWith({ 'rename-command': ['RPOPLPUSH', 'HIDDEN'] })
+    await expect(refused({ REDIS_URL: limited.url })).rejects.toThrow(
+      /redis_commands.*ZADD, EVALSHA, BZPOPMIN.*ACL SETUSER.*\+zadd/s,
+    )
+    await expect(refused({ REDIS_URL: unnamed.url })).rejects.toThrow(/redis_commands.*RPOPLPUSH.*rename-command/s)
+  })
+
+  test('that is full is told by name, and keeps nobody from starting; nothing is left of what was tried', async () => {
+    const full = await redisWith({ maxmemory: '1' })
+    expect(await findings({ REDIS_URL: full.url })).toContain('redis_commands: down')
+    await refused({ REDIS_URL: full.url })
+    expect(await full.run('DBSIZE')).toContain(':0')
   })
 
   test('that hangs keeps nobody from starting, and is a line in the log', async () => {

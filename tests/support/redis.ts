@@ -107,7 +107,8 @@ function pidOf(server: ChildProcess): number {
   return server.pid
 }
 
-async function freePort(): Promise<number> {
+/** A port that the system chose, and that nobody listens on yet. */
+export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')
   const address = probe.address()

@@ -23,7 +23,10 @@ export const CHECKS = {
     "This machine's clock agrees with the database's; half of the round trip is allowed for. **Warning** above 2 s, **wrong** above 30 s: delayed jobs and lanes run by this machine's clock, and receivers refuse webhooks whose time is minutes off.",
   secret_key:
     '`SECRET_KEY` opens the stored webhook secrets. **Wrong** when it opens none of them (no webhook could be signed), a **warning** when it opens some.',
-  redis: 'Redis answers (else **down**), is recent enough for BullMQ, and is no replica (else **wrong**).',
+  redis:
+    'Redis answers (else **down**), is recent enough for BullMQ, and is neither a replica, a Sentinel nor a node of a Redis Cluster of several masters (else **wrong**).',
+  redis_commands:
+    'Redis lets the queues run every command that they need; each is tried on keys that are deleted again. **Wrong** when rights or names of commands are missing, **down** while it refuses for a cause that may pass, such as full memory, a **warning** when its memory is nearly full.',
   redis_eviction: '`maxmemory-policy` is `noeviction`. Otherwise **wrong**: queues would lose pieces of themselves.',
   redis_persistence:
     'Redis writes its data to disk. **Warning** when not: after its restart work stands still for up to one `RECONCILE_INTERVAL_MS`.',

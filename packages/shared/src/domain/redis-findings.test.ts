@@ -6,6 +6,10 @@ const SOUND: RedisFacts = {
   version: '7.0.15',
   versionMin: '5.0.0',
   versionAdvised: '6.2.0',
+  mode: 'standalone',
+  mastersOfCluster: null,
+  refused: [],
+  memory: null,
   isReplica: false,
   isLoading: false,
   evictionPolicy: 'noeviction',
@@ -19,6 +23,7 @@ function judge(change: Partial<RedisFacts>) {
 test('a sound Redis is ok in every respect', () => {
   expect(redisFindings(SOUND).map(({ check, level, fix }) => [check, level, fix])).toEqual([
     ['redis', 'ok', null],
+    ['redis_commands', 'ok', null],
     ['redis_eviction', 'ok', null],
     ['redis_persistence', 'ok', null],
   ])
@@ -94,4 +99,44 @@ test('no persistence is a warning', () => {
 
 test('what a managed Redis does not tell is no finding against it', () => {
   expect(judge({ evictionPolicy: null, persists: null })).toEqual([])
+})
+
+test('a Sentinel and a node of a Cluster are refused by name; a Cluster of one master is a single server', () => {
+  const wrong = (detail: RegExp) => [{ check: 'redis', level: 'wrong', detail: expect.stringMatching(detail) }]
+  expect(judge({ mode: 'sentinel' })).toMatchObject(wrong(/Sentinel/))
+  expect(judge({ mode: 'cluster', mastersOfCluster: 3 })).toMatchObject(wrong(/Cluster of 3 masters/))
+  expect(judge({ mode: 'cluster', mastersOfCluster: null })).toMatchObject(wrong(/Cluster/))
+  const refused = [{ command: 'SET', error: 'MOVED 1 10.0.0.1:1' }]
+  expect(judge({ mode: 'cluster', mastersOfCluster: 1, refused })).toMatchObject(wrong(/Cluster/))
+  expect(judge({ mode: 'cluster', mastersOfCluster: 1 })).toEqual([])
+})
+
+test.each([
+  ['NOPERM this user has no permissions', 'wrong', /ZADD/, /\+zadd/],
+  ["ERR The user executing the script can't run this command or subcommand", 'wrong', /ZADD/, /\+zadd/],
+  ['ERR Unknown Redis command called from script', 'wrong', /ZADD/, /rename-command/],
+  ["OOM command not allowed when used memory > 'maxmemory'.", 'down', /memory is full/, /maxmemory/],
+  ['MISCONF Redis is configured to save RDB snapshots', 'down', /disk/, /Free space/],
+  ['what nobody has heard of', 'down', /ZADD/, /log/],
+])('a command that is refused with "%s" is %s, with the fix', (error, level, detail, fix) => {
+  expect(judge({ refused: [{ command: 'ZADD', error }] })).toEqual([
+    { check: 'redis_commands', level, detail: expect.stringMatching(detail), fix: expect.stringMatching(fix) },
+  ])
+})
+
+test('memory that is nearly full is a warning', () => {
+  const memory = (usedBytes: number) => judge({ memory: { usedBytes, maxBytes: 100 * 2 ** 20 } })
+  expect(memory(95 * 2 ** 20)).toMatchObject([
+    { check: 'redis_commands', level: 'warning', fix: expect.stringContaining('maxmemory') },
+  ])
+  expect(memory(80 * 2 ** 20)).toEqual([])
+})
+
+test.each([
+  ['wrong version number', /redis:\/\/ instead of rediss/],
+  ['Connection is closed.', /rediss:\/\/ instead of redis/],
+  ['WRONGPASS invalid username-password pair', /password in REDIS_URL/],
+  ['self-signed certificate in certificate chain', /NODE_EXTRA_CA_CERTS/],
+])('a Redis that cannot be used (%s) has its own fix', (unreachable, fix) => {
+  expect(redisFindings({ unreachable })).toMatchObject([{ level: 'down', fix: expect.stringMatching(fix) }])
 })

@@ -2,6 +2,7 @@
 // answers and quietly drops or refuses what it is given is what a start is refused for.
 
 import { type Finding, fine, type Unreachable } from './finding.ts'
+import { explainRedisRefusal } from './redis-refusal.ts'
 
 export interface RedisFacts {
   readonly product: 'Redis' | 'Valkey' | 'Dragonfly'
@@ -10,6 +11,13 @@ export interface RedisFacts {
   /** What BullMQ demands and what it advises, of Redis itself. */
   readonly versionMin: string
   readonly versionAdvised: string
+  readonly mode: 'standalone' | 'cluster' | 'sentinel'
+  /** Of a Cluster; null when it is none or does not tell. */
+  readonly mastersOfCluster: number | null
+  /** Commands of those that the queues need that it refused when they were tried, with its words. */
+  readonly refused: readonly { readonly command: string; readonly error: string }[]
+  /** Null where memory has no limit of its own. */
+  readonly memory: { readonly usedBytes: number; readonly maxBytes: number } | null
   readonly isReplica: boolean
   /** It has just started, and reads its data from disk. */
   readonly isLoading: boolean
@@ -26,15 +34,33 @@ export function redisFindings(facts: RedisFacts | Unreachable): Finding[] {
         check: 'redis',
         level: 'down',
         detail: `Redis cannot be used: ${facts.unreachable}`,
-        fix: 'Check that it is running and that REDIS_URL names its host, port, user and password. Requests are accepted meanwhile; work resumes by itself.',
+        fix: unreachableFix(facts.unreachable),
       },
     ]
   }
-  return [serverFinding(facts), evictionFinding(facts), persistenceFinding(facts)]
+  const server = serverFinding(facts)
+  // Of a server of the wrong kind nothing else matters.
+  if (server.level === 'wrong') return [server]
+  return [server, commandsFinding(facts), evictionFinding(facts), persistenceFinding(facts)]
 }
 
-function serverFinding({ product, version, versionMin, versionAdvised, isReplica, isLoading }: RedisFacts): Finding {
+function unreachableFix(message: string): string {
+  if (/wrong version number|packet length too long|EPROTO|record layer|no answer.*over TLS/i.test(message))
+    return 'It seems not to speak TLS on this port: write redis:// instead of rediss:// in REDIS_URL, or name its TLS port.'
+  if (/self.signed|certificate|altnames/i.test(message))
+    return 'Its certificate is not trusted: name its authority in NODE_EXTRA_CA_CERTS, and its host in REDIS_URL as the certificate does.'
+  if (/closed|ECONNRESET|EPIPE|Protocol error/i.test(message))
+    return 'It ended the connection: when it expects TLS, write rediss:// instead of redis:// in REDIS_URL. Requests are accepted meanwhile; work resumes by itself.'
+  const refusal = explainRedisRefusal(message)
+  if (refusal !== null) return `Redis ${refusal}.`
+  return 'Check that it is running and that REDIS_URL names its host, port, user and password. Requests are accepted meanwhile; work resumes by itself.'
+}
+
+function serverFinding(facts: RedisFacts): Finding {
+  const { product, version, versionMin, versionAdvised, isReplica, isLoading } = facts
   const check = 'redis'
+  const kind = kindFinding(facts)
+  if (kind) return kind
   const name = version === null ? product : `${product} ${version}`
   // BullMQ compares only Redis's own numbers; the others count from 1 again.
   const isOlderThan = (other: string) => product === 'Redis' && version !== null && isLower(version, other)
@@ -71,6 +97,60 @@ function serverFinding({ product, version, versionMin, versionAdvised, isReplica
     }
   }
   return fine(check, name)
+}
+
+/** Null for a single server. */
+function kindFinding({ mode, mastersOfCluster, refused }: RedisFacts): Finding | null {
+  const [check, level] = ['redis', 'wrong'] as const
+  if (mode === 'sentinel') {
+    const fix =
+      'Name the primary in REDIS_URL, by a name that follows a failover; or unset it: the queues then live in Postgres.'
+    return { check, level, detail: 'this is a Redis Sentinel, which keeps no data and is not supported', fix }
+  }
+  // A Cluster of one master is a single server.
+  const isSplit = refused.some(({ error }) => /MOVED|CLUSTERDOWN|CROSSSLOT/.test(error))
+  if (mode !== 'cluster' || (mastersOfCluster === 1 && !isSplit)) return null
+  const masters = mastersOfCluster === null ? '' : ` of ${mastersOfCluster} masters`
+  return {
+    check,
+    level,
+    detail: `this is a node of a Redis Cluster${masters}, which is not supported`,
+    fix: 'Name a single Redis in REDIS_URL, or unset it: the queues then live in Postgres.',
+  }
+}
+
+const NEARLY_FULL = 0.9
+
+function commandsFinding({ refused, memory, isLoading }: RedisFacts): Finding {
+  const check = 'redis_commands'
+  const named = (pattern: RegExp) => refused.flatMap(({ command, error }) => (pattern.test(error) ? [command] : []))
+  const forbidden = named(/NOPERM|ACL failure|no permissions|can't run this/)
+  if (forbidden.length > 0) {
+    return {
+      check,
+      level: 'wrong',
+      detail: `the ACL of its user refuses what the queues need: ${forbidden.join(', ')}`,
+      fix: `Give the user of REDIS_URL these rights: ACL SETUSER <user> ~{reelqueue}:* ${forbidden.map((command) => `+${command.toLowerCase()}`).join(' ')}`,
+    }
+  }
+  const unknown = named(/unknown (redis )?command/i)
+  if (unknown.length > 0) {
+    const fix =
+      'Remove `rename-command` for them from redis.conf, or unset REDIS_URL: the queues then live in Postgres.'
+    return { check, level: 'wrong', detail: `it does not know what the queues need: ${unknown.join(', ')}`, fix }
+  }
+  const [first] = refused
+  if (first && !isLoading) {
+    const words = explainRedisRefusal(first.error)
+    const [what, fix] = words?.split(/[:.] (?=[A-Z])/) ?? [`refuses ${first.command}: ${first.error}`]
+    return { check, level: 'down', detail: `it ${what}`, fix: fix ? `${fix}. Work resumes by itself.` : 'See its log.' }
+  }
+  if (memory && memory.usedBytes > NEARLY_FULL * memory.maxBytes) {
+    const [used, max] = [memory.usedBytes, memory.maxBytes].map((bytes) => `${Math.round(bytes / 2 ** 20)} MB`)
+    const fix = 'Raise maxmemory: when it is full, no job can be added until there is room.'
+    return { check, level: 'warning', detail: `its memory is nearly full: ${used} of ${max}`, fix }
+  }
+  return fine(check, 'it lets the queues run every command that they need')
 }
 
 function evictionFinding({ evictionPolicy }: RedisFacts): Finding {

@@ -5,6 +5,7 @@ import { Redis } from 'ioredis'
 import type { Unreachable } from '../domain/finding.ts'
 import type { RedisFacts } from '../domain/redis-findings.ts'
 import { withTimeout } from '../runtime/clock.ts'
+import { tryEverything } from './redis-trial.ts'
 
 /** A start waits this long for a Redis that hangs. */
 const ANSWER_TIMEOUT_MS = 2_500
@@ -26,7 +27,9 @@ export async function inspectRedis(url: string): Promise<RedisFacts | Unreachabl
   try {
     return await withTimeout(ask(redis), ANSWER_TIMEOUT_MS, 'Redis')
   } catch (error) {
-    return { unreachable: describe(trouble ?? error) }
+    // A server that expects no TLS waits for more of what it takes for a command.
+    const how = url.startsWith('rediss:') ? ' (asked over TLS)' : ''
+    return { unreachable: `${describe(trouble ?? error)}${how}` }
   } finally {
     redis.disconnect()
   }
@@ -37,17 +40,42 @@ async function ask(redis: Redis): Promise<RedisFacts> {
   const info = parseInfo(await redis.info())
   const product = info.has('valkey_version') ? 'Valkey' : info.has('dragonfly_version') ? 'Dragonfly' : 'Redis'
   const versionField = `${product.toLowerCase()}_version`
+  const mode = modeOf(info)
   const evictionPolicy = info.get('maxmemory_policy') ?? (await readSetting(redis, 'maxmemory-policy'))
   return {
     product,
     version: info.get(versionField) ?? null,
     versionMin: RedisConnection.minimumVersion,
     versionAdvised: RedisConnection.recommendedMinimumVersion,
+    mode,
+    mastersOfCluster: mode === 'cluster' ? await countMasters(redis) : null,
+    // A Sentinel and a replica are no places for jobs, whatever they allow.
+    refused: mode === 'sentinel' || info.get('role') === 'slave' ? [] : await tryEverything(redis),
+    memory: memoryOf(info),
     isReplica: info.get('role') === 'slave',
     isLoading: info.get('loading') === '1',
     evictionPolicy,
     persists: info.get('aof_enabled') === '1' ? true : await readSnapshots(redis),
   }
+}
+
+function modeOf(info: ReadonlyMap<string, string>): RedisFacts['mode'] {
+  const mode = info.get('redis_mode') ?? info.get('server_mode')
+  if (mode === 'sentinel') return 'sentinel'
+  return mode === 'cluster' || info.get('cluster_enabled') === '1' ? 'cluster' : 'standalone'
+}
+
+/** How many masters of its Cluster have slots; null when it does not tell. */
+async function countMasters(redis: Redis): Promise<number | null> {
+  const text = await redis.cluster('INFO').catch(() => '')
+  const size = parseInfo(text).get('cluster_size')
+  return size === undefined ? null : Number(size)
+}
+
+/** Null where memory has no limit of its own. */
+function memoryOf(info: ReadonlyMap<string, string>): RedisFacts['memory'] {
+  const [usedBytes, maxBytes] = [Number(info.get('used_memory')), Number(info.get('maxmemory'))]
+  return maxBytes > 0 && usedBytes >= 0 ? { usedBytes, maxBytes } : null
 }
 
 /** Whether it saves snapshots; null when it does not tell. */

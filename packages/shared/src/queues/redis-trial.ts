@@ -89,6 +89,38 @@ local ended = redis.pcall('DEL', unpack(KEYS))
 if type(ended) == 'table' and ended.err then refused[#refused + 1] = {'DEL', ended.err} end
 return cjson.encode(refused)`
 
+/** What BullMQ sends besides scripts. */
+const DIRECT: readonly Step[] = [
+  // Of a script that nobody has: allowed when Redis says that it does not know it.
+  ['EVALSHA', '0'.repeat(40), '0'],
+  ['BZPOPMIN', '{reelqueue}:trial:none', '0.01'],
+  ['MULTI'],
+  ['EXEC'],
+]
+
+/**
+ * Tries every command that the queues need, for the doctor.
+ * @returns those that are refused; never throws for anything that Redis answers
+ */
+export async function tryEverything(redis: Redis): Promise<RefusedCommand[]> {
+  const refused: RefusedCommand[] = []
+  const message = (error: unknown) => (error instanceof Error ? error.message : String(error))
+  try {
+    refused.push(...(await tryCommands(redis, true)))
+  } catch (error) {
+    refused.push({ command: 'EVAL', error: message(error) })
+  }
+  for (const [command, ...args] of DIRECT) {
+    try {
+      await redis.call(command, ...args)
+    } catch (error) {
+      const isAllowed = /^NOSCRIPT|EXEC without MULTI/.test(message(error))
+      if (!isAllowed) refused.push({ command, error: message(error) })
+    }
+  }
+  return refused
+}
+
 /**
  * Tries what a job's way through a queue writes; `everything`: each command that the queues need.
  * @returns those that are refused

@@ -79,7 +79,7 @@ export const VARIABLES = {
   REDIS_URL: url('redis', 'rediss')
     .optional()
     .describe(
-      'Redis for the queues: one server, or a name that leads to the present primary (after a failover all reconnect by themselves); no Sentinel, no Cluster. Absent: BullMQ runs on its own Postgres backend, in the same database.',
+      'Redis for the queues: one server, or a name that leads to the present primary (after a failover all reconnect by themselves); no Sentinel and no Cluster of several masters, which a start refuses by name. Absent: BullMQ runs on its own Postgres backend, in the same database.',
     ),
   UPSTREAM_BASE_URL: url('http', 'https')
     .default('https://zcbservice.aizfw.cn/kyyReactApiServer')
