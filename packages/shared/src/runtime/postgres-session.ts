@@ -25,7 +25,6 @@ const SETTINGS = {
   statement_timeout: '0',
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',
-  idle_session_timeout: '0',
   // Before version 18 Postgres adds 1e10 to the cost of a plan that the planner was told to avoid, and compiles whatever is as dear:
   // with jit each such statement takes from 0.25 s to seconds.
   jit: 'off',
@@ -44,6 +43,9 @@ const SETTINGS = {
   enable_hashagg: 'on',
 } as const
 
+/** Known since versions 14 and 17. An older server must get as far as being refused by its version. */
+const LATER_TIMEOUTS = ['idle_session_timeout', 'transaction_timeout']
+
 /** Where Reelqueue's tables are. Prisma names this schema in each of its statements. */
 export const TABLES_SCHEMA = 'public'
 
@@ -56,8 +58,8 @@ export function sessionOf(schema: string): string {
   const settings = Object.entries({ ...SETTINGS, search_path: `"${schema}"` }).map(
     ([name, value]) => `SET ${name} = ${value}`,
   )
-  // Since version 17.
-  const transactionTimeout =
-    "SELECT set_config('transaction_timeout', '0', false) WHERE current_setting('transaction_timeout', true) IS NOT NULL"
-  return [...settings, transactionTimeout].join('; ')
+  const timeouts = LATER_TIMEOUTS.map(
+    (name) => `SELECT set_config('${name}', '0', false) WHERE current_setting('${name}', true) IS NOT NULL`,
+  )
+  return [...settings, ...timeouts].join('; ')
 }
