@@ -1,5 +1,6 @@
 // What Prometheus scrapes: the same numbers that the tables hold.
 
+import { addAnswerCounts } from '@reelqueue/shared/store/answer-counts'
 import { expect, it } from 'vitest'
 import { MINIMAL, send, startApi } from './support/api.ts'
 import { openSubmission, startGeneration } from './support/endings.ts'
@@ -54,4 +55,14 @@ it('tells of what is open, and of what holds it back', async () => {
 it('is for operators', async () => {
   const headers = { authorization: `Bearer ${house.key}` }
   expect((await send('GET', `${house.url}/metrics`, undefined, headers)).status).toBe(401)
+})
+
+it('tells how the provider answered, over all workers', async () => {
+  const refused = { upstream: 'globalai', call: 'poll', class: 'refused', count: 2 }
+  await addAnswerCounts(house.database, [refused, { ...refused, call: 'create', class: 'accepted', count: 1 }])
+  await addAnswerCounts(house.database, [refused])
+  const samples = await scrape()
+  const of = (call: string, name: string) =>
+    samples.get(`reelqueue_upstream_answers_total{upstream="globalai",call="${call}",class="${name}"}`)
+  expect([of('poll', 'refused'), of('create', 'accepted')]).toEqual([4, 1])
 })

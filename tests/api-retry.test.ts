@@ -1,7 +1,7 @@
 // Retry and adopt over HTTP, and the project's default for unknown outcomes.
 import type { GenerationJson } from '@reelqueue/shared/contract/generation'
 import { projectJson } from '@reelqueue/shared/contract/project'
-import { settleSubmission } from '@reelqueue/shared/store/settlement'
+import { settleAccepted, settleSubmission } from '@reelqueue/shared/store/settlement'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'
 import { endGeneration, openSubmission, startGeneration } from './support/endings.ts'
@@ -160,5 +160,46 @@ describe('what to do about an unknown outcome', () => {
     const unknownField = problemOf(await client.patch('/v1/project', { name: 'mine' }))
     expect(unknownField).toMatchObject({ errors: [{ field: 'name', rule: 'unknown_field' }] })
     expect((await client.patch('/v1/project', {})).status).toBe(200)
+  })
+})
+
+describe('what the provider answered', () => {
+  const reply = {
+    http_status: 200,
+    headers: { server: 'nginx' },
+    body: '{"id":1',
+    truncated: true,
+    bytes: 7,
+    cut: 'TIMEOUT',
+  }
+  const options = { firstPollMs: 1_000, renderMaxMs: 1_000 }
+
+  it('is shown where one generation is read, and nowhere else', async () => {
+    const { id } = await accept()
+    const submissionId = await openSubmission(house.database, id)
+    await settleSubmission(house.database, submissionId, { ...UNKNOWN, reply }, options)
+    const read = generationOf(await client.get(`/v1/generations/${id}`))
+    expect(read.submissions).toMatchObject([
+      { id: submissionId, state: 'unknown', error: { code: UNKNOWN.code }, reply },
+    ])
+    expect(read.last_poll).toBeUndefined()
+    expect((await client.get('/v1/generations')).text).not.toContain('nginx')
+    expect((await client.get(`/v1/generations/${id}/events`)).text).not.toContain('nginx')
+    const stranger = await clientOfNewProject(house, 'stranger to its answers')
+    expect((await stranger.get(`/v1/generations/${id}`)).status).toBe(404)
+  })
+
+  it('is kept with an ordinary acceptance, in its one statement', async () => {
+    const { id } = await accept()
+    const submissionId = await openSubmission(house.database, id)
+    const accepted = {
+      submissionId,
+      taskId: `sora_${id}`,
+      reply: { ...reply, truncated: false, cut: null },
+      ...options,
+    }
+    expect(await settleAccepted(house.database, [accepted])).toMatchObject([{ status: 'processing' }])
+    const read = generationOf(await client.get(`/v1/generations/${id}`))
+    expect(read.submissions).toMatchObject([{ state: 'accepted', reply: accepted.reply }])
   })
 })

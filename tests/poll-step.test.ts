@@ -172,3 +172,33 @@ it.each([
     expect(await seed.row(id)).toMatchObject({ status: 'failed', errorCode: 'deadline_exceeded', pollFailures: 1 })
   },
 )
+
+it('keeps the last answer that was of no use, says it at the deadline, and forgets it when the task is seen again', async () => {
+  const [id = ''] = await due(1)
+  provider.play(
+    answer(401, { error: { message: 'invalid api key' } }),
+    answer(401, { error: { message: 'invalid api key' } }),
+    answer(200, RENDERING),
+  )
+  const kept = async () => {
+    const { lastPoll, errorMessage } = await seed.row(id)
+    return { lastPoll, errorMessage }
+  }
+  await run()
+  expect(await kept()).toMatchObject({
+    lastPoll: {
+      class: 'refused',
+      http_status: 401,
+      code: 'upstream_http_401',
+      message: 'invalid api key',
+      failures: 1,
+    },
+  })
+  await seed.sql(`UPDATE generations SET due_at = now() WHERE id = $1`, [id])
+  await run(pollLimits(60_000, 60_000, 0))
+  expect((await seed.row(id)).status).toBe('failed')
+  expect((await kept()).errorMessage).toMatch(/deadline.*HTTP 401.*2 in a row.*invalid api key/)
+  await seed.sql(`UPDATE generations SET due_at = now() WHERE id = $1`, [id])
+  await run()
+  expect((await kept()).lastPoll).toBeNull()
+})

@@ -109,7 +109,7 @@ describe('connections that went stale', () => {
     const socket = await submitAndIdle()
     socket.end()
     await once(socket, 'close')
-    expect(await upstream.submit(request)).toEqual({ kind: 'accepted', taskId: 'sora_abc123' })
+    expect(await upstream.submit(request)).toMatchObject({ kind: 'accepted', taskId: 'sora_abc123' })
     expect(server.received).toHaveLength(2)
     expect(server.received[1]?.socket === socket).toBe(false)
   })
@@ -119,7 +119,7 @@ describe('connections that went stale', () => {
     const socket = await submitAndIdle()
     // In one tick: the client has not read the end of the connection yet.
     socket.destroy()
-    expect(await upstream.submit(request)).toEqual({ kind: 'accepted', taskId: 'sora_abc123' })
+    expect(await upstream.submit(request)).toMatchObject({ kind: 'accepted', taskId: 'sora_abc123' })
     expect(server.received).toHaveLength(2)
   })
 

@@ -161,3 +161,34 @@ test('what is no HTTP stays unknown', async () => {
     code: 'upstream_connection_lost',
   })
 })
+
+describe('what is kept of an answer', () => {
+  test('status, headers and body as text, without the key', async () => {
+    const body = gzipSync(Buffer.from(`{"id":"${taskId}","echo":"sk-0123456789abcdef"}`))
+    const head = `${gzip}Content-Type: application/json\r\nX-Request-Id: r1\r\nSet-Cookie: secret=1\r\n`
+    expect(await submit((socket) => socket.write(sized(head, body)))).toMatchObject({
+      kind: 'accepted',
+      reply: {
+        http_status: 200,
+        headers: { 'content-type': 'application/json', 'content-encoding': 'gzip', 'x-request-id': 'r1' },
+        body: `{"id":"${taskId}","echo":"[hidden]"}`,
+        truncated: false,
+        bytes: body.length,
+        cut: null,
+      },
+    })
+  })
+
+  test('at most 8 KB, and it says when more came', async () => {
+    const { reply } = await submit((socket) => socket.write(sized('', Buffer.from('\u5f71'.repeat(5_000)))))
+    expect(Buffer.byteLength(reply?.body ?? '')).toBeLessThanOrEqual(8_192)
+    expect(reply).toMatchObject({ truncated: true, bytes: 15_000 })
+  })
+
+  test('what came that is no HTTP, and that nothing came', async () => {
+    const odd = await submit((socket) => socket.end(json))
+    expect(odd.reply).toMatchObject({ http_status: null, body: expect.stringContaining(taskId), truncated: true })
+    const silent = await submit((socket) => socket.destroy())
+    expect(silent).toMatchObject({ kind: 'unknown', reply: { http_status: null, body: '', bytes: 0 } })
+  })
+})

@@ -4,6 +4,7 @@ import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import { type Consumer, consume, type StepOutcome } from '@reelqueue/shared/queues/consumer'
 import type { QueueName } from '@reelqueue/shared/queues/queues'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
+import { countAnswers } from './count-answers.ts'
 import type { StepDeps } from './deps.ts'
 import { createPollSchedules } from './poll-schedules.ts'
 import { createRenderNotes } from './render-notes.ts'
@@ -60,7 +61,9 @@ export function startWorker(
   const timers = [reconcileForever(deps, stopping.signal), renders.recordForever(stopping.signal)]
   if (upstream) {
     const schedules = createPollSchedules(deps, upstream.name, deps.settings.poll.known)
-    const paying = { ...deps, upstream, scheduleOf: schedules.of }
+    const counting = countAnswers(upstream, deps)
+    const paying = { ...deps, upstream: counting.upstream, scheduleOf: schedules.of }
+    timers.push(counting.recordForever(stopping.signal))
     timers.push(schedules.refreshForever(stopping.signal), probeForever(paying, stopping.signal))
     start('submit', (id) => submit(paying, id))
     start('poll', () => pollLane(paying, stopping.signal))

@@ -7,6 +7,7 @@ import { STATUSES } from '@reelqueue/shared/domain/status'
 import { listEvents, listGenerations } from '@reelqueue/shared/store/generations'
 import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'
+import { withEvidence } from '../evidence.ts'
 import { acceptGeneration, byId, mustFind, readWaiting, waitQuery, withOutlook } from '../generations.ts'
 import { idempotencyHeaders } from '../idempotency.ts'
 import { problems } from '../openapi.ts'
@@ -82,7 +83,11 @@ export function generationRoutes(app: App, deps: ApiDeps): void {
         response: { 200: generationJson, ...problems('not_found', 'validation_failed') },
       },
     },
-    async (request) => withOutlook(deps, await readWaiting(deps, request, request.params.id, request.query.wait)),
+    async (request) => {
+      const row = await readWaiting(deps, request, request.params.id, request.query.wait)
+      const [json, evidence] = await Promise.all([withOutlook(deps, row), withEvidence(deps, row)])
+      return { ...json, ...evidence }
+    },
   )
 
   app.get(

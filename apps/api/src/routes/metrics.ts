@@ -1,11 +1,12 @@
 // GET /metrics: what is open, what is held back and what is overdue, for Prometheus. Read from Postgres at each scrape, so every
 // process tells the same; counted over open work only, so a scrape costs the same after a year.
 
+import { readAnswerCounts } from '@reelqueue/shared/store/answer-counts'
 import { overdueWork } from '@reelqueue/shared/store/health'
 import { countOpenWork } from '@reelqueue/shared/store/metrics'
 import { countSlowRenders } from '@reelqueue/shared/store/render-stats'
 import { readGate } from '@reelqueue/shared/store/submitting-gate'
-import { Gauge, Registry } from 'prom-client'
+import { Counter, Gauge, Registry } from 'prom-client'
 import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'
 import { refusals } from '../openapi.ts'
@@ -31,11 +32,12 @@ export function metricsRoute(app: App, { database, operators, settings }: ApiDep
       },
     },
     async (_request, reply) => {
-      const [open, gate, overdue, slow] = await Promise.all([
+      const [open, gate, overdue, slow, answers] = await Promise.all([
         countOpenWork(database),
         readGate(database),
         overdueWork(database, overdueGraceMs(settings)),
         countSlowRenders(database),
+        readAnswerCounts(database),
       ])
       const registry = new Registry()
       const gauge = (name: string, help: string) =>
@@ -44,6 +46,13 @@ export function metricsRoute(app: App, { database, operators, settings }: ApiDep
         const one = new Gauge({ name: `reelqueue_${name}`, help, labelNames: [label], registers: [registry] })
         for (const [value, count] of Object.entries(values)) one.set({ [label]: value }, count)
       }
+      const counter = new Counter({
+        name: 'reelqueue_upstream_answers_total',
+        help: 'Answers of the provider to creates and polls, by class.',
+        labelNames: ['upstream', 'call', 'class'],
+        registers: [registry],
+      })
+      for (const { count, ...labels } of answers) counter.inc({ ...labels }, count)
       const { waiting, queued, submitting, processing, lateSlots, deliveries, openBatches } = open
       gauge('generations_waiting', 'Queued generations without a slot.').set(waiting)
       labelled('generations_in_flight', 'Generations that hold a slot, by status.', 'status', {

@@ -13,7 +13,13 @@ const COMPLETED = { kind: 'completed', videoUrl: 'https://v', actualDuration: 8.
 const FAILED = { kind: 'failed', code: 'upstream_failed', message: 'no', cost: null } as const
 const PENDING = { kind: 'pending', status: 'processing', completedWithoutUrl: false } as const
 const WITHOUT_URL = { kind: 'pending', status: 'completed', completedWithoutUrl: true } as const
-const UNAVAILABLE = { kind: 'unavailable', code: 'http_503', message: 'later', retryAfterMs: null } as const
+const UNAVAILABLE = {
+  kind: 'unavailable',
+  httpStatus: 503,
+  code: 'http_503',
+  message: 'later',
+  retryAfterMs: null,
+} as const
 
 function read(answer: PollAnswer, poll: Partial<DuePoll> = {}) {
   const due: DuePoll = {
@@ -95,6 +101,7 @@ describe('readAnswer', () => {
       fc.record({ kind: fc.constant('pending' as const), status: fc.string(), completedWithoutUrl: fc.boolean() }),
       fc.record({
         kind: fc.constant('unavailable' as const),
+        httpStatus: fc.constant(503),
         code: fc.string(),
         message: fc.string(),
         retryAfterMs: fc.option(fc.nat(), { nil: null }),

@@ -2,6 +2,7 @@
 // A poll never fails a generation; only a terminal answer or the deadline does.
 
 import type { FailureCode } from '@reelqueue/shared/domain/failure'
+import { answerClass, type LastPoll } from '@reelqueue/shared/domain/kept-reply'
 import {
   latePollMs,
   nextPollMs,
@@ -157,6 +158,7 @@ export function readAnswer({ poll, answer }: Answered, context: PollContext, lim
   const withoutUrl = answer.kind === 'pending' && answer.completedWithoutUrl
   // A row that is still to be failed stays due whatever its age: this process may die before it does so.
   const lateMs = latePollMs(state) ?? (poll.status === 'processing' ? limits.unknown.intervalMaxMs : null)
+  const last = lastPoll(answer, failures)
   const record = {
     ...base,
     nextMs: isLate ? lateMs : nextPollMs(state, context, limits),
@@ -164,7 +166,20 @@ export function readAnswer({ poll, answer }: Answered, context: PollContext, lim
     sawPending: answer.kind === 'pending' && !withoutUrl,
     pollFailures: failures,
     answer: null,
+    ...(last ? { lastPoll: last } : {}),
   }
   const code = withoutUrl ? 'completed_without_url' : 'deadline_exceeded'
   return { record, overdue: isLate && poll.status === 'processing' ? code : null }
+}
+
+/** What is kept of an answer that is neither "still rendering" nor the end. */
+function lastPoll(answer: PollAnswer, failures: number): LastPoll | null {
+  const at = new Date().toISOString()
+  if (answer.kind === 'unavailable') {
+    const { httpStatus, code, message } = answer
+    return { class: answerClass(httpStatus), http_status: httpStatus, code, message, at, failures }
+  }
+  if (answer.kind !== 'pending' || !answer.completedWithoutUrl) return null
+  const message = `The provider says "${answer.status}" but gives no link.`
+  return { class: 'without_url', http_status: 200, code: 'completed_without_url', message, at, failures }
 }

@@ -209,7 +209,7 @@ async function settle(
   for (let tries = 1; ; tries++) {
     try {
       return result.kind === 'accepted'
-        ? await deps.batches.accept({ submissionId, taskId: result.taskId, ...options })
+        ? await deps.batches.accept({ submissionId, taskId: result.taskId, reply: result.reply ?? null, ...options })
         : await settleSubmission(deps.database, submissionId, result, options)
     } catch (error) {
       const upstreamTaskId = result.kind === 'accepted' ? result.taskId : null

@@ -2,6 +2,7 @@
 
 import { z } from 'zod'
 import { STATUSES, type Status } from '../domain/status.ts'
+import { lastPollJson, submissionJson } from './evidence.ts'
 
 const instant = z.iso.datetime()
 
@@ -66,6 +67,15 @@ export const generationJson = z
       .boolean()
       .optional()
       .describe('Only where one generation is read that renders: 99 of 100 of the last such clips took less.'),
+    last_poll: lastPollJson
+      .optional()
+      .describe(
+        'Only where one generation is read: the last answer of the provider about it while it renders, or before it failed.',
+      ),
+    submissions: z
+      .array(submissionJson)
+      .optional()
+      .describe('Only where one generation is read: its last 20 submissions, oldest first, with what was answered.'),
     created_at: instant,
     submitted_at: instant.nullable(),
     finished_at: instant.nullable(),

@@ -25,7 +25,7 @@ const completedBy = (answer: Prisma.Sql) => Prisma.sql`(video_url, actual_durati
     SELECT answer ->> 'videoUrl', (answer ->> 'actualDuration')::float8, nullif(answer -> 'cost', 'null'),
       least(coalesce(g.last_pending_at, g.submitted_at) + ${VIDEO_LIFE}, (answer ->> 'expiresAt')::timestamptz)
     FROM (SELECT ${answer}) AS its (answer)),
-  error_code = NULL, error_message = NULL, answer = NULL, due_at = NULL`
+  error_code = NULL, error_message = NULL, answer = NULL, last_poll = NULL, due_at = NULL`
 const COMPLETED = completedBy(Prisma.sql`g.answer`)
 
 /** What a poll saw of a task that is done. */

@@ -3,6 +3,7 @@
 import type { Kind } from '../domain/batch-estimate.ts'
 import type { FailureCode } from '../domain/failure.ts'
 import { FAILURES } from '../domain/failure.ts'
+import type { LastPoll } from '../domain/kept-reply.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
 import { type Database, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'
@@ -66,6 +67,8 @@ export interface PollRecord extends Seen {
   readonly sawPending: boolean
   readonly pollFailures: number
   readonly answer: TerminalAnswer | null
+  /** What was answered, unless it was "still rendering" or the end. */
+  readonly lastPoll?: LastPoll
 }
 
 /** Writes the answers of one round. A terminal answer waits on the row, due at once, for the complete step. */
@@ -80,6 +83,7 @@ export async function recordPolls({ prisma }: Database, polls: readonly PollReco
       last_pending_at = CASE WHEN poll.saw_pending THEN now() ELSE g.last_pending_at END,
       poll_failures = poll.failures,
       answer = poll.answer,
+      last_poll = poll.last_poll,
       -- The wake-up that follows needs a job id of its own.
       wakes = g.wakes + (poll.answer IS NOT NULL)::int
     FROM unnest(
@@ -89,8 +93,9 @@ export async function recordPolls({ prisma }: Database, polls: readonly PollReco
       ${polls.map((poll) => poll.nextMs)}::float8[],
       ${polls.map((poll) => poll.sawPending)}::boolean[],
       ${polls.map((poll) => poll.pollFailures)}::int[],
-      ${polls.map((poll) => (poll.answer ? JSON.stringify(poll.answer) : null))}::jsonb[]
-    ) AS poll (id, task_id, wakes, next_ms, saw_pending, failures, answer)
+      ${polls.map((poll) => (poll.answer ? JSON.stringify(poll.answer) : null))}::jsonb[],
+      ${polls.map((poll) => (poll.lastPoll ? JSON.stringify(poll.lastPoll) : null))}::jsonb[]
+    ) AS poll (id, task_id, wakes, next_ms, saw_pending, failures, answer, last_poll)
     WHERE g.id = ANY (ARRAY(SELECT id FROM generations WHERE id = ANY (${polls.map((poll) => poll.id)}::text[]) ORDER BY id FOR UPDATE))
       AND g.id = poll.id AND g.upstream_task_id = poll.task_id AND g.wakes = poll.wakes
       AND g.status IN ('processing', 'failed') AND g.due_at IS NOT NULL`,
@@ -103,13 +108,24 @@ export async function recordPolls({ prisma }: Database, polls: readonly PollReco
  */
 export async function failOverdue(
   { prisma }: Database,
-  overdue: readonly Seen[],
+  overdue: readonly (Seen & Pick<PollRecord, 'lastPoll'>)[],
   code: FailureCode,
   renderMaxMs: number,
 ): Promise<Moved[]> {
   const ids = overdue.map((one) => one.id)
-  const set = Prisma.sql`error_code = ${code}, error_message = ${FAILURES[code]},
+  const messages = JSON.stringify(
+    Object.fromEntries(overdue.map((one) => [one.id, overdueMessage(code, one.lastPoll)])),
+  )
+  const set = Prisma.sql`error_code = ${code}, error_message = ${messages}::jsonb ->> g.id,
     slot_until = now() + ${renderMaxMs} * interval '1 ms'`
   const guard = Prisma.sql`g.status = 'processing' AND ${asSeen(overdue)}`
   return await withRetry(() => moveGenerations(prisma, ids, 'fail', { set, guard }))
+}
+
+/** Says what was answered at last: the cause may be a key that was changed, which waiting never mends. */
+function overdueMessage(code: FailureCode, last: LastPoll | undefined): string {
+  if (last === undefined) return FAILURES[code]
+  const times = last.failures > 1 ? `, the last of ${last.failures} in a row without a usable answer` : ''
+  const answer = last.http_status === null ? last.code : `HTTP ${last.http_status} (${last.code})`
+  return `${FAILURES[code]} The last answer to a poll was ${answer}${times}: ${last.message}`
 }

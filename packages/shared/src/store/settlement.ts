@@ -3,6 +3,7 @@
 
 import { FAILURES } from '../domain/failure.ts'
 import { newId } from '../domain/ids.ts'
+import type { KeptReply } from '../domain/kept-reply.ts'
 import { MOVES, type Status } from '../domain/status.ts'
 import { type Consequence, consequenceOf, SUBMIT_RETRY_MAX_MS } from '../domain/submission.ts'
 import { type Database, isUniqueViolation, type Sql, withRetry } from './database.ts'
@@ -11,8 +12,10 @@ import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
 import { countRefusal, type GateRefusal } from './refusals.ts'
 
-/** What the ledger records of an answer, or of its absence. */
-export type SubmissionResult =
+/** What the ledger records of an answer, or of its absence; `reply` is what was answered. */
+export type SubmissionResult = SubmissionEnd & { readonly reply?: KeptReply | null }
+
+export type SubmissionEnd =
   | { readonly kind: 'accepted'; readonly taskId: string }
   | {
       readonly kind: 'rejected'
@@ -61,7 +64,7 @@ export async function settleSubmission(
     return await settle(
       database,
       submissionId,
-      { kind: 'unknown', code: 'duplicate_task_id', message, httpStatus: null },
+      { kind: 'unknown', code: 'duplicate_task_id', message, httpStatus: null, reply: result.reply ?? null },
       options,
     )
   }
@@ -71,6 +74,7 @@ export async function settleSubmission(
 export interface Acceptance extends SettleOptions {
   readonly submissionId: string
   readonly taskId: string
+  readonly reply?: KeptReply | null
 }
 
 /**
@@ -90,9 +94,9 @@ export async function settleAccepted(
 
 export async function settleOneAccepted(
   database: Database,
-  { submissionId, taskId, ...options }: Acceptance,
+  { submissionId, taskId, reply = null, ...options }: Acceptance,
 ): Promise<Settled> {
-  return await settleSubmission(database, submissionId, { kind: 'accepted', taskId }, options)
+  return await settleSubmission(database, submissionId, { kind: 'accepted', taskId, reply }, options)
 }
 
 /** @returns the moves by submission */
@@ -108,7 +112,7 @@ async function acceptOrdinary({ prisma }: Database, acceptances: readonly Accept
       WHERE s.id = ANY (${ids}::text[]) AND s.state = 'started' AND g.current_submission_id = s.id AND g.status = 'submitting' AND g.cancel_requested_at IS NULL
       ORDER BY g.id FOR UPDATE OF g SKIP LOCKED
     ), settled AS (
-      UPDATE submissions s SET state = 'accepted', upstream_task_id = ${answer('s.id', 'taskId')}, settled_at = clock_timestamp()
+      UPDATE submissions s SET state = 'accepted', upstream_task_id = ${answer('s.id', 'taskId')}, reply = nullif((SELECT answers FROM given) -> s.id -> 'reply', 'null'), settled_at = clock_timestamp()
       WHERE s.id = ANY (ARRAY(SELECT id FROM ordinary)) AND s.state = 'started'
       RETURNING s.generation_id
     )`
@@ -206,6 +210,7 @@ async function record(tx: Sql, submissionId: string, result: SubmissionResult): 
     UPDATE submissions
     SET state = ${result.kind}::submission_state, upstream_task_id = ${taskId}, http_status = ${httpStatus},
       error_code = ${code}, error_message = ${message}, settled_at = clock_timestamp(),
+      reply = coalesce(${result.reply ? JSON.stringify(result.reply) : null}::jsonb, reply),
       retry_at = now() + ${retryMs}::float8 * interval '1 ms'
     WHERE id = ${submissionId} AND state = ANY (${overwritable}::text[]::submission_state[])`
   return updated === 1
@@ -300,7 +305,7 @@ const UNKNOWN = { code: 'submission_unknown', message: FAILURES.submission_unkno
 /** What the row of a generation says once its current submission was accepted; `recorded`: the ledger's task id and beginning. */
 function processing(recorded: Prisma.Sql, firstPollMs: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`may_be_charged = true, (upstream_task_id, submitted_at) = ${recorded},
-    last_pending_at = NULL, poll_failures = 0, error_code = NULL, error_message = NULL,
+    last_pending_at = NULL, poll_failures = 0, last_poll = NULL, error_code = NULL, error_message = NULL,
     due_at = now() + ${firstPollMs} * interval '1 ms'`
 }
 

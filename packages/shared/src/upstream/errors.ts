@@ -22,7 +22,7 @@ export function readSilentCreate(silence: Silence): SubmitOutcome {
 
 /** A poll that got no answer says nothing about the task. */
 export function readSilentPoll(silence: Silence): PollAnswer {
-  return { kind: 'unavailable', ...describe(silence), retryAfterMs: null }
+  return { kind: 'unavailable', httpStatus: null, ...describe(silence), retryAfterMs: null }
 }
 
 function describe(silence: Silence): { code: string; message: string } {

@@ -8,6 +8,7 @@ import type { RenderRequest } from '../domain/render-request.ts'
 import { parseBaseUrl } from './base-url.ts'
 import { readSilentCreate, readSilentPoll } from './errors.ts'
 import { exchange } from './exchange.ts'
+import { keepReply } from './keep-reply.ts'
 import { parseCreate } from './parse-create.ts'
 import { wellFormed } from './parse-fields.ts'
 import { parsePoll } from './parse-poll.ts'
@@ -70,9 +71,11 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs }: GlobalAiOptions):
         body: createBody(request),
       }
       const answer = await exchange(creates, create, timeoutMs)
-      return answer.kind === 'silence'
-        ? readSilentCreate(answer)
-        : parseCreate(answer, [apiKey, request.prompt], request.prompt)
+      const reading =
+        answer.kind === 'silence'
+          ? readSilentCreate(answer)
+          : parseCreate(answer, [apiKey, request.prompt], request.prompt)
+      return { ...reading, reply: keepReply(answer, [apiKey, request.prompt]) }
     },
 
     async poll(taskId) {

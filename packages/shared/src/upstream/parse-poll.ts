@@ -54,7 +54,7 @@ export function parsePoll(reply: Reply, secrets: readonly string[]): PollAnswer 
   const { httpStatus, retryAfterMs } = reply
   const said = (charsMax: number) => providerMessage(reply.text, charsMax, secrets)
   const unavailable = (code: string, fallback: string): PollAnswer => {
-    return { kind: 'unavailable', code, message: said(UNAVAILABLE_CHARS_MAX) ?? fallback, retryAfterMs }
+    return { kind: 'unavailable', httpStatus, code, message: said(UNAVAILABLE_CHARS_MAX) ?? fallback, retryAfterMs }
   }
   if (httpStatus < 200 || httpStatus > 299) {
     return unavailable(`upstream_http_${httpStatus}`, `The provider answered HTTP ${httpStatus}.`)

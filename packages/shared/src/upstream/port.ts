@@ -1,12 +1,19 @@
 // The one small port behind which a provider stands. Answers are values, never exceptions: each says
 // what is certain, because a submission is paid and must not be repeated on a guess.
 
+import type { KeptReply } from '../domain/kept-reply.ts'
 import type { RefusalClass } from '../domain/refusal.ts'
 import type { RenderRequest } from '../domain/render-request.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
 
 /** What became of one paid submission. */
-export type SubmitOutcome =
+export type SubmitOutcome = SubmitReading & {
+  /** What was answered, as it is kept; null or absent: nothing was. */
+  readonly reply?: KeptReply | null
+}
+
+/** What an answer means. */
+export type SubmitReading =
   /** The provider has the task and named it. */
   | { readonly kind: 'accepted'; readonly taskId: string }
   /**
@@ -33,6 +40,8 @@ export type PollAnswer =
   /** No usable answer (error, 404, garbage, silence): says nothing about the task. */
   | {
       readonly kind: 'unavailable'
+      /** Null: there was no answer. */
+      readonly httpStatus: number | null
       readonly code: string
       readonly message: string
       readonly retryAfterMs: number | null

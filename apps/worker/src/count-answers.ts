@@ -1,0 +1,70 @@
+// Counts the provider's answers by class and adds the counts to Postgres every few seconds: one statement for many answers, and
+// none while there are none. What a crash takes along is missing from a metric, and nowhere else.
+
+import { answerClass } from '@reelqueue/shared/domain/kept-reply'
+import { pause } from '@reelqueue/shared/runtime/clock'
+import type { Logger } from '@reelqueue/shared/runtime/log'
+import { addAnswerCounts } from '@reelqueue/shared/store/answer-counts'
+import type { Database } from '@reelqueue/shared/store/database'
+import type { PollAnswer, SubmitOutcome, Upstream } from '@reelqueue/shared/upstream/port'
+
+const EVERY_MS = 5_000
+
+/** The same upstream, with its answers counted; `recordForever` adds the counts until `signal` aborts, and what is left then. */
+export function countAnswers(upstream: Upstream, { database, log }: { database: Database; log: Logger }) {
+  let counts = new Map<string, number>()
+  const count = (call: string, ofClass: string) => {
+    const key = `${call} ${ofClass}`
+    counts.set(key, (counts.get(key) ?? 0) + 1)
+  }
+  async function record(): Promise<void> {
+    const counted = [...counts]
+    counts = new Map()
+    try {
+      await addAnswerCounts(
+        database,
+        counted.map(([key, times]) => {
+          const [call = '', ofClass = ''] = key.split(' ')
+          return { upstream: upstream.name, call, class: ofClass, count: times }
+        }),
+      )
+    } catch (error) {
+      log.warn({ event: 'answers.unrecorded', err: error })
+    }
+    const refused = counted.find(([key]) => key === 'poll refused')?.[1] ?? 0
+    const polls = counted.reduce((sum, [key, times]) => (key.startsWith('poll ') ? sum + times : sum), 0)
+    if (refused * 2 > polls) log.warn({ event: 'polls.refused', refused, polls })
+  }
+  const counting: Upstream = {
+    name: upstream.name,
+    submit: async (request) => {
+      const outcome = await upstream.submit(request)
+      count('create', classOfCreate(outcome))
+      return outcome
+    },
+    poll: async (taskId) => {
+      const answer = await upstream.poll(taskId)
+      count('poll', classOfPoll(answer))
+      return answer
+    },
+    close: () => upstream.close(),
+  }
+  return {
+    upstream: counting,
+    async recordForever(signal: AbortSignal): Promise<void> {
+      while (!signal.aborted) {
+        await pause(EVERY_MS, signal)
+        await record()
+      }
+    },
+  }
+}
+
+function classOfCreate(outcome: SubmitOutcome): string {
+  return outcome.kind === 'rejected' ? outcome.class : outcome.kind
+}
+
+function classOfPoll(answer: PollAnswer): string {
+  if (answer.kind === 'unavailable') return answerClass(answer.httpStatus)
+  return answer.kind === 'pending' && answer.completedWithoutUrl ? 'without_url' : answer.kind
+}
