@@ -158,7 +158,6 @@ test('waits for a process of the killed Postgres that still works', async () => 
   const { url } = await start()
   expect(await runSql(url, 'SELECT 1 AS n')).toEqual([{ n: 1 }])
   await working
-  await client.end()
 })
 
 test('a start that is interrupted rejects, leaves nothing running, and the next one works', async () => {

@@ -102,7 +102,13 @@ export async function startEmbeddedPostgres({
 async function stopOrphan(database: string, log: (line: string) => void): Promise<void> {
   const pidFile = join(database, 'postmaster.pid')
   const pid = Number((await readFile(pidFile, 'utf8').catch(() => '')).split('\n')[0])
-  if (!(pid > 0) || (await processIdentity(pid)) === null) return
+  if (!(pid > 0)) return
+  if ((await processIdentity(pid)) === null) {
+    // A killed process that nobody has waited for still has its pid, and Postgres would take it for alive. Processes below it that
+    // still run are found by the shared memory.
+    if (process.platform !== 'win32') await rm(pidFile, { force: true })
+    return
+  }
   if (!(await commandLine(pid)).includes(`-D ${database} `)) {
     log(`postmaster.pid names process ${pid}, which is not this database's`)
     // Postgres would take that process for itself and refuse to start. Windows hides what the process is.
