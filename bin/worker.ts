@@ -4,10 +4,12 @@ import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import type { Config } from '@reelqueue/shared/runtime/config'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
+import { proxyName } from '@reelqueue/shared/upstream/proxy-choice'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import { startWorker } from '@reelqueue/worker/worker'
 import type { House } from './house.ts'
+import { proxyOf } from './provider-proxy.ts'
 
 /** The provider that the configuration names; null without a key to pay with. */
 export function upstreamOf(config: Config): Upstream | null {
@@ -16,6 +18,7 @@ export function upstreamOf(config: Config): Upstream | null {
     baseUrl: config.UPSTREAM_BASE_URL,
     apiKey: config.UPSTREAM_API_KEY,
     timeoutMs: config.UPSTREAM_TIMEOUT_MS,
+    proxy: proxyOf(config).proxy,
   })
 }
 
@@ -44,7 +47,9 @@ export function startWorkerIn(house: House, upstream = upstreamOf(house.config))
     random: Math.random,
   }
   const worker = startWorker(deps, backend, upstream)
-  log.info({ event: 'worker.started', queue: backend.name, submits: upstream !== null })
+  const { proxy } = proxyOf(config)
+  const through = proxy === null ? undefined : proxyName(proxy)
+  log.info({ event: 'worker.started', queue: backend.name, submits: upstream !== null, proxy: through })
   return {
     async close() {
       await worker.close()

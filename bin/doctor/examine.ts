@@ -8,6 +8,7 @@ import {
   migrationsFinding,
   networksFinding,
   passwordFinding,
+  proxyFinding,
   secretKeyFinding,
   upstreamFinding,
 } from '@reelqueue/shared/domain/setting-findings'
@@ -20,8 +21,10 @@ import { inspectPostgres } from '@reelqueue/shared/store/inspection'
 import { pendingMigrations } from '@reelqueue/shared/store/migrate'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
+import { proxyName } from '@reelqueue/shared/upstream/proxy-choice'
 import { openMetadataAddresses } from '@reelqueue/shared/webhooks/address-guard'
 import { createSealer } from '@reelqueue/shared/webhooks/seal'
+import { proxyOf } from '../provider-proxy.ts'
 
 /** The parts run side by side, and none waits for long but for a migration under way. */
 export interface Examination {
@@ -43,6 +46,7 @@ export function examine(
   onWait: (sentence: string) => void = () => undefined,
 ): Examination {
   const settings = [
+    proxyFinding(describeProxy(config)),
     networksFinding(config.WEBHOOK_ALLOWED_NETWORKS, openMetadataAddresses(config.WEBHOOK_ALLOWED_NETWORKS)),
     passwordFinding(config.OPERATOR_PASSWORD),
   ]
@@ -53,6 +57,11 @@ export function examine(
     redis: examineRedis(config),
     upstream: 'check' in upstream ? Promise.resolve([]) : examineUpstream(upstream),
   }
+}
+
+function describeProxy(config: Config): Parameters<typeof proxyFinding>[0] {
+  const { proxy, setting } = proxyOf(config)
+  return { name: proxy === null ? null : proxyName(proxy), setting }
 }
 
 async function examinePostgres(
@@ -127,10 +136,12 @@ async function examineRedis({ REDIS_URL: url }: Config): Promise<readonly Findin
 }
 
 /** The provider, or why there is none to ask. */
-function openUpstream({ UPSTREAM_API_KEY: apiKey, UPSTREAM_BASE_URL: baseUrl, ...config }: Config): Upstream | Finding {
+function openUpstream(config: Config): Upstream | Finding {
+  const { UPSTREAM_API_KEY: apiKey, UPSTREAM_BASE_URL: baseUrl } = config
   if (apiKey === undefined) return upstreamFinding('no key')
   try {
-    return createGlobalAi({ baseUrl, apiKey, timeoutMs: Math.min(UPSTREAM_TIMEOUT_MS, config.UPSTREAM_TIMEOUT_MS) })
+    const timeoutMs = Math.min(UPSTREAM_TIMEOUT_MS, config.UPSTREAM_TIMEOUT_MS)
+    return createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy: proxyOf(config).proxy })
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error)
     return { check: 'upstream', level: 'wrong', detail, fix: 'Correct UPSTREAM_BASE_URL or UPSTREAM_API_KEY.' }

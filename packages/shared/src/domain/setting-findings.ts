@@ -17,6 +17,24 @@ export function passwordFinding(password: string | undefined): Finding {
   }
 }
 
+/** `name`: scheme, host and port of the proxy; null: none leads to the provider. `setting`: what decided. */
+export function proxyFinding({
+  name,
+  setting,
+}: {
+  readonly name: string | null
+  readonly setting: string | null
+}): Finding {
+  const check = 'upstream_proxy'
+  if (name !== null) {
+    return fine(check, `the provider is reached through ${name} (${setting}); webhooks, Postgres and Redis are not`)
+  }
+  return fine(
+    check,
+    setting === null ? 'no proxy is set for the provider' : `${setting} names the provider: no proxy is used`,
+  )
+}
+
 /** `metadataAddresses`: those of cloud metadata services that the networks let webhooks reach. */
 export function networksFinding(networks: readonly string[], metadataAddresses: readonly string[]): Finding {
   const check = 'webhook_networks'
@@ -110,7 +128,7 @@ export function upstreamFinding(answer: UpstreamAnswer | 'no key'): Finding {
       check,
       level: 'down',
       detail: message,
-      fix: 'Check UPSTREAM_BASE_URL, and that this machine reaches it. Submissions that could not leave are tried again by themselves.',
+      fix: 'Check UPSTREAM_BASE_URL, and that this machine reaches it (see upstream_proxy for the way). Submissions that could not leave are tried again by themselves.',
     }
   }
   if (code !== null && REFUSALS.includes(code)) {

@@ -9,6 +9,15 @@ const WRONG: Readonly<Record<VariableName, readonly string[]>> = {
   REDIS_URL: [WORD, `http://${WORD}`],
   UPSTREAM_BASE_URL: [WORD, `ftp://${WORD}`],
   UPSTREAM_API_KEY: [],
+  HTTPS_PROXY: [
+    `socks5://${WORD}:1080`,
+    `http://user:${WORD}@`,
+    `http://user:${WORD}%zz@proxy:3128`,
+    `http://proxy:3128/${WORD}`,
+    `http://proxy:${WORD}`,
+  ],
+  HTTP_PROXY: [`ftp://${WORD}`, `${WORD}:port`],
+  NO_PROXY: [],
   HOST: [],
   PORT: [WORD, '-1', '65536', '1.5'],
   PUBLIC_URL: [
@@ -116,6 +125,17 @@ describe('loadConfig', () => {
 
   it('reads a single address as the network of this address', () => {
     expect(loadConfig({ TRUSTED_PROXIES: '127.0.0.1, ::1' }).TRUSTED_PROXIES).toEqual(['127.0.0.1/32', '::1/128'])
+  })
+
+  it('reads a proxy as other programs do: in lower case first, and without a scheme', () => {
+    expect(loadConfig({ https_proxy: 'http://lower:1', HTTPS_PROXY: 'http://upper:1' }).HTTPS_PROXY).toBe(
+      'http://lower:1',
+    )
+    expect(loadConfig({ http_proxy: '', HTTP_PROXY: 'proxy.example:3128', no_proxy: 'a,b' })).toMatchObject({
+      HTTP_PROXY: 'http://proxy.example:3128',
+      NO_PROXY: 'a,b',
+    })
+    expect(loadConfig({ port: '1' }).PORT).toBe(3000)
   })
 
   it('describes every variable, for its documentation', () => {

@@ -43,6 +43,25 @@ const publicUrl = url('http', 'https')
   )
   .transform((value) => new URL(value).href.replace(/\/+$/, ''))
 
+/** As other programs take it: without a scheme it is http. */
+const proxyUrl = text
+  .transform((value) => (value.includes('://') ? value : `http://${value}`))
+  .refine(
+    isProxyUrl,
+    'must be the URL of a proxy that speaks HTTP, such as http://proxy.example.com:3128 (user:password@ before the host)',
+  )
+
+function isProxyUrl(value: string): boolean {
+  if (!URL.canParse(value)) return false
+  const { protocol, username, password, pathname, search, hash } = new URL(value)
+  try {
+    decodeURIComponent(username + password)
+  } catch {
+    return false
+  }
+  return ['http:', 'https:'].includes(protocol) && pathname === '/' && search + hash === ''
+}
+
 const networks = z
   .string()
   .transform((value) =>
@@ -88,6 +107,19 @@ export const VARIABLES = {
     .optional()
     .describe(
       'The key that pays for renders. Absent: requests are accepted and kept, nothing is submitted, and /readyz says so.',
+    ),
+  HTTPS_PROXY: proxyUrl
+    .optional()
+    .describe(
+      'The proxy through which a provider at https:// is reached. Webhooks, Postgres and Redis never go through it. Also read in lower case, as other programs do, like the next two.',
+    ),
+  HTTP_PROXY: proxyUrl
+    .optional()
+    .describe('The same for a provider at http://. It must allow tunnels (CONNECT) to the port of that provider.'),
+  NO_PROXY: text
+    .optional()
+    .describe(
+      'Hosts that are reached without the proxy, separated by commas: names with their subdomains, addresses, networks, each with a port or without, or `*`.',
     ),
   HOST: text.default('127.0.0.1').describe('Address that the API listens on.'),
   PORT: port.default(3000).describe('Port that the API listens on; 0 lets the system choose.'),
@@ -193,6 +225,8 @@ export const VARIABLES = {
     .default(4010)
     .describe('Port of the upstream simulator (`npm run simulator`); 0 lets the system choose.'),
 } as const
+/** Not of our own making: other programs read these names, and the lower case first. */
+const ALSO_LOWER_CASE: ReadonlySet<string> = new Set(['HTTPS_PROXY', 'HTTP_PROXY', 'NO_PROXY'])
 export type VariableName = keyof typeof VARIABLES
 
 const schema = z
@@ -212,7 +246,12 @@ export class ConfigError extends Error {}
  * @throws ConfigError naming each variable that is wrong
  */
 export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
-  const present = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, env[name] || undefined]))
+  const present = Object.fromEntries(
+    Object.keys(VARIABLES).map((name) => [
+      name,
+      (ALSO_LOWER_CASE.has(name) && env[name.toLowerCase()]) || env[name] || undefined,
+    ]),
+  )
   if (env.NODE_ENV === 'production') present.WEBHOOK_ALLOW_HTTP ??= 'false'
   const result = schema.safeParse(present)
   if (result.success) return result.data

@@ -29,7 +29,7 @@ function describe(silence: Silence): { code: string; message: string } {
   if (!silence.sent) {
     return {
       code: 'upstream_unreachable',
-      message: `The provider could not be reached (${silence.cause}); nothing was sent.`,
+      message: `The provider could not be reached${throughProxy(silence.cause)} (${silence.cause}); nothing was sent.`,
     }
   }
   if (silence.timedOut) {
@@ -40,6 +40,9 @@ function describe(silence: Silence): { code: string; message: string } {
     message: `The connection was lost after the request was sent (${silence.cause}).`,
   }
 }
+
+/** Where the proxy in between is the one that failed (tunnel.ts). */
+const throughProxy = (cause: string) => (cause.startsWith('PROXY_') ? ' through the proxy' : '')
 
 /** The short code of a thrown network error; `UNKNOWN` when it has none. */
 export function networkCause(error: unknown): string {

@@ -3,7 +3,7 @@
 // tell that, and because its abort signal waits for a connection attempt instead of ending it.
 
 import { Buffer } from 'node:buffer'
-import type { Agent, Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import { parseRetryAfter } from '../domain/retry-after.ts'
 import { networkCause } from './errors.ts'
 import { readBody } from './read-body.ts'
@@ -34,7 +34,7 @@ const LAST_TURNS_MAX = 100
  * connecting to the last byte. Resolves always; an answer cut short keeps its status and the part that came.
  */
 export function exchange(
-  agent: Pick<Agent, 'dispatch'>,
+  agent: Pick<Dispatcher, 'dispatch'>,
   request: Dispatcher.DispatchOptions,
   timeoutMs: number,
 ): Promise<Reply | Silence> {

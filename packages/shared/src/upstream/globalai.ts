@@ -14,6 +14,7 @@ import { wellFormed } from './parse-fields.ts'
 import { parsePoll } from './parse-poll.ts'
 import type { Upstream } from './port.ts'
 import { HEAD_BYTES_MAX, tolerantConnect } from './tolerant-connect.ts'
+import { createTunnelAgent } from './tunnel.ts'
 
 export interface GlobalAiOptions {
   /** With or without a trailing slash or `/v1`. */
@@ -21,6 +22,8 @@ export interface GlobalAiOptions {
   readonly apiKey: string
   /** Total for one call, from connecting to the last byte of the answer. */
   readonly timeoutMs: number
+  /** URL of the proxy that leads there, with its password if it has one; absent or null: none does. */
+  readonly proxy?: string | null
 }
 
 // One total timeout governs (exchange.ts): two clocks would mean two readings of the same silence.
@@ -35,15 +38,16 @@ const timing = {
 const CREATE_IDLE_MAX_MS = 1_000
 
 /** The adapter. Throws for a base URL or key that cannot be used; its calls then never throw. */
-export function createGlobalAi({ baseUrl, apiKey, timeoutMs }: GlobalAiOptions): Upstream {
+export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: GlobalAiOptions): Upstream {
   const { origin, path } = parseBaseUrl(baseUrl)
   if (!/^[\x21-\x7e]+$/.test(apiKey)) throw new Error('the upstream API key must be printable ASCII without spaces')
-  const creates = new Agent({
+  const open = (options: Agent.Options) => (proxy === null ? new Agent(options) : createTunnelAgent(proxy, options))
+  const creates = open({
     ...timing,
     keepAliveTimeout: CREATE_IDLE_MAX_MS,
     keepAliveMaxTimeout: CREATE_IDLE_MAX_MS,
   })
-  const polls = new Agent(timing)
+  const polls = open(timing)
   // Compression is read all the same (read-body.ts); without it less can go wrong.
   const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json', 'accept-encoding': 'identity' }
 

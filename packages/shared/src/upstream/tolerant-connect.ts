@@ -13,7 +13,11 @@ export const HEAD_BYTES_MAX = 131_072
 
 /** undici's own way of connecting, with the answers mended. */
 export function tolerantConnect(timeoutMs: number): buildConnector.connector {
-  const connect = buildConnector({ timeout: timeoutMs, allowH2: false })
+  return withMendedAnswers(buildConnector({ timeout: timeoutMs, allowH2: false }))
+}
+
+/** Any way of connecting, with the answers mended. */
+export function withMendedAnswers(connect: buildConnector.connector): buildConnector.connector {
   return (options, callback) => {
     connect(options, (...result) => {
       if (result[1]) mendAnswers(result[1])
