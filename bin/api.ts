@@ -34,7 +34,7 @@ export async function startApi(house: House): Promise<RunningApi> {
   const deps: ApiDeps = {
     database,
     keys: createKnownKeys(microBatch({ ...together, run: (hashes) => findProjectsByKeys(database, hashes) })),
-    operators: createOperatorLogin(database, log, {
+    operators: createOperatorLogin(house, {
       operatorPassword: config.OPERATOR_PASSWORD,
       viewerPassword: config.VIEWER_PASSWORD,
       publicUrl: config.PUBLIC_URL,

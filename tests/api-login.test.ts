@@ -283,6 +283,27 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
     }
   })
 
+  it('let the operator in with a browser that is known, also from an address that waits', async () => {
+    const shared = from('203.0.113.9')
+    const page = { ...basic(password), ...shared, accept: 'text/html,*/*' }
+    const first = await send('GET', `${houses[0]?.url}/admin/queues`, undefined, page)
+    const [setCookie = ''] = first.headers['set-cookie'] ?? []
+    expect(setCookie).toMatch(/^reelqueue_device=[^;]+; Max-Age=2592000; Path=\/; HttpOnly; SameSite=Strict$/)
+    const cookie = setCookie.split(';')[0] ?? ''
+    const guess = () => statusOf({ ...basic('wrong'), ...shared }, '/metrics')
+    expect(await Promise.all(Array.from({ length: 11 }, guess))).toContain(429)
+    expect(await statusOf({ ...basic(password), ...shared })).toBe(429)
+    expect(await statusOf({ ...basic(password), ...shared, cookie: `${cookie.slice(0, -1)}x` })).toBe(429)
+    expect(
+      await statusOf({ ...basic(password), ...shared, cookie: `other=1; ${cookie}` }, '/admin/queues', houses[1]),
+    ).toBe(200)
+    // The cookie opens nothing by itself, and its guesses are counted too.
+    expect(await statusOf({ ...shared, cookie })).toBe(401)
+    const withCookie = () => statusOf({ ...basic('wrong'), ...from('203.0.113.10'), cookie }, '/metrics')
+    expect(await Promise.all(Array.from({ length: 11 }, withCookie))).toContain(429)
+    expect(await statusOf({ ...basic(password), ...from('203.0.113.10') }, '/metrics')).toBe(200)
+  })
+
   it('make it wait longer each time, and take the right password after that', async () => {
     const guesser = from('203.0.113.3')
     const waits = async () => {

@@ -132,6 +132,41 @@ describe('behind a plain proxy without PUBLIC_URL', () => {
   })
 })
 
+describe('behind a plain proxy without OPERATOR_PASSWORD', () => {
+  const running = behind({ style: 'plain' }, { OPERATOR_PASSWORD: '' })
+
+  it('a stranger may change and see nothing, though every request comes from this machine', async () => {
+    for (const [method, path] of [
+      ['POST', '/admin/submitting/pause'],
+      ['GET', '/admin/submitting'],
+      ['GET', '/admin/queues/api/queues'],
+      ['PUT', '/admin/queues/api/queues/submit/pause'],
+      ['GET', '/metrics'],
+      ['GET', '/'],
+    ] as const) {
+      const reply = await send(method, running.base + path, method === 'PUT' ? {} : undefined)
+      expect([path, reply.status, problemOf(reply).code]).toEqual([path, 401, 'operator_login_required'])
+    }
+  })
+})
+
+describe('behind a proxy that is trusted', () => {
+  const running = behind({ style: 'careful' }, { TRUSTED_PROXIES: '127.0.0.1' })
+
+  it('60 wrong passwords are not 60 guesses, and the operator comes in from elsewhere', async () => {
+    const metrics = (password: string, address: string) =>
+      send('GET', `${running.base}/metrics`, undefined, {
+        authorization: `Basic ${btoa(`anyone:${password}`)}`,
+        'x-forwarded-for': address,
+      })
+    const replies = await Promise.all(Array.from({ length: 60 }, (_, i) => metrics(`guess ${i}`, '203.0.113.1')))
+    expect(replies.filter(({ status }) => status === 401)).toHaveLength(10)
+    expect(replies.filter(({ status }) => status === 429)).toHaveLength(50)
+    expect((await metrics(PASSWORD, '203.0.113.1')).status).toBe(429)
+    expect((await metrics(PASSWORD, '203.0.113.2')).status).toBe(200)
+  })
+})
+
 describe.each([
   ['a trusted proxy', '127.0.0.1', 200],
   ['a proxy that is not trusted', '10.0.0.0/8', 403],

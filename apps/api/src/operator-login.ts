@@ -8,12 +8,14 @@ import { clientOf } from '@reelqueue/shared/runtime/client-address'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'
 import { countWrong, forgetGuesses, readLogin, type StoredLogin } from '@reelqueue/shared/store/operator-login'
-import type { FastifyRequest } from 'fastify'
+import type { Sealer } from '@reelqueue/shared/webhooks/seal'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isCrossSite } from './cross-site.ts'
+import { createKnownDevices } from './known-device.ts'
 
 export interface OperatorLogin {
   /** @throws Problem `operator_login_required`, `too_many_guesses`, `cross_site`, or `read_only` for a viewer who changes something */
-  require(request: FastifyRequest): Promise<void>
+  require(request: FastifyRequest, reply: FastifyReply): Promise<void>
 }
 
 export interface LoginSettings {
@@ -29,7 +31,14 @@ const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS']
 const NAME_KEY = 'name operator'
 const REMEMBERED_MAX = 1_000
 
-export function createOperatorLogin(database: Database, log: Logger, settings: LoginSettings): OperatorLogin {
+export interface LoginParts {
+  readonly database: Database
+  readonly sealer: Sealer
+  readonly log: Logger
+}
+
+export function createOperatorLogin({ database, sealer, log }: LoginParts, settings: LoginSettings): OperatorLogin {
+  const devices = createKnownDevices(sealer, settings.publicUrl)
   /** Clients that wait, and until when: a flood of them costs no statement. */
   const waiting = new Map<string, number>()
   /** Clients that had the right password: they need not wait for what others guess. */
@@ -50,9 +59,9 @@ export function createOperatorLogin(database: Database, log: Logger, settings: L
     waiting.delete(client)
   }
 
-  async function refuseWrong(client: string, addressKey: string): Promise<never> {
-    if (!(await countWrong(database, addressKey, ADDRESS_LIMIT))) {
-      const { addressWaitMs } = await readLogin(database, addressKey, NAME_KEY)
+  async function refuseWrong(client: string): Promise<never> {
+    if (!(await countWrong(database, client, ADDRESS_LIMIT))) {
+      const { addressWaitMs } = await readLogin(database, client, NAME_KEY)
       refuseFor(client, addressWaitMs ?? 1_000)
     }
     await countWrong(database, NAME_KEY, NAME_LIMIT)
@@ -69,22 +78,24 @@ export function createOperatorLogin(database: Database, log: Logger, settings: L
   }
 
   return {
-    async require(request) {
+    async require(request, reply) {
       const safe = SAFE_METHODS.includes(request.method)
       // A browser sends the login by itself: another site's page must not be able to use it.
       if (!safe && isCrossSite(request, settings.publicUrl)) throw new Problem('cross_site')
       const password = basicPassword(request.headers.authorization)
       if (password === null) throw new Problem('operator_login_required')
-      const client = clientOf(request.ip)
+      const device = devices.recognise(request)
+      const client = device === null ? `address ${clientOf(request.ip)}` : `device ${device}`
       checkWaiting(client)
-      const addressKey = `address ${client}`
-      const stored = await readLogin(database, addressKey, NAME_KEY)
+      const stored = await readLogin(database, client, NAME_KEY)
       if (stored.addressWaitMs !== null) refuseFor(client, stored.addressWaitMs)
-      if (stored.nameWaitMs !== null && !letIn.has(client)) throw tooMany(stored.nameWaitMs)
+      if (stored.nameWaitMs !== null && device === null && !letIn.has(client)) throw tooMany(stored.nameWaitMs)
       const role = roleOf(password, stored)
-      if (role === null) return await refuseWrong(client, addressKey)
+      if (role === null) return await refuseWrong(client)
       if (letIn.size >= REMEMBERED_MAX) letIn.clear()
       letIn.add(client)
+      // Not for viewers: each new device has guesses of its own at the operator's password.
+      if (role === 'operator' && device === null) devices.remember(request, reply)
       if (role === 'viewer' && !safe) throw new Problem('read_only')
     },
   }

@@ -14,7 +14,7 @@ import type { App } from '../typed-app.ts'
 import { overdueGraceMs } from './health.ts'
 
 export function metricsRoute(app: App, { database, operators, settings }: ApiDeps): void {
-  app.addHook('onRequest', async (request) => operators.require(request))
+  app.addHook('onRequest', async (request, reply) => operators.require(request, reply))
   app.get(
     '/metrics',
     {

@@ -28,7 +28,7 @@ export async function queueDashboard(
   await app.register(async (operators) => {
     operators.addHook('onRequest', async (request, reply) => {
       try {
-        await login.require(request)
+        await login.require(request, reply)
       } catch (error) {
         // bull-board's own error handler would make a 500 of it.
         return replyWithProblem(error as FastifyError, request, reply)

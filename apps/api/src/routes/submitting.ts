@@ -17,7 +17,7 @@ const response = {
 }
 
 export function submittingRoutes(app: App, { database, operators, admit }: ApiDeps): void {
-  app.addHook('onRequest', async (request) => operators.require(request))
+  app.addHook('onRequest', async (request, reply) => operators.require(request, reply))
 
   app.get(
     '/admin/submitting',

@@ -1,0 +1,48 @@
+// A browser in which the operator has logged in before is known by a cookie. It opens nothing by itself: it only keeps a stranger who
+// guesses from the same address, such as that of a proxy which is not trusted, from making the operator wait.
+
+import { createHash } from 'node:crypto'
+import type { Sealer } from '@reelqueue/shared/webhooks/seal'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { publicPathOf } from './public-address.ts'
+
+const COOKIE = 'reelqueue_device'
+const PURPOSE = 'operator-device'
+const KNOWN_SECONDS = 30 * 24 * 3_600
+
+export interface KnownDevices {
+  /** A name of the browser that sent the request; null when it has no cookie of ours, or an old one. */
+  recognise(request: FastifyRequest): string | null
+  /** Makes the browser known. Programs ask for no pages: they get no cookie. */
+  remember(request: FastifyRequest, reply: FastifyReply): void
+}
+
+export function createKnownDevices(sealer: Sealer, publicUrl: string | undefined): KnownDevices {
+  const path = publicPathOf(publicUrl) || '/'
+  const secure = publicUrl?.startsWith('https://') ? '; Secure' : ''
+
+  function isOurs(cookie: string): boolean {
+    try {
+      const [purpose, until] = sealer.open(cookie).split(' ')
+      return purpose === PURPOSE && Number(until) > Date.now()
+    } catch {
+      return false
+    }
+  }
+
+  return {
+    recognise({ headers }) {
+      const [, cookie] = new RegExp(`(?:^|; )${COOKIE}=([\\w.-]{1,200})`).exec(headers.cookie ?? '') ?? []
+      if (cookie === undefined || !isOurs(cookie)) return null
+      return createHash('sha256').update(cookie).digest('hex').slice(0, 32)
+    },
+    remember({ headers }, reply) {
+      if (!headers.accept?.includes('text/html')) return
+      const value = sealer.seal(`${PURPOSE} ${Date.now() + KNOWN_SECONDS * 1_000}`)
+      reply.header(
+        'set-cookie',
+        `${COOKIE}=${value}; Max-Age=${KNOWN_SECONDS}; Path=${path}; HttpOnly; SameSite=Strict${secure}`,
+      )
+    },
+  }
+}
