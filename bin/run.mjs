@@ -50,7 +50,7 @@ if (install !== 'never') {
   const failed = await installMissing(ROOT, NEEDS_ALL.has(command))
   if (failed !== null) fail(failed)
 }
-neverProxyThisMachine()
+if (!READ_ENV_FILE.has(command)) neverProxyThisMachine()
 if (command in TOOLS) {
   for (const [tool, ...words] of TOOLS[command]) await run(at(`node_modules/.bin/${tool}`), [...words, ...args])
 } else {
@@ -97,7 +97,10 @@ function answerSignals() {
   }
 }
 
-/** Node 24 sends every fetch through HTTPS_PROXY when NODE_USE_ENV_PROXY is set; what runs on this machine is not behind it. */
+/**
+ * Node 24 sends every fetch through HTTPS_PROXY when NODE_USE_ENV_PROXY is set; what the demo and the tests run on this machine is not
+ * behind it. A real installation keeps NO_PROXY as it was given: it says how the provider is reached.
+ */
 function neverProxyThisMachine() {
   for (const name of ['NO_PROXY', 'no_proxy']) {
     const given = process.env[name]

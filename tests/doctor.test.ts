@@ -352,3 +352,16 @@ describe('the provider', () => {
     expect(await findings({ UPSTREAM_API_KEY: 'two words', REDIS_URL: `redis://${DEAF}` })).toContain('upstream: wrong')
   })
 })
+
+test('a proxy is named with what it is for and without its password; one that is no proxy is refused by name', async () => {
+  const upstream = upstreamAt('https://provider.invalid/api')
+  const [named, refused] = await Promise.all([
+    run('doctor', { ...upstream, https_proxy: 'http://me:secret-word@127.0.0.1:1', NO_PROXY: 'localhost' }),
+    run('doctor', { ...upstream, HTTPS_PROXY: 'socks5://me:secret-word@127.0.0.1:1' }),
+  ])
+  expect(named.output).toContain('reached through http://127.0.0.1:1 (HTTPS_PROXY)')
+  expect(named.output).toMatch(/down +upstream .*through the proxy \(PROXY_ECONNREFUSED\)/)
+  expect(refused.output).toContain('  HTTPS_PROXY: must be the URL of a proxy')
+  expect([named.code, refused.code]).toEqual([1, 1])
+  expect(named.output + refused.output).not.toContain('secret-word')
+})

@@ -7,6 +7,7 @@ import { redisFindings } from '@reelqueue/shared/domain/redis-findings'
 import {
   migrationsFinding,
   networksFinding,
+  type ProxyFacts,
   passwordFinding,
   proxyFinding,
   secretKeyFinding,
@@ -59,9 +60,10 @@ export function examine(
   }
 }
 
-function describeProxy(config: Config): Parameters<typeof proxyFinding>[0] {
+function describeProxy(config: Config): ProxyFacts {
   const { proxy, setting } = proxyOf(config)
-  return { name: proxy === null ? null : proxyName(proxy), setting }
+  const provider = new URL(config.UPSTREAM_BASE_URL).hostname
+  return { name: proxy === null ? null : proxyName(proxy), setting, provider }
 }
 
 async function examinePostgres(

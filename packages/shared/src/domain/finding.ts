@@ -33,7 +33,7 @@ export const CHECKS = {
   upstream:
     'The provider answers a free question about a task that does not exist. **Down** when not; **warning** when it refuses the key, or none is set; **wrong** when key or URL cannot be used at all. A start does not wait for this answer.',
   upstream_proxy:
-    'Says which proxy leads to the provider: `HTTPS_PROXY` or `HTTP_PROXY`, unless `NO_PROXY` names its host. Nothing else of Reelqueue goes through a proxy, webhooks neither. Always ok: whether the way is open is seen by `upstream`.',
+    'Says which proxy leads to the provider: `HTTPS_PROXY` or `HTTP_PROXY`, unless `NO_PROXY` names its host. Nothing else of Reelqueue goes through a proxy, webhooks neither. **Warning** where the provider is on this machine and a proxy is used. Whether the way is open is seen by `upstream`.',
   webhook_networks:
     "`WEBHOOK_ALLOWED_NETWORKS` neither contains everything nor lets a webhook reach a cloud's metadata service, which hands out credentials. **Warning** when it does.",
   operator_password: '`OPERATOR_PASSWORD`, when set, has at least 8 characters. **Warning** when not.',

@@ -3,6 +3,7 @@ import {
   migrationsFinding,
   networksFinding,
   passwordFinding,
+  proxyFinding,
   secretKeyFinding,
   upstreamFinding,
 } from './setting-findings.ts'
@@ -111,4 +112,21 @@ describe('the upstream', () => {
       expect(upstreamFinding({ code, message: '' }).level).toBe('ok')
     },
   )
+})
+
+describe('the proxy in front of the provider', () => {
+  const through = { name: 'http://proxy.example:3128', setting: 'HTTPS_PROXY' }
+
+  test('is named, or that there is none', () => {
+    const { level, detail } = proxyFinding({ ...through, provider: 'api.example.com' })
+    expect(level).toBe('ok')
+    expect(detail).toContain('through http://proxy.example:3128 (HTTPS_PROXY)')
+    expect(proxyFinding({ name: null, setting: 'NO_PROXY', provider: 'localhost' }).level).toBe('ok')
+    expect(proxyFinding({ name: null, setting: null, provider: 'localhost' }).level).toBe('ok')
+  })
+
+  test.for(['localhost', '127.0.0.1', '[::1]'])('is a warning where the provider is at %s', (provider) => {
+    const { level, fix } = proxyFinding({ ...through, provider })
+    expect([level, fix]).toEqual(['warning', expect.stringContaining(`NO_PROXY to ${provider}`)])
+  })
 })

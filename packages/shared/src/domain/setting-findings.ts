@@ -17,22 +17,31 @@ export function passwordFinding(password: string | undefined): Finding {
   }
 }
 
-/** `name`: scheme, host and port of the proxy; null: none leads to the provider. `setting`: what decided. */
-export function proxyFinding({
-  name,
-  setting,
-}: {
+export interface ProxyFacts {
+  /** Scheme, host and port of the proxy; null: none leads to the provider. */
   readonly name: string | null
+  /** The setting that decided. */
   readonly setting: string | null
-}): Finding {
+  /** Host of the provider. */
+  readonly provider: string
+}
+
+export function proxyFinding({ name, setting, provider }: ProxyFacts): Finding {
   const check = 'upstream_proxy'
-  if (name !== null) {
-    return fine(check, `the provider is reached through ${name} (${setting}); webhooks, Postgres and Redis are not`)
+  if (name === null) {
+    return fine(
+      check,
+      setting === null ? 'no proxy is set for the provider' : `${setting} names the provider: no proxy is used`,
+    )
   }
-  return fine(
+  const detail = `the provider is reached through ${name} (${setting}); webhooks, Postgres and Redis are not`
+  if (!/^(localhost|127\.[\d.]+|\[::1\])$/.test(provider)) return fine(check, detail)
+  return {
     check,
-    setting === null ? 'no proxy is set for the provider' : `${setting} names the provider: no proxy is used`,
-  )
+    level: 'warning',
+    detail: `the provider at ${provider} is on this machine, and yet reached through ${name} (${setting})`,
+    fix: `Set NO_PROXY to ${provider}, unless that is what you want.`,
+  }
 }
 
 /** `metadataAddresses`: those of cloud metadata services that the networks let webhooks reach. */
