@@ -9,6 +9,9 @@ const failed: ReadonlySet<string> = new Set('failed fail failure error rejected 
 const UNSURE =
   /time[ds]?[\s_-]*out|timeout|internal|gateway|upstream|unavailable|unexpected|unknown|try (it )?again|connection|\b5\d\d\b|超时|重试|稍后|网关|内部/i
 
+/** Whether an error with these words may be one of a server that waited for another: a task may be rendering behind it. */
+export const mayHideTask = (words: string) => UNSURE.test(wellFormed(words))
+
 /** The provider's code of a certain refusal, `refused` when it has none; null: it does not say no. */
 export function explicitRefusal({ top }: Body): string | null {
   const word = (value: unknown) => (typeof value === 'string' && value.trim() !== '' ? value.trim() : null)
@@ -29,7 +32,7 @@ export function explicitRefusal({ top }: Body): string | null {
   const said = firstAt(top, REASON_PATHS, (value) =>
     value === undefined || value === null ? null : JSON.stringify(value),
   )
-  return UNSURE.test(wellFormed(`${code ?? ''} ${said ?? ''}`)) ? null : (code ?? 'refused')
+  return mayHideTask(`${code ?? ''} ${said ?? ''}`) ? null : (code ?? 'refused')
 }
 
 function isError(value: unknown): boolean {

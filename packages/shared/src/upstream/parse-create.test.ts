@@ -177,6 +177,17 @@ describe('rejected needs an explicit no', () => {
   })
 })
 
+test.each([
+  { code: 500, msg: 'Internal server error' },
+  { code: '504', msg: 'upstream timed out' },
+  { code: 503, msg: 'server is busy' },
+])('%j may have been charged: it is the error of a server and no refusal', (body) => {
+  expect(read(200, body)).toMatchObject({ kind: 'unknown', code: `upstream_${body.code}`, message: body.msg })
+  // The same words with a code of the provider's own are its refusal, and so is a reason with such a code.
+  expect(read(200, { ...body, code: 1001 }).kind).toBe('rejected')
+  expect(read(200, { ...body, msg: 'Invalid size' }).kind).toBe('rejected')
+})
+
 describe('messages', () => {
   test.each([
     [{ error: 'plain' }, 'plain'],

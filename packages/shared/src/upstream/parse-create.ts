@@ -4,7 +4,7 @@
 import type { RefusalClass } from '../domain/refusal.ts'
 import { isTaskId } from '../domain/task-id.ts'
 import { neverReachedOrigin } from './cdn.ts'
-import { explicitRefusal } from './explicit-refusal.ts'
+import { explicitRefusal, mayHideTask } from './explicit-refusal.ts'
 import { whatCame } from './find-json.ts'
 import {
   type Body,
@@ -73,8 +73,14 @@ export function parseCreate(reply: Reply, secrets: readonly string[], prompt = '
     return rejected(upstreamCode(refusal, secrets), said() ?? 'The provider refused without a message.')
   }
   if (code === null) return unknown('upstream_no_task_id', said() ?? 'The provider answered without a task id.')
-  return rejected(upstreamCode(code, secrets), said() ?? 'The provider refused without a message.')
+  const refused = rejected(upstreamCode(code, secrets), said() ?? 'The provider refused without a message.')
+  // An envelope may carry the error of a server behind which a task is rendering: that is no refusal.
+  const isServerError = refused.kind === 'rejected' && /^5\d\d$/.test(code) && isUnsure(refused.class, refused.message)
+  return isServerError ? unknown(refused.code, refused.message) : refused
 }
+
+const isUnsure = (refusalClass: RefusalClass, message: string) =>
+  refusalClass === 'capacity' || (refusalClass === 'request' && mayHideTask(message))
 
 const unreadable: Record<NonNullable<Reply['cut']> | 'whole', [code: string, message: string]> = {
   whole: ['upstream_unreadable', 'The provider answered with something that is not a JSON object.'],
