@@ -193,6 +193,7 @@ describe('no usable answer says nothing about the task', () => {
     const answer = read(status, { status: 'failed', error: 'gone' }, { retryAfterMs: 3_000 })
     expect(answer).toEqual({
       kind: 'unavailable',
+      httpStatus: status,
       code: `upstream_http_${status}`,
       message: 'gone',
       retryAfterMs: 3_000,
