@@ -31,8 +31,13 @@ export function openHouse(config: Config, log: Logger): House {
   const onDatabaseError = warnUntil(stopping.signal, log, 'postgres.error', 'Postgres: see DATABASE_URL')
   const serverOfQueues = config.REDIS_URL === undefined ? 'Postgres: see DATABASE_URL' : 'Redis: see REDIS_URL'
   const onQueueError = warnUntil(stopping.signal, log, 'queue.error', serverOfQueues)
-  const database = openDatabase(databaseUrl, onDatabaseError)
-  const backend = openQueueBackend({ databaseUrl, redisUrl: config.REDIS_URL, onError: onQueueError })
+  const database = openDatabase(databaseUrl, onDatabaseError, config.DATABASE_CONNECTIONS_MAX)
+  const backend = openQueueBackend({
+    databaseUrl,
+    redisUrl: config.REDIS_URL,
+    connectionsMax: config.QUEUE_CONNECTIONS_MAX,
+    onError: onQueueError,
+  })
   const queues = openQueues(backend, onQueueError, (queue, count, cause) =>
     log.warn({ event: 'queue.dropped', queue, count, err: String(cause) }),
   )

@@ -7,6 +7,7 @@ import { bootstrapProject, printMadeUp } from './bootstrap.ts'
 import { runCommand, runParts } from './command.ts'
 import { refuseWrong } from './doctor/refuse.ts'
 import { openHouse } from './house.ts'
+import { pauseIfTold } from './ledger.ts'
 import { refuseTakenPorts } from './ports.ts'
 
 const STOP_BOUND_MS = 20_000
@@ -20,6 +21,7 @@ await runCommand(async () => {
     stops.stopping.throwIfAborted()
     const house = openHouse(config, log)
     stops.push(() => house.close())
+    await pauseIfTold(house)
     const api = await startApi(house)
     stops.push(() => api.close())
     // Only now is the port ours: what is shown once must not be lost with a start that fails.

@@ -5,6 +5,7 @@ import { createLogger } from '@reelqueue/shared/runtime/log'
 import { runCommand, runParts } from './command.ts'
 import { refuseWrong } from './doctor/refuse.ts'
 import { openHouse } from './house.ts'
+import { startLedger } from './ledger.ts'
 import { startWorkerIn, stopBoundMs } from './worker.ts'
 
 await runCommand(async () => {
@@ -15,6 +16,8 @@ await runCommand(async () => {
     stops.stopping.throwIfAborted()
     const house = openHouse(config, log)
     stops.push(() => house.close())
+    const ledger = await startLedger(house)
+    stops.push(() => ledger.close())
     const worker = startWorkerIn(house)
     stops.push(() => worker.close())
     return null

@@ -8,6 +8,7 @@ import { runCommand, runParts } from './command.ts'
 import { refuseWrong } from './doctor/refuse.ts'
 import { embedUnlessConfigured } from './embedded.ts'
 import { openHouse, prepareDatabase } from './house.ts'
+import { startLedger } from './ledger.ts'
 import { refuseTakenPorts } from './ports.ts'
 import { startWorkerIn, stopBoundMs } from './worker.ts'
 
@@ -28,6 +29,8 @@ await runCommand(async () => {
     const bootstrapping = bootstrapProject(house, printMadeUp)
     stops.push(() => bootstrapping.catch(() => undefined))
     await bootstrapping
+    const ledger = await startLedger(house)
+    stops.push(() => ledger.close())
     const worker = startWorkerIn(house)
     stops.push(() => worker.close())
     console.log(

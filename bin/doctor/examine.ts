@@ -5,6 +5,7 @@ import { type Finding, fine } from '@reelqueue/shared/domain/finding'
 import { missingRight, type PostgresFacts, postgresFindings } from '@reelqueue/shared/domain/postgres-findings'
 import { redisFindings } from '@reelqueue/shared/domain/redis-findings'
 import {
+  ledgerFinding,
   migrationsFinding,
   networksFinding,
   type ProxyFacts,
@@ -13,11 +14,11 @@ import {
   secretKeyFinding,
   upstreamFinding,
 } from '@reelqueue/shared/domain/setting-findings'
-import { areQueuesMigrated, POSTGRES_CONNECTIONS_MAX } from '@reelqueue/shared/queues/backend'
+import { areQueuesMigrated, openQueueBackend } from '@reelqueue/shared/queues/backend'
 import { inspectRedis } from '@reelqueue/shared/queues/inspection'
 import type { Config } from '@reelqueue/shared/runtime/config'
 import { DatabaseError } from '@reelqueue/shared/store/connect'
-import { CONNECTIONS_MAX } from '@reelqueue/shared/store/database'
+import { openDatabase } from '@reelqueue/shared/store/database'
 import { inspectPostgres } from '@reelqueue/shared/store/inspection'
 import { pendingMigrations } from '@reelqueue/shared/store/migrate'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
@@ -25,6 +26,7 @@ import type { Upstream } from '@reelqueue/shared/upstream/port'
 import { proxyName } from '@reelqueue/shared/upstream/proxy-choice'
 import { openMetadataAddresses } from '@reelqueue/shared/webhooks/address-guard'
 import { createSealer } from '@reelqueue/shared/webhooks/seal'
+import { examineLedger } from '../ledger.ts'
 import { proxyOf } from '../provider-proxy.ts'
 
 /** The parts run side by side, and none waits for long but for a migration under way. */
@@ -77,18 +79,40 @@ async function examinePostgres(
   }
   try {
     const { facts, clockSamples, sealedSecrets } = await inspectPostgres(url)
-    const connectionsNeeded = CONNECTIONS_MAX + (redisUrl === undefined ? POSTGRES_CONNECTIONS_MAX : 0)
+    const connectionsNeeded =
+      config.DATABASE_CONNECTIONS_MAX + (redisUrl === undefined ? config.QUEUE_CONNECTIONS_MAX : 0)
     const findings = postgresFindings(facts, connectionsNeeded)
     // A server of the wrong kind has no tables worth asking about.
     if (findings.some(({ level }) => level === 'wrong')) return findings
+    const migrations = await examineMigrations(
+      url,
+      redisUrl === undefined,
+      { lockTimeoutMs: migrationWaitMs, onWait },
+      facts,
+    )
     return [
       ...findings,
-      await examineMigrations(url, redisUrl === undefined, { lockTimeoutMs: migrationWaitMs, onWait }, facts),
+      migrations,
+      ...(migrations.level === 'ok' ? [await examineCopy(config, url)] : []),
       clockFinding(clockDifferenceMs(clockSamples)),
       secretKeyFinding(key === undefined ? 'no key' : tryKey(key, sealedSecrets)),
     ]
   } catch (error) {
     return [wrongDatabase('postgres', error)]
+  }
+}
+
+/** Whether the database is an older copy of itself. */
+async function examineCopy(config: Config, databaseUrl: string): Promise<Finding> {
+  const ignore = () => undefined
+  const database = openDatabase(databaseUrl, ignore, 2)
+  const backend = openQueueBackend({ databaseUrl, redisUrl: config.REDIS_URL, onError: ignore })
+  try {
+    const { suspicion, row } = await examineLedger({ config, database, backend })
+    return ledgerFinding(suspicion, row.waiting)
+  } finally {
+    await backend.close()
+    await database.close()
   }
 }
 

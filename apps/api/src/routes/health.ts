@@ -99,12 +99,15 @@ export function healthRoutes(app: App, { database, backend, settings }: ApiDeps)
 
 function gateCheck({ value, error }: Probed<Gate>, kept: KeptSlots | null): Check {
   if (error) return { ok: false, detail: 'unknown while Postgres is down' }
-  const { isOpen, pausedAt, unreachableSince, holdUntil } = value
+  const { isOpen, pausedAt, pausedReason, unreachableSince, holdUntil } = value
   const slots = keptSlots(kept)
   if (isOpen) return { ok: true, detail: ['UPSTREAM_API_KEY is set', slots].filter(Boolean).join('; ') }
   const at = (instant: Date | null) => instant?.toISOString()
   const reasons = [
-    pausedAt && `submitting was paused by an operator at ${at(pausedAt)}`,
+    pausedAt &&
+      (pausedReason === null
+        ? `submitting was paused by an operator at ${at(pausedAt)}`
+        : `submitting was paused by a start at ${at(pausedAt)}: ${pausedReason}; POST /admin/submitting/resume lets it go on`),
     refusalReason(value),
     unreachableSince && `the provider has not answered submissions since ${at(unreachableSince)}`,
     holdUntil && `the provider asked to wait until ${at(holdUntil)}`,

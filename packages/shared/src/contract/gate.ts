@@ -8,7 +8,8 @@ export const gateJson = z
   .object({
     object: z.literal('submitting'),
     open: z.boolean().describe('Whether generations are submitted now.'),
-    paused_at: instant.describe('Paused by an operator, until one resumes it.'),
+    paused_at: instant.describe('Paused by an operator or by a start, until an operator resumes it.'),
+    paused_reason: z.string().nullable().describe('Why a start paused it; null when an operator did.'),
     account_refusal: z.string().nullable().describe('The provider refused the account, in these words.'),
     account_retry_at: instant.describe('When one submission is tried again after that.'),
     refusal: z
@@ -32,6 +33,7 @@ export const gateJson = z
 export interface GateFacts {
   readonly isOpen: boolean
   readonly pausedAt: Date | null
+  readonly pausedReason: string | null
   readonly refusal: string | null
   readonly refusalClass: string | null
   readonly refusalRetryAt: Date | null
@@ -46,6 +48,7 @@ export function toGateJson(gate: GateFacts): z.output<typeof gateJson> {
     object: 'submitting',
     open: gate.isOpen,
     paused_at: iso(gate.pausedAt),
+    paused_reason: gate.pausedReason,
     account_refusal: gate.refusalClass === 'account' ? gate.refusal : null,
     account_retry_at: gate.refusalClass === 'account' ? iso(gate.refusalRetryAt) : null,
     refusal: gate.refusal,

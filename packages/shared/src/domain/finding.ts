@@ -19,6 +19,8 @@ export const CHECKS = {
   postgres_connections:
     'Postgres has room for the connections that one process may open. **Warning** when not: under load some would be refused.',
   migrations: "The tables of Reelqueue, and those of its queues, are this version's. **Wrong** when not.",
+  ledger:
+    'The database goes on from where its workers last were. **Warning** when it seems to be an older copy (a restored backup): a worker that starts on it pauses submitting when work waits. See [restoring](restoring.md).',
   clock:
     "This machine's clock agrees with the database's; half of the round trip is allowed for. **Warning** above 2 s, **wrong** above 30 s: delayed jobs and lanes run by this machine's clock, and receivers refuse webhooks whose time is minutes off.",
   secret_key:

@@ -150,3 +150,15 @@ export function upstreamFinding(answer: UpstreamAnswer | 'no key'): Finding {
   }
   return fine(check, code === null ? 'it answers' : `it answers, as to a task that it does not know: ${code}`)
 }
+
+/** `suspicion`: why the database seems to be an older copy; `waiting`: how many generations would be submitted. */
+export function ledgerFinding(suspicion: string | null, waiting: number): Finding {
+  const check = 'ledger'
+  if (suspicion === null) return fine(check, 'the database goes on from where its workers last were')
+  return {
+    check,
+    level: 'warning',
+    detail: `${suspicion}; ${waiting} generations wait in it, and may have been paid for since`,
+    fix: 'See docs/restoring.md. The next start of a worker pauses submitting when any of them waits.',
+  }
+}

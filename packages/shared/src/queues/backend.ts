@@ -43,13 +43,18 @@ export interface QueueBackend {
   createWorker(name: string, processor: Processor<JobData, void>, options: { readonly concurrency: number }): JobWorker
   /** Resolves when jobs can be added and moved; rejects, with the server's words, when it is away or refuses writes. */
   ping(): Promise<void>
+  /** A few texts kept beside the queues, where these are not in the same database; else null. */
+  readonly notes: {
+    read(key: string): Promise<string | null>
+    write(key: string, text: string): Promise<void>
+  } | null
   close(): Promise<void>
 }
 
 /** In braces: on a Redis Cluster all keys of a queue must lie in one slot. Postgres ignores it. */
 const PREFIX = '{reelqueue}'
-/** Workers hold one connection each to LISTEN; the rest is for short statements. */
-export const POSTGRES_CONNECTIONS_MAX = 24
+/** Of tests and tools. The worker of each queue holds one to LISTEN; the rest is for short statements. */
+const POSTGRES_CONNECTIONS_MAX = 12
 /** A worker looks for jobs at least this often, also when it was not notified. */
 const BLOCK_SECONDS_MAX = 5
 const CLOSE_TIMEOUT_MS = 5_000
@@ -73,12 +78,14 @@ export interface BackendOptions {
   readonly databaseUrl: string
   /** Absent: Postgres. */
   readonly redisUrl: string | undefined
+  /** On Postgres: how many connections may be open at once. */
+  readonly connectionsMax?: number
   readonly onError: (error: Error) => void
 }
 
 /** Opens the queues' backend; nothing needs to be reachable yet. */
-export function openQueueBackend({ databaseUrl, redisUrl, onError }: BackendOptions): QueueBackend {
-  return redisUrl === undefined ? onPostgres(databaseUrl, onError) : onRedis(redisUrl, onError)
+export function openQueueBackend({ databaseUrl, redisUrl, connectionsMax, onError }: BackendOptions): QueueBackend {
+  return redisUrl === undefined ? onPostgres(databaseUrl, onError, connectionsMax) : onRedis(redisUrl, onError)
 }
 
 /** Creates or upgrades BullMQ's tables; idempotent, and safe from several processes at once. */
@@ -110,14 +117,18 @@ async function withClient<T>(databaseUrl: string, use: (client: pg.Client) => Pr
   }
 }
 
-function onPostgres(databaseUrl: string, onError: (error: Error) => void): QueueBackend {
+function onPostgres(
+  databaseUrl: string,
+  onError: (error: Error) => void,
+  connectionsMax = POSTGRES_CONNECTIONS_MAX,
+): QueueBackend {
   // One pool for every queue and worker: each would otherwise open its own.
   const pool = openPool(
     databaseUrl,
     DEFAULT_SCHEMA,
     '',
     // A worker has one question under way at a time: on a connection that died without a word it would wait for ever.
-    { max: POSTGRES_CONNECTIONS_MAX, query_timeout: SILENCE_MAX_MS },
+    { max: connectionsMax, query_timeout: SILENCE_MAX_MS },
     onError,
   )
   // Every queue and worker listens to errors of the one pool: more than the ten listeners Node expects.
@@ -145,6 +156,7 @@ function onPostgres(databaseUrl: string, onError: (error: Error) => void): Queue
   }
   return {
     name: 'postgres',
+    notes: null,
     ...constructors(factory, {}, {}),
     async ping() {
       await pool.query('SELECT 1')
@@ -253,6 +265,12 @@ function onRedis(url: string, onError: (error: Error) => void): QueueBackend {
     async ping() {
       const [refused] = await tryCommands(producer)
       if (refused) throw new Error(refused.error)
+    },
+    notes: {
+      read: (key) => producer.get(`${PREFIX}:${key}`),
+      async write(key, text) {
+        await producer.set(`${PREFIX}:${key}`, text)
+      },
     },
     async close() {
       for (const connection of [producer, consumer]) connection.disconnect()

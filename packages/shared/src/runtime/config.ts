@@ -220,7 +220,26 @@ export const VARIABLES = {
     .describe(
       'Encrypts webhook secrets at rest: 32 bytes in base64. Made in DATA_DIR beside the embedded Postgres, else required.',
     ),
-  DATA_DIR: text.default('.reelqueue').describe('Folder of the embedded Postgres and of the generated SECRET_KEY.'),
+  DATA_DIR: text
+    .default('.reelqueue')
+    .describe(
+      'Folder of the embedded Postgres, of the generated SECRET_KEY and of the mark that shows when an older copy of the database was restored (docs/restoring.md).',
+    ),
+  DATABASE_CONNECTIONS_MAX: whole(2, 500)
+    .default(10)
+    .describe('Connections to Postgres that one process may open for its own statements. They are opened when needed.'),
+  QUEUE_CONNECTIONS_MAX: whole(8, 500)
+    .default(12)
+    .describe(
+      'Without REDIS_URL: further connections to Postgres that one process may open for the queues. A worker keeps five of them to listen for jobs.',
+    ),
+  START_PAUSED: z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('false')
+    .transform((value) => value === 'true')
+    .describe(
+      'Whether a start pauses submitting, until an operator resumes it (POST /admin/submitting/resume): for the first start on a restored backup (docs/restoring.md). Take it out again, since each start with it pauses anew.',
+    ),
   SIMULATOR_PORT: port
     .default(4010)
     .describe('Port of the upstream simulator (`npm run simulator`); 0 lets the system choose.'),

@@ -15,8 +15,8 @@ export interface Database {
 /** What a statement runs on: the client itself or an open transaction of it. */
 export type Sql = Pick<PrismaClient, '$queryRaw' | '$executeRaw'>
 
-/** Connections that one process may hold here; the queues may hold more of their own. */
-export const CONNECTIONS_MAX = 20
+/** Of tests and tools; a process has its setting. */
+const CONNECTIONS_MAX = 10
 /**
  * How long a transaction lives that its process says nothing of any more: admission waits for it. Longer than Prisma gives a
  * transaction: whoever holds its locks beyond that has vanished, or has lost the connection.

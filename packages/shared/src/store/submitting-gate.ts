@@ -20,8 +20,10 @@ export const AFTER_REFUSAL = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHE
 export const AFTER_TROUBLE = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0 OR account_retry_at IS NOT NULL)`
 
 export interface Gate {
-  /** An operator paused it: until one resumes it. */
+  /** An operator paused it, or a start: until an operator resumes it. */
   readonly pausedAt: Date | null
+  /** Why a start paused it; null when an operator did. */
+  readonly pausedReason: string | null
   /** The provider refused the account itself, or all requests alike, in these words. */
   readonly refusal: string | null
   readonly refusalClass: RefusalClass | null
@@ -39,6 +41,7 @@ const NO_REFUSAL = Prisma.sql`account_retry_at = NULL, account_refusal = NULL, r
 
 const OPEN: Gate = {
   pausedAt: null,
+  pausedReason: null,
   refusal: null,
   refusalClass: null,
   refusalRetryAt: null,
@@ -50,7 +53,7 @@ const OPEN: Gate = {
 /** The gate of the first upstream that has one closed, else an open one. */
 export async function readGate({ prisma }: Database): Promise<Gate> {
   const [row] = await prisma.$queryRaw<Gate[]>`
-    SELECT paused_at AS "pausedAt", unreachable_since AS "unreachableSince",
+    SELECT paused_at AS "pausedAt", paused_reason AS "pausedReason", unreachable_since AS "unreachableSince",
       CASE WHEN account_retry_at IS NOT NULL THEN account_refusal END AS "refusal",
       -- A worker of an earlier version closes for the account only.
       CASE WHEN account_retry_at IS NOT NULL THEN coalesce(refusal_class, 'account') END AS "refusalClass",
@@ -61,11 +64,17 @@ export async function readGate({ prisma }: Database): Promise<Gate> {
   return row ?? OPEN
 }
 
-/** Pauses or resumes submitting by hand. Resuming also forgets what the provider's answers had closed. */
-export async function setPaused({ prisma }: Database, upstream: string, paused: boolean): Promise<void> {
+/** Pauses or resumes submitting: by hand, or, with a `reason`, by a start. Resuming also forgets what the provider's answers had closed. */
+export async function setPaused(
+  { prisma }: Database,
+  upstream: string,
+  paused: boolean,
+  reason: string | null = null,
+): Promise<void> {
   await prisma.$executeRaw`
-    INSERT INTO upstream_gates (upstream, paused_at) VALUES (${upstream}, CASE WHEN ${paused} THEN now() END)
+    INSERT INTO upstream_gates (upstream, paused_at, paused_reason) VALUES (${upstream}, CASE WHEN ${paused} THEN now() END, ${reason})
     ON CONFLICT (upstream) DO UPDATE SET
+      paused_reason = CASE WHEN ${paused} THEN coalesce(${reason}, upstream_gates.paused_reason) END,
       paused_at = CASE WHEN ${paused} THEN coalesce(upstream_gates.paused_at, now()) END`
   if (paused) return
   await prisma.$executeRaw`

@@ -1,0 +1,156 @@
+// Sees to it that an older copy of the database never pays again by itself. While workers run, a mark outside of the database (a file in
+// DATA_DIR, and a key in Redis where there is one) tells how far the database has come; a start compares the two.
+
+import { randomUUID } from 'node:crypto'
+import { readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { type LedgerMark, ledgerSuspicion } from '@reelqueue/shared/domain/ledger'
+import { pause, withTimeout } from '@reelqueue/shared/runtime/clock'
+import { releaseAdmitted } from '@reelqueue/shared/store/admission'
+import { adoptLedger, beatLedger, hasSubmission, ledgerState, readLedger } from '@reelqueue/shared/store/ledger-watch'
+import { setPaused } from '@reelqueue/shared/store/submitting-gate'
+import { z } from 'zod'
+import { makeDataDir } from './embedded.ts'
+import type { House } from './house.ts'
+
+/** The one provider that there is. */
+const UPSTREAM = 'globalai'
+const FILE = 'ledger.json'
+/** Between two looks at the newest submission. Reads only. */
+const LOOK_MS = 2_000
+/** Between two signs of life in the database, over all workers. */
+const BEAT_MS = 30_000
+const ANSWER_TIMEOUT_MS = 3_000
+/** Submissions may be deleted with their generations: RETENTION_DAYS is 30 at the least. */
+const MARK_AGE_MAX_MS = 29 * 24 * 3_600_000
+
+const mark = z.object({ ledger: z.string(), aliveAtMs: z.number(), submission: z.string().nullable() })
+type Mark = z.output<typeof mark>
+
+export interface RunningLedger {
+  /** Leaves word that the worker stopped in order. */
+  close(): Promise<void>
+}
+
+/** Pauses submitting where START_PAUSED is set. Every start calls it before anything can be submitted. */
+export async function pauseIfTold({ config, database, log }: House): Promise<void> {
+  if (config.START_PAUSED) await pauseSubmitting({ database, log }, 'START_PAUSED is set')
+}
+
+/** Before a worker starts: pauses submitting when the database seems to be an older copy in which work waits; then keeps the marks. */
+export async function startLedger(house: House): Promise<RunningLedger> {
+  const { database, log } = house
+  await pauseIfTold(house)
+  const { suspicion, row } = await examineLedger(house)
+  if (suspicion !== null && row.waiting > 0) await pauseSubmitting(house, suspicion)
+  else if (suspicion !== null) log.warn({ event: 'ledger.copied', detail: suspicion })
+  await adoptLedger(database, row.id ?? randomUUID(), row.present)
+  const stopping = new AbortController()
+  const running = keepMarks(house, stopping.signal)
+  return {
+    async close() {
+      stopping.abort()
+      await running
+      try {
+        await withTimeout(beatLedger(database, BEAT_MS, true), ANSWER_TIMEOUT_MS, 'Postgres')
+        await writeMarks(house, null)
+      } catch (error) {
+        log.warn({ event: 'ledger.unmarked', err: error })
+      }
+    },
+  }
+}
+
+/** Why the database seems to be an older copy, if it does; changes nothing. */
+export async function examineLedger(house: Pick<House, 'config' | 'database' | 'backend'>) {
+  const row = await readLedger(house.database)
+  const marks: LedgerMark[] = []
+  for (const [where, found] of await readMarks(house)) {
+    if (found === null || found.ledger !== row.id) continue
+    const isOld = row.nowMs - found.aliveAtMs > MARK_AGE_MAX_MS
+    const has = found.submission === null || isOld || (await hasSubmission(house.database, found.submission))
+    marks.push({ where, aliveAtMs: found.aliveAtMs, submission: found.submission, hasSubmission: has })
+  }
+  return { suspicion: ledgerSuspicion({ ...row, marks }), row }
+}
+
+async function pauseSubmitting({ database, log }: Pick<House, 'database' | 'log'>, reason: string): Promise<void> {
+  await setPaused(database, UPSTREAM, true, reason)
+  await releaseAdmitted(database, null)
+  log.warn({ event: 'submitting.paused', reason, fix: 'POST /admin/submitting/resume; see docs/restoring.md' })
+  console.error(
+    `Submitting is paused: ${reason}. Nothing is paid for until an operator sends POST /admin/submitting/resume (docs/restoring.md says what to look at before).`,
+  )
+}
+
+async function keepMarks(house: House, signal: AbortSignal): Promise<void> {
+  let last: Mark | null = null
+  while (!signal.aborted) {
+    await pause(LOOK_MS, signal)
+    try {
+      await beatIfDue(house, last)
+      last = await writeMarks(house, last)
+    } catch (error) {
+      if (!signal.aborted) house.log.warn({ event: 'ledger.unmarked', err: error })
+    }
+  }
+}
+
+async function beatIfDue({ database }: House, last: Mark | null): Promise<void> {
+  if (last === null || Date.now() - last.aliveAtMs >= BEAT_MS) await beatLedger(database, BEAT_MS, false)
+}
+
+/** Writes what has changed since `last`. */
+async function writeMarks({ config, database, backend, log }: House, last: Mark | null): Promise<Mark | null> {
+  const { id, aliveAtMs, submission } = await ledgerState(database)
+  if (id === null || aliveAtMs === null) return null
+  const next = { ledger: id, aliveAtMs, submission }
+  const text = JSON.stringify(next)
+  if (last !== null && JSON.stringify(last) === text) return last
+  // Either may be out of reach (a container without a folder of its own, a Redis that is away): the other is still written.
+  const written = await Promise.allSettled([
+    withTimeout(backend.notes?.write(`ledger:${id}`, text) ?? Promise.resolve(), ANSWER_TIMEOUT_MS, 'Redis'),
+    writeFileMark(resolve(config.DATA_DIR), text),
+  ])
+  const failed = written.find((one) => one.status === 'rejected')
+  if (failed && last === null) log.warn({ event: 'ledger.unmarked', err: failed.reason })
+  return next
+}
+
+/** Written beside it and renamed: a crash leaves the former one whole. */
+async function writeFileMark(folder: string, text: string): Promise<void> {
+  await makeDataDir(folder)
+  const path = join(folder, FILE)
+  const draft = `${path}.${process.pid}`
+  await writeFile(draft, text, { mode: 0o600 })
+  await rename(draft, path)
+}
+
+/** What is known outside of the database; a Redis that is away knows nothing. */
+async function readMarks({
+  config,
+  database,
+  backend,
+}: Pick<House, 'config' | 'database' | 'backend'>): Promise<[where: string, mark: Mark | null][]> {
+  const path = join(resolve(config.DATA_DIR), FILE)
+  const isThere = await stat(path).then(
+    () => true,
+    () => false,
+  )
+  const { id } = await ledgerState(database)
+  const asked = backend.notes?.read(`ledger:${id}`) ?? Promise.resolve(null)
+  const inRedis = await withTimeout(asked, ANSWER_TIMEOUT_MS, 'Redis').catch(() => null)
+  return [
+    [`the folder DATA_DIR (${FILE})`, isThere ? parse(await readFile(path, 'utf8')) : null],
+    ['Redis', parse(inRedis)],
+  ]
+}
+
+/** Null for what is no mark: a file that was cut off, or of another program. */
+function parse(text: string | null): Mark | null {
+  try {
+    return mark.safeParse(JSON.parse(text ?? 'null')).data ?? null
+  } catch {
+    return null
+  }
+}

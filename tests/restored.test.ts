@@ -1,0 +1,196 @@
+// A database that was put back to an earlier state: what waits in it may have been paid for since, so nothing of it is submitted before
+// an operator resumes. A stop, however long, needs nobody.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buildSimulator } from '@reelqueue/simulator/app'
+import { afterAll, beforeAll, beforeEach, expect, inject, it } from 'vitest'
+import { examineLedger, type RunningLedger, startLedger } from '../bin/ledger.ts'
+import { startWorkerIn } from '../bin/worker.ts'
+import { clientOf, generationOf, MINIMAL, send } from './support/api.ts'
+import { createDatabase, runSql, type TestDatabase, withDatabaseName } from './support/database.ts'
+import { startHouse, type TestHouse } from './support/house.ts'
+import { until } from './support/wait.ts'
+
+const simulator = buildSimulator({ speed: 1_000 })
+let upstreamUrl: string
+let database: TestDatabase
+let dataDir: string
+const copies: string[] = []
+
+beforeAll(async () => {
+  upstreamUrl = await simulator.listen({ host: '127.0.0.1', port: 0 })
+})
+beforeEach(async () => {
+  database = await createDatabase()
+  dataDir = await mkdtemp(join(tmpdir(), 'reelqueue-restored-'))
+  return async () => {
+    await database.drop()
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
+afterAll(async () => {
+  await simulator.close()
+  for (const name of copies) await runSql(inject('postgresUrl'), `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+})
+
+const submissions = async () => (await simulator.inject('/control/submissions')).json<{ total: number }>().total
+
+/** API and worker as `npm start` has them. */
+async function start(databaseUrl: string, env: Record<string, string> = {}) {
+  const house = await startHouse({
+    databaseUrl,
+    api: true,
+    env: {
+      UPSTREAM_BASE_URL: upstreamUrl,
+      UPSTREAM_API_KEY: 'any',
+      POLL_INTERVAL_MIN_MS: '50',
+      POLL_INTERVAL_MAX_MS: '100',
+      RECONCILE_INTERVAL_MS: '200',
+      DATA_DIR: dataDir,
+      ...env,
+    },
+  })
+  const ledger: RunningLedger = await startLedger(house.house)
+  const worker = startWorkerIn(house.house)
+  return {
+    house,
+    client: clientOf(house.url, house.key),
+    async close() {
+      await worker.close()
+      await ledger.close()
+      await house.close()
+    },
+  }
+}
+
+const gateOf = async (house: TestHouse) =>
+  JSON.parse((await send('GET', `${house.url}/admin/submitting`, undefined, house.login)).text) as {
+    paused_at: string | null
+    paused_reason: string | null
+  }
+
+/** Three accepted and submitted by nobody yet, then a backup, then all of them paid for. @returns the backup's name */
+async function payAfterBackup(): Promise<string> {
+  const first = await start(database.url)
+  await send('POST', `${first.house.url}/admin/submitting/pause`, undefined, first.house.login)
+  const ids = await Promise.all(
+    [1, 2, 3].map(async () => generationOf(await first.client.post('/v1/generations', MINIMAL)).id),
+  )
+  await first.close()
+  const name = `reelqueue_backup_${copies.length}_${process.pid}`
+  copies.push(name)
+  // As it would be with a backup of a server that ran: nothing was paused, nothing had stopped.
+  await runSql(database.url, 'UPDATE upstream_gates SET paused_at = NULL; UPDATE ledgers SET stopped_at = NULL')
+  await runSql(inject('postgresUrl'), `CREATE DATABASE ${name} TEMPLATE ${new URL(database.url).pathname.slice(1)}`)
+  const second = await start(database.url)
+  for (const id of ids)
+    await until(
+      'completed',
+      async () => generationOf(await second.client.get(`/v1/generations/${id}`)).status === 'completed',
+    )
+  await second.close()
+  return name
+}
+
+it('pays for nothing of a restored copy until an operator resumes, and says so everywhere', async () => {
+  const before = await submissions()
+  const url = withDatabaseName(database.url, await payAfterBackup())
+  expect(await submissions()).toBe(before + 3)
+  const restored = await start(url)
+  try {
+    expect(await gateOf(restored.house)).toMatchObject({ paused_reason: expect.stringMatching(/copy|later state/) })
+    const ready = await send('GET', `${restored.house.url}/readyz`)
+    expect(JSON.parse(ready.text).checks.upstream.detail).toContain('/admin/submitting/resume')
+    const { data } = JSON.parse((await restored.client.get('/v1/generations')).text) as { data: { id: string }[] }
+    const one = generationOf(await restored.client.get(`/v1/generations/${data[0]?.id}`))
+    expect(one.queue).toMatchObject({ held: true })
+    // A round of the healer, which wakes whatever is due.
+    await until('reconciled', async () =>
+      (await restored.house.logLines()).some(({ event }) => event === 'worker.started'),
+    )
+    expect(await submissions()).toBe(before + 3)
+    await send('POST', `${restored.house.url}/admin/submitting/resume`, undefined, restored.house.login)
+    expect(await gateOf(restored.house)).toMatchObject({ paused_at: null, paused_reason: null })
+    await until('paid for, as the operator wanted', async () => (await submissions()) === before + 6)
+  } finally {
+    await restored.close()
+  }
+  // From here on it is the database: the next start pauses nothing.
+  const next = await start(url)
+  expect(await gateOf(next.house)).toMatchObject({ paused_at: null })
+  await next.close()
+})
+
+it('notices an earlier state that was put back into the same tables', async () => {
+  const first = await start(database.url)
+  const { id } = generationOf(await first.client.post('/v1/generations', MINIMAL))
+  await until(
+    'completed',
+    async () => generationOf(await first.client.get(`/v1/generations/${id}`)).status === 'completed',
+  )
+  await first.close()
+  const paid = await submissions()
+  await runSql(
+    database.url,
+    `DELETE FROM submissions; UPDATE generations SET status = 'queued', admitted_at = NULL, due_at = NULL, finished_at = NULL,
+       current_submission_id = NULL, upstream = NULL, upstream_task_id = NULL, submitted_at = NULL, answer = NULL`,
+  )
+  const restored = await start(database.url)
+  expect(await gateOf(restored.house)).toMatchObject({
+    paused_reason: expect.stringContaining('remembers a later state'),
+  })
+  expect(await submissions()).toBe(paid)
+  await restored.close()
+})
+
+it('a stop in order over night, and a crash over night beside its mark, need nobody', async () => {
+  for (const change of ['', 'stopped_at = NULL,']) {
+    const first = await start(database.url)
+    await send('POST', `${first.house.url}/admin/submitting/pause`, undefined, first.house.login)
+    const { id } = generationOf(await first.client.post('/v1/generations', MINIMAL))
+    await first.close()
+    await runSql(database.url, 'UPDATE upstream_gates SET paused_at = NULL')
+    if (change) await runSql(database.url, 'UPDATE ledgers SET stopped_at = NULL')
+    const next = await start(database.url)
+    expect(await gateOf(next.house)).toMatchObject({ paused_at: null })
+    await until(
+      'completed',
+      async () => generationOf(await next.client.get(`/v1/generations/${id}`)).status === 'completed',
+    )
+    await next.close()
+  }
+})
+
+it('an old ledger with work waiting and nothing that agrees with it is held', async () => {
+  const first = await start(database.url)
+  await send('POST', `${first.house.url}/admin/submitting/pause`, undefined, first.house.login)
+  await first.client.post('/v1/generations', MINIMAL)
+  await first.close()
+  await rm(dataDir, { recursive: true })
+  await runSql(
+    database.url,
+    `UPDATE upstream_gates SET paused_at = NULL; UPDATE ledgers SET stopped_at = NULL, alive_at = now() - interval '2 days'`,
+  )
+  const before = await submissions()
+  const next = await start(database.url)
+  expect(await gateOf(next.house)).toMatchObject({ paused_reason: expect.stringContaining('last sign of a worker') })
+  expect(await submissions()).toBe(before)
+  await next.close()
+})
+
+it('START_PAUSED holds everything until an operator resumes, and the doctor judges without changing anything', async () => {
+  const before = await submissions()
+  const held = await start(database.url, { START_PAUSED: 'true' })
+  const { id } = generationOf(await held.client.post('/v1/generations', MINIMAL))
+  expect(await gateOf(held.house)).toMatchObject({ paused_reason: 'START_PAUSED is set' })
+  expect(generationOf(await held.client.get(`/v1/generations/${id}`)).queue).toMatchObject({ held: true })
+  expect((await examineLedger(held.house.house)).suspicion).toBeNull()
+  expect(await submissions()).toBe(before)
+  await send('POST', `${held.house.url}/admin/submitting/resume`, undefined, held.house.login)
+  await until(
+    'completed',
+    async () => generationOf(await held.client.get(`/v1/generations/${id}`)).status === 'completed',
+  )
+  await held.close()
+})
