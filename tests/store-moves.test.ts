@@ -139,6 +139,24 @@ describe('completing', () => {
     expect((videoUrlExpiresAt?.getTime() ?? 0) - (from?.getTime() ?? 0)).toBe(24 * 3_600_000)
   })
 
+  it.each([
+    ['1 hour', '1 hour'],
+    ['48 hours', '24 hours'],
+  ])('of a link that ends in %s is never later than the truth: %s', async (linkLife, life) => {
+    const id = await answered(COMPLETED)
+    await seed.sql(
+      `UPDATE generations SET submitted_at = now(), last_pending_at = NULL,
+         answer = answer || jsonb_build_object('expiresAt', to_char(now() + $2::interval, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) WHERE id = $1`,
+      [id, linkLife],
+    )
+    await completeGeneration(seed.database, id)
+    const rows = await seed.sql(
+      'SELECT video_url_expires_at - submitted_at = $2::interval AS ends FROM generations WHERE id = $1',
+      [id, life],
+    )
+    expect(rows).toEqual([{ ends: true }])
+  })
+
   it('carries out a failure with the code and message of the provider', async () => {
     const id = await answered(FAILED, HOOK)
     expect(await completeGeneration(seed.database, id)).toHaveLength(1)

@@ -4,21 +4,13 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { RenderRequest } from '@reelqueue/shared/domain/render-request'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { answer, startScriptedUpstream } from './support/scripted-upstream.ts'
+import { answer, PLAIN_REQUEST as request, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { until } from './support/wait.ts'
 
 const apiKey = 'sk-0123456789abcdef'
-const request: RenderRequest = {
-  model: 'openAiSora2Plus',
-  prompt: 'a red fox',
-  size: null,
-  seconds: null,
-  inputReference: null,
-}
 const accepted = answer(200, { id: 'sora_abc123', object: 'video.generation', status: 'queued' })
 
 let server: Awaited<ReturnType<typeof startScriptedUpstream>>

@@ -4,17 +4,10 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
-import type { RenderRequest } from '@reelqueue/shared/domain/render-request'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { PLAIN_REQUEST as request } from './support/scripted-upstream.ts'
 
-const request: RenderRequest = {
-  model: 'openAiSora2Plus',
-  prompt: 'a red fox',
-  size: null,
-  seconds: null,
-  inputReference: null,
-}
 const taskId = 'sora_abc123'
 const json = Buffer.from(`{"id":"${taskId}","object":"video.generation","status":"queued","model":"影片"}`)
 

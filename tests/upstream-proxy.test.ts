@@ -3,22 +3,20 @@
 
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import type { RenderRequest } from '@reelqueue/shared/domain/render-request'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { startConnectProxy } from './support/connect-proxy.ts'
 import { type Pipeline, startPipeline } from './support/pipeline.ts'
-import { type Act, answer, closeSilently, startScriptedUpstream } from './support/scripted-upstream.ts'
+import {
+  type Act,
+  answer,
+  closeSilently,
+  PLAIN_REQUEST as request,
+  startScriptedUpstream,
+} from './support/scripted-upstream.ts'
 import { until } from './support/wait.ts'
 
 const apiKey = 'sk-0123456789abcdef'
-const request: RenderRequest = {
-  model: 'openAiSora2Plus',
-  prompt: 'a red fox',
-  size: null,
-  seconds: null,
-  inputReference: null,
-}
 const accepted = answer(200, { id: 'sora_abc123', object: 'video.generation', status: 'queued' })
 const unreachable = { kind: 'rejected', code: 'upstream_unreachable', retryable: true, httpStatus: null }
 

@@ -4,6 +4,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import type { RenderRequest } from '@reelqueue/shared/domain/render-request'
 
 interface Received {
   readonly method: string
@@ -11,6 +12,15 @@ interface Received {
   readonly headers: IncomingHttpHeaders
   readonly body: string
   readonly socket: Socket
+}
+
+/** What is submitted where the request itself does not matter. */
+export const PLAIN_REQUEST: RenderRequest = {
+  model: 'openAiSora2Plus',
+  prompt: 'a red fox',
+  size: null,
+  seconds: null,
+  inputReference: null,
 }
 
 export type Act = (response: ServerResponse, received: Received) => void
