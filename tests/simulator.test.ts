@@ -2,10 +2,13 @@
 // client library, so that nothing retries, pools or hides what happened on the wire.
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import { buildSimulator, type SimulatorOptions } from '@reelqueue/simulator/app'
+import { FORMS } from '@reelqueue/simulator/forms'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { PLAIN_REQUEST } from './support/scripted-upstream.ts'
 
 type Simulator = ReturnType<typeof buildSimulator>
 interface Answer {
@@ -239,6 +242,52 @@ describe('faults on a create request', () => {
     const before = performance.now()
     await createTask(base, 'a fox [sim:slow=80]')
     expect(performance.now() - before).toBeGreaterThan(75)
+  })
+})
+
+describe('the right answer in an odd form', () => {
+  it.each(['gzip', 'br', 'deflate'])('%s compresses it', async (form) => {
+    const { headers } = await create(await start(), `a fox [sim:${form}]`)
+    expect(headers['content-encoding']).toBe(form)
+  })
+
+  it('notice puts words before the JSON', async () => {
+    expect((await create(await start(), 'a fox [sim:notice]')).text).toMatch(/^<br \/>[\s\S]*\{"id":"sora_/)
+  })
+
+  it('longheaders are more than clients take by default', async () => {
+    await expect(create(await start(), 'a fox [sim:longheaders]')).rejects.toThrow(/Parse Error/)
+  })
+
+  it.each([
+    ['bothlengths', /Content-Length: \d+\r\nTransfer-Encoding: chunked\r\n\r\n[0-9a-f]+\r\n\{.*\}\r\n0\r\n\r\n$/],
+    ['shortlength', /Content-Length: \d+\r\n\r\n\{.*\}$/],
+    ['unchunked', /Transfer-Encoding: chunked\r\n\r\n\{.*\}$/],
+  ])('%s breaks the framing of HTTP', async (form, expected) => {
+    const { hostname, port } = new URL(await start())
+    const body = JSON.stringify({ model: 'openAiSora2Plus', prompt: `a fox [sim:${form}]` })
+    const head = `POST /v1/sora/videos HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Type: application/json`
+    const socket = connect({ host: hostname, port: Number(port) })
+    socket.write(`${head}\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+    const bytes = await text(socket)
+    expect(bytes).toMatch(expected)
+    const sent = /\{.*\}/.exec(bytes)?.[0].length ?? 0
+    if (form === 'shortlength') expect(bytes).toContain(`Content-Length: ${sent - 4}\r\n`)
+  })
+
+  it.each(FORMS)('%s is read by the adapter, at the create and at polls, which name a signed link', async (form) => {
+    const base = await start()
+    const upstream = createGlobalAi({ baseUrl: base, apiKey: 'key', timeoutMs: 5_000 })
+    const prompt = `a fox [sim:${form}][sim:poll${form}][sim:render=0][sim:signed=600]`
+    const outcome = await upstream.submit({ ...PLAIN_REQUEST, prompt })
+    const { taskId } = await submission(base)
+    expect(outcome).toMatchObject({ kind: 'accepted', taskId })
+    const answer = await upstream.poll(taskId ?? '')
+    await upstream.close()
+    expect(answer).toMatchObject({ kind: 'completed', videoUrl: expect.stringContaining('X-Amz-Expires=600&') })
+    const leftMs = Date.parse((answer.kind === 'completed' && answer.expiresAt) || '') - Date.now()
+    expect(leftMs).toBeGreaterThan(0)
+    expect(leftMs).toBeLessThanOrEqual(600_000)
   })
 })
 

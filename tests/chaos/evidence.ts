@@ -19,6 +19,7 @@ export interface GenerationRow {
   readonly attempt: number
   readonly taskId: string | null
   readonly videoUrl: string | null
+  readonly videoExpiresAt: Date | null
   readonly errorCode: string | null
   readonly eventSeq: number
   /** What it waits for, in words: the first to look at when it has not ended. */
@@ -33,6 +34,9 @@ export interface SubmissionRow {
   readonly taskId: string | null
   readonly startedAt: Date
   readonly isAdopted: boolean
+  readonly errorCode: string | null
+  readonly httpStatus: number | null
+  readonly hasReply: boolean
 }
 
 export interface EventRow {
@@ -74,6 +78,8 @@ export interface Evidence {
   /** Rows that have been due for longer than anyone may take. */
   readonly overdue: number
   readonly received: readonly ProviderRecord[]
+  /** What polls were answered, and how often. */
+  readonly polls: Readonly<Record<string, number>>
   readonly accepted: readonly Accepted[]
   readonly wrongAnswers: readonly string[]
   readonly receipts: readonly Receipt[]
@@ -95,14 +101,16 @@ export async function readTables(databaseUrl: string) {
       generations: await all<GenerationRow>(
         `SELECT id, status::text, prompt, batch_id AS "batchId", idempotency_key AS key, webhook_url AS "webhookUrl",
           on_unknown_submission::text AS policy, attempt,
-          upstream_task_id AS "taskId", video_url AS "videoUrl", error_code AS "errorCode", event_seq AS "eventSeq",
+          upstream_task_id AS "taskId", video_url AS "videoUrl",
+          video_url_expires_at AS "videoExpiresAt", error_code AS "errorCode", event_seq AS "eventSeq",
           format('due in %s s, woken %s times, %s polls failed, submission %s, answer %s', extract(epoch FROM due_at - now())::int,
             wakes, poll_failures, coalesce(current_submission_id, 'none'), coalesce(answer::text, 'none')) AS waits
         FROM generations g ORDER BY id`,
       ),
       submissions: await all<SubmissionRow>(
         `SELECT id, generation_id AS "generationId", state::text, upstream_task_id AS "taskId", started_at AS "startedAt",
-          attempt, adopted_at IS NOT NULL AS "isAdopted"
+          attempt, adopted_at IS NOT NULL AS "isAdopted", error_code AS "errorCode", http_status AS "httpStatus",
+          reply IS NOT NULL AS "hasReply"
         FROM submissions s ORDER BY id`,
       ),
       events: await all<EventRow>(

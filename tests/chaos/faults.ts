@@ -2,6 +2,7 @@
 // after another; kills of processes come whenever they come.
 
 import { pause } from '@reelqueue/shared/runtime/clock'
+import { FORMS } from '@reelqueue/simulator/forms'
 import type { Dice } from './dice.ts'
 import { OVERTIME } from './options.ts'
 import type { PostgresServer } from './postgres-server.ts'
@@ -50,6 +51,16 @@ const FAULTS: Readonly<Record<string, readonly [weight: number, maxMs: number, I
         dice.pick(['reject=4001,Not enough credits', 'refuse=429,insufficient_quota', 'refuse=400,Account in arrears']),
         ms,
       ),
+  ],
+  'provider answers oddly': [2, 3_000, ({ provider }, ms, dice) => armFor(provider, dice.pick(FORMS), ms)],
+  'polls answered 401': [
+    1,
+    5_000,
+    async ({ provider }, ms) => {
+      await provider.arm('poll', '401', null)
+      await lasting(ms)
+      await provider.heal()
+    },
   ],
   'polls fail': [
     1,

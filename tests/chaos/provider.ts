@@ -16,6 +16,8 @@ export interface Provider {
   readonly url: string
   readonly relay: Relay
   records(): Promise<readonly ProviderRecord[]>
+  /** How often polls had which outcome. */
+  polls(): Promise<Readonly<Record<string, number>>>
   /** How many requests of any kind it has received. */
   requests(): number
   /** Answers the next requests with this fault, whoever asks; null: until it is healed. */
@@ -39,6 +41,10 @@ export async function startProvider(seed: number): Promise<Provider> {
     async records() {
       const reply = await simulator.inject('/control/submissions')
       return reply.json<{ submissions: ProviderRecord[] }>().submissions
+    },
+    async polls() {
+      const reply = await simulator.inject('/control/stats')
+      return reply.json<{ polls: Record<string, number> }>().polls
     },
     async arm(on, fault, times) {
       await simulator.inject({

@@ -1,6 +1,7 @@
 // What a chaos run says at its end: what was done to the house, what came of it, and every promise that was broken.
 
 import type { Violation } from './checks/all.ts'
+import { signedUntil } from './checks/answers.ts'
 import { CRASH_POINTS } from './crash-points.ts'
 import { type Evidence, groupBy } from './evidence.ts'
 import { commandOf, type StormOptions } from './options.ts'
@@ -30,7 +31,7 @@ export function killsOf({ lives }: Pick<Evidence, 'lives'>) {
 }
 
 export function summaryOf({ options, evidence, violations, faults, repeated, operators, folder }: Report): string {
-  const { generations, batches, submissions, events, received, receipts, lives } = evidence
+  const { generations, batches, submissions, events, received, polls, receipts, lives } = evidence
   const kills = killsOf(evidence)
   const points = CRASH_POINTS.map((point) => `${point} ${kills.byPoint.get(point)?.length ?? 0}`)
   const broken = (names: readonly string[]) => violations.filter((one) => names.includes(one.check)).length
@@ -43,6 +44,11 @@ export function summaryOf({ options, evidence, violations, faults, repeated, ope
     `  attempts      ${generations.filter((row) => row.attempt > 1).length} generations retried, ${submissions.filter((row) => row.isAdopted).length} tasks adopted`,
     `  ledger        ${submissions.length}: ${countsOf(submissions, (row) => row.state)}`,
     `  provider      ${received.length} requests, ${received.filter((one) => one.taskId !== null).length} tasks: ${countsOf(received, (one) => one.outcome)}`,
+    `  polls         ${Object.entries(polls)
+      .sort(([, one], [, other]) => other - one)
+      .map(([outcome, count]) => `${outcome} ${count}`)
+      .join(', ')}`,
+    `  links         ${generations.filter((row) => signedUntil(row.videoUrl) !== null).length} signed for an hour`,
     `  webhooks      ${receipts.length} received, ${new Set(receipts.map((one) => one.webhookId)).size} different, of ${events.length} events`,
     `  kills         ${kills.total}: ${kills.atRandom} at random moments, ${kills.total - kills.atRandom} at points`,
     `  points        ${points.join(', ')}`,

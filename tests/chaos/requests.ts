@@ -1,5 +1,6 @@
 // What clients of a chaos run ask for. Each prompt is unlike any other: by it the provider's record names the generation.
 
+import { FORMS } from '@reelqueue/simulator/forms'
 import type { Dice } from './dice.ts'
 
 /** How the provider treats a request, by tags of the simulator. What it answers, it answers to that prompt alone. */
@@ -19,6 +20,10 @@ const BEHAVIOURS: readonly (readonly [weight: number, (dice: Dice) => string])[]
   [2, () => '[sim:reject=1001,no such thing]'],
   [2, () => '[sim:refuse=403,content not allowed]'],
   [2, () => '[sim:429=1][sim:reset=1]'],
+  [8, (dice) => `[sim:${dice.pick(FORMS)}=1]`],
+  [4, (dice) => `[sim:poll${dice.pick(FORMS)}=${dice.whole(1, 3)}]`],
+  [2, (dice) => `[sim:poll401=${dice.whole(1, 3)}]`],
+  [4, () => '[sim:signed=3600]'],
   [3, (dice) => `[sim:poll500=${dice.whole(1, 3)}]`],
   [2, () => '[sim:poll404=2]'],
   [2, () => '[sim:pollhang=1]'],

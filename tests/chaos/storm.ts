@@ -129,6 +129,7 @@ async function stormWith(
   const evidence = {
     ...tables,
     received: await provider.records(),
+    polls: await provider.polls(),
     accepted: clients.accepted,
     wrongAnswers: clients.wrong,
     receipts: receiver.receipts,

@@ -41,6 +41,8 @@ export interface Behaviour {
   idKey: (typeof ID_KEYS)[number]
   idStyle: (typeof ID_STYLES)[number]
   urlKey: (typeof URL_KEYS)[number]
+  /** The link says that it was signed at the end, for this many seconds; null: it says nothing. */
+  signedForS: number | null
   /** How many `completed` answers come without a URL. */
   answersWithoutUrl: number
   amount: number | string | null
@@ -77,6 +79,7 @@ export function plainBehaviour(): Behaviour {
     idKey: 'id',
     idStyle: 'sora',
     urlKey: 'video_url',
+    signedForS: null,
     answersWithoutUrl: 0,
     amount: null,
     totalTokens: null,

@@ -1,5 +1,6 @@
 // What can go wrong with one answer, how a fault is written (`429`, `reset`, `reject=1001,message`), and which
 // one of a plan is due. The same words serve prompt tags and the control endpoint.
+import { FORMS, type Form } from './forms.ts'
 
 const BODY_FAULTS = ['hang', 'reset', 'html', 'empty', 'nonjson', 'noid', 'truncated', 'stall', 'huge'] as const
 type BodyFault = (typeof BODY_FAULTS)[number]
@@ -17,6 +18,8 @@ export type Fault =
   | { readonly kind: 'reject'; readonly code: number | string; readonly message: string }
   /** The right answer, late. */
   | { readonly kind: 'slow'; readonly delayMs: number }
+  /** The right answer in an odd form. */
+  | { readonly kind: 'form'; readonly form: Form }
   | { readonly kind: BodyFault }
 
 export interface PlannedFault {
@@ -68,6 +71,8 @@ export function readFault(name: string, value: string | null): PlannedFault | nu
   const times = value === null ? null : readCount(value)
   if (value !== null && times === null) return null
   if (/^[345]\d\d$/.test(name)) return { fault: { kind: 'status', status: Number(name) }, times }
+  const form = FORMS.find((known) => known === name)
+  if (form !== undefined) return { fault: { kind: 'form', form }, times }
   const kind = BODY_FAULTS.find((known) => known === name)
   return kind === undefined ? null : { fault: { kind }, times }
 }
@@ -92,6 +97,7 @@ const PLAIN_NO: readonly Fault['kind'][] = ['reject', 'refuse', 'page', 'cdn']
 
 /** The fault's short name, as counted in the statistics: `429`, `reset`, `reject`… */
 export function faultName(fault: Fault): string {
+  if (fault.kind === 'form') return fault.form
   return fault.kind === 'status' ? String(fault.status) : fault.kind
 }
 

@@ -16,7 +16,8 @@ export async function pause(durationMs: number): Promise<void> {
 
 /**
  * Answers with the fault. `honest` makes the answer it stands in for, `retryAfter` goes with 429 and 503 (null: no
- * such header). A `slow` fault only waits, and leaves the answering to the caller: then the result is false.
+ * such header). A `slow` fault only waits, and leaves the answering to the caller: then the result is false. So does a
+ * `form`: the answer is right, and only who knows it can send it.
  */
 export async function misbehave(
   request: FastifyRequest,
@@ -28,6 +29,8 @@ export async function misbehave(
   switch (fault.kind) {
     case 'slow':
       await pause(fault.delayMs)
+      return false
+    case 'form':
       return false
     case 'status':
       if (fault.status < 400) reply.header('location', request.url)

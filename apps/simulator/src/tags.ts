@@ -57,6 +57,9 @@ function apply(behaviour: Behaviour, name: string, value: string | null): boolea
     case 'nourl':
       behaviour.answersWithoutUrl = value === null ? Number.POSITIVE_INFINITY : (readCount(value) ?? 0)
       return behaviour.answersWithoutUrl > 0
+    case 'signed':
+      behaviour.signedForS = readCount(value ?? '3600')
+      return behaviour.signedForS !== null
     case 'amount':
       behaviour.amount = readScalar(value ?? '0.8')
       return true

@@ -2,11 +2,21 @@
 
 import type { Evidence } from '../evidence.ts'
 import * as accepted from './accepted.ts'
+import * as answers from './answers.ts'
 import * as paid from './paid.ts'
 import * as running from './running.ts'
 import * as told from './told.ts'
 
-const CHECKS: Readonly<Record<string, (evidence: Evidence) => string[]>> = { ...accepted, ...paid, ...told, ...running }
+const { oddAnswersAreRead, everyReplyIsKept, linksEndWhenTheySay } = answers
+const CHECKS: Readonly<Record<string, (evidence: Evidence) => string[]>> = {
+  ...accepted,
+  ...paid,
+  ...told,
+  ...running,
+  oddAnswersAreRead,
+  everyReplyIsKept,
+  linksEndWhenTheySay,
+}
 
 export interface Violation {
   readonly check: string

@@ -5,6 +5,7 @@ import { createAnswer, refusal } from '../answers.ts'
 import type { Behaviour } from '../behaviour.ts'
 import { type CreateRequest, readCreateRequest } from '../create-request.ts'
 import { type Fault, faultAt, faultName, mayLeaveTask } from '../faults.ts'
+import { sendInForm } from '../forms.ts'
 import { misbehave, pause } from '../misbehave.ts'
 import type { Simulation } from '../simulation.ts'
 import { readTags } from '../tags.ts'
@@ -51,14 +52,16 @@ async function submit(
   behaviour: Readonly<Behaviour>,
 ): Promise<unknown> {
   const fault = dueFault(simulation, wanted.prompt, behaviour)
-  const answers = fault === null || fault.kind === 'slow'
+  const answers = fault === null || fault.kind === 'slow' || fault.kind === 'form'
   const hasTask = answers || (behaviour.leavesTask && mayLeaveTask(fault))
   const task = hasTask ? simulation.tasks.create(wanted, behaviour, Date.now()) : null
   record(simulation, request, fault === null ? 'accepted' : faultName(fault), task?.id ?? null)
   const honest = () => (task === null ? {} : createAnswer(task))
   await pause(behaviour.createDelayMs)
   if (fault !== null && (await misbehave(request, reply, fault, honest, behaviour.retryAfter))) return reply
-  return honest()
+  if (fault?.kind !== 'form') return honest()
+  await sendInForm(request, reply, fault.form, honest())
+  return reply
 }
 
 /** An armed fault goes first and leaves the prompt's own plan where it was. */

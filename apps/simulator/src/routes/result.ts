@@ -2,8 +2,10 @@
 import type { FastifyInstance } from 'fastify'
 import { pollAnswer, refusal } from '../answers.ts'
 import { faultAt, faultName } from '../faults.ts'
+import { sendInForm } from '../forms.ts'
 import { misbehave, pause } from '../misbehave.ts'
 import type { Simulation } from '../simulation.ts'
+import type { Task } from '../tasks.ts'
 
 export function registerResult(app: FastifyInstance, simulation: Simulation): void {
   app.get<{ Params: { id: string } }>('/v1/result/:id', async (request, reply) => {
@@ -21,15 +23,22 @@ export function registerResult(app: FastifyInstance, simulation: Simulation): vo
     const fault = simulation.armed.take('poll') ?? (task ? faultAt(task.behaviour.pollFaults, task.polls++) : null)
     count(fault !== null ? faultName(fault) : known ? 'answered' : 'not_found')
     const honest = () =>
-      known ? pollAnswer(task, videoUrl(request.host, task.id), Date.now()) : refusal(404, 'task not found')
+      known ? pollAnswer(task, videoUrl(request.host, task), Date.now()) : refusal(404, 'task not found')
     await pause(task?.behaviour.pollDelayMs ?? 0)
     const retryAfter = task === undefined ? '1' : task.behaviour.retryAfter
     if (fault !== null && (await misbehave(request, reply, fault, honest, retryAfter))) return reply
+    if (fault?.kind === 'form' && known) {
+      await sendInForm(request, reply, fault.form, honest())
+      return reply
+    }
     return reply.code(known ? 200 : 404).send(honest())
   })
 }
 
-/** On the address the client itself used, so that whoever polled can fetch it. */
-function videoUrl(host: string, taskId: string): string {
-  return `http://${host}/files/${encodeURIComponent(taskId)}.mp4`
+/** On the address the client itself used, so that whoever polled can fetch it; signed as object stores do, when asked for. */
+function videoUrl(host: string, { id, endsAtMs, behaviour }: Task): string {
+  const url = `http://${host}/files/${encodeURIComponent(id)}.mp4`
+  if (behaviour.signedForS === null || endsAtMs > Date.now()) return url
+  const signedAt = new Date(endsAtMs).toISOString().replace(/[-:]|\.\d+/g, '')
+  return `${url}?X-Amz-Date=${signedAt}&X-Amz-Expires=${behaviour.signedForS}&X-Amz-Signature=simulated`
 }

@@ -30,12 +30,17 @@ export async function readBody(
       continue
     }
     const decoded = await decode(body, decoder, bytesMax + 1)
-    if (decoded.length === 0) break
+    // Plain text called brotli decodes to nothing or to noise, and some brotli begins like plain text.
+    const isNoise = looksPlain(body) && !looksPlain(decoded) && announced.length === 0
+    if (decoded.length === 0 || isNoise) break
     body = decoded
   }
   const isTooLarge = body.length > bytesMax
   return { text: decodeText(body.subarray(0, bytesMax), headers.contentType), isTooLarge }
 }
+
+/** Whether the body begins as JSON or a page does. */
+const looksPlain = (body: Buffer) => /^\s*[{["<]/.test(body.subarray(0, 64).toString('latin1'))
 
 /** What undoes the outermost compression: by the first bytes, and by the header only where the bytes cannot tell. */
 function decoderOf(body: Buffer, announced: string | undefined): Transform | null {
@@ -50,7 +55,6 @@ function decoderOf(body: Buffer, announced: string | undefined): Transform | nul
   if (first === 0x78 && second !== undefined && [0x01, 0x5e, 0x9c, 0xda].includes(second)) {
     return zlib.createInflate({ finishFlush })
   }
-  if (/^\s*[{["<]/.test(body.subarray(0, 64).toString('latin1'))) return null
   if (announced === 'br') return zlib.createBrotliDecompress({ finishFlush: zlib.constants.BROTLI_OPERATION_FLUSH })
   return announced === 'deflate' ? zlib.createInflateRaw({ finishFlush }) : null
 }
