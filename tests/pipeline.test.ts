@@ -2,6 +2,7 @@
 // that what arrives has come by the wake-ups; everything is under way at the same time, and each test waits for its own.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { defaultsOf } from './support/database.ts'
 import { BACKENDS, type Pipeline, startPipeline } from './support/pipeline.ts'
 import { until } from './support/wait.ts'
 
@@ -54,6 +55,14 @@ describe.each(BACKENDS)('on %s', (backend) => {
     batch = await pipeline.postBatch(items, { defaults: { model: 'openAiSora2Pro' }, webhook_url })
   })
   afterAll(() => pipeline?.close())
+
+  it('runs on a database with hostile defaults, of the Postgres that was asked for', async () => {
+    const { version, inherited, meant } = await defaultsOf(pipeline.environment.DATABASE_URL ?? '')
+    expect(inherited).toEqual(meant)
+    const { DATABASE_URL, TEST_POSTGRES = '' } = process.env
+    const [, major] = /^embedded:(\d+)$/.exec(TEST_POSTGRES) ?? []
+    if (major && !DATABASE_URL) expect(version).toBe(Number(major))
+  })
 
   it(`pays for ${PLAIN} generations exactly ${PLAIN} times, and stores every video with its expiry`, async () => {
     const ended = await Promise.all(plain.map((id) => pipeline.ended(id)))

@@ -125,16 +125,18 @@ async function plansOf(act: () => Promise<unknown>, planner: Planner): Promise<P
   const plans: Plan[] = []
   for (const { text, values } of statements) {
     if (!/\b(generations|deliveries|batches|events|submissions)\b/.test(text)) continue
-    // One that is prepared has a plan that does not know what it is given.
-    const isKept = text.trimStart().startsWith(PREPARED)
-    const { rows } = await planners[planner].query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
-      `EXPLAIN (FORMAT JSON${isKept ? ', GENERIC_PLAN' : ''}) ${text}`,
-      isKept ? [] : values,
-    )
-    const [row] = rows
+    const results = await planners[planner].query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(...explanationOf(text, values))
+    const [row] = [results].flat().flatMap(({ rows }) => rows)
     if (row) plans.push(...nodesOf(row['QUERY PLAN'][0].Plan))
   }
   return plans
+}
+
+/** One that is prepared has a plan that does not know what it is given. `EXPLAIN (GENERIC_PLAN)` would be newer than Postgres 14. */
+function explanationOf(text: string, values: unknown[]): [string, unknown[]?] {
+  if (!text.trimStart().startsWith(PREPARED)) return [`EXPLAIN (FORMAT JSON) ${text}`, values]
+  const execute = `EXPLAIN (FORMAT JSON) EXECUTE kept(${values.map(() => 'NULL').join()})`
+  return [`SET LOCAL plan_cache_mode = force_generic_plan; PREPARE kept AS ${text}; ${execute}; DEALLOCATE kept`]
 }
 
 function statementOf([config, values]: readonly unknown[]): { text: string; values: unknown[] } {

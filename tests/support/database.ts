@@ -74,6 +74,21 @@ export async function openClient(url: string): Promise<pg.Client> {
   return client
 }
 
+/** What a connection inherits that sets nothing, beside what it is meant to inherit, and the server's major version. */
+export async function defaultsOf(url: string) {
+  const meant = Object.entries(HOSTILE_DEFAULTS).map(([name, value]) => ({ name, value: value.replaceAll("'", '') }))
+  const client = new pg.Client({ connectionString: url, application_name: 'test' })
+  await client.connect()
+  try {
+    const sql = `SELECT name, current_setting(name) AS value, current_setting('server_version_num')::int / 10000 AS version
+      FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, at) ORDER BY at`
+    const { rows } = await client.query(sql, [meant.map(({ name }) => name)])
+    return { version: rows[0]?.version, inherited: rows.map(({ name, value }) => ({ name, value })), meant }
+  } finally {
+    await client.end()
+  }
+}
+
 async function create(template: string): Promise<TestDatabase> {
   const server = inject('postgresUrl')
   const name = `reelqueue_test_${randomBytes(6).toString('hex')}`
