@@ -105,11 +105,61 @@ describe('an endpoint', () => {
     [{ url: URL_OF, event_types: ['generation.queued'] }, 'event_types.0'],
     [{ url: URL_OF, secret: 'whsec_mine' }, 'secret'],
     [{ url: URL_OF, description: 'x'.repeat(501) }, 'description'],
+    [{ url: URL_OF, payload: 'slim' }, 'payload'],
+    [{ url: URL_OF, headers: { Host: 'x.example' } }, 'headers.Host'],
+    [{ url: URL_OF, headers: { 'webhook-signature': 'v1,mine' } }, 'headers.webhook-signature'],
+    [{ url: URL_OF, headers: { 'X-A': 'secret@\r\nX-B: 1' } }, 'headers.X-A'],
+    [{ url: URL_OF, headers: { 'X-A': '映' } }, 'headers.X-A'],
+    [{ url: URL_OF, headers: { 'X-A': '1', 'x-a': '2' } }, 'headers.x-a'],
+    [{ url: URL_OF, headers: { 'X-A': null } }, 'headers.X-A'],
+    [{ url: URL_OF, headers: { 'X-A': 1 } }, 'headers.X-A'],
+    [{ url: URL_OF, headers: 'X-A: 1' }, 'headers'],
+    [{ url: URL_OF, headers: Object.fromEntries(Array.from({ length: 11 }, (_, n) => [`x-${n}`, '1'])) }, 'headers'],
   ])('is refused as %j: %s', async (body, field) => {
     const reply = await client.post('/v1/webhook_endpoints', body)
     expect(reply.status).toBe(422)
     expect(problemOf(reply).errors?.map((error) => error.field)).toEqual([field])
     expect(reply.text).not.toContain('secret@')
+  })
+
+  it('has headers of its own, of which only the names are ever shown; at rest their values are sealed', async () => {
+    const url = 'https://gated.example/a'
+    const made = await add({ url, payload: 'thin', headers: { Authorization: 'Bearer of-mine', 'X-Tenant': 'seven' } })
+    expect(made).toMatchObject({ payload: 'thin', header_names: ['authorization', 'x-tenant'] })
+    const change = (body: unknown) => client.patch(`/v1/webhook_endpoints/${made.id}`, body)
+    const names = async (body: unknown) => endpointOf(await change(body)).header_names
+    const stored = async () => {
+      const sql = `SELECT headers, payload FROM webhook_endpoints WHERE id = '${made.id}'`
+      const [row] = await runSql<{ headers: Record<string, string>; payload: string }>(database.url, sql)
+      if (!row) throw new Error('no row')
+      return row
+    }
+    const { headers, payload } = await stored()
+    expect(payload).toBe('thin')
+    expect(JSON.stringify(headers)).not.toContain('of-mine')
+    expect(house.house.sealer.open(headers.authorization ?? '')).toBe('Bearer of-mine')
+    const shown =
+      (await client.get('/v1/webhook_endpoints')).text + (await client.get(`/v1/webhook_endpoints/${made.id}`)).text
+    expect(shown).not.toMatch(/of-mine|seven|v1\./)
+    // What is not named stays.
+    expect(await names({ headers: { 'X-TENANT': null, 'x-new': '1' }, payload: 'full' })).toEqual([
+      'authorization',
+      'x-new',
+    ])
+    expect((await stored()).payload).toBe('full')
+    expect(await names({ description: 'no word of headers' })).toEqual(['authorization', 'x-new'])
+    // Beyond ten, together with those that are there.
+    const many = Object.fromEntries(Array.from({ length: 9 }, (_, n) => [`x-${n}`, '1']))
+    expect(problemOf(await change({ headers: many })).errors).toMatchObject([{ field: 'headers', rule: 'max_keys' }])
+    // Whoever may change the URL must not be able to read them at another server.
+    const elsewhere = problemOf(await change({ url: 'https://elsewhere.example/a' }))
+    expect(elsewhere.errors).toMatchObject([{ field: 'headers', rule: 'headers_left_behind' }])
+    expect(await names({ url: 'https://gated.example/b' })).toEqual(['authorization', 'x-new'])
+    expect(await names({ url: 'https://elsewhere.example/a', headers: { 'x-fresh': '1' } })).toEqual(['x-fresh'])
+    expect(await names({ url: 'https://third.example/a', headers: null })).toEqual([])
+    await change({ headers: { 'x-last': '1' } })
+    await client.delete(`/v1/webhook_endpoints/${made.id}`)
+    expect((await stored()).headers).toEqual({})
   })
 
   it('has a URL that no other endpoint of the project has; there are fifty at the most', async () => {

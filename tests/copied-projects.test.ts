@@ -2,7 +2,8 @@
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { finishBatches, insertBatch } from '@reelqueue/shared/store/batches'
-import { createEndpoint, disableEndpoint, testEndpoint } from '@reelqueue/shared/store/endpoints'
+import { disableEndpoint, testEndpoint } from '@reelqueue/shared/store/endpoint-events'
+import { createEndpoint } from '@reelqueue/shared/store/endpoints'
 import { acceptGenerations } from '@reelqueue/shared/store/generations'
 import { moveGenerations } from '@reelqueue/shared/store/moves'
 import { addApiKey, ensureProject, hashOf } from '@reelqueue/shared/store/projects'

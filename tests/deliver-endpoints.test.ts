@@ -1,5 +1,6 @@
-import { redeliverFailed } from '@reelqueue/shared/store/delivery-log'
-import { changeEndpoint, rotateSecret, testEndpoint } from '@reelqueue/shared/store/endpoints'
+import { redeliver, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
+import { testEndpoint } from '@reelqueue/shared/store/endpoint-events'
+import { changeEndpoint, rotateSecret } from '@reelqueue/shared/store/endpoints'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { Webhook as StandardWebhook } from 'standardwebhooks'
 import { Webhook as SvixWebhook } from 'svix'
@@ -50,6 +51,125 @@ describe('what is sent', () => {
       sequence: 2,
     })
     expect((await read(id)).state).toBe('succeeded')
+  })
+})
+
+describe('the form of a body', () => {
+  it('is thin where the endpoint asks for it, signed as it is, and the same whenever it is sent, whatever has changed since', async () => {
+    const server = await endpoint()
+    const [thin, full] = ['thin', 'full'] as const
+    const made = await addEndpoint(server.url, [], { payload: thin })
+    const { secret } = made
+    await addEndpoint(`${server.url}&full`)
+    const [own = ''] = await owed(`${server.url}&own`)
+    const { eventId } = await read(own)
+    const { data } = await seed.database.prisma.event.findUniqueOrThrow({ where: { id: eventId } })
+    expect(data).toMatchObject({ priority: 0 })
+    const all = await seed.database.prisma.delivery.findMany({ where: { eventId }, orderBy: { url: 'asc' } })
+    expect(all.map((one) => [one.url.replace(server.url, ''), one.payload])).toEqual([
+      ['', thin],
+      ['&full', full],
+      ['&own', full],
+    ])
+    for (const { id } of all) await attempt(id)
+    const before = server.seen.requests.splice(0)
+    const bodyTo = (suffix: string) => before.find((one) => one.url.endsWith(`a=b${suffix}`))
+    const signed = bodyTo('')?.headers as Record<string, string>
+    expect(new StandardWebhook(secret).verify(bodyTo('')?.body ?? '', signed)).toMatchObject({
+      id: eventId,
+      type: 'generation.cancelled',
+      payload: 'thin',
+      payload_reason: 'requested',
+      data: { status: 'cancelled', href: expect.stringMatching(/^\/v1\/generations\/gen_/) },
+    })
+    expect(bodyTo('')?.body).not.toContain('prompt')
+    expect(JSON.parse(bodyTo('&own')?.body ?? '')).toMatchObject({ data: { prompt: expect.any(String), priority: 0 } })
+    await changeEndpoint(seed.database, made.id, { payload: full })
+    await seed.sql(
+      `UPDATE generations SET priority = 7, cancel_requested_at = now() WHERE id = (SELECT generation_id FROM events WHERE id = $1)`,
+      [eventId],
+    )
+    for (const { id } of all) {
+      await redeliver(seed.database, id)
+      await attempt(id)
+    }
+    const bodies = (requests: typeof before) => requests.map((one) => [one.url, one.body]).sort()
+    expect(bodies(server.seen.requests)).toEqual(bodies(before))
+    const next = await testEndpoint(seed.database, made)
+    expect((await read(next)).payload).toBe('full')
+  })
+
+  it('is thin, and says so, where a full one would be longer than servers take: to the URL of a request too', async () => {
+    const server = await endpoint((response) => response.end())
+    const [id = ''] = await owed(server.url)
+    await seed.sql(
+      `UPDATE generations SET prompt = repeat('映', 32000), metadata = jsonb_build_object('notes', repeat('画', 5000))
+      WHERE id = (SELECT generation_id FROM events JOIN deliveries ON deliveries.event_id = events.id WHERE deliveries.id = $1)`,
+      [id],
+    )
+    await attempt(id)
+    const [{ body = '', headers } = {}] = server.seen.requests
+    expect(Buffer.byteLength(body)).toBeLessThan(1_000)
+    expect(new SvixWebhook(projectSecret).verify(body, headers as Record<string, string>)).toMatchObject({
+      payload: 'thin',
+      payload_reason: 'too_large',
+      data: { status: 'cancelled' },
+    })
+  })
+})
+
+describe('headers of its own', () => {
+  const sealed = (headers: Readonly<Record<string, string>>) => ({
+    sealedHeaders: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, sealer.seal(value)])),
+  })
+
+  it('reach the server of the endpoint, beside ours, and are not in the log though it answers with them', async () => {
+    const server = await endpoint((response) => response.writeHead(500).end('you sent Bearer of-mine, Café'))
+    const own = {
+      authorization: 'Bearer of-mine',
+      'x-place': 'Café',
+      'user-agent': 'theirs',
+      'content-type': 'text/evil',
+    }
+    const made = await addEndpoint(server.url, [], sealed(own))
+    const id = await testEndpoint(seed.database, made)
+    await attempt(id)
+    const { headers } = server.seen.requests[0] ?? {}
+    expect(headers).toMatchObject({
+      authorization: 'Bearer of-mine',
+      'x-place': 'Café',
+      'user-agent': 'Reelqueue',
+      'content-type': 'application/json',
+    })
+    expect((await read(id)).log[0]?.replySnippet).toBe('you sent [hidden], [hidden]')
+  })
+
+  it('are sent to no other origin: not after a redirect, nor with a delivery for the URL before', async () => {
+    const other = await endpoint()
+    const server = await endpoint((response) => response.writeHead(307, { location: other.url }).end())
+    const made = await addEndpoint(server.url, [], sealed({ authorization: 'Bearer of-mine' }))
+    await attempt(await testEndpoint(seed.database, made))
+    expect([server.seen.requests.length, other.seen.requests.length]).toEqual([1, 0])
+    // One event goes to one URL once: this one stays at the URL that the endpoint has left.
+    const id = await testEndpoint(seed.database, made)
+    await seed.sql(
+      `INSERT INTO deliveries (id, project_id, event_id, url, next_attempt_at, due_at)
+      SELECT new_id('dlv'), project_id, event_id, $2, now(), now() FROM deliveries WHERE id = $1`,
+      [id, `${server.url}&new`],
+    )
+    await seed.sql('UPDATE webhook_endpoints SET url = $2 WHERE id = $1', [made.id, `${server.url}&new`])
+    await seed.sql('UPDATE deliveries SET url = $2 WHERE id = $1', [id, other.url])
+    await attempt(id)
+    expect(other.seen.requests.map(({ headers }) => headers.authorization)).toEqual([undefined])
+  })
+
+  it('that cannot be opened send nothing, and the endpoint is not to blame', async () => {
+    const server = await endpoint()
+    const made = await addEndpoint(server.url, [], { sealedHeaders: { authorization: 'sealed otherwise' } })
+    const id = await testEndpoint(seed.database, made)
+    await attempt(id)
+    expect(await read(id)).toMatchObject({ state: 'pending', log: [{ errorClass: 'internal' }] })
+    expect(server.seen.requests).toHaveLength(0)
   })
 })
 

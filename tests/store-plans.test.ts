@@ -8,7 +8,7 @@ import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/sto
 import { PLANNING, PREPARED } from '@reelqueue/shared/store/database'
 import { abandonUnwanted, postponeDeliveries } from '@reelqueue/shared/store/deliveries'
 import { listDeliveries, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
-import { disableEndpoint } from '@reelqueue/shared/store/endpoints'
+import { disableEndpoint } from '@reelqueue/shared/store/endpoint-events'
 import {
   endedAmong,
   findByIdempotencyKey,

@@ -1,7 +1,7 @@
 // Delivering by plain calls, against a real Postgres and real servers that stand where a customer's stands.
 
 import { findDelivery } from '@reelqueue/shared/store/delivery-log'
-import { createEndpoint } from '@reelqueue/shared/store/endpoints'
+import { createEndpoint, type NewEndpoint } from '@reelqueue/shared/store/endpoints'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
 import { moveGenerations } from '@reelqueue/shared/store/moves'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
@@ -46,9 +46,10 @@ export async function startDelivering() {
     /** Those of the present test. */
     deps: () => deps,
     attempt: (id: string, changed: Partial<DeliverDeps> = {}) => deliver({ ...deps, ...changed }, id, running.signal),
-    async addEndpoint(url: string, eventTypes: readonly string[] = []) {
+    async addEndpoint(url: string, eventTypes: readonly string[] = [], more: Partial<NewEndpoint> = {}) {
       const secret = newWebhookSecret()
-      const row = { projectId: seed.projectId, url, description: null, eventTypes, sealedSecret: sealer.seal(secret) }
+      const sealedSecret = sealer.seal(secret)
+      const row = { projectId: seed.projectId, url, description: null, eventTypes, sealedSecret, ...more }
       const made = await createEndpoint(seed.database, row)
       if (made.kind !== 'created') throw new Error(made.kind)
       return { ...made.endpoint, secret }

@@ -27,6 +27,7 @@ import { queueDashboard } from './routes/queue-dashboard.ts'
 import { submittingRoutes } from './routes/submitting.ts'
 import { upstreamShapeRoutes } from './routes/upstream-shape.ts'
 import { webhookDeliveryRoutes } from './routes/webhook-deliveries.ts'
+import { webhookEndpointActionRoutes } from './routes/webhook-endpoint-actions.ts'
 import { webhookEndpointRoutes } from './routes/webhook-endpoints.ts'
 import { parseStrictJson } from './strict-json.ts'
 import { withZod } from './typed-app.ts'
@@ -90,6 +91,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     upstreamShapeRoutes(app, deps)
     projectRoutes(app, deps)
     webhookEndpointRoutes(app, deps)
+    webhookEndpointActionRoutes(app, deps)
     webhookDeliveryRoutes(app, deps)
   })
   await fastify.register(async (operators) => submittingRoutes(withZod(operators), deps))

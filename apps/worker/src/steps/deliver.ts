@@ -1,8 +1,14 @@
 // Attempts of deliveries: signed, sent through the guarded client, logged; server by server.
 
 import { batchAtEvent } from '@reelqueue/shared/contract/batch'
-import { webhookBody } from '@reelqueue/shared/contract/event'
 import { generationAtEvent } from '@reelqueue/shared/contract/generation'
+import {
+  batchSubject,
+  endpointSubject,
+  generationSubject,
+  type WebhookSubject,
+  webhookBody,
+} from '@reelqueue/shared/contract/webhook-body'
 import { nextAttemptDelayMs } from '@reelqueue/shared/domain/retry-schedule'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { readBatch } from '@reelqueue/shared/store/batches'
@@ -14,7 +20,8 @@ import {
   postponeDeliveries,
   type Wanted,
 } from '@reelqueue/shared/store/deliveries'
-import { disableEndpoint, FAILING_MAX_MS, noteFailing } from '@reelqueue/shared/store/endpoints'
+import { disableEndpoint, FAILING_MAX_MS, noteFailing } from '@reelqueue/shared/store/endpoint-events'
+import { isSameOrigin } from '@reelqueue/shared/store/endpoint-headers'
 import type { SendOutcome } from '@reelqueue/shared/webhooks/send-outcome'
 import { signWebhook } from '@reelqueue/shared/webhooks/sign'
 import type { StepDeps } from '../deps.ts'
@@ -202,26 +209,45 @@ const NOT_BUILT = {
 } as const
 
 async function send({ database, sealer, webhooks }: StepDeps, delivery: ClaimedDelivery): Promise<SendOutcome> {
-  const body = webhookBody(delivery.event, await subjectOf(database, delivery))
+  const body = webhookBody(delivery.event, await subjectOf(database, delivery), delivery.payload)
   const signature = signWebhook({
     id: delivery.event.id,
     timestamp: new Date(),
     body,
     secrets: delivery.sealedSecrets.map((sealed) => sealer.open(sealed)),
   })
-  const headers = { 'content-type': 'application/json', 'user-agent': 'Reelqueue', ...signature }
-  return await webhooks.post(delivery.url, headers, body)
+  const custom = customHeaders(delivery, sealer)
+  // Ours come last: none of theirs may take the place of one.
+  const headers = { ...custom, 'content-type': 'application/json', 'user-agent': 'Reelqueue', ...signature }
+  const outcome = await webhooks.post(delivery.url, headers, body)
+  return { ...outcome, replySnippet: outcome.replySnippet && withoutValues(outcome.replySnippet, custom) }
+}
+
+/** What the endpoint asks to be sent to its server, and to no other: a delivery may still be for a URL that it has left. */
+function customHeaders({ endpoint, url }: ClaimedDelivery, sealer: StepDeps['sealer']): Record<string, string> {
+  if (endpoint === null || !isSameOrigin(endpoint.url, url)) return {}
+  const { sealedHeaders } = endpoint
+  return Object.fromEntries(Object.entries(sealedHeaders).map(([name, sealed]) => [name, sealer.open(sealed)]))
+}
+
+/** Values that are shorter could be part of any text. */
+const HIDDEN_CHARS_MIN = 4
+
+/** A server that answers with what it was sent must not put the values into the log. */
+function withoutValues(text: string, headers: Readonly<Record<string, string>>): string {
+  return Object.values(headers)
+    .filter((value) => value.length >= HIDDEN_CHARS_MIN)
+    .reduce((rest, value) => rest.replaceAll(value, '[hidden]'), text)
 }
 
 /** The generation, batch or endpoint as it was when the event happened. */
-async function subjectOf(database: Database, { event, generation }: ClaimedDelivery): Promise<unknown> {
+async function subjectOf(database: Database, { event, generation }: ClaimedDelivery): Promise<WebhookSubject> {
   if (event.generationId !== null) {
     if (generation === null) throw new Error(`the generation of the event ${event.id} is gone`)
-    return generationAtEvent(generation, event.data)
+    return generationSubject(generationAtEvent(generation, event.data))
   }
-  if (event.batchId !== null) return batchAtEvent(await readBatch(database, event.batchId), event.data)
-  // Of an endpoint the event itself says all.
-  return event.data
+  if (event.batchId !== null) return batchSubject(batchAtEvent(await readBatch(database, event.batchId), event.data))
+  return endpointSubject(event.data)
 }
 
 /**

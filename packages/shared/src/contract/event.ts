@@ -1,4 +1,4 @@
-// Events as callers see them: the timeline of a generation, and the body of a webhook.
+// Events as callers see them: the timeline of a generation.
 
 import { z } from 'zod'
 
@@ -31,10 +31,4 @@ export function toEventJson(event: EventFacts): EventJson {
     created_at: event.createdAt.toISOString(),
     data: event.data as Record<string, unknown>,
   }
-}
-
-/** The body of a Standard Webhook; `data` is what the event is about as it was then, `sequence` its number among its events. */
-export function webhookBody(event: EventFacts, data: unknown): string {
-  const { type, createdAt, sequence } = event
-  return JSON.stringify({ type, timestamp: createdAt.toISOString(), sequence, data })
 }

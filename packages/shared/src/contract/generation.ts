@@ -158,6 +158,8 @@ export const generationSnapshot = generationJson
     may_be_charged: true,
     submitted_at: true,
     finished_at: true,
+    priority: true,
+    cancel_requested_at: true,
   })
   .partial()
 
@@ -181,7 +183,10 @@ export type UntoldFacts = Omit<GenerationFacts, keyof typeof NOTHING_YET>
 
 /** The generation as it was when the event happened: the same at every attempt, whatever has become of the row since. */
 export function generationAtEvent(row: UntoldFacts, eventData: unknown): GenerationJson {
-  return { ...toGenerationJson({ ...row, ...NOTHING_YET }), ...definedOnly(generationSnapshot.parse(eventData)) }
+  const then = definedOnly(generationSnapshot.parse(eventData))
+  // Events of an older release say nothing of the two fields that change besides.
+  const cancelRequestedAt = then.priority === undefined ? row.cancelRequestedAt : null
+  return { ...toGenerationJson({ ...row, ...NOTHING_YET, cancelRequestedAt }), ...then }
 }
 
 function definedOnly<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {

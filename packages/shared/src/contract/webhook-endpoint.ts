@@ -1,8 +1,10 @@
 // A webhook endpoint as callers see it, and what they may ask for.
 
 import { z } from 'zod'
+import { HEADERS_MAX, type HeaderChanges, nameFault, valueFault } from '../domain/custom-headers.ts'
 import { ENDPOINT_EVENT_TYPES } from '../domain/events.ts'
 import { webhookUrl } from './generation-request.ts'
+import { WEBHOOK_PAYLOADS } from './webhook-body.ts'
 
 const description = z.string().max(500).nullable().describe('For people.')
 const eventTypes = z
@@ -10,11 +12,58 @@ const eventTypes = z
   .max(ENDPOINT_EVENT_TYPES.length)
   .describe('What it is told of; none: every ending of generations and batches, and of endpoints that were disabled.')
 
+const payload = z
+  .enum(WEBHOOK_PAYLOADS)
+  .describe(
+    '`full`: `data` is the whole generation or batch. `thin`: only its ids, status and times, and `href`, where to read the rest. A body that would be longer than 100,000 bytes is always thin.',
+  )
+
+/** Refuses by name; a value is a secret, and no refusal repeats one. */
+function checkHeaders(headers: Readonly<Record<string, string | null>>, context: z.RefinementCtx): void {
+  const refuse = (name: string, rule: string, allowed: string) =>
+    context.addIssue({ code: 'custom', path: [name], message: rule, params: { rule, allowed } })
+  const seen = new Set<string>()
+  for (const [name, value] of Object.entries(headers)) {
+    const wrongName = nameFault(name)
+    const wrongValue = value === null ? null : valueFault(value)
+    if (wrongName !== null) refuse(name, 'header_name', wrongName)
+    else if (seen.has(name.toLowerCase())) refuse(name, 'header_name', 'given once, whatever its case')
+    if (wrongValue !== null) refuse(name, 'header_value', wrongValue)
+    seen.add(name.toLowerCase())
+  }
+}
+
+const toChanges = (headers: Readonly<Record<string, string | null>>): HeaderChanges =>
+  new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+
+const ABOUT_HEADERS = `Sent with each webhook, such as \`Authorization\`: at most ${HEADERS_MAX}, values of 1 to 1,000 characters of Latin-1. Sealed at rest and never shown again.`
+
+const newHeaders = z
+  .record(z.string(), z.string())
+  .superRefine(checkHeaders)
+  .superRefine((headers, context) => {
+    if (Object.keys(headers).length > HEADERS_MAX)
+      context.addIssue({ code: 'custom', message: 'max_keys', params: { rule: 'max_keys', allowed: HEADERS_MAX } })
+  })
+  .transform(toChanges)
+  .describe(ABOUT_HEADERS)
+
+const headerChanges = z
+  .record(z.string(), z.string().nullable())
+  .superRefine(checkHeaders)
+  .transform(toChanges)
+  .nullable()
+  .describe(
+    `${ABOUT_HEADERS} What is not named stays as it is; null takes one away, or all. A \`url\` of another origin drops those before: give them again, or null.`,
+  )
+
 export const endpointRequest = z
   .strictObject({
     url: webhookUrl,
     event_types: eventTypes.nullish(),
     description: description.nullish(),
+    payload: payload.nullish(),
+    headers: newHeaders.nullish(),
   })
   .meta({ id: 'WebhookEndpointRequest' })
 
@@ -23,6 +72,8 @@ export const endpointChange = z
     url: webhookUrl.optional(),
     event_types: eventTypes.optional(),
     description: description.optional(),
+    payload: payload.optional().describe('For the deliveries made from now on.'),
+    headers: headerChanges.optional(),
     enabled: z.boolean().optional().describe('False: nothing is sent to it. True also forgets that it was failing.'),
   })
   .meta({ id: 'WebhookEndpointChange' })
@@ -53,6 +104,8 @@ export const endpointJson = z
     url: z.string(),
     description: z.string().nullable(),
     event_types: z.array(z.string()),
+    payload: z.enum(WEBHOOK_PAYLOADS),
+    header_names: z.array(z.string()).describe('Of its own headers, in lower case; their values are never shown.'),
     enabled: z.boolean(),
     disabled_at: z.iso.datetime().nullable(),
     disabled_reason: z
@@ -82,6 +135,8 @@ interface EndpointFacts {
   readonly url: string
   readonly description: string | null
   readonly eventTypes: readonly string[]
+  readonly payload: EndpointJson['payload']
+  readonly headerNames: readonly string[]
   readonly disabledAt: Date | null
   readonly disabledReason: string | null
   readonly failingSince: Date | null
@@ -97,6 +152,8 @@ export function toEndpointJson(row: EndpointFacts): EndpointJson {
     url: row.url,
     description: row.description,
     event_types: [...row.eventTypes],
+    payload: row.payload,
+    header_names: [...row.headerNames].sort(),
     enabled: row.disabledAt === null,
     disabled_at: row.disabledAt?.toISOString() ?? null,
     disabled_reason: row.disabledReason as EndpointJson['disabled_reason'],

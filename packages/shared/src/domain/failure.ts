@@ -2,7 +2,8 @@
 
 export const FAILURES = {
   unknown_model: 'This Reelqueue no longer offers the model. Nothing was submitted.',
-  content_rejected: 'The provider refused the content of this request. Nothing was charged for it.',
+  content_rejected:
+    'The provider refused the content. What it refused at once was not charged; what it had begun to render may have been: `may_be_charged` says which.',
   given_up_before_post: 'The workers were too slow for a whole day to send the request. Nothing was submitted.',
   submission_unknown:
     'It is not known whether the provider took this request: it may be rendering, and may have been charged. It was not submitted again.',

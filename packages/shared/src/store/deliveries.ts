@@ -2,7 +2,8 @@
 
 import { newId } from '../domain/ids.ts'
 import { type Database, PREPARED, type Sql, withRetry } from './database.ts'
-import { type Event, type Generation, Prisma } from './generated/client.ts'
+import { readSealedHeaders } from './endpoint-headers.ts'
+import { type Event, type Generation, Prisma, type WebhookPayload } from './generated/client.ts'
 import { signingStill } from './rotation.ts'
 
 /** What must be known of a delivery before it is claimed: whose server it is for. */
@@ -43,9 +44,20 @@ export interface ClaimedDelivery {
   readonly event: ClaimedEvent
   /** What the event is about, if that is a generation. */
   readonly generation: ClaimedGeneration | null
-  readonly endpoint: { readonly id: string; readonly failingSince: Date | null } | null
+  /** The form of its body. */
+  readonly payload: WebhookPayload
+  readonly endpoint: ClaimedEndpoint | null
   /** The endpoint's own, several while they are being rotated; or the project's for a URL that came with a request. */
   readonly sealedSecrets: readonly string[]
+}
+
+export interface ClaimedEndpoint {
+  readonly id: string
+  readonly failingSince: Date | null
+  /** Where it is now: its headers are meant for this origin only. */
+  readonly url: string
+  /** Sealed values by name. */
+  readonly sealedHeaders: Readonly<Record<string, string>>
 }
 
 /** What no event tells of its generation. */
@@ -103,12 +115,12 @@ export async function claimDeliveries(
           ORDER BY next_attempt_at LIMIT asked.count FOR UPDATE SKIP LOCKED) due
       ), claimed AS (
         ${begin(leaseMs)} WHERE id = ANY (ARRAY(SELECT id FROM named UNION ALL SELECT id FROM next))
-        RETURNING id, target, url, attempts, attempts_before, event_id, endpoint_id, project_id
+        RETURNING id, target, url, payload, attempts, attempts_before, event_id, endpoint_id, project_id
       )
-      SELECT claimed.id, claimed.target, claimed.url, claimed.attempts AS attempt,
+      SELECT claimed.id, claimed.target, claimed.url, claimed.payload, claimed.attempts AS attempt,
         claimed.attempts - claimed.attempts_before AS scheduled, event.id AS "eventId", event.type, event.sequence,
         event.created_at AS "createdAt", event.data, event.generation_id AS "generationId", event.batch_id AS "batchId",
-        endpoint.id AS "endpointId", endpoint.url AS "endpointUrl", endpoint.failing_since AS "failingSince",
+        endpoint.id AS "endpointId", endpoint.url AS "endpointUrl", endpoint.failing_since AS "failingSince", endpoint.headers,
         coalesce(endpoint.secret, project.webhook_secret) AS secret,
         coalesce(endpoint.previous_secrets, project.previous_secrets) AS "previousSecrets",
         (SELECT ${UNTOLD} FROM generations WHERE id = event.generation_id) AS generation
@@ -127,7 +139,8 @@ export async function claimDeliveries(
   return await Promise.all(
     wanted.map(handOut).map(async (row) => {
       if (!row) return null
-      const { id, endpointUrl, endpointId, failingSince, secret, previousSecrets, eventId, generation, ...rest } = row
+      const { id, payload, endpointUrl, endpointId, failingSince, headers, secret, previousSecrets, ...rest } = row
+      const { eventId, generation, ...event } = rest
       const isMoved = endpointUrl !== null && endpointUrl !== row.url
       try {
         const [url = row.url] = isMoved ? await withRetry(() => moveDeliveries(prisma, Prisma.sql`id = ${id}`)) : []
@@ -136,9 +149,13 @@ export async function claimDeliveries(
           url,
           attempt: rest.attempt,
           scheduled: rest.scheduled,
-          event: { ...rest, id: eventId },
+          event: { ...event, id: eventId },
+          payload,
           generation: generation && dated(generation),
-          endpoint: endpointId === null ? null : { id: endpointId, failingSince },
+          endpoint:
+            endpointId === null || endpointUrl === null
+              ? null
+              : { id: endpointId, failingSince, url: endpointUrl, sealedHeaders: readSealedHeaders(headers) },
           sealedSecrets: [secret, ...signingStill(previousSecrets, new Date()).map((one) => one.secret)],
         }
       } catch (cause) {
@@ -153,12 +170,14 @@ interface ClaimedRow extends Omit<ClaimedEvent, 'id'> {
   readonly id: string
   readonly target: string
   readonly url: string
+  readonly payload: WebhookPayload
   readonly attempt: number
   readonly scheduled: number
   readonly eventId: string
   readonly endpointId: string | null
   readonly endpointUrl: string | null
   readonly failingSince: Date | null
+  readonly headers: unknown
   readonly secret: string
   readonly previousSecrets: unknown
   readonly generation: InJson<ClaimedGeneration> | null

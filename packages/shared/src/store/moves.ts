@@ -88,18 +88,19 @@ const GENERATION_SNAPSHOT = Prisma.sql`jsonb_strip_nulls(jsonb_build_object(
   'status', status, 'video_url', video_url, 'video_url_expires_at', ${iso('video_url_expires_at')},
   'actual_duration', actual_duration,
   'error', CASE WHEN error_code IS NULL THEN NULL ELSE jsonb_build_object('code', error_code, 'message', error_message) END,
-  'upstream_task_id', upstream_task_id, 'attempt', attempt, 'may_be_charged', may_be_charged OR status = 'submitting', 'submitted_at', ${iso('submitted_at')}, 'finished_at', ${iso('finished_at')}))`
+  'upstream_task_id', upstream_task_id, 'attempt', attempt, 'may_be_charged', may_be_charged OR status = 'submitting', 'submitted_at', ${iso('submitted_at')}, 'finished_at', ${iso('finished_at')},
+  'priority', priority, 'cancel_requested_at', ${iso('cancel_requested_at')}))`
 
 /** Creates one delivery for each URL that the rows of `fact` are owed to; a URL named twice is served once. */
 export const OWED_DELIVERIES = Prisma.sql`
-  INSERT INTO deliveries (id, project_id, event_id, endpoint_id, url, next_attempt_at, due_at)
+  INSERT INTO deliveries (id, project_id, event_id, endpoint_id, url, payload, next_attempt_at, due_at)
   SELECT DISTINCT ON (target.event_id, target.url)
-    new_id('dlv'), target.project_id, target.event_id, target.endpoint_id, target.url, now(), now()
+    new_id('dlv'), target.project_id, target.event_id, target.endpoint_id, target.url, target.payload, now(), now()
   FROM (
-    SELECT fact.id AS event_id, fact.project_id, NULL AS endpoint_id, fact.webhook_url AS url
+    SELECT fact.id AS event_id, fact.project_id, NULL AS endpoint_id, fact.webhook_url AS url, 'full'::webhook_payload AS payload
     FROM fact WHERE fact.webhook_url IS NOT NULL AND fact.type = ANY (${DELIVERED_TO_REQUEST}::text[])
     UNION ALL
-    SELECT fact.id, fact.project_id, endpoint.id, endpoint.url
+    SELECT fact.id, fact.project_id, endpoint.id, endpoint.url, endpoint.payload
     FROM fact JOIN webhook_endpoints endpoint ON endpoint.project_id = fact.project_id AND endpoint.disabled_at IS NULL
       AND fact.type = ANY (CASE WHEN endpoint.event_types = '{}' THEN ${DELIVERED_BY_DEFAULT}::text[] ELSE endpoint.event_types END)
   ) target

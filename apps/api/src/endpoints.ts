@@ -1,0 +1,55 @@
+// What the routes of webhook endpoints share: finding one, showing it, and refusing a change.
+
+import { toEndpointJson } from '@reelqueue/shared/contract/webhook-endpoint'
+import { HEADERS_MAX, type HeaderChanges } from '@reelqueue/shared/domain/custom-headers'
+import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
+import type { Database } from '@reelqueue/shared/store/database'
+import { readSealedHeaders } from '@reelqueue/shared/store/endpoint-headers'
+import { type ChangeEndpointResult, findEndpoint, type WebhookEndpoint } from '@reelqueue/shared/store/endpoints'
+import type { CallingProject } from '@reelqueue/shared/store/projects'
+import { signingStill } from '@reelqueue/shared/store/rotation'
+import type { Sealer } from '@reelqueue/shared/webhooks/seal'
+
+/** @throws Problem `not_found` */
+export async function mustFindEndpoint(
+  database: Database,
+  project: CallingProject,
+  id: string,
+): Promise<WebhookEndpoint> {
+  const endpoint = await findEndpoint(database, project.id, id)
+  if (!endpoint) throw new Problem('not_found')
+  return endpoint
+}
+
+/** An endpoint as a reply: of its headers only the names, which are not sealed. */
+export function toJson(endpoint: WebhookEndpoint) {
+  return toEndpointJson({
+    ...endpoint,
+    headerNames: Object.keys(readSealedHeaders(endpoint.headers)),
+    signingStill: signingStill(endpoint.previousSecrets, new Date()),
+  })
+}
+
+export function sealedChanges(sealer: Sealer, headers: HeaderChanges): HeaderChanges {
+  return new Map([...headers].map(([name, value]) => [name, value && sealer.seal(value)]))
+}
+
+/** The endpoint that was changed. @throws Problem that says why it was not */
+export function changedOr(result: ChangeEndpointResult): WebhookEndpoint {
+  switch (result.kind) {
+    case 'changed':
+      return result.endpoint
+    case 'taken':
+      throw new Problem('endpoint_exists')
+    case 'gone':
+      throw new Problem('not_found')
+    case 'too_many_headers':
+      throw refusal({ field: 'headers', rule: 'max_keys', allowed: HEADERS_MAX })
+    case 'headers_left_behind': {
+      const allowed = 'given again with a URL of another origin, or null: those before are not sent there'
+      throw refusal({ field: 'headers', rule: 'headers_left_behind', allowed })
+    }
+  }
+}
+
+const refusal = (error: FieldError) => new Problem('validation_failed', undefined, [error])

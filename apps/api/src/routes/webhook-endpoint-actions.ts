@@ -1,0 +1,86 @@
+// What may be asked of a webhook endpoint: another secret, a test, and delivering again what failed.
+
+import { deliveryJson, redeliverSince, toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
+import { endpointWithSecret, overlapMs, secretRotation } from '@reelqueue/shared/contract/webhook-endpoint'
+import { Problem } from '@reelqueue/shared/domain/problem'
+import { findDelivery, redeliverFailed, someToWake } from '@reelqueue/shared/store/delivery-log'
+import { testEndpoint } from '@reelqueue/shared/store/endpoint-events'
+import { rotateSecret } from '@reelqueue/shared/store/endpoints'
+import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
+import { z } from 'zod'
+import type { ApiDeps } from '../deps.ts'
+import { mustFindEndpoint, toJson } from '../endpoints.ts'
+import { byId } from '../generations.ts'
+import { problems } from '../openapi.ts'
+import type { App } from '../typed-app.ts'
+
+const tags = ['Webhooks']
+const BODY_PROBLEMS = ['malformed_json', 'unsupported_media_type', 'validation_failed'] as const
+
+export function webhookEndpointActionRoutes(app: App, { database, queues, sealer }: ApiDeps): void {
+  app.post(
+    '/v1/webhook_endpoints/:id/rotate_secret',
+    {
+      schema: {
+        tags,
+        summary: 'Give an endpoint another secret',
+        description:
+          'Until `previous_secret_until` the secret before it signs too, so that receivers can change over without losing a webhook; after another rotation meanwhile, all of them do.',
+        params: byId,
+        body: secretRotation,
+        response: { 200: endpointWithSecret, ...problems('not_found', ...BODY_PROBLEMS) },
+      },
+    },
+    async ({ project, params, body }) => {
+      const { id } = await mustFindEndpoint(database, project, params.id)
+      const secret = newWebhookSecret()
+      const rotated = await rotateSecret(database, id, sealer.seal(secret), overlapMs(body))
+      if (!rotated) throw new Problem('not_found')
+      return { ...toJson(rotated), secret }
+    },
+  )
+
+  app.post(
+    '/v1/webhook_endpoints/:id/test',
+    {
+      schema: {
+        tags,
+        summary: 'Send an endpoint an `endpoint.test` event',
+        params: byId,
+        response: { 202: deliveryJson, ...problems('not_found', 'endpoint_disabled') },
+      },
+    },
+    async ({ project, params }, reply) => {
+      const endpoint = await mustFindEndpoint(database, project, params.id)
+      if (endpoint.disabledAt !== null) throw new Problem('endpoint_disabled')
+      const deliveryId = await testEndpoint(database, endpoint)
+      queues.wake('deliver', [{ id: deliveryId, wakes: 0 }])
+      const delivery = await findDelivery(database, project.id, deliveryId)
+      if (!delivery) throw new Error(`the delivery ${deliveryId} is gone`)
+      return reply.code(202).header('location', `/v1/webhook_deliveries/${deliveryId}`).send(toDeliveryJson(delivery))
+    },
+  )
+
+  app.post(
+    '/v1/webhook_endpoints/:id/redeliver',
+    {
+      schema: {
+        tags,
+        summary: 'Deliver again whatever failed since a time',
+        params: byId,
+        body: redeliverSince,
+        response: {
+          202: z.object({ redelivered: z.int().describe('How many are pending again.') }),
+          ...problems('not_found', 'endpoint_disabled', ...BODY_PROBLEMS),
+        },
+      },
+    },
+    async ({ project, params, body }, reply) => {
+      const endpoint = await mustFindEndpoint(database, project, params.id)
+      if (endpoint.disabledAt !== null) throw new Problem('endpoint_disabled')
+      const redelivered = await redeliverFailed(database, endpoint, new Date(body.since))
+      queues.wake('deliver', await someToWake(database, endpoint.id))
+      return reply.code(202).send({ redelivered })
+    },
+  )
+}

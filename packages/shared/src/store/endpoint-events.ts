@@ -1,0 +1,85 @@
+// What happens to a webhook endpoint by itself, and what is told of it: tests, failures, and the end of what is sent to it.
+
+import { ENDPOINT_DISABLED, ENDPOINT_TEST } from '../domain/events.ts'
+import { newId } from '../domain/ids.ts'
+import { type Database, type Sql, withRetry } from './database.ts'
+import { abandonUnwanted } from './deliveries.ts'
+import { Prisma, type WebhookEndpoint } from './generated/client.ts'
+import { OWED_DELIVERIES } from './moves.ts'
+
+/** Why an endpoint is disabled; stored and shown. */
+export type DisabledReason = 'by_request' | 'gone' | 'failing'
+
+/** Owes the endpoint a test event. @returns the delivery's id */
+export async function testEndpoint(
+  { prisma }: Database,
+  { id, url }: Pick<WebhookEndpoint, 'id' | 'url'>,
+): Promise<string> {
+  return await prisma.$transaction(async (tx) => {
+    const eventId = await recordEndpointEvent(tx, id, ENDPOINT_TEST, { endpoint_id: id })
+    const deliveryId = newId('delivery')
+    await tx.$executeRaw`
+      INSERT INTO deliveries (id, project_id, event_id, endpoint_id, url, payload, next_attempt_at, due_at)
+      SELECT ${deliveryId}, event.project_id, event.id, event.endpoint_id, ${url}, endpoint.payload, now(), now()
+      FROM events event JOIN webhook_endpoints endpoint ON endpoint.id = event.endpoint_id WHERE event.id = ${eventId}`
+    return deliveryId
+  })
+}
+
+/** Where an attempt was made: what it met there says nothing about an endpoint that has moved since. */
+interface Attempted {
+  readonly id: string
+  readonly url: string
+}
+
+/** How long nothing but failures is put up with. */
+export const FAILING_MAX_MS = 5 * 24 * 3_600_000
+
+/**
+ * Disables an endpoint that is gone, or that has done nothing but fail for days, once, and tells the project through its others. A failure
+ * after days without traffic is none of many: something must have been tried in vain for a day.
+ * @returns the deliveries owed, to be woken; null when it was not to be disabled
+ */
+export async function disableEndpoint(
+  database: Database,
+  { id, url }: Attempted,
+  reason: Exclude<DisabledReason, 'by_request'>,
+): Promise<string[] | null> {
+  const isDue =
+    reason === 'gone'
+      ? Prisma.sql`true`
+      : Prisma.sql`failing_since < now() - ${FAILING_MAX_MS} * interval '1 ms' AND EXISTS (
+          SELECT 1 FROM deliveries WHERE endpoint_id = webhook_endpoints.id AND state = 'pending' AND pending_since < now() - interval '1 day')`
+  const disable = async (tx: Sql) => {
+    const [row] = await tx.$queryRaw<{ failingSince: Date | null }[]>`
+      UPDATE webhook_endpoints SET disabled_at = now(), disabled_reason = ${reason}
+      WHERE id = ${id} AND url = ${url} AND disabled_at IS NULL AND ${isDue} RETURNING failing_since AS "failingSince"`
+    if (!row) return null
+    const failing = row.failingSince?.toISOString() ?? null
+    const facts = { endpoint_id: id, url, reason, failing_since: failing }
+    const eventId = await recordEndpointEvent(tx, id, ENDPOINT_DISABLED, facts)
+    const owed = await tx.$queryRaw<{ id: string }[]>`
+      WITH fact AS (SELECT id, project_id, type, NULL::text AS webhook_url FROM events WHERE id = ${eventId}), owed AS (${OWED_DELIVERIES})
+      SELECT id FROM owed`
+    return owed.map((delivery) => delivery.id)
+  }
+  const owed = await withRetry(() => database.prisma.$transaction(disable))
+  if (owed !== null) await abandonUnwanted(database, id)
+  return owed
+}
+
+/** Notes that it fails from now on, or that it works again; writes nothing where that is known. */
+export async function noteFailing({ prisma }: Database, { id, url }: Attempted, failing: boolean): Promise<void> {
+  await prisma.$executeRaw`
+    UPDATE webhook_endpoints SET failing_since = CASE WHEN ${failing} THEN now() END
+    WHERE id = ${id} AND url = ${url} AND (failing_since IS NULL) = ${failing}`
+}
+
+async function recordEndpointEvent(tx: Sql, endpointId: string, type: string, data: object): Promise<string> {
+  const eventId = newId('event')
+  await tx.$executeRaw`
+    WITH subject AS (UPDATE webhook_endpoints SET event_seq = event_seq + 1 WHERE id = ${endpointId} RETURNING project_id, event_seq)
+    INSERT INTO events (id, project_id, endpoint_id, sequence, type, data)
+    SELECT ${eventId}, project_id, ${endpointId}, event_seq, ${type}, ${JSON.stringify(data)}::jsonb FROM subject`
+  return eventId
+}
