@@ -49,6 +49,9 @@ export interface Stops {
   ready(): void
 }
 
+/** One Ctrl-C comes twice where npm is between the terminal and us: it passes on what we have too. People press more slowly. */
+const SAME_SIGNAL_MS = 150
+
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
@@ -77,7 +80,10 @@ export async function runParts(boundMs: number, start: (stops: Stops) => Promise
     await stopAll()
     process.exit(code)
   }
+  let toldAt = Number.NEGATIVE_INFINITY
   const onSignal = (signal: NodeJS.Signals) => {
+    if (performance.now() - toldAt < SAME_SIGNAL_MS) return
+    toldAt = performance.now()
     if (stopping.signal.aborted) {
       console.error('Stopped at once.')
       process.exit(1)

@@ -29,7 +29,7 @@ await runCommand(async () => {
   await runParts(STOP_BOUND_MS, async (stops) => {
     const demo = await startDemo(stops)
     stops.ready()
-    const succeeded = await runBatch(demo)
+    const succeeded = await runBatch(demo, stops.stopping)
     if (once) return succeeded ? 0 : 1
     printWhereToGo(demo)
     return null
@@ -113,7 +113,7 @@ async function createDemoProject({ database, sealer }: House): Promise<{ key: st
 }
 
 /** Submits the sample batch and shows it to its end. @returns whether every video and webhook came */
-async function runBatch({ url, key, receiver }: Demo): Promise<boolean> {
+async function runBatch({ url, key, receiver }: Demo, stopping: AbortSignal): Promise<boolean> {
   const client = createClient(url, key)
   const batch = await client.createBatch({ defaults: DEFAULTS, items: ITEMS, webhook_url: receiver.url })
   say(
@@ -129,6 +129,7 @@ async function runBatch({ url, key, receiver }: Demo): Promise<boolean> {
       return `${receipt.webhookId} verified`
     },
     timeoutMs: BATCH_TIMEOUT_MS,
+    stopping,
   })
 
   const { counts } = await client.readBatch(batch.id)

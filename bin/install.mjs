@@ -29,7 +29,14 @@ export async function installMissing(root, full) {
     // Another start may have installed it meanwhile.
     if (isComplete(root, full)) return null
     if (!isInstalled(root, full)) {
-      const words = ['ci', ...(full ? [] : ['--omit=dev']), '--no-audit', '--no-fund', '--loglevel=error']
+      const words = [
+        'ci',
+        ...(full ? [] : ['--omit=dev']),
+        '--no-audit',
+        '--no-fund',
+        '--no-progress',
+        '--loglevel=error',
+      ]
       console.error(
         `Installing what is missing (npm ${words.slice(0, full ? 1 : 2).join(' ')}); this may take some minutes …`,
       )
@@ -120,7 +127,11 @@ async function runNpm(root, lock, words) {
       // It has ended.
     }
   }
+  let stopping = false
   const onSignal = async (signal) => {
+    // npm passes on a Ctrl-C that we have already: a second one must not end us before this npm has ended.
+    if (stopping) return
+    stopping = true
     console.error(`\n${signal}: ending the installation; the next start begins it again …`)
     end('SIGTERM')
     const tooLate = setTimeout(() => end('SIGKILL'), STOP_TIMEOUT_MS)
@@ -139,7 +150,7 @@ async function runNpm(root, lock, words) {
   const orphaned = setInterval(() => {
     if (process.ppid !== parent) process.emit('SIGTERM', 'SIGTERM')
   }, LOCK_LOOK_MS)
-  for (const signal of SIGNALS) process.once(signal, onSignal)
+  for (const signal of SIGNALS) process.on(signal, onSignal)
   const failed = await ended
   clearInterval(progress)
   clearInterval(orphaned)

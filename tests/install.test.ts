@@ -84,6 +84,9 @@ describe('installing', () => {
     await hold()
     const first = start()
     await until('it installs', async () => (await runs()).length === 1)
+    // One Ctrl-C comes from the terminal, and from npm too.
+    first.child.kill('SIGINT')
+    await until('it ends', () => first.output().includes('SIGINT: ending'))
     first.child.kill('SIGINT')
     expect(await first.ended, first.output()).toBe(130)
     const [script] = await runs()

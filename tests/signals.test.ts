@@ -1,13 +1,17 @@
 // A signal at any moment of a start ends the command, leaves nothing running, and the next start works.
 
+import { once } from 'node:events'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { signalAt } from './signals/moment.ts'
-import { createDatabase, type TestDatabase } from './support/database.ts'
+import { madeFile, printed, signalAt } from './signals/moment.ts'
+import { until } from './support/wait.ts'
 
 const SECRET_KEY = Buffer.alloc(32, 7).toString('base64')
+const HOLD = fileURLToPath(new URL('signals/hold-loading.mjs', import.meta.url))
 
 let folder: string
 
@@ -21,43 +25,54 @@ afterEach(async () => {
 })
 
 describe.runIf(process.platform === 'linux')('a signal', () => {
-  it('before the command is loaded ends it with the code of the signal', async () => {
-    const [interrupted, terminated] = await Promise.all([
-      signalAt(['start'], { afterMs: 250 }, 'SIGINT', folder, {}),
-      signalAt(['simulator'], { afterMs: 250 }, 'SIGTERM', folder, {}),
-    ])
-    expect([interrupted.code ?? 130, terminated.code ?? 143]).toEqual([130, 143])
-    expect([...interrupted.left, ...terminated.left]).toEqual([])
+  it.each([
+    ['start', 'SIGINT', 130],
+    ['start-worker', 'SIGTERM', 143],
+    ['simulator', 'SIGHUP', 129],
+  ] as const)(
+    'while `%s` is being loaded ends it by %s with the code of the signal',
+    async (name, signal, expected) => {
+      const env = { HOLD_LOADING: `bin/${name}.ts`, NODE_OPTIONS: `--import=${HOLD}` }
+      const { code, left, output } = await signalAt([name], printed('holding'), signal, folder, env)
+      expect([code, left], output).toEqual([expected, []])
+    },
+  )
+
+  it.each([
+    ['demo', madeFile('demo/postgres/postmaster.pid')],
+    ['demo', printed('Starting the simulated provider')],
+    ['start', madeFile('postgres.owner')],
+    ['start', madeFile('postgres.url')],
+    ['start', printed('api.started')],
+  ] as const)('while `%s` boots ends it, and Postgres too', async (name, moment) => {
+    const { code, left, output } = await signalAt([name], moment, 'SIGTERM', folder, {})
+    expect([code, left], output).toEqual([143, []])
   })
 
-  it('while `demo` and `start` boot ends them, Postgres too, and the next start works', async () => {
-    for (const [words, when] of [
-      [['demo'], 'Starting Postgres'],
-      [['demo'], 'Starting the simulated provider'],
-    ] as const) {
-      const { code, left, output } = await signalAt(words, { when }, 'SIGINT', folder, {})
-      expect(code, output).toBe(130)
-      expect(left, output).toEqual([])
-    }
-    for (const afterMs of [1_200, 1_600, 2_000]) {
-      const { code, left, output } = await signalAt(['start'], { afterMs }, 'SIGTERM', folder, { LOG_LEVEL: 'silent' })
-      expect([0, 143], output).toContain(code)
-      expect(left, output).toEqual([])
-    }
-    const next = await signalAt(['start'], { when: 'Reelqueue answers at' }, 'SIGTERM', folder, {})
-    expect(next.code, next.output).toBe(0)
-    expect(next.left).toEqual([])
+  it('while `start` prepares its database lets the next start work, which ends in good order by SIGHUP', async () => {
+    await signalAt(['start'], madeFile('postgres.url'), 'SIGTERM', folder, {})
+    const next = await signalAt(['start'], printed('Reelqueue answers at'), 'SIGHUP', folder, {})
+    expect([next.code, next.left], next.output).toEqual([0, []])
   })
 
-  it('while `start:api` and `start:worker` look at their servers ends them', async () => {
-    const database: TestDatabase = await createDatabase()
-    const env = { DATABASE_URL: database.url, SECRET_KEY }
-    for (const name of ['start-api', 'start-worker']) {
-      for (const afterMs of [900, 1_500]) {
-        const { code, output } = await signalAt([name], { afterMs }, 'SIGTERM', folder, env)
-        expect([0, 143], output).toContain(code)
-      }
-    }
-    await database.drop()
+  it('that comes twice for one Ctrl-C, from the terminal and from npm, lets a command end in good order', async () => {
+    const { code, left, output } = await signalAt(['demo'], printed('Accepted the batch'), 'SIGINT', folder, {}, 10)
+    expect(output).not.toContain('Stopped at once')
+    expect([code, left], output).toEqual([0, []])
   })
+
+  it.each(['start-api', 'start-worker'])(
+    'while `%s` waits for a Postgres that does not answer ends it',
+    async (name) => {
+      const sockets: Socket[] = []
+      const silent = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1')
+      await once(silent, 'listening')
+      const url = `postgresql://anyone@127.0.0.1:${(silent.address() as AddressInfo).port}/anything`
+      const asked = () => until('it asks Postgres', () => sockets.length > 0)
+      const { code, output } = await signalAt([name], asked, 'SIGTERM', folder, { DATABASE_URL: url, SECRET_KEY })
+      expect(code, output).toBe(143)
+      for (const socket of sockets) socket.destroy()
+      silent.close()
+    },
+  )
 })

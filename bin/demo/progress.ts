@@ -20,10 +20,15 @@ export interface Progress {
   /** Resolves to a word about the webhook of a generation that has ended. */
   readonly receipt: (generation: GenerationJson) => Promise<string>
   readonly timeoutMs: number
+  /** Ends the show at once. */
+  readonly stopping: AbortSignal
 }
 
-/** Shows progress until every generation has ended and its webhook came, or the time is up (an error then). */
-export async function showProgress({ generations, look, receipt, timeoutMs }: Progress): Promise<void> {
+/**
+ * Shows progress until every generation has ended and its webhook came.
+ * @throws an error when the time is up, or when it was stopped
+ */
+export async function showProgress({ generations, look, receipt, timeoutMs, stopping }: Progress): Promise<void> {
   const giveUp = AbortSignal.timeout(timeoutMs)
   const latest = new Map<string, GenerationJson>()
   const renderingSince = new Map<string, number>()
@@ -46,6 +51,8 @@ export async function showProgress({ generations, look, receipt, timeoutMs }: Pr
       task: async (_context, task) => {
         for (;;) {
           giveUp.throwIfAborted()
+          // While bars are drawn, nothing else that is printed is seen: whoever pressed Ctrl-C would press it again.
+          if (stopping.aborted && process.stdout.isTTY) return task.skip()
           const generation = latest.get(id)
           if (generation?.finished_at) {
             const ended =
@@ -76,10 +83,11 @@ export async function showProgress({ generations, look, receipt, timeoutMs }: Pr
         concurrent: true,
         exitOnError: false,
         registerSignalListeners: false,
-        rendererOptions: { collapseErrors: true },
+        rendererOptions: { collapseErrors: true, showSkipMessage: false },
       }).run(),
       watching,
     ])
+    stopping.throwIfAborted()
   } finally {
     looking = false
   }

@@ -1,17 +1,23 @@
-// `npx tsx tests/signals/command.ts`: 30 signals at different moments of each command, as a table. Takes about fifteen minutes.
+// `npx tsx tests/signals/command.ts [COMMAND …]`: 30 signals at different moments of each command, as a table. All take half an hour.
 
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
 import { prepareDatabase } from '../../bin/house.ts'
-import { signalAt } from './moment.ts'
+import { after, printed, signalAt } from './moment.ts'
 
-const MOMENTS = Number(process.argv[2] ?? 30)
-/** Longer than a start takes on a machine that is not busy. */
-const BOOT_MS = 4_000
+const SIGNALS = 30
 /** How often it is also tried whether a whole start works; each signal is followed by another start on the same folder anyway. */
 const NEXT_EVERY = 5
+/** In turn: Ctrl-C, a process manager, a closed terminal, and Ctrl-C again after some milliseconds. */
+const WAYS: readonly { readonly signal: NodeJS.Signals; readonly again?: number }[] = [
+  { signal: 'SIGINT' },
+  { signal: 'SIGTERM' },
+  { signal: 'SIGHUP' },
+  { signal: 'SIGINT', again: 20 },
+  { signal: 'SIGINT', again: 300 },
+]
 
 const folder = await mkdtemp(join(tmpdir(), 'reelqueue-signals-'))
 await chmod(folder, 0o755)
@@ -19,38 +25,49 @@ const postgres = await startEmbeddedPostgres({ dataDir: join(folder, 'server'), 
 const server = { DATABASE_URL: postgres.url, SECRET_KEY: Buffer.alloc(32, 7).toString('base64') }
 await prepareDatabase(postgres.url)
 
-const vitest = ['test', '--project', 'system', 'tests/postgres-pool.test.ts']
+/** `spanMs` is from the start to when it runs or has ended, on a machine that is not busy; `next` is printed by a start that works. */
 const CASES = [
-  { name: 'demo', words: ['demo'], env: {}, ready: 'Accepted the batch' },
-  { name: 'start', words: ['start'], env: {}, ready: 'Reelqueue answers at' },
-  { name: 'start:api', words: ['start-api'], env: server, ready: 'api.started' },
-  { name: 'start:worker', words: ['start-worker'], env: server, ready: 'worker.started' },
-  { name: 'test', words: vitest, env: { TEST_POSTGRES: 'embedded' }, ready: 'passed' },
+  { name: 'demo', words: ['demo'], env: {}, spanMs: 6_000, next: 'Accepted the batch' },
+  { name: 'start', words: ['start'], env: {}, spanMs: 4_000, next: 'Reelqueue answers at' },
+  { name: 'start:api', words: ['start-api'], env: server, spanMs: 3_000, next: 'api.started' },
+  { name: 'start:worker', words: ['start-worker'], env: server, spanMs: 3_000, next: 'worker.started' },
+  {
+    name: 'test',
+    words: ['test', '--project', 'system', 'tests/postgres-pool.test.ts'],
+    env: { TEST_POSTGRES: 'embedded' },
+    spanMs: 8_000,
+    next: 'passed',
+  },
+  { name: 'chaos', words: ['chaos', '--minutes', '1'], env: {}, spanMs: 20_000, next: null },
+  { name: 'bench', words: ['bench'], env: {}, spanMs: 20_000, next: null },
 ]
 
+const wanted = process.argv.slice(2)
 console.log('| command | signals | ended | slowest | codes | processes left | next start |')
 console.log('|---|---|---|---|---|---|---|')
-for (const { name, words, env, ready } of CASES) {
+for (const { name, words, env, spanMs, next } of CASES) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue
   const place = join(folder, name.replace(':', '-'))
+  await mkdir(place)
   const codes = new Map<string, number>()
   let [ended, slowest, left, tried, fine] = [0, 0, 0, 0, 0]
-  for (let n = 0; n < MOMENTS; n++) {
-    const signal = n % 2 === 0 ? 'SIGINT' : 'SIGTERM'
-    await mkdir(place, { recursive: true })
-    const one = await signalAt(words, { afterMs: Math.round((n / MOMENTS) * BOOT_MS) }, signal, place, env)
-    if (one.tookMs < 30_000) ended++
+  for (let n = 0; n < SIGNALS; n++) {
+    const way = WAYS[n % WAYS.length] ?? { signal: 'SIGINT' }
+    const one = await signalAt(words, after(Math.round((n / SIGNALS) * spanMs)), way.signal, place, env, way.again)
+    if (one.how !== 'killed after the bound') ended++
     slowest = Math.max(slowest, one.tookMs)
     left += one.left.length
-    codes.set(String(one.code), (codes.get(String(one.code)) ?? 0) + 1)
-    if (one.left.length > 0) console.error(name, n, one.left, one.output)
-    if (n % NEXT_EVERY !== NEXT_EVERY - 1) continue
+    codes.set(one.how, (codes.get(one.how) ?? 0) + 1)
+    if (one.left.length > 0) console.error(name, n, way, one.left, one.output)
+    if (next === null || n % NEXT_EVERY !== NEXT_EVERY - 1) continue
     tried++
-    const next = await signalAt(words, { when: ready }, 'SIGTERM', place, env)
-    if (next.output.includes(ready) && next.left.length === 0) fine++
-    else console.error(name, n, 'next start:', next.output)
+    const start = await signalAt(words, printed(next), 'SIGTERM', place, env).catch(String)
+    if (typeof start !== 'string' && start.left.length === 0) fine++
+    else console.error(name, n, 'next start:', start)
   }
-  const list = [...codes].map(([code, count]) => `${code}×${count}`).join(' ')
-  console.log(`| ${name} | ${MOMENTS} | ${ended} | ${slowest} ms | ${list} | ${left} | ${fine} of ${tried} |`)
+  const list = [...codes].map(([code, count]) => `${code} × ${count}`).join(', ')
+  const starts = next === null ? '' : `${fine} of ${tried}`
+  console.log(`| ${name} | ${SIGNALS} | ${ended} | ${slowest} ms | ${list} | ${left} | ${starts} |`)
 }
 await postgres.stop()
 await rm(folder, { recursive: true, force: true })
