@@ -60,6 +60,13 @@ describe('JSON Lines', () => {
     expect((await itemsOf(batch.id)).map((item) => item.custom_id)).toEqual(['n1', 'n2', 'n3', null])
   })
 
+  it.each(['x-ndjson', 'ndjson', 'jsonl', 'x-jsonl', 'jsonlines', 'x-jsonlines; charset=utf-8'])(
+    'may be called application/%s',
+    async (name) => {
+      expect(batchOf(await post(MINIMAL_LINE, '', { 'content-type': `application/${name}` })).total).toBe(1)
+    },
+  )
+
   it('take defaults, webhook_url and metadata from the query', async () => {
     const query = new URLSearchParams({
       defaults: JSON.stringify({ ...MINIMAL, size: '1280x720', priority: 3 }),

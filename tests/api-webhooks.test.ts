@@ -4,7 +4,7 @@ import { projectWithSecret } from '@reelqueue/shared/contract/project'
 import { deliveryJson, deliveryWithLog } from '@reelqueue/shared/contract/webhook-delivery'
 import { endpointJson, endpointWithSecret } from '@reelqueue/shared/contract/webhook-endpoint'
 import { newId } from '@reelqueue/shared/domain/ids'
-import type { DeliveryVerdict } from '@reelqueue/shared/store/deliveries'
+import { type DeliveryVerdict, postponeDeliveries } from '@reelqueue/shared/store/deliveries'
 import { isWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
@@ -23,6 +23,7 @@ let added = 0
 async function add(fields: Record<string, unknown> = {}, by = client) {
   const reply = await by.post('/v1/webhook_endpoints', { url: `${URL_OF}/${added++}`, ...fields })
   expect(reply.status, reply.text).toBe(201)
+  expect(reply.headers.location).toBe(`/v1/webhook_endpoints/${JSON.parse(reply.text).id}`)
   return endpointWithSecret.strict().parse(JSON.parse(reply.text))
 }
 
@@ -317,6 +318,23 @@ describe('what is delivered', () => {
     expect((await read()).state).toBe('failed')
     expect(problemOf(await by.post(`/v1/webhook_deliveries/${id}/redeliver`)).code).toBe('endpoint_disabled')
     expect((await by.post(`/v1/webhook_deliveries/${newId('delivery')}/redeliver`)).status).toBe(404)
+  })
+
+  it('says why it waits: the schedule after a failed attempt, or a server that rests', async () => {
+    const by = await clientOfNewProject(house, 'waiting')
+    const { id: endpointId } = await add({}, by)
+    const send = async () =>
+      deliveryJson.parse(JSON.parse((await by.post(`/v1/webhook_endpoints/${endpointId}/test`)).text)).id
+    const [tried, untried] = [await send(), await send()]
+    expect((await deliveriesOf('', by)).map(({ held }) => held)).toEqual([null, null])
+    await attempted(tried, { state: 'pending', retryMs: 60_000 })
+    const [row] = await runSql(database.url, `SELECT project_id FROM deliveries WHERE id = '${untried}'`)
+    await postponeDeliveries(house.database, { target: `${row?.project_id} https://hooks.example` }, 60_000)
+    const until = expect.stringMatching(/Z$/)
+    expect((await deliveriesOf('', by)).map(({ id, held }) => ({ id, held }))).toEqual([
+      { id: untried, held: { reason: 'server_resting', until } },
+      { id: tried, held: { reason: 'retry_scheduled', until } },
+    ])
   })
 
   it('is delivered again all together: what failed of an endpoint since a time', async () => {

@@ -263,6 +263,18 @@ describe('Postgres', () => {
     expect(await findings(env)).toEqual(['upstream: warning', 'postgres_durability: warning'])
   })
 
+  test('connections of one process are added up by its settings, with those of the queues that are on Postgres', async () => {
+    const needed = async (env: Env) => {
+      const config = loadConfig({ DATABASE_URL: database.url, SECRET_KEY, ...env })
+      const found = await examine(config, 500).postgres
+      return found.find(({ check }) => check === 'postgres_connections')?.detail
+    }
+    const env = { DATABASE_CONNECTIONS_MAX: '30', QUEUE_CONNECTIONS_MAX: '50' }
+    expect(await needed(env)).toContain('one process opens up to 80')
+    expect(await needed({ ...env, REDIS_URL: `redis://${DEAF}` })).toContain('one process opens up to 30')
+    expect(await needed({})).toContain('one process opens up to 22')
+  })
+
   test('that is read-only is wrong', async () => {
     const readOnly = await createDatabase()
     ends.push(() => readOnly.drop())

@@ -102,6 +102,12 @@ describe('every page', async () => {
     expect(named.filter((script) => !(script in scripts))).toEqual([])
   })
 
+  test('the first screen of the README names the provider, where its key comes from and goes, and who sets the price', async () => {
+    const screen = (await read('README.md')).split('\n').slice(0, 12).join('\n')
+    for (const said of [/https:\/\/docs\.globalaiopc\.com/, /key comes from/, /UPSTREAM_API_KEY/, /price/])
+      expect(screen).toMatch(said)
+  })
+
   test.for(['README.md', 'ARCHITECTURE.md'])('%s stays under 200 lines', async (path) => {
     expect((await read(path)).split('\n').length).toBeLessThan(200)
   })

@@ -31,13 +31,22 @@ beforeEach(async () => {
   await writeFile(join(root, 'prisma/schema.prisma'), SCHEMA)
   await writeFile(join(root, 'postinstall.mjs'), POSTINSTALL)
   await writeFile(join(root, 'part/package.json'), '{"name":"part","version":"1.0.0"}')
-  const project = { name: 'tiny', version: '1.0.0', dependencies: { part: 'file:part' } }
+  await mkdir(join(root, 'tool'))
+  await writeFile(join(root, 'tool/package.json'), '{"name":"tool","version":"1.0.0"}')
+  const project = {
+    name: 'tiny',
+    version: '1.0.0',
+    dependencies: { part: 'file:part' },
+    devDependencies: { tool: 'file:tool' },
+  }
   const scripts = { postinstall: 'node postinstall.mjs' }
   await writeFile(join(root, 'package.json'), JSON.stringify({ ...project, scripts }))
   const packages = {
     '': project,
     'node_modules/part': { resolved: 'part', link: true },
     part: { version: '1.0.0' },
+    'node_modules/tool': { resolved: 'tool', link: true, dev: true },
+    tool: { version: '1.0.0', dev: true },
   }
   await writeFile(
     join(root, 'package-lock.json'),
@@ -49,9 +58,10 @@ afterEach(async () => {
   await rm(root, { recursive: true, force: true, maxRetries: 5 })
 })
 
-function start() {
+/** `full`: with the tools of development. */
+function start(full = true) {
   const code = `import(${JSON.stringify(INSTALL)}).then(async ({ installMissing }) => {
-    const failed = await installMissing(${JSON.stringify(root)}, true)
+    const failed = await installMissing(${JSON.stringify(root)}, ${full})
     if (failed) console.error(failed)
     process.exit(failed ? 1 : 0)
   })`
@@ -108,6 +118,22 @@ describe('installing', () => {
     await release()
     expect(await next.ended, next.output()).toBe(0)
     expect(await runs()).toHaveLength(1)
+  })
+
+  it('of what runs brings no tools of development, and says that it goes on; what needs them brings them later', async () => {
+    const has = (name: string) => existsSync(join(root, 'node_modules', name))
+    await hold()
+    const running = start(false)
+    await until('it says that it goes on', () => running.output().includes('still installing'))
+    await release()
+    expect(await running.ended, running.output()).toBe(0)
+    expect(running.output()).toContain('npm ci --omit=dev')
+    expect([has('part'), has('tool')]).toEqual([true, false])
+    const developing = start()
+    expect(await developing.ended, developing.output()).toBe(0)
+    expect(has('tool')).toBe(true)
+    expect(await start(false).ended).toBe(0)
+    expect(has('tool')).toBe(true)
   })
 
   it('is decided by content: a newer lock file changes nothing, a package that is missing does', async () => {

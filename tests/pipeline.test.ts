@@ -102,6 +102,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     await until('batch.completed', () => about().length > 0, { timeoutMs: 30_000 })
     expect(about().map((receipt) => receipt.type)).toEqual(['batch.completed'])
     expect(JSON.parse(about()[0]?.body ?? '').data).toMatchObject({
+      status: 'completed',
       total: 4,
       counts: { completed: 2, failed: 2, queued: 0, submitting: 0, processing: 0, cancelled: 0 },
     })
