@@ -72,7 +72,9 @@ async function startExplained(dataDir: string, log: Logger, stopping: AbortSigna
   try {
     return await startEmbeddedPostgres({ dataDir, stopping, log: (line) => log.debug({ event: 'postgres.log', line }) })
   } catch (error) {
-    throw new UserError(error instanceof Error ? error.message : String(error))
+    const isFull = error instanceof Error && 'code' in error && error.code === 'ENOSPC'
+    const remedy = isFull ? ': free some space, or set DATA_DIR to a folder on another disk.' : ''
+    throw new UserError(`${error instanceof Error ? error.message : String(error)}${remedy}`)
   }
 }
 

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { forgetPostgres, neverProxyThisMachine, useSomeTemporaryFolder } from './environment.mjs'
 import { installMissing } from './install.mjs'
 import { judgeWords, usageOf } from './usage.mjs'
 
@@ -50,11 +51,14 @@ if (install !== 'never') {
   const failed = await installMissing(ROOT, NEEDS_ALL.has(command))
   if (failed !== null) fail(failed)
 }
-if (!READ_ENV_FILE.has(command)) neverProxyThisMachine()
+if (!READ_ENV_FILE.has(command)) neverProxyThisMachine(process.env)
+useSomeTemporaryFolder(process.env)
 if (command in TOOLS) {
+  forgetPostgres(process.env)
   for (const [tool, ...words] of TOOLS[command]) await run(at(`node_modules/.bin/${tool}`), [...words, ...args])
 } else {
   if (READ_ENV_FILE.has(command) && existsSync(at('.env'))) process.loadEnvFile(at('.env'))
+  forgetPostgres(process.env)
   answerSignals()
   const { register } = await import('tsx/esm/api')
   register()
@@ -90,22 +94,13 @@ function answerSignals() {
   }
   // Whoever read our output is gone (`npm start | head`): nobody would see this run, or stop it.
   for (const stream of [process.stdout, process.stderr]) {
-    stream.once('error', () => {
-      stream.on('error', () => undefined)
+    let told = false
+    stream.on('error', ({ code }) => {
+      // On a disk that is full the work goes on.
+      if (told || code === 'ENOSPC') return
+      told = true
       process.kill(process.pid, 'SIGHUP')
     })
-  }
-}
-
-/**
- * Node 24 sends every fetch through HTTPS_PROXY when NODE_USE_ENV_PROXY is set; what the demo and the tests run on this machine is not
- * behind it. A real installation keeps NO_PROXY as it was given: it says how the provider is reached.
- */
-function neverProxyThisMachine() {
-  for (const name of ['NO_PROXY', 'no_proxy']) {
-    const given = process.env[name]
-    if (name === 'no_proxy' && given === undefined) continue
-    process.env[name] = [given, 'localhost', '127.0.0.1', '::1'].filter(Boolean).join(',')
   }
 }
 

@@ -193,7 +193,7 @@ describe('words', () => {
   it('`--help` tells the usage of each command where nothing is installed, and installs nothing', async () => {
     const bin = join(dataDir, 'bin')
     await mkdir(bin)
-    for (const name of ['run.mjs', 'install.mjs', 'usage.mjs']) {
+    for (const name of ['run.mjs', 'install.mjs', 'environment.mjs', 'usage.mjs']) {
       await copyFile(fileURLToPath(new URL(`../bin/${name}`, import.meta.url)), join(bin, name))
     }
     const asked = [...ALL.map((name) => [name, '--help']), ['keys', 'create', '-h']]
@@ -224,6 +224,23 @@ describe('words', () => {
       expect(output).toMatch(/Usage|Commands/)
       expect(code).toBe(2)
     }
+  })
+})
+
+describe('the environment', () => {
+  it('decides neither where a command connects nor whether it can be compiled', async () => {
+    const database = await createEmptyDatabase()
+    const odd = {
+      PGHOST: '192.0.2.1',
+      PGPORT: '1',
+      PGSSLMODE: 'require',
+      PGOPTIONS: '-c statement_timeout=1',
+      PGSERVICE: 'x',
+    }
+    const migrated = command(['migrate'], { DATABASE_URL: database.url, ...odd, TMPDIR: '/dev/null/nowhere' })
+    expect(await migrated.ended, migrated.output()).toBe(0)
+    expect(migrated.output()).toContain('TMPDIR names /dev/null/nowhere')
+    await database.drop()
   })
 })
 

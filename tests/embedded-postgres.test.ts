@@ -210,6 +210,15 @@ test('a damaged database is named, with what Postgres says of it', async () => {
   await expect(start()).rejects.toThrow(/does not start on .*pg_control.*move it away/s)
 })
 
+test('a disk that is full is named, with what to do', async () => {
+  const initdb = join(folder, 'initdb')
+  await writeFile(initdb, '#!/bin/sh\necho "FATAL: could not extend file: No space left on device" >&2\nexit 1\n', {
+    mode: 0o755,
+  })
+  const starting = startEmbeddedPostgres({ dataDir, binaries: { initdb, postgres: initdb }, log: () => undefined })
+  await expect(starting).rejects.toThrow(/No space left.*The disk is full: free some space, or set DATA_DIR/s)
+})
+
 test('a first start that was cut short is begun anew', async () => {
   await mkdir(join(dataDir, 'postgres.new'), { recursive: true })
   await writeFile(join(dataDir, 'postgres.new', 'half'), '')

@@ -3,6 +3,7 @@
 import { type BatchJson, batchJson } from '@reelqueue/shared/contract/batch'
 import { type GenerationJson, generationJson } from '@reelqueue/shared/contract/generation'
 import { z } from 'zod'
+import { UserError } from '../command.ts'
 
 export interface DemoClient {
   createBatch(body: unknown): Promise<BatchJson>
@@ -14,7 +15,7 @@ export function createClient(url: string, key: string): DemoClient {
   async function call(path: string, init: RequestInit = {}): Promise<unknown> {
     const headers = { authorization: `Bearer ${key}`, ...(init.body ? { 'content-type': 'application/json' } : {}) }
     const response = await fetch(url + path, { ...init, headers })
-    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`)
+    if (!response.ok) throw new UserError(`${path} answered ${response.status}: ${await response.text()}`)
     return await response.json()
   }
   return {

@@ -48,6 +48,23 @@ export function configurationPage(): string {
       ]),
     ),
     'API and workers of one installation share `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `UPSTREAM_API_KEY` and `UPSTREAM_MAX_IN_FLIGHT`: both admit generations, and the limit holds over all of them together.',
+    '## Commands',
+    '`npm run` lists the commands, and each tells its words with `-- --help`. `npm run demo` takes free ports where the usual ones are taken, unless `PORT` or `SIMULATOR_PORT` names one; the other commands say which setting to change.',
+    table(
+      ['Exit code', 'Meaning'],
+      [
+        ['0', 'It did what it was for, or a signal ended it when everything ran.'],
+        [
+          '1',
+          'It could not: the last lines say why, and what to do. Also after a second signal, and when a stop took too long.',
+        ],
+        ['2', 'A word or an option that it does not know.'],
+        [
+          '129, 130, 143',
+          'SIGHUP, SIGINT (Ctrl-C) or SIGTERM ended it before everything ran. Nothing is left running.',
+        ],
+      ],
+    ),
   )
 }
 

@@ -93,7 +93,7 @@ export const VARIABLES = {
     })
     .optional()
     .describe(
-      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded one, and `npm run keys` and `npm run doctor` use that of `npm start`; the other commands require it. A pooler in between must be in session mode, and have room for all connections (`npm run doctor` says how many a process opens). Its parameters may be those of TLS (sslmode, sslrootcert, sslcert, sslkey); others are refused by name.',
+      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded one, and `npm run keys` and `npm run doctor` use that of `npm start`; the other commands require it. A pooler in between must be in session mode, and have room for all connections (`npm run doctor` says how many a process opens). Its parameters may be those of TLS (sslmode, sslrootcert, sslcert, sslkey); others are refused by name. Of PGHOST, PGSSLMODE and their like only PGPASSWORD and PGPASSFILE are read.',
     ),
   REDIS_URL: url('redis', 'rediss')
     .optional()

@@ -172,8 +172,11 @@ async function createDatabase({ initdb }: PostgresBinaries, folder: Folder): Pro
   await rename(draft, folder.database)
 }
 
-/** What to do when another user may not enter a folder that root may. */
+/** What to do about a full disk, and when another user may not enter a folder that root may. */
 function hintOf(end: string | null): string {
+  if (end?.includes('No space left on device')) {
+    return '\nThe disk is full: free some space, or set DATA_DIR to a folder on another disk.'
+  }
   if (end === null || process.getuid?.() !== 0 || !/setpriv|Permission denied/.test(end)) return ''
   return (
     '\nUnder root, Postgres runs as another user, who may not enter one of these folders: move Reelqueue and DATA_DIR to folders that ' +
@@ -244,7 +247,7 @@ async function launch(
     // Between our look for a free port and its use, someone else may have taken it.
     if (attempt < PORT_TRIES && end.includes('Address already in use')) continue
     throw new Error(
-      `Postgres does not start on ${database}: ${end}.${hintOf(end)} If the database is damaged, move it away (with all it holds), or set DATA_DIR to another folder.`,
+      `Postgres does not start on ${database}: ${end}.${hintOf(end)}\nIf the database is damaged, move it away (with all it holds), or set DATA_DIR to another folder.`,
     )
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { withoutQueries } from './log.ts'
+import { createLogger, withoutQueries } from './log.ts'
 
 describe('withoutQueries', () => {
   it.each([
@@ -11,4 +11,11 @@ describe('withoutQueries', () => {
     ['https://example.com/hook?token=secret', 'https://example.com/hook?…'],
     ['Is a worker running? See /readyz', 'Is a worker running? See /readyz'],
   ])('makes of %s: %s', (text, expected) => expect(withoutQueries(text)).toBe(expected))
+})
+
+it.runIf(process.platform === 'linux')('a log on a full disk throws nothing and ends nothing', () => {
+  const log = createLogger('info', '/dev/full')
+  expect(() => {
+    for (let n = 0; n < 10; n++) log.info({ event: 'kept.going', n })
+  }).not.toThrow()
 })

@@ -7,10 +7,14 @@ import { createSparing, kindOfError } from './sparing.ts'
 export type { Logger }
 
 const WARN = 40
+/** What is kept of lines that cannot be written now. */
+const UNWRITTEN_MAX = 256 * 1024
 
 /** A logger that writes JSON lines to stdout, or to `file` when given. */
 export function createLogger(level: string, file?: string): Logger {
-  const destination = pino.destination(file === undefined ? 1 : { dest: file, mkdir: true, sync: true })
+  const destination = pino.destination({ dest: file ?? 1, mkdir: true, sync: true, maxLength: UNWRITTEN_MAX })
+  // A disk that is full must not end the process that is to record what was paid for.
+  destination.on('error', () => undefined)
   const sparing = createSparing()
   return pino(
     {
