@@ -1,6 +1,8 @@
 // Who may come in. Programs show a key at each request; operators log in, and who guesses their password has to
 // wait. The queue dashboard is asked for on both backends, because it reads them by different ways.
 
+import { appRoutes } from '@bull-board/api/dist/routes.js'
+import { layLanes } from '@reelqueue/shared/queues/lanes'
 import type { Database } from '@reelqueue/shared/store/database'
 import { addApiKey, ensureProject, listApiKeys, newApiKey, revokeApiKey } from '@reelqueue/shared/store/projects'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -182,6 +184,72 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
     const resume = await send('PUT', `${dashboard}/api/queues/maintain/resume`, undefined, basic(PASSWORD))
     expect(resume.status).toBe(200)
     expect(await house.queues.queues.maintain.isPaused()).toBe(false)
+  })
+
+  it('lets nobody touch the lanes: the server refuses whatever would change their queue, and all others can be paused without it', async () => {
+    const { poll, submit } = house.queues.queues
+    await layLanes(poll, ['lane-0', 'lane-1'])
+    const lanes = async () => (await poll.getJobSchedulers()).map(({ key, every }) => `${key} every ${every}`).sort()
+    const before = await lanes()
+    expect(before).toHaveLength(2)
+    const [job] = await poll.getJobs()
+    const changes = appRoutes.api.flatMap(({ method, route }) => (method === 'get' ? [] : [{ method, route }]))
+    const ofOneQueue = changes.filter(({ route }) => String(route).includes(':queueName'))
+    expect(ofOneQueue.length).toBeGreaterThan(15)
+    for (const { method, route } of ofOneQueue) {
+      const path = String(route)
+        .replace(':queueName', 'poll')
+        .replace(':jobId', encodeURIComponent(job?.id ?? ''))
+        .replace(':schedulerId', 'lane-0')
+        .replace(':queueStatus', 'delayed')
+      // Such as each of them asks for: what is refused is the queue, and not the body.
+      const body = {
+        name: 'x',
+        data: {},
+        concurrency: 1,
+        max: 1,
+        duration: 1_000,
+        delay: 1,
+        priority: 1,
+        runAt: Date.now() + 3_600_000,
+        every: 1,
+        jobData: {},
+      }
+      const reply = await send(String(method).toUpperCase(), dashboard + path, body, basic(PASSWORD))
+      expect([path, reply.status, JSON.parse(reply.text).error.key]).toEqual([path, 405, 'ERRORS.QUEUE_READ_ONLY'])
+    }
+    expect((await send('PUT', `${dashboard}/api/queues/pause`, undefined, basic(PASSWORD))).status).toBe(200)
+    expect([await poll.isPaused(), await submit.isPaused()]).toEqual([false, true])
+    expect((await send('PUT', `${dashboard}/api/queues/resume`, undefined, basic(PASSWORD))).status).toBe(200)
+    expect(await lanes()).toEqual(before)
+  })
+
+  it.each(['identity', 'gzip'])('loads nothing from elsewhere, nor do the documents (%s)', async (coding) => {
+    for (const [page, assetsMin] of [
+      [dashboard, 5],
+      [`${dashboard}/queue/poll`, 5],
+      [`${house.url}/docs/`, 5],
+    ] as const) {
+      const reply = await fetch(page, { headers: { ...basic(PASSWORD), 'accept-encoding': coding } })
+      expect(reply.headers.get('content-security-policy')).toMatch(/^default-src 'self';/)
+      // Short pages go as they are.
+      if (page === dashboard) expect(reply.headers.get('content-encoding') ?? 'identity').toBe(coding)
+      const html = await reply.text()
+      expect(html).toContain('</html>')
+      expect(html.match(/(?:src|href|action)=["']?(?:https?:)?\/\/[^"' >]*/g) ?? []).toEqual([])
+      const [, base = page] = /<base href="([^"]*)"/.exec(html) ?? []
+      const assets = [...html.matchAll(/<(?:script|link)[^>]* (?:src|href)="([^"]+)"/g)].map(
+        ([, address = '']) => address,
+      )
+      expect(assets.length).toBeGreaterThanOrEqual(assetsMin)
+      for (const address of assets) {
+        const asset = await send('GET', String(new URL(address, new URL(base, page))), undefined, basic(PASSWORD))
+        expect([address, asset.status]).toEqual([address, 200])
+        expect(asset.text).not.toMatch(
+          /fonts\.(?:googleapis|gstatic)|@import|url\(["']?(?:https?:)?\/\/|src:\s*["']https?:/,
+        )
+      }
+    }
   })
 
   it('refuses a change that a page of another site asks for, though the browser logs in', async () => {

@@ -59,7 +59,7 @@ export async function httpApiPage(): Promise<string> {
       ['Address', 'What it shows'],
       [
         ['`/docs`, `/openapi.json`', 'This API, to read and to try; needs no login'],
-        ['`/admin/queues`', "The queues (bull-board), behind the operator's login"],
+        ['`/admin/queues`', "The queues (bull-board), behind the operator's login; that of the lanes, `poll`, may only be looked at"],
         ['`/`', "Leads to the queues for now, behind the operator's login"],
       ],
     ),

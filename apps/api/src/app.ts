@@ -12,6 +12,7 @@ import type { ApiDeps } from './deps.ts'
 import { noteRoutes } from './known-routes.ts'
 import { keyOf, requireProject } from './login.ts'
 import { openapiOptions } from './openapi.ts'
+import { keepPagesAtHome } from './page-origin.ts'
 import { replyNotFound, replyWithProblem } from './problem-reply.ts'
 import { prefixLocations, publicPathOf, withoutPublicPath } from './public-address.ts'
 import { answerRawErrors, nameRequests, newRequestId } from './request-id.ts'
@@ -60,6 +61,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   nameRequests(fastify)
   unpackBodies(fastify)
   parseStrictJson(fastify)
+  keepPagesAtHome(fastify)
   packReplies(fastify)
   logRequests(fastify)
   closeWhatFallsIdle(fastify)

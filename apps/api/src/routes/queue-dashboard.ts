@@ -3,6 +3,8 @@
 import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { FastifyAdapter } from '@bull-board/fastify'
+import type { JobQueue } from '@reelqueue/shared/queues/backend'
+import { QUEUE_NAMES, type QueueName } from '@reelqueue/shared/queues/queues'
 import type { FastifyError, FastifyInstance } from 'fastify'
 import type { ApiDeps } from '../deps.ts'
 import { replyWithProblem } from '../problem-reply.ts'
@@ -13,6 +15,14 @@ type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0]
 
 const PATH = '/admin/queues'
 
+/**
+ * The queue of the lanes may only be looked at: promoted, removed or paused by one click, they would no longer come by, and no
+ * generation would be polled until reconcile has laid them again. The other queues hold hints, which any row makes anew.
+ */
+function boardQueueOf(name: QueueName, queue: JobQueue): BullMQAdapter {
+  return new BullMQAdapter(queue as BoardQueue, { readOnlyMode: name === 'poll' })
+}
+
 export async function queueDashboard(
   app: FastifyInstance,
   { queues, operators: login, settings }: ApiDeps,
@@ -21,9 +31,9 @@ export async function queueDashboard(
   // Where the browser finds what the page asks for; the routes themselves stand at PATH.
   adapter.setBasePath(publicPathOf(settings.publicUrl) + PATH)
   createBullBoard({
-    queues: Object.values(queues.queues).map((queue) => new BullMQAdapter(queue as BoardQueue)),
+    queues: QUEUE_NAMES.map((name) => boardQueueOf(name, queues.queues[name])),
     serverAdapter: adapter,
-    options: { uiConfig: { boardTitle: 'Reelqueue' } },
+    options: { uiConfig: { boardTitle: 'Reelqueue', hideDocsLink: true } },
   })
   await app.register(async (operators) => {
     operators.addHook('onRequest', async (request, reply) => {
