@@ -1,7 +1,14 @@
 // What keeps one project, one key or the whole house within bounds, as callers and operators meet it.
 
+import { EventEmitter, once } from 'node:events'
+import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { endGently } from '@reelqueue/api/closing'
+import { replyWithProblem } from '@reelqueue/api/problem-reply'
+import { nameRequests, newRequestId } from '@reelqueue/api/request-id'
 import { gateJson } from '@reelqueue/shared/contract/gate'
 import { projectJson } from '@reelqueue/shared/contract/project'
+import Fastify from 'fastify'
 import { afterAll, describe, expect, it } from 'vitest'
 import { clientOf, clientOfNewProject, generationOf, MINIMAL, problemOf, send } from './support/api.ts'
 import { createDatabase } from './support/database.ts'
@@ -68,8 +75,49 @@ it('a key that asks too often is told when to come back; another key is not', as
   if (!last) throw new Error('no reply')
   expect(problemOf(last).code).toBe('rate_limited')
   expect(Number(last.headers['retry-after'])).toBeGreaterThan(0)
+  for (const [n, { headers }] of replies.entries()) {
+    expect(headers['ratelimit-policy']).toBe('"key";q=5;w=60')
+    expect(headers.ratelimit).toMatch(new RegExp(`^"key";r=${Math.max(0, 4 - n)};t=([1-9]|[1-5]\\d|60)$`))
+  }
+  // Where nothing is limited, nothing is said of a limit.
+  expect((await clientOf(house.url, house.key).get('/v1/project')).headers).not.toHaveProperty('ratelimit')
   expect((await (await clientOfNewProject(limited, 'another key')).get('/v1/project')).status).toBe(200)
   expect((await send('GET', `${limited.url}/healthz`)).status).toBe(200)
+})
+
+it('what comes while the API ends is refused like everything else: by a problem with a request id and a time to come back', async () => {
+  const ending = Fastify({ return503OnClosing: false, genReqId: newRequestId })
+  nameRequests(ending)
+  endGently(ending)
+  ending.setErrorHandler(replyWithProblem)
+  const signals = new EventEmitter()
+  ending.get('/slow', async () => {
+    signals.emit('begun')
+    await once(signals, 'released')
+    return 'heard before'
+  })
+  ending.addHook('preClose', async () => {
+    signals.emit('closing')
+  })
+  await ending.listen({ port: 0, host: '127.0.0.1' })
+  const socket = connect((ending.server.address() as AddressInfo).port, '127.0.0.1')
+  const received = text(socket)
+  const begun = once(signals, 'begun')
+  socket.write('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n')
+  await begun
+  const closing = once(signals, 'closing')
+  const closed = ending.close()
+  await closing
+  const heard = once(ending.server, 'request')
+  socket.write('GET /slow HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\n\r\n')
+  await heard
+  signals.emit('released')
+  await closed
+  const [first = '', second = ''] = (await received).split(/(?=HTTP\/1\.1 503)/)
+  expect(first).toContain('heard before')
+  expect(second).toMatch(/\r\nx-request-id: mine\r\n/i)
+  expect(second).toMatch(/\r\nretry-after: 5\r\n/i)
+  expect(JSON.parse(second.split('\r\n\r\n')[1] ?? '')).toMatchObject({ code: 'ending', request_id: 'mine' })
 })
 
 describe('a project', () => {

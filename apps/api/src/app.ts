@@ -1,16 +1,15 @@
 // Puts the API together: parsing, login, routes, documents. `buildApp` listens to nothing, so tests can inject.
 
-import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import fastifyRateLimit from '@fastify/rate-limit'
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
-import { Problem } from '@reelqueue/shared/domain/problem'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import { endGently } from './closing.ts'
 import { packReplies, unpackBodies } from './compression.ts'
 import type { ApiDeps } from './deps.ts'
+import { limitKeys } from './key-limit.ts'
 import { noteRoutes } from './known-routes.ts'
-import { keyOf, requireProject } from './login.ts'
+import { requireProject } from './login.ts'
 import { openapiOptions } from './openapi.ts'
 import { keepPagesAtHome } from './page-origin.ts'
 import { replyNotFound, replyWithProblem } from './problem-reply.ts'
@@ -46,6 +45,8 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     bodyLimit: BODY_BYTES_MAX,
     // A close must not wait for a browser that keeps its connection open.
     forceCloseConnections: 'idle',
+    // Its own 503 has neither a request id nor a time to come back (closing.ts).
+    return503OnClosing: false,
     // A batch of 200 MiB may come over a slow line.
     requestTimeout: 900_000,
     // Addresses that cannot be decoded never reach a route.
@@ -59,12 +60,12 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   })
   checkWithZod(fastify, deps.settings)
   nameRequests(fastify)
+  endGently(fastify)
   unpackBodies(fastify)
   parseStrictJson(fastify)
   keepPagesAtHome(fastify)
   packReplies(fastify)
   logRequests(fastify)
-  closeWhatFallsIdle(fastify)
   prefixLocations(fastify, publicPath)
   fastify.setErrorHandler(replyWithProblem)
   fastify.setNotFoundHandler(replyNotFound(noteRoutes(fastify)))
@@ -83,7 +84,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     keyed.decorateRequest('project')
     keyed.decorateRequest('keyHash')
     keyed.addHook('onRequest', async (request) => requireProject(deps, request))
-    await limitKeys(keyed, deps)
+    await limitKeys(keyed, deps.settings.requestsPerMinutePerKey)
     const app = withZod(keyed)
     generationRoutes(app, deps)
     generationActionRoutes(app, deps)
@@ -100,32 +101,6 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   await fastify.register(async (operators) => metricsRoute(withZod(operators), deps))
   await queueDashboard(fastify, deps)
   return fastify
-}
-
-/** After the key is known, before anything is read. */
-async function limitKeys(keyed: FastifyInstance, { settings }: ApiDeps): Promise<void> {
-  if (settings.requestsPerMinutePerKey === undefined) return
-  await keyed.register(fastifyRateLimit, {
-    max: settings.requestsPerMinutePerKey,
-    timeWindow: 60_000,
-    keyGenerator: (request) =>
-      createHash('sha256')
-        .update(keyOf(request) ?? '')
-        .digest('base64'),
-    errorResponseBuilder: () => new Problem('rate_limited'),
-  })
-}
-
-/**
- * Fastify closes the connections that are idle when a close begins. One that answers a last request just then would be
- * kept alive, and the close would wait for it for over a minute.
- */
-function closeWhatFallsIdle(fastify: FastifyInstance): void {
-  fastify.addHook('preClose', async () => {
-    const closing = setInterval(() => fastify.server.closeIdleConnections(), 50)
-    fastify.server.once('close', () => clearInterval(closing))
-    closing.unref()
-  })
 }
 
 /** One line for each request: what was asked, the answer, how long it took; never a body, a query or a header. */

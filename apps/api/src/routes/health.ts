@@ -92,6 +92,7 @@ export function healthRoutes(app: App, { database, backend, settings }: ApiDeps)
     async ({ query }, reply) => {
       const checks = await look()
       const ready = checks.postgres.ok && (query.for === 'accept' || (checks.queue.ok && checks.work.ok))
+      if (!ready) reply.header('retry-after', '5')
       return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks })
     },
   )

@@ -109,6 +109,11 @@ export const PROBLEMS = {
     title: 'Reelqueue failed to answer',
     fix: 'Try again; the log has the cause under this request id.',
   },
+  ending: {
+    status: 503,
+    title: 'This process is ending',
+    fix: 'Send it again, on a new connection: another process answers, or this one soon.',
+  },
   unavailable: {
     status: 503,
     title: 'A part that Reelqueue needs is down',
