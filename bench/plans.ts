@@ -9,7 +9,7 @@ import { openDatabase, PLANNING } from '@reelqueue/shared/store/database'
 import { countWaiting, insertGenerations, listGenerations } from '@reelqueue/shared/store/generations'
 import { overdueWork } from '@reelqueue/shared/store/health'
 import { claimOverdueDeliveries, claimOverdueGenerations, endedBatches } from '@reelqueue/shared/store/overdue'
-import { claimDuePolls } from '@reelqueue/shared/store/polling'
+import { claimDuePolls, isPollDueWithin } from '@reelqueue/shared/store/polling'
 import { findQueuePlace } from '@reelqueue/shared/store/queue-place'
 import { forgetEnded } from '@reelqueue/shared/store/retention'
 import pg from 'pg'
@@ -54,6 +54,7 @@ export async function measurePlans({ databaseUrl }: Servers, generations: number
       'backlog of a project': () => countWaiting(database, projectId, 500_000),
       'admit 100': () => admitGenerations(database, 600),
       'claim due polls': () => claimDuePolls(database, 100, 60_000),
+      'look at polls to come': () => isPollDueWithin(database, 60_000),
       'claim overdue generations': () => claimOverdueGenerations(database, 500, ['submit', 'complete']),
       'claim overdue deliveries': () => claimOverdueDeliveries(database, 500),
       'overdue work (readiness)': () => overdueWork(database, 60_000),

@@ -1,7 +1,7 @@
 // The polling lanes as BullMQ holds them: few, always the same, unaffected by failed runs, and laid again when their chain breaks.
 
 import { consume } from '@reelqueue/shared/queues/consumer'
-import { LANES, layLanes, lostLanes } from '@reelqueue/shared/queues/lanes'
+import { LANES, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { runSql } from './support/database.ts'
 import { BACKENDS } from './support/pipeline.ts'
@@ -20,9 +20,9 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
 
   it('stay as many when several workers lay them at once', async () => {
     const polls = [1, 2, 3, 4].map(() => server.open().queues.queues.poll)
-    await Promise.all(polls.map(async (poll) => layLanes(poll, await lostLanes(poll))))
+    await Promise.all(polls.map(async (poll) => layLanes(poll, (await lookAtLanes(poll)).lost, 'busy')))
     for (const poll of polls) {
-      expect(await lostLanes(poll)).toEqual([])
+      expect((await lookAtLanes(poll)).lost).toEqual([])
       expect(await poll.getJobSchedulersCount()).toBe(LANES)
       expect(await poll.getDelayedCount()).toBeLessThanOrEqual(LANES)
     }
@@ -31,7 +31,7 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
   it('try each run once and keep nothing of it, whether it succeeds or fails', async () => {
     const { queues, backend } = server.open()
     const { poll } = queues.queues
-    await layLanes(poll, IDS)
+    await layLanes(poll, IDS, 'busy')
     const once = { attempts: 1, removeOnComplete: true, removeOnFail: true }
     expect((await poll.getJobScheduler('lane-0'))?.template?.opts).toMatchObject(once)
     for (const job of await poll.getJobs(['delayed', 'waiting'])) expect(job.opts).toMatchObject(once)
@@ -61,11 +61,11 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
   it('are laid again when their chain broke, and run on', async () => {
     const { queues, backend } = server.open()
     const { poll } = queues.queues
-    await layLanes(poll, IDS)
+    await layLanes(poll, IDS, 'busy')
     await breakChain(server, 'lane-0')
-    expect(await lostLanes(poll)).toEqual(['lane-0'])
-    await layLanes(poll, ['lane-0'])
-    expect(await lostLanes(poll)).toEqual([])
+    expect((await lookAtLanes(poll)).lost).toEqual(['lane-0'])
+    await layLanes(poll, ['lane-0'], 'busy')
+    expect((await lookAtLanes(poll)).lost).toEqual([])
     const seen = new Set<string>()
     const run = async (id: string) => {
       seen.add(id)

@@ -1,7 +1,7 @@
 // One round of reconcile, run by hand: what it brings back after the queues were wiped, and what it leaves alone.
 
 import { newId } from '@reelqueue/shared/domain/ids'
-import { LANES } from '@reelqueue/shared/queues/lanes'
+import { LANES, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
 import { readBatch } from '@reelqueue/shared/store/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { reconcile } from '@reelqueue/worker/steps/reconcile'
@@ -114,6 +114,17 @@ describe.each(BACKENDS)('on %s, one round', (backend) => {
     expect(await lanes()).toBe(0)
     await round()
     expect([await lanes(), await woken('submit')]).toEqual([LANES, [admitted]])
+  })
+
+  it('wakes lanes that rest although something is to be polled soon, and leaves them alone while nothing is', async () => {
+    const { poll } = house.queues.queues
+    await round()
+    await layLanes(poll, (await lookAtLanes(poll)).busy, 'resting')
+    await round()
+    expect(await lookAtLanes(poll)).toMatchObject({ busy: [], lost: [] })
+    await seed.processing()
+    await round()
+    expect(await lookAtLanes(poll)).toMatchObject({ resting: [], lost: [] })
   })
 
   it('adds nothing to a queue in which enough waits already, and leaves its rows due for when there is room', async () => {

@@ -36,7 +36,7 @@ const deps: ReturnType<typeof stepDeps> = {
 }
 const running = new AbortController()
 const run = (poll = deps.settings.poll, signal = running.signal) =>
-  pollLane({ ...deps, settings: { ...deps.settings, poll }, upstream }, signal)
+  pollLane({ ...deps, settings: { ...deps.settings, poll }, upstream }, 'lane-1', signal)
 
 afterAll(async () => {
   await house.close()

@@ -167,7 +167,7 @@ describe('a schedule', () => {
     const id = await seed.processing(KIND)
     await seed.sql(`UPDATE generations SET submitted_at = now() - interval '60 s', due_at = now() WHERE id = $1`, [id])
     provider.play(answer(200, { id: 'x', object: 'video.generation', status: 'processing' }))
-    await pollLane({ ...deps, upstream, scheduleOf }, new AbortController().signal)
+    await pollLane({ ...deps, upstream, scheduleOf }, 'lane-1', new AbortController().signal)
     const expected = scheduleOf(KIND)?.nextMs(60 * S) ?? Number.NaN
     expect(expected).toBeGreaterThan(60 * S)
     expect(Math.abs((await rowOf(id)).dueInMs - expected)).toBeLessThan(8 * S)

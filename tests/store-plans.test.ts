@@ -24,7 +24,7 @@ import {
   endedBatches,
   endGraces,
 } from '@reelqueue/shared/store/overdue'
-import { claimDuePolls } from '@reelqueue/shared/store/polling'
+import { claimDuePolls, isPollDueWithin } from '@reelqueue/shared/store/polling'
 import { findLastPlace } from '@reelqueue/shared/store/queue-place'
 import { forgetEnded } from '@reelqueue/shared/store/retention'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
@@ -205,6 +205,7 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
     ['ended batches', 'batches_open_idx', () => endedBatches(database(), 500)],
     ['end of a batch', 'generations_batch_status_idx', () => finishBatches(database(), [batchId])],
     ['claim of polls', 'generations_poll_due_idx', () => claimDuePolls(database(), 100, 1_000)],
+    ['look at polls to come', 'generations_poll_due_idx', () => isPollDueWithin(database(), 60_000)],
     [
       'claim of overdue rows',
       'generations_wake_due_idx',

@@ -66,7 +66,7 @@ export function startWorker(
     timers.push(counting.recordForever(stopping.signal))
     timers.push(schedules.refreshForever(stopping.signal), probeForever(paying, stopping.signal))
     start('submit', (id) => submit(paying, id))
-    start('poll', () => pollLane(paying, stopping.signal))
+    start('poll', (id) => pollLane(paying, id, stopping.signal))
   }
   start('complete', (id) => complete(deps, id))
   const delivering = { ...deps, targets: createTargets() }

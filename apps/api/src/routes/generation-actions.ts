@@ -98,6 +98,7 @@ export function generationActionRoutes(app: App, deps: ApiDeps): void {
       const result = await adoptTask(database, id, body.upstream_task_id)
       if (result.kind === 'illegal') throw notFailed(result.status)
       if (result.kind === 'taken') throw new Problem('upstream_task_taken')
+      deps.queues.lanes.wake()
       return await afterwards(project, id, result.moved)
     },
   )

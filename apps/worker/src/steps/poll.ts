@@ -24,6 +24,7 @@ import {
 import { giveBackRequests, takeRequests } from '@reelqueue/shared/store/submitting-gate'
 import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from '../deps.ts'
+import { keepPace } from '../lane-pace.ts'
 import { followEnds } from './complete.ts'
 
 /** Generations claimed at once; all of them are asked about side by side. */
@@ -37,7 +38,8 @@ const LEASE_MARGIN_MS = 15_000
 /** Answers are written this often, so that one slow answer does not hold up the others. */
 const WRITE_EVERY_MS = 250
 
-export async function pollLane(deps: UpstreamDeps, signal: AbortSignal): Promise<StepOutcome> {
+/** `runId`: which lane comes by. */
+export async function pollLane(deps: UpstreamDeps, runId: string, signal: AbortSignal): Promise<StepOutcome> {
   const beganAt = performance.now()
   const leaseMs = deps.settings.upstreamTimeoutMs + LEASE_MARGIN_MS
   let polls = 0
@@ -51,6 +53,7 @@ export async function pollLane(deps: UpstreamDeps, signal: AbortSignal): Promise
     await askAll(deps, due, page < PAGE || polls > BUSY_POLLS, signal)
   } while (claimed === PAGE && performance.now() - beganAt < RUN_MAX_MS && !signal.aborted)
   if (polls > 0) deps.log.info({ event: 'poll.run', polls, durationMs: Math.round(performance.now() - beganAt) })
+  if (!signal.aborted) await keepPace(deps, runId, polls > 0)
   return { kind: 'done' }
 }
 

@@ -1,7 +1,7 @@
 // Heals whatever a crash or a lost Redis left behind: finds overdue rows in Postgres and wakes their steps. A timer in
 // every worker, not a queue job: it must outlive the Redis that it heals.
 
-import { layLanes, lostLanes } from '@reelqueue/shared/queues/lanes'
+import { layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
 import type { QueueName } from '@reelqueue/shared/queues/queues'
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { finishBatches } from '@reelqueue/shared/store/batches'
@@ -14,6 +14,7 @@ import {
 import { forgetOldAdmissions } from '@reelqueue/shared/store/queue-place'
 import { forgetEnded } from '@reelqueue/shared/store/retention'
 import type { StepDeps } from '../deps.ts'
+import { isWorkAhead } from '../lane-pace.ts'
 
 /** Rows claimed by one statement. */
 const PAGE = 500
@@ -57,9 +58,10 @@ async function heal(deps: StepDeps, part: string, mend: (deps: StepDeps) => Prom
   }
 }
 
-async function mendLanes({ database, queues, log }: StepDeps): Promise<void> {
+async function mendLanes(deps: StepDeps): Promise<void> {
+  const { database, queues, log } = deps
   const { poll } = queues.queues
-  const lost = await lostLanes(poll)
+  const { lost, resting } = await lookAtLanes(poll)
   const hasDropped = queues.takeDropped()
   if (hasDropped || lost.length > 0) {
     let hastened = 0
@@ -75,9 +77,11 @@ async function mendLanes({ database, queues, log }: StepDeps): Promise<void> {
     }
     if (hastened > 0) log.info({ event: 'reconcile.hastened', rows: hastened })
   }
+  // Whatever became due soon wakes them, and that can be lost.
+  if (resting.length > 0 && (await isWorkAhead(deps))) await layLanes(poll, resting, 'busy')
   if (lost.length === 0) return
   // Only now: until they are laid, every round sees that wake-ups were lost, also after one that died here.
-  await layLanes(poll, lost)
+  await layLanes(poll, lost, 'busy')
   log.info({ event: 'reconcile.lanes', laid: lost })
 }
 

@@ -231,7 +231,11 @@ async function settle(
 function follow(deps: UpstreamDeps, generationId: string, settled: Settled, backoffMs: number): StepOutcome {
   deps.queues.wakeOwed(settled.moved)
   if (settled.status === 'failed' || settled.status === 'cancelled') deps.admit()
-  if (settled.status !== 'submitting') return { kind: 'done' }
+  if (settled.status !== 'submitting') {
+    // A task is there now, or one of before is to be asked about again.
+    deps.queues.lanes.wake()
+    return { kind: 'done' }
+  }
   deps.log.info({ event: 'submit.again', generationId, backoffMs })
   return backoffMs <= LATER_MAX_MS ? { kind: 'later', delayMs: backoffMs } : { kind: 'done' }
 }

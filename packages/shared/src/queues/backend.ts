@@ -22,9 +22,10 @@ import {
 } from 'bullmq'
 import { Redis, type RedisOptions } from 'ioredis'
 import pg from 'pg'
-import { pause, withTimeout } from '../runtime/clock.ts'
+import { withTimeout } from '../runtime/clock.ts'
 import { openPool } from '../runtime/postgres-pool.ts'
 import { sessionOf } from '../runtime/postgres-session.ts'
+import { LOOK_SECONDS, waitPatiently } from './job-wait.ts'
 import { tryCommands } from './redis-trial.ts'
 
 export interface JobData {
@@ -55,8 +56,6 @@ export interface QueueBackend {
 const PREFIX = '{reelqueue}'
 /** Of tests and tools. The worker of each queue holds one to LISTEN; the rest is for short statements. */
 const POSTGRES_CONNECTIONS_MAX = 12
-/** A worker looks for jobs at least this often, also when it was not notified. */
-const BLOCK_SECONDS_MAX = 5
 const CLOSE_TIMEOUT_MS = 5_000
 /** Of a statement that Postgres ends to break a deadlock. */
 const ATTEMPTS_MAX = 5
@@ -64,9 +63,6 @@ const ATTEMPTS_MAX = 5
 const ANSWER_TIMEOUT_MS = 5_000
 /** A worker's connection without an answer for this long is given up; longer than any of its blocking commands. */
 const SILENCE_MAX_MS = 15_000
-/** Between two calls of a worker that fail, the first time and at most: BullMQ itself repeats some of them at once. */
-const REST_MIN_MS = 200
-const REST_MAX_MS = 5_000
 /** One connection is made anew no more often than this, so that a Redis that stays a replica is not knocked at all the time. */
 const RECONNECT_EVERY_MS = 5_000
 /** What a Redis answers that is no longer the primary, on connections that a failover left open. */
@@ -147,8 +143,6 @@ function onPostgres(
   if (!isPgPool(pool)) throw new Error('BullMQ does not take this version of pg')
   const factory: BackendFactory = (name, options, factoryOptions) => {
     const queueBackend = createPostgresBackend(name, { ...options, connection: pool }, factoryOptions)
-    // BullMQ trusts NOTIFY alone for up to an hour, and can lose its LISTEN for good when connections break.
-    Object.defineProperty(queueBackend, 'maximumBlockTimeout', { get: () => BLOCK_SECONDS_MAX })
     lookAgainAfterFailure(queueBackend)
     lookAgainAfterFailure(queueBackend.connection)
     listenAnewAfterFailure(queueBackend)
@@ -203,7 +197,7 @@ function listenAnewAfterFailure(queueBackend: ReturnType<typeof createPostgresBa
   })
   // It rejects only when nothing can be listened to.
   Object.defineProperty(queueBackend, 'waitForJob', {
-    // `restAfterFailure` wraps it once more.
+    // `waitPatiently` wraps it once more.
     configurable: true,
     async value(seconds: number) {
       try {
@@ -290,29 +284,6 @@ function reconnectRarely() {
   }
 }
 
-/**
- * A worker that is refused a job asks again at once (seen on 6.7): thousands of times a second where Redis is full, misses a right
- * or is the wrong node. So what fails is answered later each time, until something succeeds or the worker is closed.
- */
-function restAfterFailure<B extends IQueueBackend>(queueBackend: B, closing: AbortSignal): B {
-  for (const name of ['moveToActive', 'waitForJob'] as const) {
-    const call: (...args: never[]) => Promise<unknown> = queueBackend[name].bind(queueBackend)
-    let failures = 0
-    const value = async (...args: never[]) => {
-      try {
-        const result = await call(...args)
-        failures = 0
-        return result
-      } catch (error) {
-        await pause(Math.min(REST_MIN_MS * 2 ** failures++, REST_MAX_MS) * (0.8 + 0.2 * Math.random()), closing)
-        throw error
-      }
-    }
-    Object.defineProperty(queueBackend, name, { value })
-  }
-  return queueBackend
-}
-
 function constructors(factory: BackendFactory, producer: ConnectionOptions, consumer: ConnectionOptions) {
   const place = { prefix: PREFIX }
   return {
@@ -327,8 +298,8 @@ function constructors(factory: BackendFactory, producer: ConnectionOptions, cons
       const worker = new Worker<JobData, void, string, IQueueBackend>(
         name,
         processor,
-        { ...options, ...place, connection: consumer },
-        (...args) => restAfterFailure(factory(...args), closing.signal),
+        { ...options, ...place, connection: consumer, drainDelay: LOOK_SECONDS },
+        (...args) => waitPatiently(factory(...args), closing.signal),
       )
       worker.on('closing', () => closing.abort())
       return worker

@@ -1,32 +1,53 @@
-// The polling lanes: a few BullMQ Job Schedulers whose runs each claim whatever generations are due. A generation's
-// timing is its row's due_at; a lane only has to come by often.
+// The polling lanes: a few BullMQ Job Schedulers whose runs each claim whatever generations are due. A generation's timing is its
+// row's due_at; a lane only has to come by often, and rests while nothing is due soon.
 
 import { withTimeout } from '../runtime/clock.ts'
 import type { JobQueue } from './backend.ts'
 
 /** More lanes than a worker's concurrency, so that several workers stay busy. */
 export const LANES = 4
-const LANE_EVERY_MS = 1_000
+/** Busy: due times have this grain. Resting: often enough to see that the lanes are there. */
+const EVERY_MS = { busy: 1_000, resting: 300_000 } as const
+export type Pace = keyof typeof EVERY_MS
 /** A lane whose next run is overdue by this much has lost its chain and is laid again. */
 const LOST_AFTER_MS = 30_000
 const ANSWER_TIMEOUT_MS = 5_000
+const RESTING = '.resting'
 
-/** The ids of the lanes that are missing or stuck: none in a healthy queue, all of them in a Redis that is new or wiped. */
-export async function lostLanes(poll: JobQueue): Promise<string[]> {
-  const ids = Array.from({ length: LANES }, (_, lane) => `lane-${lane}`)
-  const isLost = async (id: string) => {
-    const scheduler = await poll.getJobScheduler(id)
-    return scheduler?.next === undefined || scheduler.next <= Date.now() - LOST_AFTER_MS
+/** A run of a lane, by the id that its job carries. Whatever else is added to the queue is like a run of a resting lane. */
+export const isBusyRun = (id: string) => IDS.includes(id)
+/** One of them decides for all whether they may rest. */
+export const DECIDING_LANE = 'lane-0'
+const IDS: readonly string[] = Array.from({ length: LANES }, (_, lane) => `lane-${lane}`)
+
+/** The ids of all lanes, by how they are. */
+export type LanesSeen = Readonly<Record<Pace | 'lost', readonly string[]>>
+
+/** Lost are those that are missing or stuck: none in a healthy queue, all of them in a Redis that is new or wiped. */
+export async function lookAtLanes(poll: JobQueue): Promise<LanesSeen> {
+  const schedulers = await withTimeout(poll.getJobSchedulers(0, -1), ANSWER_TIMEOUT_MS, 'queue poll')
+  const known = new Map(schedulers.map((scheduler) => [scheduler.key, scheduler]))
+  const seen = { lost: [] as string[], busy: [] as string[], resting: [] as string[] }
+  for (const id of IDS) {
+    const { next, every } = known.get(id) ?? {}
+    const isLost = !next || next <= Date.now() - LOST_AFTER_MS
+    seen[isLost ? 'lost' : every === EVERY_MS.resting ? 'resting' : 'busy'].push(id)
   }
-  const lost = await withTimeout(Promise.all(ids.map(isLost)), ANSWER_TIMEOUT_MS, 'queue poll')
-  return ids.filter((_, lane) => lost[lane])
+  return seen
 }
 
-/** Lays these lanes, which must be lost: laying a healthy one again postpones its next run. */
-export async function layLanes(poll: JobQueue, ids: readonly string[]): Promise<void> {
+/**
+ * Lays these lanes, which must be lost or at another pace: laying a healthy one again postpones its next run. The first run comes
+ * at once, so that whatever became due while lanes went to rest is seen.
+ */
+export async function layLanes(poll: JobQueue, ids: readonly string[], pace: Pace): Promise<void> {
   // One attempt, nothing kept: a failed run is simply followed by the next one.
   const opts = { attempts: 1, removeOnComplete: true, removeOnFail: true }
   const lay = (id: string) =>
-    poll.upsertJobScheduler(id, { every: LANE_EVERY_MS }, { name: 'lane', data: { id }, opts })
+    poll.upsertJobScheduler(
+      id,
+      { every: EVERY_MS[pace] },
+      { name: 'lane', data: { id: pace === 'busy' ? id : `${id}${RESTING}` }, opts },
+    )
   await withTimeout(Promise.all(ids.map(lay)), ANSWER_TIMEOUT_MS, 'queue poll')
 }

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import type { JobsOptions } from 'bullmq'
 import { withTimeout } from '../runtime/clock.ts'
 import type { JobData, JobQueue, QueueBackend } from './backend.ts'
+import { createLaneWake, type LaneWake } from './lane-wake.ts'
 
 /** One queue for each step; `maintain` for what concerns no single generation (the ends of batches). */
 export const QUEUE_NAMES = ['submit', 'poll', 'complete', 'deliver', 'maintain'] as const
@@ -32,6 +33,8 @@ export interface Queues {
   wakeLater(queue: QueueName, id: string, delayMs: number): void
   /** Asks, once for many calls, for a look at whether these batches have ended. */
   wakeBatches(ids: readonly string[]): void
+  /** The lanes, which rest while nothing is to be polled soon. */
+  readonly lanes: Pick<LaneWake, 'wake' | 'seen'>
   /** Wakes what moves owe: their deliveries, and the batches that they may have ended. */
   wakeOwed(moved: readonly Owed[]): void
   /** How many jobs of a queue wait to be taken up, or to be added. Rejects when its server does not answer. */
@@ -153,6 +156,10 @@ export function openQueues(
       })),
     )
 
+  const lanes = createLaneWake(() =>
+    enqueue('poll', [{ name: 'look', data: { id: 'look' }, opts: { removeOnComplete: true, removeOnFail: true } }]),
+  )
+
   function wakeAgain(name: QueueName, id: string): void {
     // Without an id of its own: that of the job before it is taken while that one is kept.
     enqueue(name, [{ name, data: { id }, opts: {} }])
@@ -183,6 +190,7 @@ export function openQueues(
     wakeAgain,
     wakeLater,
     wakeBatches,
+    lanes,
     wakeOwed(moved) {
       wake(
         'deliver',
@@ -205,6 +213,7 @@ export function openQueues(
       dropped = true
     },
     async close() {
+      lanes.close()
       for (const timer of timers.values()) clearTimeout(timer)
       await Promise.all(flushing.values())
       await Promise.all(Object.values(queues).map((queue) => queue.close()))

@@ -36,6 +36,15 @@ export async function claimDuePolls({ prisma }: Database, limit: number, leaseMs
       extract(epoch FROM now() - submitted_at)::float8 * 1000 AS "elapsedMs"`
 }
 
+/** Whether any generation is to be asked about within `ms`. */
+export async function isPollDueWithin({ prisma }: Database, ms: number): Promise<boolean> {
+  const rows = await prisma.$queryRaw<unknown[]>`
+    SELECT 1 FROM generations
+    WHERE due_at <= now() + ${ms} * interval '1 ms' AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL
+    ORDER BY due_at LIMIT 1`
+  return rows.length > 0
+}
+
 /** Hands back claimed generations that were not asked about: any lane finds them at once. */
 export async function releasePolls({ prisma }: Database, ids: readonly string[]): Promise<void> {
   await prisma.$executeRaw`

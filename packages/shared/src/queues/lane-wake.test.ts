@@ -1,0 +1,37 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { createLaneWake } from './lane-wake.ts'
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+it('wakes at once, and shares one wake-up a second among all that ask meanwhile', () => {
+  const add = vi.fn()
+  const lanes = createLaneWake(add)
+  for (let n = 0; n < 100; n++) lanes.wake()
+  expect(add).toHaveBeenCalledTimes(1)
+  vi.advanceTimersByTime(1_000)
+  expect(add).toHaveBeenCalledTimes(2)
+  vi.advanceTimersByTime(10_000)
+  expect(add).toHaveBeenCalledTimes(2)
+  lanes.wake()
+  expect(add).toHaveBeenCalledTimes(3)
+})
+
+it('wakes nobody while lanes are seen to be busy, and does again when they rest or are seen no more', () => {
+  const add = vi.fn()
+  const lanes = createLaneWake(add)
+  lanes.seen(true)
+  lanes.wake()
+  expect(add).not.toHaveBeenCalled()
+  lanes.seen(false)
+  lanes.wake()
+  expect(add).toHaveBeenCalledTimes(1)
+  lanes.seen(true)
+  vi.advanceTimersByTime(5_000)
+  lanes.wake()
+  expect(add).toHaveBeenCalledTimes(2)
+})

@@ -1,0 +1,63 @@
+// An installation with nothing to do: what it asks of Redis and writes to Postgres in some seconds, and that work wakes it at once.
+// Reconcile is kept out (it runs once, at the start): what arrives has come by the wake-ups.
+
+import { LANES, lookAtLanes } from '@reelqueue/shared/queues/lanes'
+import { expect, it } from 'vitest'
+import { clientOf } from './support/api.ts'
+import { runSql } from './support/database.ts'
+import { BACKENDS, type Pipeline, startPipeline } from './support/pipeline.ts'
+import { until } from './support/wait.ts'
+
+const WINDOW_MS = 5_000
+/** Of two workers. Before, lanes alone took 900. */
+const REDIS_COMMANDS_MAX = 150
+/** Before, 150 to 200 with queues on Postgres. */
+const ROWS_WRITTEN_MAX = 50
+
+async function redisCommands({ redis }: Pipeline): Promise<number> {
+  const stats = (await redis?.run('INFO stats')) ?? ''
+  return Number(/total_commands_processed:(\d+)/.exec(stats)?.[1] ?? 0)
+}
+
+/** Rows of this database: the log that Postgres writes is that of all databases. */
+async function rowsWritten({ environment }: Pipeline): Promise<number> {
+  const [row] = await runSql<{ rows: string }>(
+    environment.DATABASE_URL ?? '',
+    `SELECT tup_inserted + tup_updated + tup_deleted AS rows FROM pg_stat_database WHERE datname = current_database()`,
+  )
+  return Number(row?.rows)
+}
+
+it.concurrent.each(BACKENDS)(
+  'on %s, an idle installation asks and writes next to nothing, polls at once what is submitted or adopted, and is idle again',
+  async (backend) => {
+    const pipeline = await startPipeline({ backend, env: { RECONCILE_INTERVAL_MS: '600000' } })
+    const { poll } = pipeline.api.queues.queues
+    const lanesRest = () =>
+      until('the lanes rest', async () => {
+        const seen = await lookAtLanes(poll)
+        return seen.resting.length === LANES && (await poll.getDelayedCount()) === LANES
+      })
+    try {
+      await lanesRest()
+      const [commands, rows] = [await redisCommands(pipeline), await rowsWritten(pipeline)]
+      const begunAt = performance.now()
+      await until('the window is over', () => performance.now() - begunAt >= WINDOW_MS)
+      expect((await redisCommands(pipeline)) - commands).toBeLessThan(REDIS_COMMANDS_MAX)
+      expect((await rowsWritten(pipeline)) - rows).toBeLessThan(ROWS_WRITTEN_MAX)
+
+      const [done, lost] = [await pipeline.post(''), await pipeline.post('[sim:reset]')]
+      expect(await pipeline.ended(done)).toMatchObject({ status: 'completed' })
+      expect(await pipeline.ended(lost)).toMatchObject({ error: { code: 'submission_unknown' } })
+
+      await lanesRest()
+      const client = clientOf(pipeline.api.url, pipeline.api.key)
+      const reply = await client.post(`/v1/generations/${lost}/adopt`, { upstream_task_id: 'sora_found_by_hand' })
+      expect(reply.status, reply.text).toBe(200)
+      await until('it is polled', async () => (await pipeline.get(lost)).last_poll !== null)
+    } finally {
+      await pipeline.close()
+    }
+  },
+  90_000,
+)
