@@ -75,6 +75,28 @@ describe('GET /readyz', () => {
   })
 })
 
+describe('while the provider refuses polls', () => {
+  it('says so at once, is not ready after five minutes, and goes on accepting', async () => {
+    const { databaseUrl, house, client } = await start()
+    const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
+    const refused = (ago: string) =>
+      runSql(
+        databaseUrl,
+        `UPDATE generations SET status = 'processing', admitted_at = now(), upstream_task_id = 't', due_at = now() + interval '1 hour',
+           submitted_at = now() - interval '1 hour', last_pending_at = now() - interval '${ago}',
+           last_poll = '{"class": "refused", "http_status": 401}' WHERE id = '${id}'`,
+      )
+    expect((await readyOf(house.url)).polls).toEqual({ ok: true, detail: 'not refused' })
+    await refused('4 minutes')
+    const polls = { ok: false, detail: expect.stringMatching(/refuses polls since 20.*HTTP 401.*UPSTREAM_API_KEY/) }
+    expect(await readyOf(house.url)).toMatchObject({ status: 'ready', polls })
+    await refused('6 minutes')
+    expect(await readyOf(house.url)).toMatchObject({ status: 'not_ready', work: { ok: true }, polls })
+    expect((await send('GET', `${house.url}/readyz?for=accept`)).status).toBe(200)
+    expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)
+  })
+})
+
 describe('GET /readyz?for=accept', () => {
   it('asks only whether requests can be stored: work that stands still does not count', async () => {
     const { databaseUrl, house, client } = await start()

@@ -13,6 +13,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { clientOf, clientOfNewProject, generationOf, MINIMAL, problemOf, send } from './support/api.ts'
 import { createDatabase } from './support/database.ts'
 import { startHouse } from './support/house.ts'
+import { until } from './support/wait.ts'
 
 const database = await createDatabase()
 const env = { QUEUED_MAX_PER_PROJECT: '20', UPSTREAM_API_KEY: 'key', UPSTREAM_MAX_IN_FLIGHT: '1' }
@@ -152,12 +153,48 @@ describe('the place in the queue', () => {
     const [first, second] = [await accept(), await accept()]
     const urgent = await accept(10)
     const place = async (id: string) => generationOf(await client.get(`/v1/generations/${id}`)).queue
-    expect(await place(urgent)).toEqual({ position: 1, held: true, estimated_start_at: null })
+    expect(await place(urgent)).toEqual({
+      position: 1,
+      held: true,
+      held_by: ['project_paused'],
+      estimated_start_at: null,
+    })
     expect(await place(first)).toMatchObject({ position: 2 })
     expect(await place(second)).toMatchObject({ position: 3 })
     await client.post(`/v1/generations/${first}/cancel`)
     expect(await place(second)).toMatchObject({ position: 2 })
     expect(await place(first)).toBeUndefined()
+  })
+
+  it('names slots that are kept for late renders once all others are taken', async () => {
+    const own = await createDatabase()
+    const twoSlots = await startHouse({ databaseUrl: own.url, api: true, env: { ...env, UPSTREAM_MAX_IN_FLIGHT: '2' } })
+    try {
+      const client = clientOf(twoSlots.url, twoSlots.key)
+      const accept = async () => generationOf(await client.post('/v1/generations', MINIMAL)).id
+      const { generation } = twoSlots.database.prisma
+      const admitted = async (id: string) => (await generation.findUniqueOrThrow({ where: { id } })).admittedAt !== null
+      const [late, first] = [await accept(), await accept()]
+      await until('both are admitted', async () => (await admitted(late)) && (await admitted(first)))
+      const waiting = await accept()
+      const queue = async () => generationOf(await client.get(`/v1/generations/${waiting}`)).queue
+      expect(await queue()).toMatchObject({ held: false, held_by: [] })
+      await generation.update({
+        where: { id: late },
+        data: {
+          status: 'failed',
+          finishedAt: new Date(),
+          errorCode: 'submission_unknown',
+          errorMessage: 'no answer',
+          dueAt: null,
+          slotUntil: new Date(Date.now() + 3_600_000),
+        },
+      })
+      expect(await queue()).toMatchObject({ held: false, held_by: ['kept_slots'] })
+    } finally {
+      await twoSlots.close()
+      await own.drop()
+    }
   })
 
   it('comes with a time once the project has a pace', async () => {
@@ -169,7 +206,12 @@ describe('the place in the queue', () => {
       data: { projectId, minute: new Date(Date.now() - 10 * 60_000), count: 20 },
     })
     const queue = async () => generationOf(await client.get(`/v1/generations/${id}`)).queue
-    expect(await queue()).toEqual({ position: 1, held: true, estimated_start_at: null })
+    expect(await queue()).toEqual({
+      position: 1,
+      held: true,
+      held_by: ['project_paused'],
+      estimated_start_at: null,
+    })
     await house.database.prisma.project.update({ where: { id: projectId }, data: { pausedAt: null } })
     expect((await queue())?.held).toBe(false)
     const startsInMs = new Date((await queue())?.estimated_start_at ?? 0).getTime() - Date.now()

@@ -39,7 +39,7 @@ export async function withEstimate(deps: ApiDeps, project: CallingProject, batch
     kinds,
     open,
     waiting: place ? place.ahead + 1 : 0,
-    isHeld: place?.isHeld ?? false,
+    isHeld: place !== null && (place.isProjectPaused || place.isSubmittingHeld),
     pace: place?.pace ?? NO_PACE,
   })
   return { ...json, estimate }

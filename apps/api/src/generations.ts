@@ -4,7 +4,7 @@ import { type GenerationFacts, type GenerationJson, toGenerationJson } from '@re
 import type { NormalRequest } from '@reelqueue/shared/contract/generation-request'
 import { newId } from '@reelqueue/shared/domain/ids'
 import { Problem } from '@reelqueue/shared/domain/problem'
-import { estimateWaitMs, PACE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
+import { estimateWaitMs, keptSlotsTaken, PACE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
 import { remainingMs } from '@reelqueue/shared/domain/render-times'
 import { isTerminal } from '@reelqueue/shared/domain/status'
 import {
@@ -172,9 +172,15 @@ export async function withOutlook(deps: ApiDeps, row: Generation): Promise<Gener
 }
 
 async function placeOf({ database, settings }: ApiDeps, row: Generation): Promise<GenerationJson['queue'] & object> {
-  const { ahead, isHeld, pace } = await findQueuePlace(database, row, PACE_MINUTES)
-  const held = isHeld || !settings.hasUpstreamKey
+  const place = await findQueuePlace(database, row, PACE_MINUTES)
+  const { ahead, pace, isProjectPaused, slotsInFlight, slotsKept } = place
+  const isSubmittingHeld = place.isSubmittingHeld || !settings.hasUpstreamKey
+  const held = isProjectPaused || isSubmittingHeld
   const waitMs = held ? null : estimateWaitMs(ahead, pace)
   const startsAt = waitMs === null ? null : new Date(Date.now() + waitMs).toISOString()
-  return { position: ahead + 1, held, estimated_start_at: startsAt }
+  const keptTaken = keptSlotsTaken(slotsKept, settings.slots)
+  const isForKept = keptTaken > 0 && slotsInFlight + keptTaken >= settings.slots
+  const causes = { project_paused: isProjectPaused, submitting_held: isSubmittingHeld, kept_slots: isForKept }
+  const heldBy = (['project_paused', 'submitting_held', 'kept_slots'] as const).filter((cause) => causes[cause])
+  return { position: ahead + 1, held, held_by: heldBy, estimated_start_at: startsAt }
 }

@@ -1,9 +1,10 @@
 // Liveness and readiness. Readiness names the part that is down; a lost queue delays work but loses none.
 
 import { explainRedisRefusal } from '@reelqueue/shared/domain/redis-refusal'
+import { type PollsSeen, pollsRefusedSince } from '@reelqueue/shared/domain/refused-polls'
 import { withTimeout } from '@reelqueue/shared/runtime/clock'
 import { createWriteTest, type Overdue, overdueWork } from '@reelqueue/shared/store/health'
-import { countKeptSlots, type KeptSlots } from '@reelqueue/shared/store/metrics'
+import { countKeptSlots, type KeptSlots, readPollsSeen } from '@reelqueue/shared/store/metrics'
 import { type Gate, readGate } from '@reelqueue/shared/store/submitting-gate'
 import { AWAY, whyUnavailable } from '@reelqueue/shared/store/unavailable'
 import { z } from 'zod'
@@ -22,6 +23,9 @@ export const readiness = z
       work: check.describe('Whether due work is being looked at.'),
       upstream: check.describe(
         'Whether generations may be submitted, and if not, why; does not count against readiness.',
+      ),
+      polls: check.describe(
+        'Whether the provider says what becomes of tasks, and since when it refuses to; counts against readiness after five minutes.',
       ),
     }),
   })
@@ -42,6 +46,8 @@ const PROBE_TIMEOUT_MS = 2_000
 /** Work is overdue when several reconcile rounds have passed it by. */
 const OVERDUE_ROUNDS = 4
 const OVERDUE_MIN_MS = 60_000
+/** Polls that are refused for this long are no passing trouble: whatever renders would end at its deadline. */
+const POLLS_REFUSED_MS = 300_000
 
 export const overdueGraceMs = ({ reconcileIntervalMs }: ApiSettings) =>
   Math.max(OVERDUE_MIN_MS, OVERDUE_ROUNDS * reconcileIntervalMs)
@@ -49,21 +55,26 @@ export const overdueGraceMs = ({ reconcileIntervalMs }: ApiSettings) =>
 export function healthRoutes(app: App, { database, backend, settings }: ApiDeps): void {
   const testWrite = createWriteTest(database)
   const look = shareLooks(async () => {
-    const [overdue, writing, queue, gate, kept] = await Promise.all([
+    const [overdue, writing, queue, gate, kept, polls] = await Promise.all([
       probe(async () => overdueWork(database, overdueGraceMs(settings))),
       probe(testWrite),
       probe(async () => backend.ping()),
       probe(async () => readGate(database)),
       probe(async () => countKeptSlots(database)),
+      probe(async () => readPollsSeen(database)),
     ])
-    return {
+    const { since, ...pollsCheck } = checkPolls(polls)
+    const arePollsRefused = since !== null && Date.now() - since.getTime() >= POLLS_REFUSED_MS
+    const checks = {
       postgres: overdue.error ?? writing.error ?? { ok: true, detail: 'answers, and can be written to' },
       queue: queue.error ?? { ok: true, detail: `${backend.name} takes jobs` },
       work: overdue.error ? { ok: false, detail: 'unknown while Postgres is down' } : workCheck(overdue.value),
       upstream: settings.hasUpstreamKey
         ? gateCheck(gate, kept.value)
         : { ok: false, detail: 'UPSTREAM_API_KEY is not set: requests are kept, nothing is submitted' },
+      polls: pollsCheck,
     }
+    return { checks, isWorking: checks.queue.ok && checks.work.ok && !arePollsRefused }
   })
   app.get(
     '/healthz',
@@ -90,12 +101,21 @@ export function healthRoutes(app: App, { database, backend, settings }: ApiDeps)
       },
     },
     async ({ query }, reply) => {
-      const checks = await look()
-      const ready = checks.postgres.ok && (query.for === 'accept' || (checks.queue.ok && checks.work.ok))
+      const { checks, isWorking } = await look()
+      const ready = checks.postgres.ok && (query.for === 'accept' || isWorking)
       if (!ready) reply.header('retry-after', '5')
       return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks })
     },
   )
+}
+
+function checkPolls({ value, error }: Probed<PollsSeen>): Check & { readonly since: Date | null } {
+  if (error) return { ok: false, detail: 'unknown while Postgres is down', since: null }
+  const since = pollsRefusedSince(value)
+  if (since === null) return { ok: true, detail: 'not refused', since }
+  const { refused, asked, httpStatus } = value
+  const what = `the provider refuses polls since ${since.toISOString()} (HTTP ${httpStatus}, ${refused} of ${asked} tasks in flight)`
+  return { ok: false, detail: `${what}: check UPSTREAM_API_KEY and UPSTREAM_BASE_URL`, since }
 }
 
 function gateCheck({ value, error }: Probed<Gate>, kept: KeptSlots | null): Check {

@@ -49,6 +49,11 @@ export const generationJson = z
           .describe(
             'Nothing moves on: its project is paused (`GET /v1/project`), or submitting is held (`GET /readyz` says why).',
           ),
+        held_by: z
+          .array(z.enum(['project_paused', 'submitting_held', 'kept_slots']))
+          .describe(
+            'What keeps it waiting, besides those before it. `kept_slots`: all slots are taken, and some of them are kept for renders that nobody waits for any more (`GET /readyz` says until when); it does not count as held, since the other slots go on.',
+          ),
         estimated_start_at: instant
           .nullable()
           .describe(

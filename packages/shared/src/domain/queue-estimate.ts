@@ -18,6 +18,11 @@ const ESTIMATE_MAX_MS = 7 * 24 * 3_600_000
 /** Whether a pace says anything about the next admissions. */
 export const saysSomething = ({ admitted, minutes }: Pace) => admitted >= ADMITTED_MIN && minutes >= MINUTES_MIN
 
+/** Of `slots`, how many those take that are kept for late renders: a quarter at the most and never the last one (store/admission.ts). */
+export function keptSlotsTaken(kept: number, slots: number): number {
+  return Math.max(0, Math.min(kept, Math.ceil(slots / 4), slots - 1))
+}
+
 /** Ms until a generation with `ahead` others before it is submitted; null when it cannot be told honestly. */
 export function estimateWaitMs(ahead: number, pace: Pace): number | null {
   if (!saysSomething(pace)) return null

@@ -1,5 +1,6 @@
 // What is going on, in numbers: of what is open now, never of the history.
 
+import type { PollsSeen } from '../domain/refused-polls.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 
@@ -42,6 +43,25 @@ export async function countKeptSlots({ prisma }: Database): Promise<KeptSlots> {
   const [row] = await prisma.$queryRaw<{ kept: KeptSlots }[]>`${KEPT_SLOTS}`
   if (!row) throw new Error('counts without a row')
   return row.kept
+}
+
+/** Rows in flight that are looked at. */
+const IN_FLIGHT_MAX = 1_000
+
+/** What the last polls of generations in flight were answered. Reads up to a thousand rows. */
+export async function readPollsSeen({ prisma }: Database): Promise<PollsSeen> {
+  const [row] = await prisma.$queryRaw<PollsSeen[]>`
+    SELECT count(*) FILTER (WHERE "isRefused" OR last_pending_at IS NOT NULL)::int AS asked,
+      count(*) FILTER (WHERE "isRefused")::int AS refused,
+      min(("lastPoll" ->> 'http_status')::int) FILTER (WHERE "isRefused") AS "httpStatus",
+      coalesce(max(last_pending_at), min(submitted_at) FILTER (WHERE "isRefused")) AS since
+    FROM (
+      SELECT last_pending_at, submitted_at, last_poll AS "lastPoll", coalesce(last_poll ->> 'class' IN ('refused', 'not_found'), false) AS "isRefused"
+      FROM (SELECT status, last_poll, last_pending_at, submitted_at FROM generations
+        WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing') LIMIT ${IN_FLIGHT_MAX}) AS held
+      WHERE status = 'processing') AS rendering`
+  if (!row) throw new Error('counts without a row')
+  return row
 }
 
 /** Each is the length of a partial index. */

@@ -13,8 +13,13 @@ const BATCH_PLACES_MAX = 100_000
 export interface QueuePlace {
   /** Generations of the project that go before it, up to a bound. */
   readonly ahead: number
-  /** Nothing is admitted: the project is paused, or submitting is. */
-  readonly isHeld: boolean
+  readonly isProjectPaused: boolean
+  /** Nothing is admitted of any project. */
+  readonly isSubmittingHeld: boolean
+  /** Slots of generations in flight, counted up to a bound. */
+  readonly slotsInFlight: number
+  /** Slots kept for renders that nobody waits for, counted likewise. */
+  readonly slotsKept: number
   readonly pace: Pace
 }
 
@@ -25,7 +30,7 @@ export async function findQueuePlace(
   overMinutes: number,
   placesMax = PLACES_MAX,
 ): Promise<QueuePlace> {
-  const [row] = await prisma.$queryRaw<{ ahead: number; isHeld: boolean; admitted: number; minutes: number }[]>`
+  const [row] = await prisma.$queryRaw<(Omit<QueuePlace, 'pace'> & Pace)[]>`
     SELECT
       (SELECT least(${placesMax}, coalesce(sum(ahead), 0))::int FROM unnest(${Object.keys(models)}::text[]) AS of (model),
         -- Two ranges of the index for each model; nothing behind the generation is looked at.
@@ -35,14 +40,18 @@ export async function findQueuePlace(
           UNION ALL
           (SELECT 1 FROM generations WHERE project_id = ${projectId} AND model = of.model AND status = 'queued' AND admitted_at IS NULL
             AND priority = ${priority} AND id < ${id} LIMIT ${placesMax})) AS before) AS counted) AS ahead,
-      (SELECT paused_at IS NOT NULL FROM projects WHERE id = ${projectId})
-        OR ${SUBMITTING_PAUSED} OR ${AFTER_REFUSAL} AS "isHeld",
+      (SELECT paused_at IS NOT NULL FROM projects WHERE id = ${projectId}) AS "isProjectPaused",
+      ${SUBMITTING_PAUSED} OR ${AFTER_REFUSAL} AS "isSubmittingHeld",
+      (SELECT count(*)::int FROM (SELECT 1 FROM generations
+        WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing') LIMIT ${PLACES_MAX}) AS own) AS "slotsInFlight",
+      (SELECT count(*)::int FROM (SELECT 1 FROM generations
+        WHERE slot_until > now() AND slot_until IS NOT NULL LIMIT ${PLACES_MAX}) AS late) AS "slotsKept",
       coalesce(sum(count), 0)::int AS admitted,
       coalesce(extract(epoch FROM now() - min(minute)) / 60, 0)::float8 AS minutes
     FROM admissions WHERE project_id = ${projectId} AND minute > now() - ${overMinutes} * interval '1 minute'`
   if (!row) throw new Error('an aggregate without a row')
-  const { ahead, isHeld, admitted, minutes } = row
-  return { ahead, isHeld, pace: { admitted, minutes } }
+  const { admitted, minutes, ...place } = row
+  return { ...place, pace: { admitted, minutes } }
 }
 
 /** The place of that generation of a batch which will be admitted last; null when none waits. Reads what waits of the batch. */
