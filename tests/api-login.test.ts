@@ -189,7 +189,7 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
 
   it('lets nobody touch the lanes: the server refuses whatever would change their queue, and all others can be paused without it', async () => {
     const { poll, submit } = house.queues.queues
-    await layLanes(poll, ['lane-0', 'lane-1'])
+    await layLanes(poll, ['lane-0', 'lane-1'], 'busy')
     const lanes = async () => (await poll.getJobSchedulers()).map(({ key, every }) => `${key} every ${every}`).sort()
     const before = await lanes()
     expect(before).toHaveLength(2)
