@@ -275,6 +275,29 @@ describe('Postgres', () => {
     expect(await needed({})).toContain('one process opens up to 22')
   })
 
+  test('that takes no write is down, with the cause, and nothing is changed by the question', async () => {
+    const full = await createDatabase()
+    ends.push(() => full.drop())
+    const probedAt = () => runSql(full.url, 'SELECT probed_at FROM ledgers')
+    const before = await probedAt()
+    const find = async () => (await examine(loadConfig({ DATABASE_URL: full.url, SECRET_KEY }), 500).postgres)[1]
+    expect(await find()).toMatchObject({ check: 'postgres_writing', level: 'ok' })
+    expect(await probedAt()).toEqual(before)
+    await runSql(
+      full.url,
+      `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'voll' USING ERRCODE = '53100'; END $$;
+      CREATE TRIGGER refuse BEFORE UPDATE ON ledgers FOR EACH STATEMENT EXECUTE FUNCTION refuse()`,
+    )
+    const detail = expect.stringContaining('The disk of Postgres is full')
+    expect(await find()).toMatchObject({ check: 'postgres_writing', level: 'down', detail })
+  })
+
+  test('settings that open the door, or pause every start, are warnings', async () => {
+    const env = { TRUSTED_PROXIES: '0.0.0.0/0', BOOTSTRAP_API_KEY: 'eightlet', START_PAUSED: 'true' }
+    const settings = ['bootstrap_api_key: warning', 'trusted_proxies: warning', 'start_paused: warning']
+    expect(await findings({ ...env, REDIS_URL: (await redisWith({})).url })).toEqual(expect.arrayContaining(settings))
+  })
+
   test('that is read-only is wrong', async () => {
     const readOnly = await createDatabase()
     ends.push(() => readOnly.drop())

@@ -5,6 +5,7 @@ import { type Finding, fine } from '@reelqueue/shared/domain/finding'
 import { missingRight, type PostgresFacts, postgresFindings } from '@reelqueue/shared/domain/postgres-findings'
 import { redisFindings } from '@reelqueue/shared/domain/redis-findings'
 import {
+  bootstrapKeyFinding,
   ledgerFinding,
   migrationsFinding,
   networksFinding,
@@ -12,6 +13,8 @@ import {
   passwordFinding,
   proxyFinding,
   secretKeyFinding,
+  startPausedFinding,
+  trustedProxiesFinding,
   upstreamFinding,
 } from '@reelqueue/shared/domain/setting-findings'
 import { areQueuesMigrated, openQueueBackend } from '@reelqueue/shared/queues/backend'
@@ -52,6 +55,9 @@ export function examine(
     proxyFinding(describeProxy(config)),
     networksFinding(config.WEBHOOK_ALLOWED_NETWORKS, openMetadataAddresses(config.WEBHOOK_ALLOWED_NETWORKS)),
     passwordFinding(config.OPERATOR_PASSWORD),
+    bootstrapKeyFinding(config.BOOTSTRAP_API_KEY),
+    trustedProxiesFinding(config.TRUSTED_PROXIES),
+    startPausedFinding(config.START_PAUSED),
   ]
   const upstream = openUpstream(config)
   return {

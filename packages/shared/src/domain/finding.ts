@@ -13,11 +13,13 @@ export type Level =
 /** Every check, with what it looks at and what comes of it. docs/doctor.md is made from this. */
 export const CHECKS = {
   postgres:
-    'Postgres answers, is recent enough (14), keeps text in UTF8 and can be written to, and no pooler in transaction mode is in between. Otherwise **wrong**: nothing could be accepted, or what is accepted would stand still.',
+    'Postgres answers, is recent enough (14), keeps text in UTF8 and can be written to, its sessions are in UTC, and no pooler in transaction mode is in between. Otherwise **wrong**: nothing could be accepted, or what is accepted would stand still. Says the time zone of the server, which changes nothing.',
+  postgres_writing:
+    'Postgres takes a write, which is rolled back. **Down** when not, with the cause, such as a full disk.',
   postgres_durability:
     '`fsync`, `full_page_writes` and `synchronous_commit` are on. **Warning** when not: what was accepted may be lost when the server crashes.',
   postgres_connections:
-    'Postgres has room for the connections that one process may open. **Warning** when not: under load some would be refused.',
+    'Postgres has room for the connections that one process may open. **Warning** when not: under load some would be refused. Says how many processes with these settings the server holds.',
   migrations: "The tables of Reelqueue, and those of its queues, are this version's. **Wrong** when not.",
   ledger:
     'The database goes on from where its workers last were. **Warning** when it seems to be an older copy (a restored backup): a worker that starts on it pauses submitting when work waits. See [restoring](restoring.md).',
@@ -39,6 +41,11 @@ export const CHECKS = {
   webhook_networks:
     "`WEBHOOK_ALLOWED_NETWORKS` neither contains everything nor lets a webhook reach a cloud's metadata service, which hands out credentials. **Warning** when it does.",
   operator_password: '`OPERATOR_PASSWORD`, when set, has at least 8 characters. **Warning** when not.',
+  bootstrap_api_key:
+    '`BOOTSTRAP_API_KEY`, when set, has at least 24 characters. **Warning** when not: it can be guessed.',
+  trusted_proxies:
+    '`TRUSTED_PROXIES` does not contain everything. **Warning** when it does: every client could claim another address and host.',
+  start_paused: '`START_PAUSED` is not set. **Warning** when it is: each start pauses submitting again.',
 } as const
 export type Check = keyof typeof CHECKS
 

@@ -8,6 +8,9 @@ const SOUND: PostgresFacts = {
   isReadOnly: false,
   sharesBackends: false,
   encoding: 'UTF8',
+  serverTimeZone: 'Asia/Shanghai',
+  sessionTimeZone: 'UTC',
+  writeRefusal: null,
   database: 'films',
   user: 'me',
   mayCreateTables: true,
@@ -27,10 +30,11 @@ test('a sound server is ok in every respect, and named', () => {
   const findings = postgresFindings(SOUND, 44)
   expect(findings.map(({ check, level, fix }) => [check, level, fix])).toEqual([
     ['postgres', 'ok', null],
+    ['postgres_writing', 'ok', null],
     ['postgres_durability', 'ok', null],
     ['postgres_connections', 'ok', null],
   ])
-  expect(findings[0]?.detail).toContain('15.20')
+  expect(findings[0]?.detail).toMatch(/15\.20.*Asia\/Shanghai.*UTC/)
 })
 
 describe('a server on which nothing can be accepted is wrong', () => {
@@ -39,6 +43,7 @@ describe('a server on which nothing can be accepted is wrong', () => {
     ['a standby', { isStandby: true, isReadOnly: true }, 'standby', 'primary'],
     ['read-only by default', { isReadOnly: true }, 'read-only', 'default_transaction_read_only'],
     ['in another encoding', { encoding: 'SQL_ASCII' }, 'SQL_ASCII', "ENCODING 'UTF8'"],
+    ['that keeps its own time zone', { sessionTimeZone: 'Asia/Shanghai' }, 'Asia/Shanghai', 'TimeZone'],
     ['behind a pooler in transaction mode', { sharesBackends: true }, 'pooler', 'pool_mode = session'],
   ])('%s', (_, change, detail, fix) => {
     expect(judge(change)).toEqual([
@@ -85,6 +90,20 @@ describe('durability', () => {
   test.each(['local', 'remote_write', 'remote_apply'])('synchronous_commit %s waits for this disk: ok', (value) => {
     expect(judge({ synchronousCommit: value })).toEqual([])
   })
+})
+
+test('a write that is refused is named', () => {
+  const writeRefusal = 'The disk of Postgres is full'
+  expect(judge({ writeRefusal })).toMatchObject([
+    { check: 'postgres_writing', level: 'down', detail: expect.stringContaining(writeRefusal) },
+  ])
+})
+
+test('how many processes fit is said: on the server, and beside what is there', () => {
+  const detail = (change: Partial<PostgresFacts>, needed: number) =>
+    postgresFindings({ ...SOUND, ...change }, needed).find(({ check }) => check === 'postgres_connections')?.detail
+  expect(detail({}, 22)).toContain('97 hold 4 such processes, and the 44 that are free 2 more')
+  expect(detail({ connectionsTaken: 99 }, 60)).toContain('97 hold 1 such process, and the 0 that are free 0 more')
 })
 
 test('too few connections for one process more are a warning, to the very connection', () => {

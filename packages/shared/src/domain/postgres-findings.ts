@@ -15,6 +15,12 @@ export interface PostgresFacts {
   readonly isReadOnly: boolean
   /** Whether connections do not keep a process of the server to themselves: a pooler in transaction mode is in between. */
   readonly sharesBackends: boolean
+  /** What a session would have of the server, the database and the user: `Europe/Berlin`. */
+  readonly serverTimeZone: string
+  /** What the doctor's session has, which is as all of Reelqueue's. */
+  readonly sessionTimeZone: string
+  /** Why a write was refused that should be possible, in words; null when it was not. */
+  readonly writeRefusal: string | null
   /** Of the database: `UTF8`. */
   readonly encoding: string
   readonly database: string
@@ -32,14 +38,22 @@ export interface PostgresFacts {
   readonly connectionsTaken: number
 }
 
+/** What is known without a write. */
+export type ServerFacts = Omit<PostgresFacts, 'writeRefusal'>
+
 /** Judges the server. `connectionsNeeded`: how many one process may open. */
 export function postgresFindings(facts: PostgresFacts, connectionsNeeded: number): Finding[] {
-  return [serverFinding(facts), durabilityFinding(facts), connectionsFinding(facts, connectionsNeeded)]
+  return [
+    serverFinding(facts),
+    writingFinding(facts),
+    durabilityFinding(facts),
+    connectionsFinding(facts, connectionsNeeded),
+  ]
 }
 
 /** Whether anything can be accepted on this server and database at all. */
-export function serverFinding(facts: PostgresFacts): Finding {
-  const { version, versionNumber, isStandby, isReadOnly, sharesBackends, encoding } = facts
+export function serverFinding(facts: ServerFacts): Finding {
+  const { version, versionNumber, isStandby, isReadOnly, sharesBackends, encoding, sessionTimeZone } = facts
   const check = 'postgres'
   if (Math.floor(versionNumber / 10_000) < POSTGRES_MAJOR_MIN) {
     return {
@@ -81,11 +95,30 @@ export function serverFinding(facts: PostgresFacts): Finding {
       fix: "Make another one (CREATE DATABASE reelqueue TEMPLATE template0 ENCODING 'UTF8'), and name it in DATABASE_URL.",
     }
   }
-  return fine(check, `Postgres ${version}`)
+  if (sessionTimeZone !== 'UTC') {
+    return {
+      check,
+      level: 'wrong',
+      detail: `sessions are in the time zone ${sessionTimeZone} although Reelqueue sets UTC: every time would be wrong`,
+      fix: 'Name Postgres itself in DATABASE_URL, or let what is in between pass SET TimeZone on.',
+    }
+  }
+  return fine(check, `Postgres ${version}; the server is in the time zone ${facts.serverTimeZone}, sessions are in UTC`)
+}
+
+function writingFinding({ writeRefusal }: PostgresFacts): Finding {
+  const check = 'postgres_writing'
+  if (writeRefusal === null) return fine(check, 'a write is taken')
+  return {
+    check,
+    level: 'down',
+    detail: `${writeRefusal}: nothing is accepted until this has passed`,
+    fix: 'Make room for Postgres, or see its log.',
+  }
 }
 
 /** Which right the user lacks to create the tables, with the statement that grants it; null when none. */
-export function missingRight(facts: PostgresFacts): { readonly detail: string; readonly fix: string } | null {
+export function missingRight(facts: ServerFacts): { readonly detail: string; readonly fix: string } | null {
   const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
   const grant = (right: string) =>
     `Let an administrator of the database run: GRANT CREATE ON ${right} TO ${quoted(facts.user)};`
@@ -115,12 +148,15 @@ function durabilityFinding({ fsync, fullPageWrites, synchronousCommit }: Postgre
 
 function connectionsFinding({ connectionsMax, connectionsTaken }: PostgresFacts, needed: number): Finding {
   const check = 'postgres_connections'
+  const free = Math.max(0, connectionsMax - connectionsTaken)
   const seen = `${connectionsTaken} of ${connectionsMax} connections are taken, and one process opens up to ${needed}`
-  if (connectionsMax - connectionsTaken >= needed) return fine(check, seen)
+  const held = Math.floor(connectionsMax / needed)
+  const sum = `${connectionsMax} hold ${held} such process${held === 1 ? '' : 'es'}, and the ${free} that are free ${Math.floor(free / needed)} more`
+  if (free >= needed) return fine(check, `${seen}: ${sum}`)
   return {
     check,
     level: 'warning',
-    detail: `${seen}: under load some would be refused`,
-    fix: 'Raise max_connections of Postgres, or run fewer processes on it.',
+    detail: `${seen}: under load some would be refused (${sum})`,
+    fix: 'Raise max_connections of Postgres, lower DATABASE_CONNECTIONS_MAX and QUEUE_CONNECTIONS_MAX, or run fewer processes on it.',
   }
 }

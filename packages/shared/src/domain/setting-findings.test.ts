@@ -1,10 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import {
+  bootstrapKeyFinding,
   migrationsFinding,
   networksFinding,
   passwordFinding,
   proxyFinding,
   secretKeyFinding,
+  startPausedFinding,
+  trustedProxiesFinding,
   upstreamFinding,
 } from './setting-findings.ts'
 
@@ -20,6 +23,25 @@ describe('the operator password', () => {
     })
     expect(JSON.stringify(short)).not.toContain('7lettrs')
   })
+})
+
+test('a bootstrap key of 23 characters is a warning that does not quote it, one of 24 is none', () => {
+  expect(bootstrapKeyFinding(undefined).level).toBe('ok')
+  expect(bootstrapKeyFinding('k'.repeat(24)).level).toBe('ok')
+  const short = bootstrapKeyFinding('k'.repeat(23))
+  expect(short).toMatchObject({ check: 'bootstrap_api_key', level: 'warning' })
+  expect(JSON.stringify(short)).not.toContain('kkk')
+})
+
+test.each([['0.0.0.0/0'], ['::/0']])('%s as trusted proxies, which is everybody, is a warning', (network) => {
+  expect(trustedProxiesFinding(['10.0.0.0/8', '127.0.0.1/32']).level).toBe('ok')
+  const detail = expect.stringContaining(network)
+  expect(trustedProxiesFinding(['10.0.0.0/8', network])).toMatchObject({ level: 'warning', detail })
+})
+
+test('START_PAUSED is shown as a warning while it is set', () => {
+  expect(startPausedFinding(false).level).toBe('ok')
+  expect(startPausedFinding(true)).toMatchObject({ level: 'warning', detail: expect.stringContaining('START_PAUSED') })
 })
 
 describe('the networks of webhooks', () => {

@@ -17,6 +17,47 @@ export function passwordFinding(password: string | undefined): Finding {
   }
 }
 
+/** Keys that Reelqueue makes have 43; nothing slows down who guesses. */
+const KEY_CHARS_MIN = 24
+
+export function bootstrapKeyFinding(key: string | undefined): Finding {
+  const check = 'bootstrap_api_key'
+  if (key === undefined)
+    return fine(check, 'BOOTSTRAP_API_KEY is not set: the key that was made at the first start holds')
+  if (key.length >= KEY_CHARS_MIN) return fine(check, 'long enough')
+  return {
+    check,
+    level: 'warning',
+    detail: `BOOTSTRAP_API_KEY has fewer than ${KEY_CHARS_MIN} characters`,
+    fix: 'It holds since the first start: make a longer one (npm run keys -- create), and revoke it (npm run keys -- list, revoke).',
+  }
+}
+
+export function trustedProxiesFinding(networks: readonly string[]): Finding {
+  const check = 'trusted_proxies'
+  const everything = networks.filter((network) => /\/0+$/.test(network))
+  if (everything.length === 0) {
+    return fine(check, networks.length === 0 ? 'no proxy is believed' : `believed: ${networks.join(', ')}`)
+  }
+  return {
+    check,
+    level: 'warning',
+    detail: `TRUSTED_PROXIES has ${everything.join(' and ')}, which is everything: any client may claim another address and host`,
+    fix: 'Name only the addresses of your own reverse proxies, such as 127.0.0.1 or 10.1.2.0/24.',
+  }
+}
+
+export function startPausedFinding(startPaused: boolean): Finding {
+  const check = 'start_paused'
+  if (!startPaused) return fine(check, 'a start goes on with what waits')
+  return {
+    check,
+    level: 'warning',
+    detail: 'START_PAUSED is set: each start pauses submitting, also of processes that run already',
+    fix: 'Unset it once you have looked at what was restored, and resume (POST /admin/submitting/resume).',
+  }
+}
+
 export interface ProxyFacts {
   /** Scheme, host and port of the proxy; null: none leads to the provider. */
   readonly name: string | null

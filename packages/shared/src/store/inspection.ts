@@ -2,10 +2,12 @@
 
 import type pg from 'pg'
 import type { ClockSample } from '../domain/clock-finding.ts'
-import type { PostgresFacts } from '../domain/postgres-findings.ts'
+import type { PostgresFacts, ServerFacts } from '../domain/postgres-findings.ts'
 import { withTimeout } from '../runtime/clock.ts'
 import { connect, DatabaseError, describe } from './connect.ts'
+import { SPILL } from './health.ts'
 import { shareBackends } from './pooler.ts'
+import { AWAY, type Away, whyUnavailable } from './unavailable.ts'
 
 export interface Inspection {
   readonly facts: PostgresFacts
@@ -22,7 +24,7 @@ const SECRETS_MAX = 100
 export async function inspectPostgres(databaseUrl: string): Promise<Inspection> {
   return await withConnection(databaseUrl, async (client) => {
     const sharesBackends = await withConnection(databaseUrl, (other) => shareBackends(client, other))
-    const facts = { ...(await readFacts(client)), sharesBackends }
+    const facts = { ...(await readFacts(client)), sharesBackends, writeRefusal: await tryWrite(client) }
     const clockSamples: ClockSample[] = []
     for (let sample = 0; sample < CLOCK_SAMPLES; sample++) clockSamples.push(await readClock(client))
     return { facts, clockSamples, sealedSecrets: await readSealedSecrets(client) }
@@ -46,10 +48,12 @@ async function withConnection<T>(databaseUrl: string, ask: (client: pg.Client) =
   }
 }
 
+type AskedAtOnce = Omit<ServerFacts, 'sharesBackends'>
+
 /** One statement. Rejects with what Postgres says. */
-export async function readFacts(client: pg.Client): Promise<Omit<PostgresFacts, 'sharesBackends'>> {
+export async function readFacts(client: pg.Client): Promise<AskedAtOnce> {
   // pg_stat_activity hides other users' connections from an ordinary user; the counts per database do not.
-  const { rows } = await client.query<Omit<PostgresFacts, 'sharesBackends'>>(`
+  const { rows } = await client.query<AskedAtOnce>(`
     SELECT current_setting('server_version') AS "version",
       current_setting('server_version_num')::int AS "versionNumber",
       pg_is_in_recovery() AS "isStandby",
@@ -60,6 +64,8 @@ export async function readFacts(client: pg.Client): Promise<Omit<PostgresFacts, 
       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
         - coalesce(current_setting('reserved_connections', true)::int, 0) AS "connectionsMax",
       current_setting('server_encoding') AS "encoding",
+      (SELECT reset_val FROM pg_settings WHERE name = 'TimeZone') AS "serverTimeZone",
+      current_setting('TimeZone') AS "sessionTimeZone",
       coalesce(has_schema_privilege(to_regnamespace('public')::oid, 'CREATE'), false) AS "mayCreateTables",
       has_database_privilege(current_database(), 'CREATE') AS "mayCreateSchemas",
       current_user::text AS "user",
@@ -68,6 +74,24 @@ export async function readFacts(client: pg.Client): Promise<Omit<PostgresFacts, 
   const [facts] = rows
   if (facts === undefined) throw new Error('no answer')
   return facts
+}
+
+/** What makes a write impossible for everybody; a lock that somebody holds does not. */
+const REFUSALS: readonly Away[] = ['disk_full', 'out_of_memory', 'broken_files', 'read_only']
+
+/** Writes what readiness writes too, and takes it back. @returns why that was refused, in words; null when it was not */
+async function tryWrite(client: pg.Client): Promise<string | null> {
+  try {
+    await client.query(`BEGIN; SET LOCAL lock_timeout = '1s'; ${SPILL}`)
+    const { rows } = await client.query<{ exists: boolean }>("SELECT to_regclass('ledgers') IS NOT NULL AS exists")
+    if (rows[0]?.exists) await client.query('UPDATE ledgers SET probed_at = clock_timestamp() WHERE one = 1')
+    return null
+  } catch (error) {
+    const why = whyUnavailable(error)
+    return why !== null && REFUSALS.includes(why) ? AWAY[why] : null
+  } finally {
+    await client.query('ROLLBACK')
+  }
 }
 
 async function readClock(client: pg.Client): Promise<ClockSample> {

@@ -5,7 +5,7 @@
 import { fileURLToPath } from 'node:url'
 import type { HistoryDiagnostic, SchemaEngine } from '@prisma/schema-engine-wasm'
 import type pg from 'pg'
-import { missingRight, type PostgresFacts, serverFinding } from '../domain/postgres-findings.ts'
+import { missingRight, type ServerFacts, serverFinding } from '../domain/postgres-findings.ts'
 import { connect, DatabaseError, describe } from './connect.ts'
 import { readFacts } from './inspection.ts'
 import { shareBackends } from './pooler.ts'
@@ -116,7 +116,7 @@ interface Session {
   readonly refusedBy: () => unknown
   /** host:port/database */
   readonly location: string
-  readonly facts: PostgresFacts
+  readonly facts: ServerFacts
 }
 
 /** Does `work` over one connection that holds Prisma's lock from beginning to end. */
@@ -149,7 +149,7 @@ async function withDatabase<T>(
 }
 
 /** Before the lock: a pooler in transaction mode would leave it with a process of the server that others use next. */
-async function refuseUnfit(databaseUrl: string, client: pg.Client, location: string): Promise<PostgresFacts> {
+async function refuseUnfit(databaseUrl: string, client: pg.Client, location: string): Promise<ServerFacts> {
   const other = await connect(databaseUrl, { connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
   try {
     const facts = { ...(await readFacts(client)), sharesBackends: await shareBackends(client, other.client) }
