@@ -1,3 +1,4 @@
+import { toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
 import { redeliver, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
 import { testEndpoint } from '@reelqueue/shared/store/endpoint-events'
 import { changeEndpoint, rotateSecret } from '@reelqueue/shared/store/endpoints'
@@ -303,8 +304,10 @@ describe('an endpoint', () => {
     const made = await addEndpoint(server.url)
     const id = await testEndpoint(seed.database, made)
     await seed.sql('UPDATE webhook_endpoints SET disabled_at = now() WHERE id = $1', [made.id])
+    expect(toDeliveryJson(await read(id)).held).toEqual({ reason: 'endpoint_disabled', until: null })
     await attempt(id)
     expect(server.seen.requests).toHaveLength(0)
+    expect(toDeliveryJson(await read(id)).held).toBeNull()
     expect((await read(id)).state).toBe('failed')
   })
 })

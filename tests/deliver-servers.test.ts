@@ -1,9 +1,11 @@
 // How deliveries share the servers that they go to, and begin anew.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { redeliver } from '@reelqueue/shared/store/delivery-log'
+import { toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
+import { listDeliveries, redeliver } from '@reelqueue/shared/store/delivery-log'
 import { overdueWork } from '@reelqueue/shared/store/health'
 import { claimOverdueDeliveries } from '@reelqueue/shared/store/overdue'
+import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import { describe, expect, it } from 'vitest'
 import { claimDelivery, recordAttempt } from './support/deliveries.ts'
 import { startDelivering } from './support/delivering.ts'
@@ -13,6 +15,34 @@ import { closedPort, endpoint } from './support/webhook-endpoint.ts'
 const { seed, deps, attempt, owed, read } = await startDelivering()
 
 describe('a server', () => {
+  it('that has as many under way as it may keeps the others waiting, and these say so', async () => {
+    const answers: (() => void)[] = []
+    const server = await endpoint((response) => answers.push(() => response.end()))
+    const other = await endpoint()
+    const ids = await owed(server.url, 12)
+    const [elsewhere = ''] = await owed(other.url)
+    const long = { webhooks: createGuardedClient({ allowedNetworks: ['127.0.0.0/8'], timeoutMs: 30_000 }) }
+    const running = Promise.all(ids.map((id) => attempt(id, long)))
+    await until('ten are under way', () => answers.length === 10)
+    await seed.sql(
+      `UPDATE deliveries SET next_attempt_at = now() - interval '2 s' WHERE state = 'pending' AND next_attempt_at <= now()`,
+    )
+    const held = async (id: string) => toDeliveryJson(await read(id)).held?.reason ?? null
+    const reasons = await Promise.all(ids.map(held))
+    expect(reasons.toSorted()).toEqual([...Array(10).fill(null), 'server_busy', 'server_busy'])
+    expect(toDeliveryJson(await read(ids[reasons.indexOf('server_busy')] ?? '')).held?.until).toBeNull()
+    const list = await listDeliveries(seed.database, seed.projectId, { state: 'pending' }, 50)
+    expect(list.map(toDeliveryJson).filter((one) => one.held?.reason === 'server_busy')).toHaveLength(2)
+    // Due as long, and nothing is under way to its server.
+    expect(await held(elsewhere)).toBeNull()
+    for (const answer of answers) answer()
+    await until('the others have come', () => answers.length === 12)
+    for (const answer of answers.slice(10)) answer()
+    await running
+    expect(await Promise.all(ids.map(held))).toEqual(Array(12).fill(null))
+    await long.webhooks.close()
+  })
+
   it('gets ten at a time; a few jobs are enough for all that is due for it', async () => {
     let underWay = 0
     let most = 0

@@ -7,7 +7,7 @@ import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'
 import { PLANNING, PREPARED } from '@reelqueue/shared/store/database'
 import { abandonUnwanted, postponeDeliveries } from '@reelqueue/shared/store/deliveries'
-import { listDeliveries, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
+import { busyTargets, listDeliveries, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
 import { disableEndpoint } from '@reelqueue/shared/store/endpoint-events'
 import {
   endedAmong,
@@ -232,6 +232,11 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
       'those of a generation',
       'events_generation_id_sequence_key',
       () => listDeliveries(database(), project(), { generationId: anyId }, 51),
+    ],
+    [
+      'why what is due does not go',
+      'deliveries_target_idx',
+      () => busyTargets(database(), [`${project()} https://h0.example`, `${project()} https://h1.example`]),
     ],
     [
       'delivering anew',

@@ -14,6 +14,8 @@ const PENDING: DeliveryFacts = {
   nextAttemptAt: SOON,
   createdAt: new Date(),
   finishedAt: null,
+  isUnwanted: false,
+  isBehindOthers: false,
   log: [],
 }
 const failed = (number: number) => ({
@@ -35,8 +37,33 @@ describe('why a delivery is held', () => {
     ['while its first attempt is under way: nothing', { attempts: 1 }, null],
     ['when it is due: nothing', { nextAttemptAt: new Date(Date.now() - 1) }, null],
     ['when it has ended: nothing', { state: 'failed', nextAttemptAt: null, attempts: 1, log: [failed(1)] }, null],
+    [
+      'after a failed attempt, though others are under way',
+      { attempts: 2, log: [failed(2)], isBehindOthers: true },
+      'retry_scheduled',
+    ],
+    [
+      'when it has ended and its endpoint is disabled: nothing',
+      { state: 'failed', nextAttemptAt: null, isUnwanted: true },
+      null,
+    ],
   ])('%s', (_, facts, reason) => {
     const { held } = toDeliveryJson({ ...PENDING, ...facts })
     expect(held).toEqual(reason === null ? null : { reason, until: SOON.toISOString() })
+  })
+
+  it.each<[string, Partial<DeliveryFacts>, string]>([
+    [
+      'due, while others are under way to its server',
+      { nextAttemptAt: new Date(Date.now() - 2_000), isBehindOthers: true },
+      'server_busy',
+    ],
+    [
+      'of an endpoint that was disabled, whatever else',
+      { isUnwanted: true, attempts: 2, log: [failed(2)] },
+      'endpoint_disabled',
+    ],
+  ])('%s: without a time', (_, facts, reason) => {
+    expect(toDeliveryJson({ ...PENDING, ...facts }).held).toEqual({ reason, until: null })
   })
 })

@@ -4,7 +4,7 @@ import { z } from 'zod'
 
 export const DELIVERY_STATES = ['pending', 'succeeded', 'failed'] as const
 
-export const HOLDS = ['retry_scheduled', 'server_resting'] as const
+export const HOLDS = ['retry_scheduled', 'server_resting', 'server_busy', 'endpoint_disabled'] as const
 
 const attemptJson = z
   .object({
@@ -35,10 +35,13 @@ export const deliveryJson = z
     attempts: z.int(),
     next_attempt_at: z.iso.datetime().nullable(),
     held: z
-      .object({ reason: z.enum(HOLDS), until: z.iso.datetime() })
+      .object({
+        reason: z.enum(HOLDS),
+        until: z.iso.datetime().nullable().describe('Null: it ends with something that has no time.'),
+      })
       .nullable()
       .describe(
-        'Why it waits, while it does. `retry_scheduled`: its last attempt failed, and the schedule says when it is tried again. `server_resting`: its server did not answer others of the project, so this one is put off without an attempt.',
+        'Why it waits, while it does. `retry_scheduled`: its last attempt failed, and the schedule says when it is tried again. `server_resting`: its server did not answer others of the project, so this one is put off without an attempt. `server_busy`: it is due, and goes when one of the others of the project that are under way to its server has ended. `endpoint_disabled`: its endpoint was disabled, and this one is about to fail.',
       ),
     last_attempt: attemptJson.nullable(),
     created_at: z.iso.datetime(),
@@ -80,18 +83,25 @@ export interface DeliveryFacts {
   readonly nextAttemptAt: Date | null
   readonly createdAt: Date
   readonly finishedAt: Date | null
+  /** Its endpoint gets nothing any more. */
+  readonly isUnwanted: boolean
+  /** It is due, and others are under way to its server. */
+  readonly isBehindOthers: boolean
   /** The last one first; all of them, or only that one. */
   readonly log: readonly AttemptFacts[]
 }
 
-/** Null: it has ended, is due, or is being attempted. */
-function holdOf({ state, attempts, attemptsBefore, nextAttemptAt, log: [last] }: DeliveryFacts): DeliveryJson['held'] {
-  if (state !== 'pending' || nextAttemptAt === null || nextAttemptAt.getTime() <= Date.now()) return null
+/** Null: it has ended, is about to be attempted, or is being attempted. */
+function holdOf(row: DeliveryFacts): DeliveryJson['held'] {
+  const { state, attempts, attemptsBefore, nextAttemptAt } = row
+  if (state !== 'pending' || nextAttemptAt === null) return null
+  if (row.isUnwanted) return { reason: 'endpoint_disabled', until: null }
+  if (nextAttemptAt.getTime() <= Date.now()) return row.isBehindOthers ? { reason: 'server_busy', until: null } : null
   const until = nextAttemptAt.toISOString()
   // Nothing but a server's rest puts off a delivery that was not attempted.
   if (attempts === attemptsBefore) return { reason: 'server_resting', until }
   // The attempt that is under way is not in the log yet.
-  return last?.number === attempts ? { reason: 'retry_scheduled', until } : null
+  return row.log[0]?.number === attempts ? { reason: 'retry_scheduled', until } : null
 }
 
 export function toDeliveryJson(row: DeliveryFacts): DeliveryJson {

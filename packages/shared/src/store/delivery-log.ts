@@ -8,6 +8,10 @@ import type { WakeUp } from './overdue.ts'
 
 export interface LoggedDelivery extends Delivery {
   readonly event: { readonly type: string; readonly generationId: string | null; readonly batchId: string | null }
+  /** Its endpoint is disabled or deleted. */
+  readonly isUnwanted: boolean
+  /** It has been due for a moment, and others are under way to its server. */
+  readonly isBehindOthers: boolean
   /** The last attempt first. */
   readonly log: readonly DeliveryAttempt[]
 }
@@ -20,6 +24,7 @@ export interface DeliveryFilters {
 }
 
 const EVENT = { select: { type: true, generationId: true, batchId: true } }
+const ENDPOINT = { select: { disabledAt: true } }
 /** Events of one generation or batch: few, but for one that was retried without end. */
 const EVENTS_MAX = 1_000
 
@@ -46,11 +51,12 @@ export async function listDeliveries(
       ${state === undefined ? Prisma.empty : STATE_IS[state]}
       ${before === undefined ? Prisma.empty : Prisma.sql`AND id < ${before}`}
     ORDER BY id DESC LIMIT ${limit}`
-  return await prisma.delivery.findMany({
+  const rows = await prisma.delivery.findMany({
     where: { id: { in: ids.map((row) => row.id) } },
     orderBy: { id: 'desc' },
-    include: { event: EVENT, log: { orderBy: { number: 'desc' }, take: 1 } },
+    include: { event: EVENT, endpoint: ENDPOINT, log: { orderBy: { number: 'desc' }, take: 1 } },
   })
+  return await withHolds(prisma, rows)
 }
 
 /** Written out: a partial index serves those that have not succeeded. */
@@ -66,10 +72,52 @@ export async function findDelivery(
   projectId: string,
   id: string,
 ): Promise<LoggedDelivery | null> {
-  return await prisma.delivery.findFirst({
+  const row = await prisma.delivery.findFirst({
     where: { id, projectId },
-    include: { event: EVENT, log: { orderBy: { number: 'desc' } } },
+    include: { event: EVENT, endpoint: ENDPOINT, log: { orderBy: { number: 'desc' } } },
   })
+  const [held] = row === null ? [] : await withHolds(prisma, [row])
+  return held ?? null
+}
+
+type ReadDelivery = Omit<LoggedDelivery, 'isUnwanted' | 'isBehindOthers'> & {
+  readonly endpoint: { readonly disabledAt: Date | null } | null
+}
+
+/** Whoever is woken for a delivery that is due begins it within milliseconds, unless something keeps it. */
+const DUE_FOR_A_MOMENT_MS = 1_000
+
+/** Adds what the row itself does not say of why it waits. Costs a statement only where one is due and does not go. */
+async function withHolds(prisma: Database['prisma'], rows: readonly ReadDelivery[]): Promise<LoggedDelivery[]> {
+  const before = Date.now() - DUE_FOR_A_MOMENT_MS
+  const isLate = ({ state, nextAttemptAt }: ReadDelivery) =>
+    state === 'pending' && nextAttemptAt !== null && nextAttemptAt.getTime() < before
+  const busy = await busyTargets({ prisma }, [...new Set(rows.filter(isLate).map((row) => row.target))])
+  return rows.map(({ endpoint, ...row }) => ({
+    ...row,
+    isUnwanted: endpoint !== null && endpoint.disabledAt !== null,
+    isBehindOthers: busy.has(row.target),
+  }))
+}
+
+/** Of what is next for one server, so many are looked at: leases are short, so those under way come first. */
+const NEXT_MAX = 200
+
+/** The servers to which a delivery is under way: its attempt has begun, and is not in the log yet. */
+export async function busyTargets(
+  { prisma }: Pick<Database, 'prisma'>,
+  targets: readonly string[],
+): Promise<Set<string>> {
+  if (targets.length === 0) return new Set()
+  const rows = await prisma.$queryRaw<{ target: string }[]>`
+    SELECT asked.target FROM unnest(${targets}::text[]) AS asked (target) WHERE EXISTS (
+      SELECT 1 FROM (
+        SELECT id, attempts FROM deliveries
+        WHERE target = asked.target AND state = 'pending' AND next_attempt_at > now() AND attempts > attempts_before
+        ORDER BY next_attempt_at LIMIT ${NEXT_MAX}) next
+      WHERE NOT EXISTS (
+        SELECT 1 FROM delivery_attempts WHERE delivery_id = next.id AND number = next.attempts))`
+  return new Set(rows.map((row) => row.target))
 }
 
 /** From the first step of the schedule and to where its endpoint is now, with the attempts so far in the log. */
