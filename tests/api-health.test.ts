@@ -73,6 +73,23 @@ describe('GET /readyz', () => {
     await due('70 seconds')
     expect(await readyOf(house.url)).toMatchObject({ status: 'not_ready', postgres: { ok: true }, work: { ok: false } })
   })
+
+  it('is not ready while no worker takes jobs of a step, however late reconcile has made its rows due', async () => {
+    const { databaseUrl, house, client } = await start()
+    const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
+    const ran = (ago: string) =>
+      runSql(
+        databaseUrl,
+        `INSERT INTO step_runs (step, ran_at) VALUES ('submit', now() - interval '${ago}') ON CONFLICT (step) DO UPDATE SET ran_at = excluded.ran_at`,
+      )
+    const woken = `admitted_at = now() - interval '5 min', due_at = now() + interval '1 min'`
+    await runSql(databaseUrl, `UPDATE generations SET ${woken} WHERE id = '${id}'`)
+    await ran('5 min')
+    const detail = expect.stringMatching(/work of submit is due, and no worker takes jobs of it/)
+    expect(await readyOf(house.url)).toMatchObject({ status: 'not_ready', work: { ok: false, detail } })
+    await ran('1 s')
+    expect(await readyOf(house.url)).toMatchObject({ status: 'ready', work: { ok: true } })
+  })
 })
 
 describe('while the provider refuses polls', () => {

@@ -98,6 +98,32 @@ test('starts after a crash whose pids other processes wear by now', async () => 
   expect(stranger.kill('SIGKILL')).toBe(true)
 })
 
+test.runIf(process.platform === 'linux')(
+  'starts after a crash of a Postgres whose end nobody has waited for: its pid still answers',
+  async () => {
+    await (await start()).stop()
+    const database = join(dataDir, 'postgres')
+    const { uid, gid } = await stat(database)
+    // `sleep` takes the place of the shell, and never asks about its child.
+    const careless = spawn('sh', ['-c', 'sleep 600 & echo $!; exec sleep 600'], {
+      ...(runsAsRoot && { uid, gid }),
+      cwd: '/',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    const [pid] = await once(createInterface(careless.stdout), 'line')
+    const program = () => readFile(`/proc/${careless.pid}/cmdline`, 'utf8')
+    await until('the shell is gone', async () => (await program()).startsWith('sleep'))
+    process.kill(Number(pid), 'SIGKILL')
+    await until('it has ended', async () => (await processIdentity(Number(pid))) === null)
+    expect(process.kill(Number(pid), 0)).toBe(true)
+    await writeFile(join(database, 'postmaster.pid'), `${pid}\n${database}\n`)
+    await chown(join(database, 'postmaster.pid'), uid, gid)
+    const { url } = await start()
+    expect(await runSql(url, 'SELECT 1 AS n')).toEqual([{ n: 1 }])
+    careless.kill('SIGKILL')
+  },
+)
+
 test('the next start stops the Postgres that a killed Reelqueue left behind, and keeps its data', async () => {
   const app = await startInAnotherProcess()
   await runSql(app.url, 'CREATE TABLE kept AS SELECT 7 AS n')

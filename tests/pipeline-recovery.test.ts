@@ -26,7 +26,8 @@ describe.each(BACKENDS)('on %s', (backend) => {
     pipeline = await startPipeline({
       backend,
       workers: 0,
-      env: { RECONCILE_INTERVAL_MS: '500', UPSTREAM_MAX_IN_FLIGHT: String(SLOTS) },
+      // The provider's time is longer than a busy machine may stand still.
+      env: { RECONCILE_INTERVAL_MS: '500', UPSTREAM_MAX_IN_FLIGHT: String(SLOTS), UPSTREAM_TIMEOUT_MS: '20000' },
     })
     const { post, ended, totalSubmissions, receipts, api } = pipeline
     const webhook_url = pipeline.hook('/hook')
@@ -48,7 +49,10 @@ describe.each(BACKENDS)('on %s', (backend) => {
     )
     await loseWakeUps(pipeline)
 
-    for (const id of ids) expect(await ended(id)).toMatchObject({ status: 'completed' })
+    for (const id of ids) {
+      const { status, error } = await ended(id)
+      expect(status, error?.message).toBe('completed')
+    }
     expect(await totalSubmissions()).toBe(COUNT)
     await until('every webhook', () => receipts().length >= COUNT, { timeoutMs: 30_000 })
     expect(new Set(receipts().map((receipt) => receipt.webhookId)).size).toBe(COUNT)

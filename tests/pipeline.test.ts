@@ -66,6 +66,8 @@ describe.each(BACKENDS)('on %s', (backend) => {
 
   it(`pays for ${PLAIN} generations exactly ${PLAIN} times, and stores every video with its expiry`, async () => {
     const ended = await Promise.all(plain.map((id) => pipeline.ended(id)))
+    const errors = ended.flatMap(({ error }) => (error ? [`${error.code}: ${error.message}`] : []))
+    expect(errors, errors.join()).toEqual([])
     for (const generation of ended) {
       expect(generation).toMatchObject({ status: 'completed', error: null, video_url: expect.stringMatching(/\.mp4$/) })
       const expiresIn = Date.parse(generation.video_url_expires_at ?? '') - Date.parse(generation.finished_at ?? '')
@@ -164,8 +166,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
       expect(logs).toContain(`"event":"${event}"`)
     }
     for (const secret of pipeline.secrets) expect(logs).not.toContain(secret)
-    expect(
-      logs.split('\n').filter((line) => /"event":"(step\.failed|queue\.error|queue\.dropped)"/.test(line)),
-    ).toEqual([])
+    const failed = logs.split('\n').filter((line) => /"event":"(step\.failed|queue\.error|queue\.dropped)"/.test(line))
+    expect(failed, failed.join('\n')).toEqual([])
   })
 })
