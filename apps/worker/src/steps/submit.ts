@@ -213,14 +213,9 @@ async function settle(
         : await settleSubmission(deps.database, submissionId, result, options)
     } catch (error) {
       const upstreamTaskId = result.kind === 'accepted' ? result.taskId : null
-      deps.log.error({
-        event: 'submit.unrecorded',
-        submissionId,
-        outcome: result.kind,
-        upstreamTaskId,
-        tries,
-        err: error,
-      })
+      // Named once: its repetitions are left out like those of any failure.
+      const what = tries === 1 ? { submissionId, upstreamTaskId } : {}
+      deps.log.error({ event: 'submit.unrecorded', ...what, outcome: result.kind, tries, err: error })
       const againMs = recordAgainMs(result.kind, tries)
       if (againMs === null) throw error
       await delay(againMs)

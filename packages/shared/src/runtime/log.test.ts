@@ -1,5 +1,8 @@
-import { describe, expect, it } from 'vitest'
-import { createLogger, withoutQueries } from './log.ts'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { createLogger, type Logger, withoutQueries } from './log.ts'
 
 describe('withoutQueries', () => {
   it.each([
@@ -18,4 +21,44 @@ it.runIf(process.platform === 'linux')('a log on a full disk throws nothing and 
   expect(() => {
     for (let n = 0; n < 10; n++) log.info({ event: 'kept.going', n })
   }).not.toThrow()
+})
+
+describe('a log', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'reelqueue-log-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
+  const linesOf = (name: string, write: (log: Logger) => void) => {
+    const file = join(folder, name)
+    write(createLogger('info', file))
+    return readFileSync(file, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+  }
+
+  it('leaves out what repeats: failures, and lines that come with every run', () => {
+    const lines = linesOf('repeated', (log) => {
+      for (let n = 0; n < 100; n++) {
+        log.info({ event: 'poll.run', polls: n })
+        log.warn({ event: 'polls.refused', refused: n, polls: n })
+        log.warn({ event: 'deliver.resting', target: `host-${n}.example.com`, forMs: 1_000 })
+        log.error({ event: 'reconcile.failed', part: 'lanes', err: new Error(`no answer within ${n} ms`) })
+      }
+    })
+    expect(lines.map((line) => line.event)).toEqual([
+      'poll.run',
+      'polls.refused',
+      'deliver.resting',
+      'reconcile.failed',
+    ])
+  })
+
+  it('leaves out nothing that names a submission, nor what is said of single rows', () => {
+    const lines = linesOf('single', (log) => {
+      for (let n = 0; n < 100; n++) {
+        log.error({ event: 'submit.unrecorded', submissionId: `sub_${n}`, err: new Error('gone') })
+        log.info({ event: 'submit.settled', generationId: `gen_${n}` })
+      }
+    })
+    expect(lines).toHaveLength(200)
+  })
 })

@@ -1,5 +1,6 @@
 // One JSON line per request and per step run. Never a prompt, a key or a secret: callers log ids and outcomes only. A failure
-// that repeats is one line in ten seconds, with the number of those left out (sparing.ts).
+// that repeats is one line in ten seconds, with the number of those left out (sparing.ts); so is what comes with every run of a
+// lane, and for every server that rests.
 
 import { type Logger, pino } from 'pino'
 import { createSparing, kindOfError } from './sparing.ts'
@@ -25,7 +26,7 @@ export function createLogger(level: string, file?: string): Logger {
       hooks: {
         logMethod(args, method, levelNumber) {
           const [fields] = args
-          if (levelNumber < WARN || !isFailure(fields)) {
+          if (!isSpared(fields, levelNumber)) {
             method.apply(this, args)
             return
           }
@@ -42,21 +43,36 @@ export function createLogger(level: string, file?: string): Logger {
   )
 }
 
-interface Failure {
-  readonly err: unknown
+interface SparedLine {
+  readonly err?: unknown
   readonly event?: unknown
+  readonly code?: unknown
   readonly part?: unknown
   readonly step?: unknown
   readonly queue?: unknown
 }
 
-/** Lines about an error. One that names a submission is never left out: it may be the only record of what was paid for. */
-function isFailure(fields: unknown): fields is Failure {
-  return typeof fields === 'object' && fields !== null && 'err' in fields && !('submissionId' in fields)
+/** Of any level, and without an error: what one cause can bring many times a minute. */
+const REPEATED: ReadonlySet<unknown> = new Set([
+  'poll.run',
+  'poll.overdue',
+  'polls.refused',
+  'gate.held',
+  'deliver.resting',
+])
+
+/**
+ * Lines about an error, and those that repeat by their nature. One that names a submission is never left out: it may be the only
+ * record of what was paid for.
+ */
+function isSpared(fields: unknown, level: number): fields is SparedLine {
+  if (typeof fields !== 'object' || fields === null || 'submissionId' in fields) return false
+  return (level >= WARN && 'err' in fields) || ('event' in fields && REPEATED.has(fields.event))
 }
 
-function kindOf({ event, part, step, queue, err }: Failure): string {
-  return [event, part, step, queue, kindOfError(err)].filter((one) => one !== undefined).join(' ')
+function kindOf({ event, code, part, step, queue, err }: SparedLine): string {
+  const error = err === undefined ? undefined : kindOfError(err)
+  return [event, code, part, step, queue, error].filter((one) => one !== undefined).join(' ')
 }
 
 /** Only what cannot hold a caller's data: Postgres puts whole rows, prompts included, into the details of its errors. */

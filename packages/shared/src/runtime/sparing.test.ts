@@ -31,6 +31,13 @@ describe('the kind of an error', () => {
     const kinds = [oom('1'), 'READONLY x', 'LOADING x', 'Command timed out', away, 'it failed'].map(kindOfError)
     expect(new Set(kinds).size).toBe(kinds.length)
   })
+
+  test("tells the causes of Prisma's errors apart, which all begin alike", () => {
+    const raw = (state: string, call = 'queryRaw') =>
+      `\nInvalid \`prisma.$${call}()\` invocation:\n\n\nRaw query failed. Code: \`${state}\`. Message: \`in any words\``
+    expect(kindOfError(new Error(raw('53300')))).not.toBe(kindOfError(new Error(raw('25006'))))
+    expect(kindOfError(new Error(raw('53300')))).toBe(kindOfError(new Error(raw('53300', 'executeRaw'))))
+  })
 })
 
 describe('a failure that repeats', () => {

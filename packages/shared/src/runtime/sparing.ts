@@ -18,12 +18,19 @@ export function kindOfError(error: unknown): string {
     ? 'NOPERM'
     : REDIS_REPLY.exec(message)?.[0]
   if (reply !== undefined) return reply
-  const [firstLine = ''] = message.trim().split('\n')
-  const shape = firstLine
+  const line = tellingLine(message)
+  const sqlState = /^Raw query failed\. Code: `(\w+)`/.exec(line)?.[1]
+  const shape = line
     .replace(/"[^"]*"|'[^']*'|`[^`]*`/g, '#')
     .replace(/\S*\d\S*/g, '#')
     .slice(0, SHAPE_CHARS_MAX)
-  return [code ?? name, shape].filter(Boolean).join(' ')
+  return [code ?? name, sqlState, shape].filter(Boolean).join(' ')
+}
+
+/** The first line, but of Prisma's errors the last: it begins all of them with which of its functions was called. */
+function tellingLine(message: string): string {
+  const lines = message.trim().split('\n')
+  return (lines[0]?.startsWith('Invalid `') ? lines.at(-1) : lines[0]) ?? ''
 }
 
 const REDIS_REPLY =
