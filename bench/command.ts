@@ -4,6 +4,7 @@
 import { writeFile } from 'node:fs/promises'
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
+import { otherPostgres } from '../tests/support/other-postgres.ts'
 import { benchIngest } from './ingest.ts'
 import { benchList } from './list.ts'
 import { measurePlans } from './plans.ts'
@@ -25,31 +26,29 @@ const { values } = parseArgs({
     plans: { type: 'string' },
     polling: { type: 'boolean', default: false },
     plot: { type: 'string' },
-    help: { type: 'boolean', default: false },
+    postgres: { type: 'string' },
   },
 })
 const lines = Number(values.lines ?? SMALL.lines)
 const history = Number(values.plans ?? 10_000)
 const isBetween = (value: number, min: number, max: number) => Number.isInteger(value) && value >= min && value <= max
-if (values.help || !isBetween(lines, 100, 50_000) || !isBetween(history, 10_000, 10_000_000)) {
-  console.log(`Usage: npm run bench                     everything, small: some four minutes
-       npm run bench -- --full           the same as docs/performance.md has it: some half an hour
-       npm run bench -- --json FILE      where the numbers go (default bench.json)
-       npm run bench -- --lines N        only: ingest N lines, 100 to 50000
-       npm run bench -- --plans N        only: the plans of the hot statements on N generations, 10000 to 10000000
-       npm run bench -- --polling        only: polling by what clips took, beside fixed intervals, simulated
-       npm run bench -- --polling --plot FILE   the same, and the picture of docs/polling.md`)
-  process.exit(values.help ? 0 : 2)
+if (!isBetween(lines, 100, 50_000) || !isBetween(history, 10_000, 10_000_000)) {
+  console.error('--lines takes 100 to 50000, --plans 10000 to 10000000. `npm run bench -- --help` has all options.')
+  process.exit(2)
 }
 
 if (values.polling) {
   await benchPolling(values.plot)
   process.exit(0)
 }
-const servers = await startServers()
+const binaries = await otherPostgres(values.postgres).catch((error: Error) => {
+  console.error(`--postgres: ${error.message}`)
+  process.exit(2)
+})
+const servers = await startServers(binaries)
 try {
   const load = loadavg().map((one) => one.toFixed(1))
-  const machine = `Node ${process.versions.node}, ${cpus().length} cores, load ${load.join(' ')}; queues on ${servers.queuesOn}`
+  const machine = `Node ${process.versions.node}, ${cpus().length} cores, load ${load.join(' ')}; ${servers.postgres}; queues on ${servers.queuesOn}`
   console.log(machine)
   if (values.lines !== undefined) await benchIngest(servers, lines)
   else if (values.plans !== undefined) console.log(await measurePlans(servers, history))

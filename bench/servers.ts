@@ -7,6 +7,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
+import type { PostgresBinaries } from '@reelqueue/shared/runtime/postgres-binaries'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { prepareDatabase } from '../bin/house.ts'
@@ -17,6 +18,8 @@ export interface Servers {
   readonly plainDatabaseUrl: string
   readonly redisUrl: string | undefined
   readonly queuesOn: 'Redis' | 'Postgres'
+  /** Version and whether statements may be compiled, as the server says. */
+  readonly postgres: string
   /** The process of Postgres, then that of Redis. */
   readonly pids: readonly number[]
   /** Empties the database of one of the pipelines, and Redis. */
@@ -24,9 +27,11 @@ export interface Servers {
   stop(): Promise<void>
 }
 
-export async function startServers(): Promise<Servers> {
+/** @param binaries of another Postgres than the one that npm brought */
+export async function startServers(binaries?: PostgresBinaries): Promise<Servers> {
   const folder = await mkdtemp(join(tmpdir(), 'reelqueue-bench-'))
-  const postgres = await startEmbeddedPostgres({ dataDir: join(folder, 'postgres'), log: () => undefined })
+  const dataDir = join(folder, 'postgres')
+  const postgres = await startEmbeddedPostgres({ dataDir, log: () => undefined, ...(binaries && { binaries }) })
   await prepareDatabase(postgres.url)
   const redis = await startRedis(folder)
   const plainDatabaseUrl = await preparePlain(postgres.url)
@@ -35,6 +40,7 @@ export async function startServers(): Promise<Servers> {
     plainDatabaseUrl,
     redisUrl: redis?.url,
     queuesOn: redis ? 'Redis' : 'Postgres',
+    postgres: await describe(postgres.url),
     pids: [await postmasterOf(join(folder, 'postgres', 'postgres')), redis?.process.pid].filter(
       (pid) => pid !== undefined,
     ),
@@ -71,11 +77,23 @@ async function preparePlain(url: string): Promise<string> {
   return plainUrl
 }
 
-async function withClient(url: string, use: (client: pg.Client) => Promise<unknown>): Promise<void> {
+async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
-  await use(client)
-  await client.end()
+  try {
+    return await use(client)
+  } finally {
+    await client.end()
+  }
+}
+
+async function describe(url: string): Promise<string> {
+  return await withClient(url, async (client) => {
+    const { rows } = await client.query<{ version: string; jit: string }>(
+      `SELECT current_setting('server_version') AS version, CASE WHEN pg_jit_available() THEN 'with' ELSE 'without' END AS jit`,
+    )
+    return rows.map(({ version, jit }) => `Postgres ${version} ${jit} JIT`).join()
+  })
 }
 
 /** Postgres writes it on the first line of a file in its folder. */

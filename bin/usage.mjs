@@ -49,11 +49,12 @@ export const COMMANDS = {
     options: { minutes: text, seed: text, backend: text, generations: text, kills: text },
   },
   bench: {
-    line: 'bench -- [--full] [--json FILE] [--lines N] [--plans N] [--polling [--plot FILE]]',
+    line: 'bench -- [--full] [--postgres WHICH] [--json FILE] [--lines N] [--plans N] [--polling [--plot FILE]]',
     about: 'Measures Reelqueue beside a plain pipeline.',
-    options: { full: flag, json: text, lines: text, plans: text, polling: flag, plot: text },
+    options: { full: flag, postgres: text, json: text, lines: text, plans: text, polling: flag, plot: text },
     details: [
       '--full          the sizes of docs/performance.md: about half an hour',
+      '--postgres X    on another Postgres: embedded:14 to embedded:18, or the folder of the binaries of an installed server',
       '--json FILE     where the numbers go (default bench.json)',
       '--lines N       only: ingest N lines, 100 to 50000',
       '--plans N       only: the plans of the hot statements on N generations, 10000 to 10000000',

