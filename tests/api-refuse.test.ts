@@ -399,6 +399,18 @@ describe('one refusal', () => {
     ['PUT', '/v1/generations/gen_x', 'GET, HEAD, OPTIONS'],
     ['GET', '/v1/generations/gen_x/cancel', 'OPTIONS, POST'],
     ['POST', '/healthz?x=1', 'GET, HEAD, OPTIONS'],
+    ['DELETE', '/readyz', 'GET, HEAD, OPTIONS'],
+    ['POST', '/metrics', 'GET, HEAD, OPTIONS'],
+    ['GET', '/admin/submitting/pause', 'OPTIONS, POST'],
+    ['DELETE', '/admin/queues', 'GET, HEAD, OPTIONS'],
+    ['POST', '/admin/queues/api/queues', 'GET, HEAD, OPTIONS'],
+    ['POST', '/admin/queues/static/favicon.ico', 'GET, HEAD, OPTIONS'],
+    ['PUT', '/', 'GET, HEAD, OPTIONS'],
+    ['POST', '/openapi.json', 'GET, HEAD, OPTIONS'],
+    ['DELETE', '/docs/', 'GET, HEAD, OPTIONS'],
+    // Methods that nothing here takes.
+    ['PROPFIND', '/v1/generations', 'GET, HEAD, OPTIONS, POST'],
+    ['TRACE', '/v1/batches', 'GET, HEAD, OPTIONS, POST'],
   ])('%s %s is 405 and names the methods', async (method, path, allow) => {
     const reply = await send(method, `${house.url}${path}`)
     expect(reply.status).toBe(405)
@@ -412,6 +424,101 @@ describe('one refusal', () => {
     const forged = await client.get('/v1/nothing', { 'x-request-id': 'a b' })
     expect(problemOf(forged).request_id).toMatch(/^req_[0-9a-f]{32}$/)
     expect((await client.get('/v1/generations')).headers['x-request-id']).toMatch(/^req_/)
+  })
+
+  it('has an id whatever is answered: streams, files, pages of libraries, and what reaches no route', async () => {
+    const { id } = JSON.parse((await client.post('/v1/batches', { items: [MINIMAL] })).text)
+    const named = { 'x-request-id': 'trace-8' }
+    const operator = { ...house.login, ...named }
+    const replies = {
+      stream: await client.get(`/v1/batches/${id}/results`, named),
+      head: await send('HEAD', `${house.url}/healthz`, undefined, named),
+      options: await send('OPTIONS', `${house.url}/v1/batches`, undefined, named),
+      'no content': await client.post(`/v1/batches/${id}/cancel`, undefined, named),
+      'too large': await client.post('/v1/generations', { ...MINIMAL, prompt: 'x'.repeat(2_000_000) }, named),
+      'a file of the dashboard': await send('GET', `${house.url}/admin/queues/static/favicon.ico`, undefined, operator),
+      'an error of the dashboard': await send(
+        'GET',
+        `${house.url}/admin/queues/api/queues/none/metrics`,
+        undefined,
+        operator,
+      ),
+      'a page of the dashboard without a login': await send('GET', `${house.url}/admin/queues`, undefined, named),
+      'the documents': await send('GET', `${house.url}/docs/static/swagger-ui.css`, undefined, named),
+      metrics: await send('GET', `${house.url}/metrics`, undefined, operator),
+      'an address that cannot be decoded': await send('GET', `${house.url}/v1/%E0%A4%A`, undefined, named),
+      'an unknown expectation': await send('POST', `${house.url}/v1/generations`, undefined, {
+        ...named,
+        expect: 'tea',
+      }),
+    }
+    for (const [name, reply] of Object.entries(replies))
+      expect([name, reply.headers['x-request-id']]).toEqual([name, 'trace-8'])
+    expect(problemOf(replies['an unknown expectation']).code).toBe('expectation_failed')
+    await house.database.prisma.event.deleteMany()
+    await house.database.prisma.generation.deleteMany()
+    await house.database.prisma.batch.deleteMany()
+  })
+
+  it.each([
+    ['POST', '/v1/sora/videos', 'not json'],
+    ['DELETE', '/v1/sora/videos', undefined],
+    ['GET', '/v1/sora/generations', undefined],
+    ['GET', '/v1/result', undefined],
+    ['GET', '/v1/result?id=gen_x', undefined],
+  ])(
+    'has `message` and `error` also for clients of the provider who ask wrongly: %s %s',
+    async (method, path, body) => {
+      for (const headers of [{}, { authorization: `Bearer ${house.key}`, 'content-type': 'application/json' }]) {
+        const reply = await send(method, house.url + path, body, headers)
+        const problem = JSON.parse(reply.text)
+        expect(reply.status).toBeGreaterThanOrEqual(400)
+        expect(problem).toMatchObject({
+          message: problem.detail,
+          error: problem.detail,
+          request_id: expect.any(String),
+        })
+      }
+    },
+  )
+
+  it.each([
+    ['the prompt', '/v1/generations', '{"model":"openAiSora2Plus","prompt":"a","prompt":"b"}', 'prompt'],
+    [
+      'a key of metadata',
+      '/v1/generations',
+      '{"model":"openAiSora2Plus","prompt":"a","metadata":{"n":[{"a":1,"a":1}]}}',
+      'metadata.n.0.a',
+    ],
+    [
+      'the prompt, for clients of the provider',
+      '/v1/sora/videos',
+      '{"model":"openAiSora2Plus","prompt":"a","pr\\u006fmpt":"b"}',
+      'prompt',
+    ],
+    [
+      'the model of an item',
+      '/v1/batches',
+      '{"items":[{"model":"openAiSora2Plus","prompt":"a","model":"openAiSora2Pro"}]}',
+      'items.0.model',
+    ],
+    ['a URL of an endpoint', '/v1/webhook_endpoints', '{"url":"https://a.example/","url":"https://b.example/"}', 'url'],
+  ])('refuses %s that is given twice', async (_title, path, body, field) => {
+    const reply = await client.post(path, body, { 'content-type': 'application/json' })
+    expect(reply.status).toBe(422)
+    expect(problemOf(reply).errors).toEqual([expect.objectContaining({ field, rule: 'duplicate_key' })])
+  })
+
+  it('refuses names given twice in lines and in the query of a batch, too', async () => {
+    const lines = '{"model":"openAiSora2Plus","prompt":"a"}\n{"model":"openAiSora2Plus","prompt":"a","prompt":"b"}\n'
+    const type = { 'content-type': 'application/x-ndjson' }
+    expect(problemOf(await client.post('/v1/batches', lines, type)).errors).toEqual([
+      expect.objectContaining({ field: 'prompt', rule: 'duplicate_key', line: 2 }),
+    ])
+    const query = encodeURIComponent('{"a":1,"a":2}')
+    expect(problemOf(await client.post(`/v1/batches?metadata=${query}`, lines, type)).errors).toContainEqual(
+      expect.objectContaining({ field: 'metadata.a', rule: 'duplicate_key' }),
+    )
   })
 
   it('has `message` and `error` where clients of the provider look for them', async () => {

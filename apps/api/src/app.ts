@@ -14,7 +14,7 @@ import { openapiOptions } from './openapi.ts'
 import { keepPagesAtHome } from './page-origin.ts'
 import { replyNotFound, replyWithProblem } from './problem-reply.ts'
 import { prefixLocations, publicPathOf, withoutPublicPath } from './public-address.ts'
-import { answerRawErrors, nameRequests, newRequestId } from './request-id.ts'
+import { answerExpectations, answerRawErrors, nameRequests, newRequestId } from './request-id.ts'
 import { batchActionRoutes } from './routes/batch-actions.ts'
 import { batchIntake } from './routes/batch-intake.ts'
 import { batchRoutes } from './routes/batches.ts'
@@ -60,6 +60,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   })
   checkWithZod(fastify, deps.settings)
   nameRequests(fastify)
+  answerExpectations(fastify)
   endGently(fastify)
   unpackBodies(fastify)
   parseStrictJson(fastify)

@@ -16,7 +16,10 @@ export function noteRoutes(fastify: FastifyInstance): KnownRoutes {
   return {
     methodsOf: (path) => {
       const methods = routes.filter(({ pattern }) => pattern.test(path)).flatMap((route) => route.methods)
-      return methods.length === 0 ? [] : [...new Set([...methods, 'OPTIONS'])].sort()
+      if (methods.length === 0) return []
+      // Of a prefix with a slash Fastify tells only HEAD, which it makes of GET.
+      const reads = methods.includes('HEAD') ? ['GET'] : []
+      return [...new Set([...methods, ...reads, 'OPTIONS'])].sort()
     },
   }
 }

@@ -69,7 +69,7 @@ export function replyNotFound({ methodsOf }: KnownRoutes) {
 }
 
 /** Whose clients read `message` or `error` of a refusal. */
-const UPSTREAM_SHAPED = /^\/v1\/(sora\/videos|result\/)/
+const UPSTREAM_SHAPED = /^\/v1\/(sora|result)(\/|\?|$)/
 
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   const { code, errors, total } = problem

@@ -1,7 +1,7 @@
 // Every reply carries the id under which the log knows its request: `X-Request-Id`, and `request_id` in a problem.
 
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { PROBLEMS, type ProblemCode } from '@reelqueue/shared/domain/problem'
 import type { FastifyInstance } from 'fastify'
@@ -33,18 +33,26 @@ export function answerRawErrors(error: NodeJS.ErrnoException, socket: Socket): v
   // Nobody is there to hear it.
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return
   const [line, code] = RAW_REFUSALS[error.code ?? ''] ?? ['400 Bad Request', 'malformed_request']
-  const id = newRequestId({ headers: {} })
-  const status = Number.parseInt(line, 10)
-  const { title, fix } = PROBLEMS[code]
-  const body = JSON.stringify({
-    type: `urn:reelqueue:problem:${code}`,
-    title,
-    status,
-    code,
-    detail: fix,
-    request_id: id,
-  })
+  const { id, body } = rawProblem(code, Number.parseInt(line, 10), {})
   socket.end(
     `HTTP/1.1 ${line}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nX-Request-Id: ${id}\r\nConnection: close\r\n\r\n${body}`,
   )
+}
+
+/** Answers an `Expect` other than `100-continue`: Node would send a 417 without a word. Its body never comes, so the connection ends. */
+export function answerExpectations(fastify: FastifyInstance): void {
+  fastify.server.on('checkExpectation', ({ headers }: IncomingMessage, response: ServerResponse) => {
+    const { status } = PROBLEMS.expectation_failed
+    const { id, body } = rawProblem('expectation_failed', status, headers)
+    const type = 'application/problem+json'
+    response.writeHead(status, { 'content-type': type, 'x-request-id': id, connection: 'close' }).end(body)
+  })
+}
+
+/** A problem where Fastify has no reply. */
+function rawProblem(code: ProblemCode, status: number, headers: IncomingMessage['headers']) {
+  const id = newRequestId({ headers })
+  const { title, fix: detail } = PROBLEMS[code]
+  const problem = { type: `urn:reelqueue:problem:${code}`, title, status, code, detail, request_id: id }
+  return { id, body: JSON.stringify(problem) }
 }

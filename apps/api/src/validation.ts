@@ -9,14 +9,14 @@ import { z } from 'zod'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Numbers of the body that would not come back as they were written; null: none. */
-    inexact: readonly FieldError[] | null
+    /** Numbers of the body that would not come back as they were written, and names that stand twice; null: none. */
+    textErrors: readonly FieldError[] | null
   }
 }
 
 /** Replies are trusted (tests check them), so that sending stays cheap. */
 export function checkWithZod(fastify: FastifyInstance, rules: UnfitRules): void {
-  fastify.decorateRequest('inexact', null)
+  fastify.decorateRequest('textErrors', null)
   fastify.setValidatorCompiler(({ schema }) => {
     if (!(schema instanceof z.ZodType)) throw new Error('route schemas are zod schemas')
     return (data: unknown) => {
@@ -35,15 +35,15 @@ const refusalOf = (errors: readonly FieldError[], total = errors.length) =>
 
 /** What is wrong with a request before its schemas look at what it says. */
 function unfitPart(request: FastifyRequest, rules: UnfitRules): Problem | undefined {
-  const { params, query, body, inexact } = request
+  const { params, query, body, textErrors } = request
   if (findUnfit(params).total > 0) return new Problem('not_found')
   const ofQuery = findUnfit(query)
   // A body that is read as a stream is checked as it is read.
   const ofBody = body instanceof Readable ? NOTHING : findUnfit(body, rules)
   const unasked = unaskedQuery(request)
-  const errors = [...(inexact ?? NONE), ...ofBody.errors, ...ofQuery.errors, ...unasked]
+  const errors = [...(textErrors ?? NONE), ...ofBody.errors, ...ofQuery.errors, ...unasked]
   if (errors.length === 0) return undefined
-  const total = (inexact?.length ?? 0) + ofBody.total + ofQuery.total + unasked.length
+  const total = (textErrors?.length ?? 0) + ofBody.total + ofQuery.total + unasked.length
   if (ofBody.isTooMuch || ofQuery.isTooMuch) return refusalOf(errors, total)
   const besides = wrongParts(request, PARTS).filter(({ field }) => !errors.some((error) => error.field === field))
   return refusalOf([...errors, ...besides], total + besides.length)

@@ -3,8 +3,8 @@
 
 import { BATCH_ITEMS_MAX } from '@reelqueue/shared/contract/batch'
 import { generationRequest, type NormalRequest, normalForm } from '@reelqueue/shared/contract/generation-request'
-import { ERRORS_MAX, fieldErrors, findUnfit, inexactErrors, type UnfitRules } from '@reelqueue/shared/contract/refusal'
-import type { InexactNumber } from '@reelqueue/shared/domain/json-numbers'
+import { ERRORS_MAX, fieldErrors, findUnfit, textErrors, type UnfitRules } from '@reelqueue/shared/contract/refusal'
+import type { TextFault } from '@reelqueue/shared/domain/json-text'
 import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
 
 export interface BatchFrame {
@@ -28,8 +28,8 @@ export interface Place {
   readonly line: number
   /** What stands before the names of its fields: `['items', 3]` in a JSON document. */
   readonly path: readonly PropertyKey[]
-  /** Numbers of its text that would not come back as they were written. */
-  readonly inexact?: readonly InexactNumber[] | undefined
+  /** What only its text shows. */
+  readonly faults?: readonly TextFault[] | undefined
 }
 
 /** @throws Problem `batch_too_large` from `read`, as soon as there are too many */
@@ -44,13 +44,13 @@ export function readItems({ defaults, webhookUrl }: BatchFrame, rules: UnfitRule
     total += count
     errors.push(...found.slice(0, ERRORS_MAX - errors.length))
   }
-  function check(item: unknown, { line, path, inexact = [] }: Place): NormalRequest | null {
+  function check(item: unknown, { line, path, faults = [] }: Place): NormalRequest | null {
     const at = (error: FieldError) => ({ ...error, line })
     const named = (field: string) => [...path, field].join('.')
     const unfit = findUnfit(item, rules)
-    const isUnfit = unfit.total > 0 || inexact.length > 0
+    const isUnfit = unfit.total > 0 || faults.length > 0
     if (isUnfit) {
-      note(inexactErrors(inexact, path).map(at))
+      note(textErrors(faults, path).map(at))
       note(
         unfit.errors.map((error) => at({ ...error, field: named(error.field) })),
         unfit.total,

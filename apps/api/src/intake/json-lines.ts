@@ -2,7 +2,7 @@
 // Only the piece that is being read is in memory, however large the whole is.
 
 import { isUtf8 } from 'node:buffer'
-import { findInexactNumbers, type InexactNumber } from '@reelqueue/shared/domain/json-numbers'
+import { findTextFaults, type TextFault } from '@reelqueue/shared/domain/json-text'
 
 /** Bytes of one line: as much as a single request may have. */
 export const LINE_BYTES_MAX = 1024 * 1024
@@ -11,8 +11,8 @@ export type Line = ReadLine | BrokenLine
 interface ReadLine {
   readonly line: number
   readonly value: unknown
-  /** Numbers that would not come back as they were written. */
-  readonly inexact?: readonly InexactNumber[]
+  /** What the value does not show: numbers that would come back otherwise, names that stand twice. */
+  readonly faults?: readonly TextFault[]
 }
 export interface BrokenLine {
   readonly line: number
@@ -78,8 +78,8 @@ function parseLine(line: number, bytes: Buffer): Line | null {
   if (json === '') return null
   try {
     const value: unknown = JSON.parse(json)
-    const inexact = findInexactNumbers(json)
-    return inexact.length === 0 ? { line, value } : { line, value, inexact }
+    const faults = findTextFaults(json, value)
+    return faults.length === 0 ? { line, value } : { line, value, faults }
   } catch {
     return { line, broken: 'json' }
   }

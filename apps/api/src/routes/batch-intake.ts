@@ -215,7 +215,7 @@ function checkLines(lines: readonly Line[], reader: ItemReader): NormalRequest[]
       throw new Problem('batch_too_large', 'The body has more than a million lines, blank ones included.')
     return (
       ('value' in one
-        ? reader.read(one.value, { line: one.line, path: [], inexact: one.inexact })
+        ? reader.read(one.value, { line: one.line, path: [], faults: one.faults })
         : reader.refuse(refusalOf(one))) ?? []
     )
   })

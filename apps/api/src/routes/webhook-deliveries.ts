@@ -83,7 +83,11 @@ export function webhookDeliveryRoutes(app: App, { database, queues }: ApiDeps): 
         throw new Problem('endpoint_disabled')
       const wakes = await redeliver(database, id)
       queues.wake('deliver', [{ id, wakes }])
-      return reply.code(202).send(toDeliveryWithLog(await mustFind(project, id)))
+      const location = `/v1/webhook_deliveries/${id}`
+      return reply
+        .code(202)
+        .header('location', location)
+        .send(toDeliveryWithLog(await mustFind(project, id)))
     },
   )
 }

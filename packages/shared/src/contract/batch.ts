@@ -1,10 +1,10 @@
 // A batch as callers see it, and what they may ask for.
 
 import { z } from 'zod'
-import { findInexactNumbers } from '../domain/json-numbers.ts'
+import { findTextFaults } from '../domain/json-text.ts'
 import { STATUSES, type Status } from '../domain/status.ts'
 import { generationDefaults, metadata, webhookUrl } from './generation-request.ts'
-import { findUnfit, UNSAFE_NUMBER } from './refusal.ts'
+import { findUnfit, TEXT_RULES } from './refusal.ts'
 
 export const BATCH_ITEMS_MAX = 50_000
 
@@ -33,7 +33,7 @@ function jsonText<T extends z.ZodType>(schema: T) {
         context.addIssue({ code: 'custom', message: 'json', params: { rule: 'json', allowed: 'one JSON object' } })
         return z.NEVER
       }
-      for (const { path } of findInexactNumbers(text)) context.addIssue(unfit(path, UNSAFE_NUMBER))
+      for (const { kind, path } of findTextFaults(text, value)) context.addIssue(unfit(path, TEXT_RULES[kind]))
       const { errors } = findUnfit({ [FIELD]: value })
       for (const { field, rule, allowed } of errors)
         context.addIssue(unfit(field.split('.').slice(1), { rule, allowed }))

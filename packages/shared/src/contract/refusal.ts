@@ -2,7 +2,8 @@
 
 import type { z } from 'zod'
 import { hasPrivateHost, IMAGE_URL_CHARS_MAX } from '../domain/image-url.ts'
-import { type InexactNumber, isKeptNumber } from '../domain/json-numbers.ts'
+import { isKeptNumber } from '../domain/json-numbers.ts'
+import type { TextFault } from '../domain/json-text.ts'
 import type { FieldError } from '../domain/problem.ts'
 import { METADATA_BYTES_MAX } from './generation-request.ts'
 import { keysAt } from './schema-keys.ts'
@@ -95,14 +96,18 @@ export interface UnfitRules {
   readonly allowPrivateImageHosts?: boolean
 }
 
-/** Numbers of a JSON text that would not come back as they were written, as field errors. */
-export function inexactErrors(found: readonly InexactNumber[], prefix: readonly PropertyKey[] = []): FieldError[] {
-  return found.map(({ path }) => ({ ...placeOf([...prefix, ...path]), ...UNSAFE_NUMBER }))
+/** What only the text of a JSON document shows, as field errors. */
+export function textErrors(found: readonly TextFault[], prefix: readonly PropertyKey[] = []): FieldError[] {
+  return found.map(({ kind, path }) => ({ ...placeOf([...prefix, ...path]), ...TEXT_RULES[kind] }))
 }
 
-export const UNSAFE_NUMBER = {
+const UNSAFE_NUMBER = {
   rule: 'unsafe_number',
   allowed: 'a number that a 64-bit float holds exactly, or a string',
+} as const
+export const TEXT_RULES = {
+  unsafe_number: UNSAFE_NUMBER,
+  duplicate_key: { rule: 'duplicate_key', allowed: 'each name once in an object' },
 } as const
 /** JavaScript cannot keep a field of this name everywhere: it means the prototype of an object. */
 const RESERVED_KEY = '__proto__'

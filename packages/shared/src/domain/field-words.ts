@@ -27,6 +27,7 @@ const WORDS: Readonly<Record<string, (field: string, allowed: string) => string>
   exclusive: (_field, allowed) => `give ${allowed}, not both`,
   unique: (field) => `${field} is that of another item of the batch`,
   unknown_field: (field, allowed) => `${field} is not known${allowed === '' ? '' : `; known are ${allowed}`}`,
+  duplicate_key: (field) => `${field} is given more than once; give it once`,
   reserved_key: (field) => `${field} has a name that cannot be kept; give it another name`,
   unsafe_number: (field) => `${field} is a number that would not come back as it was written; send it as a string`,
   private_host: (field) => `${field} leads into a private network, which the provider cannot reach`,

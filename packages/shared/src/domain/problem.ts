@@ -84,6 +84,11 @@ export const PROBLEMS = {
     title: 'The content type is not supported',
     fix: 'Send `Content-Type: application/json`; a batch may also come as JSON Lines (`application/x-ndjson`). Either may be compressed (`Content-Encoding: gzip`). The header `Accept-Post` names the types that the address takes.',
   },
+  expectation_failed: {
+    status: 417,
+    title: 'The header `Expect` asks for something unknown',
+    fix: 'Leave it out, or send `Expect: 100-continue`.',
+  },
   validation_failed: {
     status: 422,
     title: 'Some fields are wrong',
