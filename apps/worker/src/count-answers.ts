@@ -9,6 +9,8 @@ import type { Database } from '@reelqueue/shared/store/database'
 import type { PollAnswer, SubmitOutcome, Upstream } from '@reelqueue/shared/upstream/port'
 
 const EVERY_MS = 5_000
+/** Classes of answers to polls that say nothing: nobody is there, or something in between answers. */
+const UNANSWERED = ['silence', 'server_error', 'unreadable'] as const
 
 /** The same upstream, with its answers counted; `recordForever` adds the counts until `signal` aborts, and what is left then. */
 export function countAnswers(upstream: Upstream, { database, log }: { database: Database; log: Logger }) {
@@ -31,9 +33,14 @@ export function countAnswers(upstream: Upstream, { database, log }: { database: 
     } catch (error) {
       log.warn({ event: 'answers.unrecorded', err: error })
     }
-    const refused = counted.find(([key]) => key === 'poll refused')?.[1] ?? 0
     const polls = counted.reduce((sum, [key, times]) => (key.startsWith('poll ') ? sum + times : sum), 0)
+    const countOf = (ofClass: string) => counted.find(([key]) => key === `poll ${ofClass}`)?.[1] ?? 0
+    const refused = countOf('refused')
     if (refused * 2 > polls) log.warn({ event: 'polls.refused', refused, polls })
+    for (const ofClass of UNANSWERED) {
+      const unanswered = countOf(ofClass)
+      if (unanswered * 2 > polls) log.warn({ event: 'polls.unanswered', code: ofClass, unanswered, polls })
+    }
   }
   const counting: Upstream = {
     name: upstream.name,

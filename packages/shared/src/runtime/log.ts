@@ -57,6 +57,7 @@ const REPEATED: ReadonlySet<unknown> = new Set([
   'poll.run',
   'poll.overdue',
   'polls.refused',
+  'polls.unanswered',
   'gate.held',
   'deliver.resting',
 ])
