@@ -317,3 +317,23 @@ it('a long reply is compressed for those who take it so, and no other', async ()
   expect(packed.body.length).toBeLessThan(plain.body.length / 2)
   expect((await read('gzip;q=0, *')).headers['content-encoding']).toBeUndefined()
 })
+
+it.each([
+  ['the document of the API', '/openapi.json', {}],
+  ['metrics', '/metrics', house.login],
+  ['the list of the dashboard', '/admin/queues/api/queues', house.login],
+])('%s is compressed too, and a HEAD of it has the same headers and no body', async (_title, path, login) => {
+  const read = async (method: string, encoding: string) => {
+    const headers = { ...login, 'accept-encoding': encoding }
+    const outgoing = request(house.url + path, { method, headers }).end()
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
+    return { status: response.statusCode, headers: response.headers, body: await buffer(response) }
+  }
+  const packed = await read('GET', 'GZIP')
+  expect([packed.status, packed.headers['content-encoding']]).toEqual([200, 'gzip'])
+  expect(packed.headers['content-length']).toBe(String(packed.body.length))
+  expect(gunzipSync(packed.body).length).toBeGreaterThan(packed.body.length)
+  const head = await read('HEAD', 'gzip')
+  expect([head.status, head.headers['content-encoding'], head.body.length]).toEqual([200, 'gzip', 0])
+  expect(head.headers['content-type']).toBe(packed.headers['content-type'])
+})

@@ -184,6 +184,7 @@ describe('retrying a batch', () => {
     const again = await client.post(`/v1/batches/${parent.id}/retry`, undefined, key)
     expect(again.headers['idempotency-replayed']).toBe('true')
     expect(batchOf(again)).toEqual(batchOf(first))
+    expect([first.headers.location, again.headers.location]).toEqual(Array(2).fill(`/v1/batches/${batchOf(first).id}`))
     const other = await failed(1)
     expect((await client.post(`/v1/batches/${other.id}/retry`, undefined, key)).status).toBe(409)
   })

@@ -10,6 +10,7 @@ import type { CallingProject } from '@reelqueue/shared/store/projects'
 import { findLastPlace } from '@reelqueue/shared/store/queue-place'
 import { readRenderStats } from '@reelqueue/shared/store/render-stats'
 import { readGate } from '@reelqueue/shared/store/submitting-gate'
+import type { FastifyReply } from 'fastify'
 import type { z } from 'zod'
 import type { ApiDeps } from './deps.ts'
 
@@ -18,6 +19,11 @@ export async function mustFindBatch({ database }: ApiDeps, project: CallingProje
   const batch = await findBatch(database, project.id, id)
   if (!batch) throw new Problem('not_found')
   return batch
+}
+
+/** Sent once, by whoever calls: a reply that is awaited is over, and what comes after it would be sent as a second one. */
+export function accepted(reply: FastifyReply, batch: BatchJson): FastifyReply {
+  return reply.code(202).header('location', `/v1/batches/${batch.id}`).send(batch)
 }
 
 export async function withCounts(deps: ApiDeps, batch: Batch): Promise<BatchJson> {

@@ -17,7 +17,7 @@ import {
 import { findBatchByIdempotencyKey, finishBatches } from '@reelqueue/shared/store/batches'
 import type { Moved } from '@reelqueue/shared/store/moves'
 import { z } from 'zod'
-import { mustFindBatch, withCounts } from '../batches.ts'
+import { accepted, mustFindBatch, withCounts } from '../batches.ts'
 import type { ApiDeps } from '../deps.ts'
 import { byId } from '../generations.ts'
 import { idempotencyHeaders, idempotencyOf, replay } from '../idempotency.ts'
@@ -114,7 +114,7 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
       const replayed = async () => {
         const { idempotencyKey } = idempotency
         const first = idempotencyKey && (await findBatchByIdempotencyKey(database, projectId, idempotencyKey))
-        return first ? reply.code(202).send(await withCounts(deps, replay(first, idempotency, reply))) : null
+        return first ? accepted(reply, await withCounts(deps, replay(first, idempotency, reply))) : null
       }
       // What was accepted before needs no room.
       const early = await replayed()
@@ -129,7 +129,7 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
         throw new Error(`the batch that holds the key of ${child.id} is gone`)
       }
       deps.admit()
-      return reply.code(202).send(await withCounts(deps, await mustFindBatch(deps, request.project, child.id)))
+      return accepted(reply, await withCounts(deps, await mustFindBatch(deps, request.project, child.id)))
     },
   )
 

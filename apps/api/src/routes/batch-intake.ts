@@ -2,14 +2,7 @@
 
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import {
-  BATCH_ITEMS_MAX,
-  type BatchJson,
-  batchCheckJson,
-  batchJson,
-  batchQuery,
-  batchRequest,
-} from '@reelqueue/shared/contract/batch'
+import { BATCH_ITEMS_MAX, batchCheckJson, batchJson, batchQuery, batchRequest } from '@reelqueue/shared/contract/batch'
 import type { NormalRequest } from '@reelqueue/shared/contract/generation-request'
 import { createKindCounter } from '@reelqueue/shared/domain/batch-estimate'
 import { newId } from '@reelqueue/shared/domain/ids'
@@ -18,7 +11,7 @@ import { findBatch, findBatchByIdempotencyKey, insertBatch } from '@reelqueue/sh
 import type { NewGeneration } from '@reelqueue/shared/store/generations'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
-import { estimateAhead, withCounts } from '../batches.ts'
+import { accepted, estimateAhead, withCounts } from '../batches.ts'
 import type { ApiDeps } from '../deps.ts'
 import { newGeneration } from '../generations.ts'
 import { type Idempotency, idempotencyHeaders, idempotencyOf, replay } from '../idempotency.ts'
@@ -180,11 +173,6 @@ async function accept(
   deps.admit()
   const stored = await findBatch(database, project.id, batch.id)
   return accepted(reply, await withCounts(deps, stored ?? gone(batch.id)))
-}
-
-/** Sent once, by whoever calls: a reply that is awaited is over, and what comes after it would be sent as a second one. */
-function accepted(reply: FastifyReply, batch: BatchJson): FastifyReply {
-  return reply.code(202).header('location', `/v1/batches/${batch.id}`).send(batch)
 }
 
 const inserting = takeTurns(INSERTS_MAX)
