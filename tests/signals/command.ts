@@ -10,6 +10,8 @@ import { after, printed, signalAt } from './moment.ts'
 const SIGNALS = 30
 /** How often it is also tried whether a whole start works; each signal is followed by another start on the same folder anyway. */
 const NEXT_EVERY = 5
+/** Machines that run this are often busy. */
+const NEXT_TIMEOUT_MS = 180_000
 /** In turn: Ctrl-C, a process manager, a closed terminal, and Ctrl-C again after some milliseconds. */
 const WAYS: readonly { readonly signal: NodeJS.Signals; readonly again?: number }[] = [
   { signal: 'SIGINT' },
@@ -61,7 +63,7 @@ for (const { name, words, env, spanMs, next } of CASES) {
     if (one.left.length > 0) console.error(name, n, way, one.left, one.output)
     if (next === null || n % NEXT_EVERY !== NEXT_EVERY - 1) continue
     tried++
-    const start = await signalAt(words, printed(next), 'SIGTERM', place, env).catch(String)
+    const start = await signalAt(words, printed(next, NEXT_TIMEOUT_MS), 'SIGTERM', place, env).catch(String)
     if (typeof start !== 'string' && start.left.length === 0) fine++
     else console.error(name, n, 'next start:', start)
   }

@@ -27,8 +27,8 @@ export function after(ms: number): Moment {
   return () => delay(ms)
 }
 
-export function printed(text: string): Moment {
-  return ({ output }) => until(`it prints ${text}`, () => output().includes(text))
+export function printed(text: string, timeoutMs = 30_000): Moment {
+  return ({ output }) => until(`it prints ${text}`, () => output().includes(text), { timeoutMs })
 }
 
 /** @param path below the command's folder */
