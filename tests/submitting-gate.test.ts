@@ -217,6 +217,13 @@ describe('an outage behind a CDN', () => {
   it('that left outcomes unknown keeps a quarter of the slots at most, and none once submissions are accepted again', async () => {
     provider.play(answer(521, 'down'))
     for (let n = 0; n < 5; n++) expect(await statusOf(await submitOne())).toBe('failed')
+    // More than one statement gives back.
+    await seed.sql(
+      `INSERT INTO generations (id, project_id, model, prompt, status, error_code, finished_at, slot_until)
+      SELECT 'gen_kept' || n, $1, 'openAiSora2Plus', 'kept', 'failed', 'submission_unknown', now(), now() + interval '1 h'
+      FROM generate_series(1, 1100) AS n`,
+      [seed.projectId],
+    )
     provider.play(answer(404, { error: 'no such task' }))
     await probe(deps)
     await seed.queued()

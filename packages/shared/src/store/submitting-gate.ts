@@ -19,6 +19,9 @@ export const AFTER_REFUSAL = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHE
 /** That an acceptance is worth noting. */
 export const AFTER_TROUBLE = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0 OR account_retry_at IS NOT NULL)`
 
+/** Kept slots given back by one statement, which has its own commit. */
+const GIVE_BACK_PAGE = 500
+
 export interface Gate {
   /** An operator paused it, or a start: until an operator resumes it. */
   readonly pausedAt: Date | null
@@ -123,11 +126,14 @@ export async function noteAnswer({ prisma }: Database, upstream: string): Promis
  * rows stay as they are, and are never submitted again unasked.
  */
 async function giveBackSlots({ prisma }: Database): Promise<void> {
-  await prisma.$executeRaw`
-    UPDATE generations SET slot_until = NULL
-    WHERE id = ANY (ARRAY(
-      SELECT id FROM generations WHERE slot_until > now() AND slot_until IS NOT NULL AND error_code = 'submission_unknown'
-      ORDER BY id FOR UPDATE SKIP LOCKED))`
+  let given: number
+  do {
+    given = await prisma.$executeRaw`
+      UPDATE generations SET slot_until = NULL
+      WHERE id = ANY (ARRAY(
+        SELECT id FROM generations WHERE slot_until > now() AND slot_until IS NOT NULL AND error_code = 'submission_unknown'
+        ORDER BY id LIMIT ${GIVE_BACK_PAGE} FOR UPDATE SKIP LOCKED))`
+  } while (given === GIVE_BACK_PAGE)
 }
 
 /** The provider accepted a submission: what refusals had closed is open, unless one has just closed it. */
