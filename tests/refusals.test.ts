@@ -1,7 +1,7 @@
 // The provider refuses everybody, or is away for a moment, while a backlog waits: by the whole pipeline, with the simulator.
 
 import { afterAll, expect, it } from 'vitest'
-import { send } from './support/api.ts'
+import { clientOf, send } from './support/api.ts'
 import { startPipeline } from './support/pipeline.ts'
 import { until } from './support/wait.ts'
 
@@ -28,6 +28,7 @@ async function counts(batch: string): Promise<Record<string, number>> {
 }
 const gateCloses = (cause: string) =>
   until('the gate is closed', async () => (await pipeline.logs()).includes(`"cause":"${cause}"`), { timeoutMs: 30_000 })
+const closings = async () => (await pipeline.logs()).split('"cause":"unreachable"').length
 const readiness = async () => (await send('GET', `${api.url}/readyz`)).text
 const endsWith = (batch: string, wanted: Record<string, number>) =>
   until(
@@ -38,6 +39,28 @@ const endsWith = (batch: string, wanted: Record<string, number>) =>
     },
     { timeoutMs: 40_000 },
   )
+
+it.each(['html', 'empty', 'nonjson'])(
+  'HTTP 200 with %s, as behind a wrong base URL, costs a worker that has just started at most five',
+  async (fault) => {
+    const before = await closings()
+    await arm(fault)
+    try {
+      const batch = await post(40)
+      await until('the gate is closed', async () => (await closings()) > before, { timeoutMs: 30_000 })
+      await until('none is under way', async () => (await counts(batch)).submitting === undefined)
+      const { failed = 0 } = await counts(batch)
+      expect(failed).toBeGreaterThan(0)
+      expect(failed).toBeLessThanOrEqual(5)
+      const cancelled = await clientOf(api.url, api.key).post(`/v1/batches/${batch}/cancel`, {})
+      expect(cancelled.status, cancelled.text).toBeLessThan(300)
+    } finally {
+      await heal()
+    }
+    const resumed = await send('POST', `${api.url}/admin/submitting/resume`, undefined, api.login)
+    expect(resumed.status, resumed.text).toBe(200)
+  },
+)
 
 it.each([
   ['page=404', 'configuration', 0, /check UPSTREAM_BASE_URL/],
@@ -73,12 +96,10 @@ it('a moment of 521 from the CDN fails nothing; submissions go on by themselves'
 })
 
 it('a moment of 521 without the headers of a CDN leaves few unknown, and their slots hold nothing up', async () => {
-  const closings = (await pipeline.logs()).split('"cause":"unreachable"').length
+  const before = await closings()
   await arm('521')
   const batch = await post(40)
-  await until('it is closed', async () => (await pipeline.logs()).split('"cause":"unreachable"').length > closings, {
-    timeoutMs: 30_000,
-  })
+  await until('it is closed', async () => (await closings()) > before, { timeoutMs: 30_000 })
   await heal()
   const unknown = await until(
     'none waits',

@@ -1,10 +1,18 @@
 // What stops all submitting: the provider's answers, and an operator. By plain calls of the steps, against a real Postgres and
 // a real server that stands where the provider stands.
 
+import { silentTrialWaitMs } from '@reelqueue/shared/domain/gate-signal'
 import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission'
 import { openDatabase } from '@reelqueue/shared/store/database'
 import { ensureProject, pauseProject } from '@reelqueue/shared/store/projects'
-import { readGate, setPaused, takeRequests } from '@reelqueue/shared/store/submitting-gate'
+import {
+  noteSilence,
+  openHalf,
+  readGate,
+  setPaused,
+  takeRequests,
+  tryNow,
+} from '@reelqueue/shared/store/submitting-gate'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import { pollLane } from '@reelqueue/worker/steps/poll'
 import { probe } from '@reelqueue/worker/steps/probe'
@@ -169,6 +177,8 @@ describe('the same refusal of requests', () => {
     const { id: project } = await ensureProject(seed.database, 'other', 'sealed')
     const other = await seed.queued()
     await seed.sql(`UPDATE generations SET project_id = $2 WHERE id = $1`, [other, project])
+    // It had a slot later than the one that was refused, so by the ordinary turns it would come after it.
+    await seed.sql(`UPDATE projects SET last_admitted_at = now() + interval '1 min' * (id = $1)::int`, [project])
     await seed.sql(`UPDATE upstream_gates SET account_retry_at = now() - interval '1 ms'`)
     const { admitted } = await admitGenerations(seed.database, 100)
     expect(admitted.map(({ id }) => id)).toEqual([other])
@@ -281,6 +291,9 @@ describe('submissions in a row without an answer', () => {
     provider.play(cut)
     await submit(deps, admitted[0]?.id ?? '')
     expect(await readGate(seed.database)).toMatchObject({ isOpen: false, unreachableSince: expect.any(Date) })
+    await probe(deps)
+    expect((await readGate(seed.database)).isOpen).toBe(false)
+    await seed.sql(`UPDATE upstream_gates SET unreachable_since = unreachable_since - interval '2 s'`)
     // An error in an envelope is an answer too.
     provider.play(answer(200, { code: 1001, msg: 'no such task' }))
     await probe(deps)
@@ -296,6 +309,29 @@ describe('submissions in a row without an answer', () => {
     await seed.queued()
     await seed.queued()
     expect((await admitGenerations(seed.database, 100)).admitted.length).toBeGreaterThan(1)
+  })
+
+  it('are tried later each time after the gate has closed; what began before says nothing, and a start tries at once', async () => {
+    const close = async (isAfterSilence: boolean, weight = 1) =>
+      await noteSilence(seed.database, upstream.name, isAfterSilence, weight)
+    expect([await close(false, 2), await close(true, 2), await close(true, 2)]).toEqual([false, false, true])
+    expect(await close(true)).toBe(false)
+    const waitsMs = async () => {
+      const { silentTrials, unreachableForMs } = await readGate(seed.database)
+      return unreachableForMs === null ? null : silentTrialWaitMs(silentTrials, true)
+    }
+    expect(await waitsMs()).toBe(0)
+    for (const wanted of [2_000, 4_000, 8_000]) {
+      await openHalf(seed.database, upstream.name)
+      expect([await close(false), await waitsMs()]).toEqual([false, null])
+      expect([await close(true), await waitsMs()]).toEqual([true, wanted])
+    }
+    provider.play(answer(404, { error: 'no such task' }))
+    await probe(deps)
+    expect(provider.received).toHaveLength(0)
+    await tryNow(seed.database, upstream.name)
+    await probe(deps)
+    expect((await readGate(seed.database)).isOpen).toBe(true)
   })
 
   it('are counted anew after any answer, also a refusal', async () => {

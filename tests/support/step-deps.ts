@@ -14,6 +14,7 @@ export function stepDeps({ house }: TestHouse, settings: Partial<WorkerSettings>
     admit: () => undefined,
     noteRender: () => undefined,
     scheduleOf: () => null,
+    isProven: () => true,
     webhooks: createGuardedClient({ allowedNetworks: [] }),
     settings: {
       poll: pollLimits(1_000, 1_000, 60_000),

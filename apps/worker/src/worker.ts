@@ -4,6 +4,7 @@ import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import { type Consumer, consume, type StepOutcome } from '@reelqueue/shared/queues/consumer'
 import type { QueueName } from '@reelqueue/shared/queues/queues'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
+import { createCaution } from './caution.ts'
 import { countAnswers } from './count-answers.ts'
 import type { StepDeps } from './deps.ts'
 import { createPollSchedules } from './poll-schedules.ts'
@@ -62,10 +63,11 @@ export function startWorker(
   if (upstream) {
     const schedules = createPollSchedules(deps, upstream.name, deps.settings.poll.known)
     const counting = countAnswers(upstream, deps)
-    const paying = { ...deps, upstream: counting.upstream, scheduleOf: schedules.of }
+    const caution = createCaution(counting.upstream, stopping.signal)
+    const paying = { ...deps, upstream: caution.upstream, isProven: caution.isProven, scheduleOf: schedules.of }
     timers.push(counting.recordForever(stopping.signal))
     timers.push(schedules.refreshForever(stopping.signal), probeForever(paying, stopping.signal))
-    start('submit', (id) => submit(paying, id))
+    start('submit', (id) => caution.run(() => submit(paying, id)))
     start('poll', (id) => pollLane(paying, id, stopping.signal))
   }
   start('complete', (id) => complete(deps, id))

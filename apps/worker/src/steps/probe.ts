@@ -1,7 +1,8 @@
 // Opens the gate again that unanswered submissions have closed: asks for something that costs nothing, until it is answered.
 
+import { silentTrialWaitMs } from '@reelqueue/shared/domain/gate-signal'
 import { pause } from '@reelqueue/shared/runtime/clock'
-import { openHalf, readGate, takeRequests, tryRefusedNow } from '@reelqueue/shared/store/submitting-gate'
+import { openHalf, readGate, takeRequests, tryNow } from '@reelqueue/shared/store/submitting-gate'
 import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from '../deps.ts'
 
@@ -15,7 +16,7 @@ const NO_TASK = 'reelqueue-probe'
 /** Looks every few seconds, until `signal` aborts. */
 export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Promise<void> {
   try {
-    await tryRefusedNow(deps.database, deps.upstream.name)
+    await tryNow(deps.database, deps.upstream.name)
     deps.admit()
   } catch (error) {
     deps.log.error({ event: 'probe.failed', err: error })
@@ -32,8 +33,10 @@ export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Pro
 }
 
 /** @returns whether the gate is still closed for silence */
-export async function probe({ database, upstream, log, admit, settings }: UpstreamDeps): Promise<boolean> {
-  if ((await readGate(database)).unreachableSince === null) return false
+export async function probe({ database, upstream, log, admit, settings, isProven }: UpstreamDeps): Promise<boolean> {
+  const { unreachableForMs, silentTrials } = await readGate(database)
+  if (unreachableForMs === null) return false
+  if (unreachableForMs < silentTrialWaitMs(silentTrials, isProven())) return true
   const { requestsPerMinute } = settings
   if (requestsPerMinute !== undefined && (await takeRequests(database, upstream.name, 1, requestsPerMinute)) === 0)
     return true

@@ -32,6 +32,8 @@ const UNAVAILABLE_MAX = 3
 const ASK_AGAIN_MS = 500
 /** Longer waits are left to reconcile. */
 const LATER_MAX_MS = 60_000
+/** A silence counts for as many where the base URL may be wrong. */
+const UNPROVEN_WEIGHT = 2
 
 export async function submit(deps: UpstreamDeps, generationId: string): Promise<StepOutcome> {
   const { requestsPerMinute } = deps.settings
@@ -95,7 +97,7 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
 
 /** What this answer means for all other submissions. Failing to say it must not keep the answer from being recorded. */
 async function tellGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent, isAccepted = false): Promise<void> {
-  const { database, upstream, log, admit } = deps
+  const { database, upstream, log, admit, isProven } = deps
   try {
     switch (signal.kind) {
       case 'answered':
@@ -104,7 +106,8 @@ async function tellGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent, 
         admit()
         return
       case 'silence':
-        if (await noteSilence(database, upstream.name)) log.error({ event: 'gate.closed', cause: 'unreachable' })
+        if (await noteSilence(database, upstream.name, intent.isAfterSilence, isProven() ? 1 : UNPROVEN_WEIGHT))
+          log.error({ event: 'gate.closed', cause: 'unreachable' })
         return
       case 'hold':
         await hold(database, upstream.name, signal.forMs)

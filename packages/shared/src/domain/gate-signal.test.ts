@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Answered, gateSignal } from './gate-signal.ts'
+import { type Answered, gateSignal, silentTrialWaitMs } from './gate-signal.ts'
 
 const rejected = (fields: Partial<Answered>): Answered => ({
   kind: 'rejected',
@@ -51,5 +51,13 @@ describe('gateSignal', () => {
       keyOf('request 99 of "other words" failed at 2026-11-30'),
     )
     expect(keyOf('size is wrong')).not.toBe(keyOf('seconds are wrong'))
+  })
+})
+
+describe('silentTrialWaitMs', () => {
+  it('doubles up to ten minutes, and begins later where the base URL may be wrong', () => {
+    const waits = (isProven: boolean) => [0, 1, 2, 3, 30].map((trials) => silentTrialWaitMs(trials, isProven))
+    expect(waits(true)).toEqual([0, 2_000, 4_000, 8_000, 600_000])
+    expect(waits(false)).toEqual([0, 30_000, 60_000, 120_000, 600_000])
   })
 })

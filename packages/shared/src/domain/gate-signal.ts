@@ -12,6 +12,11 @@ export const REFUSAL_RETRY_MIN_MS = 5_000
 export const ACCOUNT_RETRY_MAX_MS = 60_000
 /** The same for the other classes: among the requests that wait may be some that the provider accepts. */
 export const REFUSAL_RETRY_MAX_MS = 20_000
+/** After silence closed the gate, and one submission was tried and not answered either: until the next is tried. Doubles each time. */
+const SILENT_TRIAL_MIN_MS = 2_000
+/** The same where nothing shows that the base URL is the provider's: each trial may be paid for in vain. */
+const UNPROVEN_TRIAL_MIN_MS = 30_000
+const SILENT_TRIAL_MAX_MS = 600_000
 /** After a 429 that names no time. */
 const HOLD_DEFAULT_MS = 2_000
 const HOLD_MAX_MS = 600_000
@@ -53,6 +58,12 @@ export function gateSignal(answer: Answered): GateSignal {
       return { kind: 'refusal', class: refusalClass, key: sameness(refusalClass, code, message), refusal }
     }
   }
+}
+
+/** How long the gate stays closed for silence at the least, after so many trials in vain. */
+export function silentTrialWaitMs(trials: number, isProven: boolean): number {
+  if (trials === 0) return 0
+  return Math.min((isProven ? SILENT_TRIAL_MIN_MS : UNPROVEN_TRIAL_MIN_MS) * 2 ** (trials - 1), SILENT_TRIAL_MAX_MS)
 }
 
 /** Whether such a refusal closes the gate at once and fails no generation. */

@@ -19,7 +19,6 @@ export const AFTER_REFUSAL = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHE
 /** That an acceptance is worth noting. */
 export const AFTER_TROUBLE = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0 OR account_retry_at IS NOT NULL)`
 
-/** Kept slots given back by one statement, which has its own commit. */
 const GIVE_BACK_PAGE = 500
 
 export interface Gate {
@@ -34,6 +33,10 @@ export interface Gate {
   readonly refusalRetryAt: Date | null
   /** Submission after submission was not answered: until a free request is. */
   readonly unreachableSince: Date | null
+  /** How often one submission was tried since then, and not answered either. */
+  readonly silentTrials: number
+  /** How long it is closed for that, in ms; null when it is not. */
+  readonly unreachableForMs: number | null
   /** The provider asked to wait. */
   readonly holdUntil: Date | null
   readonly isOpen: boolean
@@ -49,6 +52,8 @@ const OPEN: Gate = {
   refusalClass: null,
   refusalRetryAt: null,
   unreachableSince: null,
+  silentTrials: 0,
+  unreachableForMs: null,
   holdUntil: null,
   isOpen: true,
 }
@@ -60,7 +65,8 @@ export async function readGate({ prisma }: Database): Promise<Gate> {
       CASE WHEN account_retry_at IS NOT NULL THEN account_refusal END AS "refusal",
       -- A worker of an earlier version closes for the account only.
       CASE WHEN account_retry_at IS NOT NULL THEN coalesce(refusal_class, 'account') END AS "refusalClass",
-      account_retry_at AS "refusalRetryAt",
+      account_retry_at AS "refusalRetryAt", greatest(0, silences - ${SILENCES_MAX})::int AS "silentTrials",
+      extract(epoch FROM now() - unreachable_since)::float8 * 1000 AS "unreachableForMs",
       CASE WHEN hold_until > now() THEN hold_until END AS "holdUntil",
       NOT (${SUBMITTING_PAUSED} OR ${AFTER_REFUSAL}) AS "isOpen"
     FROM upstream_gates ORDER BY upstream LIMIT 1`
@@ -85,8 +91,10 @@ export async function setPaused(
     WHERE upstream = ${upstream}`
 }
 
-/** A worker starts, perhaps with a corrected key or address: what a refusal has closed is tried at once. */
-export async function tryRefusedNow({ prisma }: Database, upstream: string): Promise<void> {
+/** A worker starts, perhaps with a corrected key or address: what refusals and silence have closed is tried at once. */
+export async function tryNow({ prisma }: Database, upstream: string): Promise<void> {
+  await prisma.$executeRaw`
+    UPDATE upstream_gates SET silences = ${SILENCES_MAX} WHERE upstream = ${upstream} AND silences > ${SILENCES_MAX}`
   await prisma.$executeRaw`
     UPDATE upstream_gates SET account_retry_at = now() WHERE upstream = ${upstream} AND account_retry_at > now()`
 }
@@ -98,21 +106,35 @@ export async function hold({ prisma }: Database, upstream: string, forMs: number
     ON CONFLICT (upstream) DO UPDATE SET hold_until = greatest(upstream_gates.hold_until, excluded.hold_until)`
 }
 
-/** One more submission was not answered. @returns whether that closed the gate */
-export async function noteSilence({ prisma }: Database, upstream: string): Promise<boolean> {
+/**
+ * One more submission was not answered. Up to `SILENCES_MAX` they are counted in a row; beyond it, those that were tried after the
+ * gate had closed (`isAfterSilence`): what was under way then counts for nothing.
+ * @param weight for how many it counts up to `SILENCES_MAX`
+ * @returns whether that closed the gate
+ */
+export async function noteSilence(
+  { prisma }: Database,
+  upstream: string,
+  isAfterSilence: boolean,
+  weight: number,
+): Promise<boolean> {
+  await prisma.$executeRaw`INSERT INTO upstream_gates (upstream) VALUES (${upstream}) ON CONFLICT DO NOTHING`
   const [row] = await prisma.$queryRaw<{ closed: boolean }[]>`
-    INSERT INTO upstream_gates (upstream, silences) VALUES (${upstream}, 1)
-    ON CONFLICT (upstream) DO UPDATE SET silences = upstream_gates.silences + 1,
-      unreachable_since = CASE WHEN upstream_gates.silences + 1 >= ${SILENCES_MAX} THEN coalesce(upstream_gates.unreachable_since, now()) END
-    RETURNING silences = ${SILENCES_MAX} AS closed`
+    WITH before AS (SELECT upstream, silences FROM upstream_gates WHERE upstream = ${upstream}
+      AND unreachable_since IS NULL AND (silences < ${SILENCES_MAX} OR ${isAfterSilence}) FOR UPDATE)
+    UPDATE upstream_gates gate SET
+      silences = CASE WHEN before.silences >= ${SILENCES_MAX} THEN before.silences + 1
+        ELSE least(${SILENCES_MAX}, before.silences + ${weight}::int) END,
+      unreachable_since = CASE WHEN before.silences + ${weight}::int >= ${SILENCES_MAX} THEN now() END
+    FROM before WHERE gate.upstream = before.upstream
+    RETURNING gate.unreachable_since IS NOT NULL AS closed`
   return row?.closed ?? false
 }
 
 /** The provider answered something that costs nothing: submissions may try, and one more silence closes the gate again. */
 export async function openHalf({ prisma }: Database, upstream: string): Promise<void> {
   await prisma.$executeRaw`
-    UPDATE upstream_gates SET silences = ${SILENCES_MAX - 1}, unreachable_since = NULL
-    WHERE upstream = ${upstream} AND unreachable_since IS NOT NULL`
+    UPDATE upstream_gates SET unreachable_since = NULL WHERE upstream = ${upstream} AND unreachable_since IS NOT NULL`
 }
 
 /** The provider answered a submission: silences in a row are counted anew, and what they closed is open. */
@@ -122,8 +144,8 @@ export async function noteAnswer({ prisma }: Database, upstream: string): Promis
 }
 
 /**
- * After an outage the provider accepts again, so it is not full: slots kept for what the outage left unknown are given back. The
- * rows stay as they are, and are never submitted again unasked.
+ * After an outage the provider accepts again, so it is not full: slots kept for what the outage left unknown are given back, by pages.
+ * The rows stay as they are, and are never submitted again unasked.
  */
 async function giveBackSlots({ prisma }: Database): Promise<void> {
   let given: number
@@ -142,7 +164,7 @@ export async function noteAcceptance(database: Database, upstream: string): Prom
     SELECT silences FROM upstream_gates WHERE upstream = ${upstream}`
   await noteAnswer(database, upstream)
   // Below this it was no outage, and what is unknown may well be rendering.
-  if ((gate?.silences ?? 0) >= SILENCES_MAX - 1) await giveBackSlots(database)
+  if ((gate?.silences ?? 0) >= SILENCES_MAX) await giveBackSlots(database)
   await database.prisma.$executeRaw`
     UPDATE upstream_gates SET ${NO_REFUSAL} WHERE upstream = ${upstream} AND account_retry_at <= now()`
 }
