@@ -105,6 +105,15 @@ describe('a refusal of the account', () => {
     expect((await admitGenerations(seed.database, 100)).admitted.length).toBeGreaterThan(1)
   })
 
+  it('is tried again at once when a worker starts, perhaps with another key', async () => {
+    provider.play(answer(402, {}))
+    await submitOne()
+    await seed.queued()
+    expect((await admitGenerations(seed.database, 100)).admitted).toEqual([])
+    await tryNow(seed.database, upstream.name)
+    expect((await admitGenerations(seed.database, 100)).admitted).toHaveLength(1)
+  })
+
   it('waits for longer each time that it is refused again', async () => {
     const waits: number[] = []
     provider.play(answer(402, {}))
