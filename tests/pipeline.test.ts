@@ -41,7 +41,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     pipeline = await startPipeline({
       backend,
       // Longer than a busy machine may stand still: what is lost here is lost on purpose.
-      env: { RECONCILE_INTERVAL_MS: '600000', UPSTREAM_TIMEOUT_MS: '10000' },
+      env: { RECONCILE_INTERVAL_MS: '600000', UPSTREAM_TIMEOUT_MS: '20000' },
     })
     const webhook_url = pipeline.hook('/hook')
     // First: a worker that knows nothing of its provider yet is stopped by the first few answers that are lost.
