@@ -104,12 +104,14 @@ async function postmasterOf(folder: string): Promise<number> {
 async function startRedis(folder: string): Promise<{ process: ChildProcess; url: string } | null> {
   const port = await freePort()
   const words = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes']
-  const process = spawn('redis-server', words, { stdio: ['ignore', 'pipe', 'ignore'] })
+  const server = spawn('redis-server', words, { stdio: ['ignore', 'pipe', 'ignore'] })
+  // A benchmark that a signal ends must not leave it behind.
+  process.once('exit', () => server.kill())
   const isUp = await new Promise<boolean>((resolve) => {
-    process.on('error', () => resolve(false))
-    process.stdout.on('data', (text) => /Ready to accept/.test(String(text)) && resolve(true))
+    server.on('error', () => resolve(false))
+    server.stdout.on('data', (text) => /Ready to accept/.test(String(text)) && resolve(true))
   })
-  return isUp ? { process, url: `redis://127.0.0.1:${port}` } : null
+  return isUp ? { process: server, url: `redis://127.0.0.1:${port}` } : null
 }
 
 async function freePort(): Promise<number> {

@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, readlink, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -98,12 +98,17 @@ export async function signalAt(
   return { code: end?.code ?? null, how, tookMs, output, left: await processesIn(folder) }
 }
 
-/** Processes whose command line names the folder, after the moment that a dying one may need. Linux only. */
+/** Processes whose command line names the folder, or that work in it (Redis writes its own command line), after the moment that a dying one may need. Linux only. */
 async function processesIn(folder: string): Promise<string[]> {
   const deadline = Date.now() + 2_000
   for (;;) {
     const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-    const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
+    const lines = await Promise.all(
+      pids.map(async (pid) => {
+        const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+        return `${line} in ${await readlink(`/proc/${pid}/cwd`).catch(() => '')}`
+      }),
+    )
     const left = lines.filter((line) => line.includes(folder)).map((line) => line.replaceAll('\0', ' ').trim())
     if (left.length === 0 || Date.now() > deadline) return left
     await delay(50)
