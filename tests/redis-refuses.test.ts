@@ -3,8 +3,8 @@
 
 import { readiness } from '@reelqueue/api/routes/health'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { send } from './support/api.ts'
-import { createDatabase, type TestDatabase } from './support/database.ts'
+import { clientOf, generationOf, MINIMAL, send } from './support/api.ts'
+import { createDatabase, runSql, type TestDatabase } from './support/database.ts'
 import { startHouse } from './support/house.ts'
 import { type RedisSettings, startRedis, type TestRedis } from './support/redis.ts'
 import { until } from './support/wait.ts'
@@ -12,6 +12,12 @@ import { until } from './support/wait.ts'
 let database: TestDatabase
 beforeAll(async () => {
   database = await createDatabase()
+  // Something to poll, so that lanes are busy: an idle worker asks once a minute, and would be refused as seldom.
+  const house = await startHouse({ databaseUrl: database.url, api: true })
+  const { id } = generationOf(await clientOf(house.url, house.key).post('/v1/generations', MINIMAL))
+  const rendering = `status = 'processing', admitted_at = now(), submitted_at = now(), upstream_task_id = 't', due_at = now()`
+  await runSql(database.url, `UPDATE generations SET ${rendering} WHERE id = '${id}'`)
+  await house.close()
 })
 afterAll(() => database.drop())
 
