@@ -98,9 +98,9 @@ export async function signalAt(
   return { code: end?.code ?? null, how, tookMs, output, left: await processesIn(folder) }
 }
 
-/** Processes whose command line names the folder, or that work in it (Redis writes its own command line), after the moment that a dying one may need. Linux only. */
+/** Processes whose command line names the folder, or that work in it (Redis writes its own command line), after the time that a dying Postgres may need for its last checkpoint. Linux only. */
 async function processesIn(folder: string): Promise<string[]> {
-  const deadline = Date.now() + 2_000
+  const deadline = Date.now() + 15_000
   for (;;) {
     const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
     const lines = await Promise.all(
