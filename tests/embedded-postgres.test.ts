@@ -178,9 +178,11 @@ test('waits for a process of the killed Postgres that still works', async () => 
     'it works',
     async () => (await runSql(app.url, `SELECT FROM pg_stat_activity WHERE query LIKE 'DO %'`)).length > 0,
   )
+  // Listened for before anything else is awaited: the child may end at once.
+  const ended = once(app.child, 'exit')
   app.child.kill('SIGKILL')
   process.kill(await postmasterPid(), 'SIGKILL')
-  await once(app.child, 'exit')
+  await ended
   const { url } = await start()
   expect(await runSql(url, 'SELECT 1 AS n')).toEqual([{ n: 1 }])
   await working
