@@ -1,13 +1,13 @@
 // A signal at any moment of a start ends the command, leaves nothing running, and the next start works.
 
 import { once } from 'node:events'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { madeFile, printed, signalAt } from './signals/moment.ts'
+import { type Moment, madeFile, printed, signalAt } from './signals/moment.ts'
 import { until } from './support/wait.ts'
 
 const SECRET_KEY = Buffer.alloc(32, 7).toString('base64')
@@ -53,6 +53,20 @@ describe.runIf(process.platform === 'linux')('a signal', () => {
     await signalAt(['start'], madeFile('postgres.url'), 'SIGTERM', folder, {})
     const next = await signalAt(['start'], printed('Reelqueue answers at'), 'SIGHUP', folder, {})
     expect([next.code, next.left], next.output).toEqual([0, []])
+  })
+
+  it.each([
+    ['SIGHUP', 129],
+    ['SIGTERM', 143],
+  ] as const)('while `test` runs its embedded server ends both by %s', async (signal, expected) => {
+    const words = ['test', '--project', 'system', 'tests/postgres-pool.test.ts']
+    const runs: Moment = () =>
+      until('its Postgres runs', async () => {
+        const [own = ''] = (await readdir(folder)).filter((name) => name.startsWith('reelqueue-test-'))
+        return await stat(join(folder, own, 'postgres', 'postmaster.pid'))
+      })
+    const { code, left, output } = await signalAt(words, runs, signal, folder, { TEST_POSTGRES: 'embedded' })
+    expect([code, left], output).toEqual([expected, []])
   })
 
   it('that comes twice for one Ctrl-C, from the terminal and from npm, lets a command end in good order', async () => {

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { request } from 'node:http'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
 import type { PostgresBinaries } from '@reelqueue/shared/runtime/postgres-binaries'
@@ -20,6 +20,8 @@ const HASTY = 'synchronous_commit=off'
 
 /** Vitest's globalSetup; the function it returns is the teardown. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  // Vitest ends in good order by SIGINT and SIGTERM alone. A terminal that is closed sends SIGHUP, and the server would stay.
+  process.once('SIGHUP', () => process.exit(128 + constants.signals.SIGHUP))
   const server = await startServer()
   const template = `reelqueue_template_${randomBytes(5).toString('hex')}`
   const dropTemplate = () => runSql(server.url, `DROP DATABASE IF EXISTS ${template} WITH (FORCE)`)
