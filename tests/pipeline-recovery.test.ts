@@ -1,9 +1,8 @@
 // What heals by itself: wake-ups lost in the middle of everything, a Redis that comes late, a provider that never ends.
 
 import { afterEach, describe, expect, it } from 'vitest'
-import { runSql } from './support/database.ts'
 import { BACKENDS, type Pipeline, startPipeline } from './support/pipeline.ts'
-import { TRUNCATE_QUEUES } from './support/queues.ts'
+import { emptyPostgresQueues } from './support/queues.ts'
 import { until } from './support/wait.ts'
 
 let pipeline: Pipeline | undefined
@@ -18,7 +17,7 @@ const SLOTS = 15
 /** Forgets every job and every lane, as a Redis without persistence does when it is restarted. */
 async function loseWakeUps({ api, redis }: Pipeline): Promise<void> {
   if (redis) await redis.restart({ wipe: true })
-  else await runSql(api.house.config.DATABASE_URL ?? '', TRUNCATE_QUEUES)
+  else await emptyPostgresQueues(api.house.config.DATABASE_URL ?? '')
 }
 
 describe.each(BACKENDS)('on %s', (backend) => {

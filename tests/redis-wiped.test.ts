@@ -4,7 +4,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { runSql } from './support/database.ts'
 import { BACKENDS, type Pipeline, startPipeline } from './support/pipeline.ts'
-import { TRUNCATE_QUEUES } from './support/queues.ts'
+import { emptyPostgresQueues } from './support/queues.ts'
 import { until } from './support/wait.ts'
 
 let pipeline: Pipeline | undefined
@@ -15,7 +15,7 @@ afterEach(async () => {
 
 async function wipe({ api, redis }: Pipeline): Promise<void> {
   if (redis) expect(await redis.run('FLUSHALL')).toContain('OK')
-  else await runSql(api.house.config.DATABASE_URL ?? '', TRUNCATE_QUEUES)
+  else await emptyPostgresQueues(api.house.config.DATABASE_URL ?? '')
 }
 
 const RENDERING = { redis: 1_000, postgres: 200 } as const

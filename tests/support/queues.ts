@@ -2,7 +2,8 @@
 
 import { openQueueBackend, type QueueBackend } from '@reelqueue/shared/queues/backend'
 import { openQueues, type QueueName, type Queues } from '@reelqueue/shared/queues/queues'
-import { createDatabase } from './database.ts'
+import { sqlState } from '@reelqueue/shared/store/sql-state'
+import { createDatabase, runSql } from './database.ts'
 import { startRedis, type TestRedis } from './redis.ts'
 
 interface Dropped {
@@ -18,9 +19,22 @@ interface Opened {
   readonly dropped: readonly Dropped[]
 }
 
-/** Forgets everything that the queues in Postgres knew, at one instant: what FLUSHALL is to Redis. */
-export const TRUNCATE_QUEUES = `DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg('bullmq.' || quote_ident(tablename), ', ') FROM pg_tables
+const TRUNCATE_QUEUES = `DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg('bullmq.' || quote_ident(tablename), ', ') FROM pg_tables
   WHERE schemaname = 'bullmq' AND tablename NOT LIKE '%migration%'); END $$`
+const TRIES_MAX = 20
+
+/** Forgets everything that the queues in Postgres knew, at one instant: what FLUSHALL is to Redis. */
+export async function emptyPostgresQueues(url: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await runSql(url, TRUNCATE_QUEUES)
+      return
+    } catch (error) {
+      // Workers at work may have won a deadlock.
+      if (tries === TRIES_MAX || sqlState(error) !== '40P01') throw error
+    }
+  }
+}
 
 export interface QueueServer {
   readonly redis: TestRedis | null
