@@ -105,15 +105,16 @@ describe('a Postgres that has become read-only', () => {
       if (received.method !== 'POST') return answer(200, { id: taskId, status: 'processing' })(response, received)
       release = () => answer(200, { id: taskId, status: 'pending' })(response, received)
     })
+    // Before the worker starts, which would submit one that an earlier test has left.
+    await sql(
+      `UPDATE generations SET status = 'cancelled', finished_at = now(), due_at = NULL, admitted_at = NULL WHERE status <> 'cancelled'`,
+    )
     const worker = await startHouse({
       databaseUrl: database.url,
       worker: true,
       env: { UPSTREAM_BASE_URL: upstream.origin, UPSTREAM_API_KEY: 'any', UPSTREAM_MAX_IN_FLIGHT: '1' },
     })
     try {
-      await sql(
-        `UPDATE generations SET status = 'cancelled', finished_at = now(), due_at = NULL, admitted_at = NULL WHERE status <> 'cancelled'`,
-      )
       const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
       await until('the provider has the request', () => release)
       if (kind === 'read-only') {
