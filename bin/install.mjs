@@ -154,7 +154,8 @@ async function runNpm(root, lock, words) {
   const failed = await ended
   clearInterval(progress)
   clearInterval(orphaned)
-  for (const signal of SIGNALS) process.off(signal, onSignal)
+  // A stop goes on for a moment, in which one more signal must not end us with its own code.
+  if (!stopping) for (const signal of SIGNALS) process.off(signal, onSignal)
   return failed
 }
 

@@ -114,8 +114,8 @@ async function run(program, words) {
     child.once('error', (error) => fail(`${program} could not be run: ${error.message}. Is everything installed?`))
     child.once('close', (...how) => resolve(how))
   })
-  for (const one of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.off(one, pass)
   if (code !== 0) process.exit(code ?? 128 + constants.signals[signal])
+  for (const one of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.off(one, pass)
 }
 
 function fail(message) {
