@@ -2,7 +2,7 @@
 
 import { consume } from '@reelqueue/shared/queues/consumer'
 import { LANES, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { runSql } from './support/database.ts'
 import { BACKENDS } from './support/pipeline.ts'
 import { type QueueServer, startQueueServer } from './support/queues.ts'
@@ -25,6 +25,22 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
       expect((await lookAtLanes(poll)).lost).toEqual([])
       expect(await poll.getJobSchedulersCount()).toBe(LANES)
       expect(await poll.getDelayedCount()).toBeLessThanOrEqual(LANES)
+    }
+  })
+
+  it('are laid with the one that decides last, so that its first run sees how all were laid', async () => {
+    const { poll } = server.open().queues.queues
+    const laid: string[] = []
+    const upsert = poll.upsertJobScheduler.bind(poll)
+    vi.spyOn(poll, 'upsertJobScheduler').mockImplementation(async (...args) => {
+      const job = await upsert(...args)
+      laid.push(args[0])
+      return job
+    })
+    for (const pace of ['busy', 'resting'] as const) {
+      laid.length = 0
+      await layLanes(poll, IDS, pace)
+      expect([laid.length, laid.at(-1)]).toEqual([LANES, 'lane-0'])
     }
   })
 

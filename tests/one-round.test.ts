@@ -4,6 +4,7 @@ import { newId } from '@reelqueue/shared/domain/ids'
 import { LANES, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
 import { readBatch } from '@reelqueue/shared/store/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
+import { keepPace } from '@reelqueue/worker/lane-pace'
 import { reconcile } from '@reelqueue/worker/steps/reconcile'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { claimDelivery } from './support/deliveries.ts'
@@ -125,6 +126,17 @@ describe.each(BACKENDS)('on %s, one round', (backend) => {
     await seed.processing()
     await round()
     expect(await lookAtLanes(poll)).toMatchObject({ resting: [], lost: [] })
+  })
+
+  it('is not needed for lanes of which some rest and some were laid as busy by workers that start at once', async () => {
+    const { poll } = house.queues.queues
+    await round()
+    const [deciding = '', ...others] = (await lookAtLanes(poll)).busy
+    await layLanes(poll, [deciding], 'resting')
+    for (const lane of others) await keepPace(stepDeps(house), lane, false)
+    expect(await lookAtLanes(poll)).toMatchObject({ busy: others, resting: [deciding] })
+    await keepPace(stepDeps(house), `${deciding}.resting`, false)
+    expect(await lookAtLanes(poll)).toMatchObject({ busy: [], lost: [] })
   })
 
   it('adds nothing to a queue in which enough waits already, and leaves its rows due for when there is room', async () => {

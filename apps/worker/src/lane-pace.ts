@@ -1,7 +1,7 @@
 // Lanes come by every second while something is to be polled soon, and rest while nothing is: an idle installation is idle. What
 // becomes due soon wakes them (`queues.lanes.wake`); reconcile does so when that was lost.
 
-import { DECIDING_LANE, isBusyRun, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
+import { isBusyRun, isDecidingRun, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
 import { isPollDueWithin } from '@reelqueue/shared/store/polling'
 import type { StepDeps } from './deps.ts'
 
@@ -18,14 +18,17 @@ export async function keepPace(deps: StepDeps, runId: string, hasPolled: boolean
   const { queues, log } = deps
   const { poll } = queues.queues
   const isBusy = isBusyRun(runId)
-  if (!hasPolled && isBusy && runId !== DECIDING_LANE) return
+  if (!hasPolled && isBusy && !isDecidingRun(runId)) return
   if (hasPolled || (await isWorkAhead(deps))) {
     if (isBusy) queues.lanes.seen(true)
     else await layLanes(poll, (await lookAtLanes(poll)).resting, 'busy')
     return
   }
-  if (!isBusy) return
+  if (!isDecidingRun(runId)) return
   queues.lanes.seen(false)
-  await layLanes(poll, (await lookAtLanes(poll)).busy, 'resting')
-  log.debug({ event: 'lanes.resting' })
+  // Also when it rests itself: workers that start at the same moment may have laid the others as busy after that.
+  const { busy } = await lookAtLanes(poll)
+  if (busy.length === 0) return
+  await layLanes(poll, busy, 'resting')
+  log.debug({ event: 'lanes.resting', lanes: busy })
 }

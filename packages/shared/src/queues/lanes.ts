@@ -16,9 +16,11 @@ const RESTING = '.resting'
 
 /** A run of a lane, by the id that its job carries. Whatever else is added to the queue is like a run of a resting lane. */
 export const isBusyRun = (id: string) => IDS.includes(id)
-/** One of them decides for all whether they may rest. */
-export const DECIDING_LANE = 'lane-0'
 const IDS: readonly string[] = Array.from({ length: LANES }, (_, lane) => `lane-${lane}`)
+/** One of them decides for all whether they may rest. It is laid last, so that its first run sees how all were laid. */
+const [DECIDING] = IDS
+/** Whether this is a run of that lane, busy or resting. */
+export const isDecidingRun = (id: string) => id === DECIDING || id === `${DECIDING}${RESTING}`
 
 /** The ids of all lanes, by how they are. */
 export type LanesSeen = Readonly<Record<Pace | 'lost', readonly string[]>>
@@ -49,5 +51,8 @@ export async function layLanes(poll: JobQueue, ids: readonly string[], pace: Pac
       { every: EVERY_MS[pace] },
       { name: 'lane', data: { id: pace === 'busy' ? id : `${id}${RESTING}` }, opts },
     )
-  await withTimeout(Promise.all(ids.map(lay)), ANSWER_TIMEOUT_MS, 'queue poll')
+  const laid = Promise.all(ids.filter((id) => id !== DECIDING).map(lay)).then(() =>
+    Promise.all(ids.filter((id) => id === DECIDING).map(lay)),
+  )
+  await withTimeout(laid, ANSWER_TIMEOUT_MS, 'queue poll')
 }
