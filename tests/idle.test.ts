@@ -35,8 +35,9 @@ it.concurrent.each(BACKENDS)(
     const { poll } = pipeline.api.queues.queues
     const lanesRest = () =>
       until('the lanes rest', async () => {
-        const seen = await lookAtLanes(poll)
-        return seen.resting.length === LANES && (await poll.getDelayedCount()) === LANES
+        expect(await lookAtLanes(poll)).toMatchObject({ busy: [], lost: [] })
+        expect(await poll.getDelayedCount()).toBe(LANES)
+        return true
       })
     try {
       await lanesRest()
