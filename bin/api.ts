@@ -7,6 +7,8 @@ import { createKnownKeys } from '@reelqueue/api/known-keys'
 import { createOperatorLogin } from '@reelqueue/api/operator-login'
 import { createWaiter } from '@reelqueue/api/waiter'
 import { microBatch } from '@reelqueue/shared/runtime/micro-batch'
+import { takeTurns } from '@reelqueue/shared/runtime/turns'
+import { halfOf } from '@reelqueue/shared/store/database'
 import { acceptGenerations, countWaiting, endedAmong } from '@reelqueue/shared/store/generations'
 import { findProjectsByKeys } from '@reelqueue/shared/store/projects'
 import { isCommonFailure } from '@reelqueue/shared/store/unavailable'
@@ -42,7 +44,10 @@ export async function startApi(house: House): Promise<RunningApi> {
     accept: microBatch({
       ...together,
       run: (wishes) => acceptGenerations(database, wishes),
-      runAlone: async (wish) => (await acceptGenerations(database, [wish]))[0] ?? null,
+      alone: {
+        run: async (wish) => (await acceptGenerations(database, [wish]))[0] ?? null,
+        turns: takeTurns(halfOf(database)),
+      },
     }),
     backend,
     queues,

@@ -1,7 +1,9 @@
 // What steps that run side by side do together: one statement and one commit for many of them.
 
 import { ALONE, microBatch } from '@reelqueue/shared/runtime/micro-batch'
+import { type Turns, takeTurns } from '@reelqueue/shared/runtime/turns'
 import { completeGeneration, completeGenerations } from '@reelqueue/shared/store/completion'
+import { halfOf } from '@reelqueue/shared/store/database'
 import {
   type ClaimedDelivery,
   claimDeliveries,
@@ -26,6 +28,11 @@ export interface MicroBatches {
   findWoken(deliveryId: string): Promise<WokenDelivery | null>
   claim(wanted: Wanted): Promise<ClaimedDelivery | null>
   record(judged: Judged): Promise<void>
+  /**
+   * Runs what concerns one row and holds no task id: at once so few that they take half of the connections at the most. What holds a
+   * task id, which is lost with this process, waits behind none of them.
+   */
+  readonly alone: Turns
 }
 
 export interface BeginWish {
@@ -46,6 +53,7 @@ const DELIVERING_EVERY_MS = 10
 
 export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' | 'log'>): MicroBatches {
   const onError = (error: unknown) => log.error({ event: 'batch.failed', err: error })
+  const alone = takeTurns(halfOf(database))
   const common = { sizeMax: SIZE_MAX, everyMs: EVERY_MS, isCommon: isCommonFailure, onError }
   return {
     begin: microBatch({
@@ -56,17 +64,20 @@ export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' 
         const ids = wishes.map((wish) => wish.generationId)
         return (await beginSubmissions(database, ids, upstream, leaseMs)).map(orAlone)
       },
-      runAlone: ({ generationId, upstream, leaseMs }) => beginSubmission(database, generationId, upstream, leaseMs),
+      alone: {
+        run: ({ generationId, upstream, leaseMs }) => beginSubmission(database, generationId, upstream, leaseMs),
+        turns: alone,
+      },
     }),
     accept: microBatch({
       ...common,
       run: async (acceptances) => (await settleAccepted(database, acceptances)).map(orAlone),
-      runAlone: (acceptance) => settleOneAccepted(database, acceptance),
+      alone: { run: (acceptance) => settleOneAccepted(database, acceptance), turns: takeTurns(halfOf(database)) },
     }),
     complete: microBatch({
       ...common,
       run: async (ids) => (await completeGenerations(database, ids)).map(orAlone),
-      runAlone: (id) => completeGeneration(database, id),
+      alone: { run: (id) => completeGeneration(database, id), turns: alone },
     }),
     findWoken: microBatch({ ...common, run: (ids) => findWokenDeliveries(database, ids) }),
     claim: microBatch({
@@ -78,8 +89,9 @@ export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' 
       ...common,
       everyMs: DELIVERING_EVERY_MS,
       run: async (judged) => (await recordAttempts(database, judged)).map((isDone) => (isDone ? undefined : ALONE)),
-      runAlone: (judged) => recordAttempt(database, judged),
+      alone: { run: (judged) => recordAttempt(database, judged), turns: alone },
     }),
+    alone,
   }
 }
 

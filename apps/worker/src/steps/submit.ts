@@ -38,8 +38,9 @@ const UNPROVEN_WEIGHT = 2
 export async function submit(deps: UpstreamDeps, generationId: string): Promise<StepOutcome> {
   const { requestsPerMinute } = deps.settings
   if (requestsPerMinute === undefined) return await submitNow(deps, generationId)
-  const { database, upstream } = deps
-  if ((await takeRequests(database, upstream.name, 1, requestsPerMinute)) === 0) {
+  const { database, upstream, batches } = deps
+  const taken = await batches.alone(() => takeRequests(database, upstream.name, 1, requestsPerMinute))
+  if (taken === 0) {
     // All that wait for their turn look again; not at once, nor all of them together.
     return { kind: 'later', delayMs: Math.max(TURN_MIN_MS, 60_000 / requestsPerMinute) * (1 + deps.random()) }
   }
@@ -47,7 +48,7 @@ export async function submit(deps: UpstreamDeps, generationId: string): Promise<
   const outcome = await submitNow(deps, generationId, () => {
     sent = true
   })
-  if (!sent) await giveBackRequests(database, upstream.name, 1)
+  if (!sent) await batches.alone(() => giveBackRequests(database, upstream.name, 1))
   return outcome
 }
 
@@ -97,11 +98,16 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
 
 /** What this answer means for all other submissions. Failing to say it must not keep the answer from being recorded. */
 async function tellGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent, isAccepted = false): Promise<void> {
+  if (signal.kind === 'answered' && !intent.isAfterSilence) return
+  // All of them write the same row: without turns, those that wait for it would take every connection.
+  await deps.batches.alone(() => writeGate(deps, signal, intent, isAccepted))
+}
+
+async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent, isAccepted: boolean): Promise<void> {
   const { database, upstream, log, admit, isProven } = deps
   try {
     switch (signal.kind) {
       case 'answered':
-        if (!intent.isAfterSilence) return
         await (isAccepted ? noteAcceptance : noteAnswer)(database, upstream.name)
         admit()
         return
@@ -147,7 +153,7 @@ async function begin(deps: UpstreamDeps, generationId: string): Promise<BeginRes
     const begun =
       asked.length === 0
         ? await batches.begin({ generationId, upstream: upstream.name, leaseMs })
-        : await beginSubmission(database, generationId, upstream.name, leaseMs, asked)
+        : await batches.alone(() => beginSubmission(database, generationId, upstream.name, leaseMs, asked))
     if (begun.kind !== 'ask_first') return begun
     const { taskId } = begun
     const answer = await upstream.poll(taskId)
@@ -213,7 +219,7 @@ async function settle(
     try {
       return result.kind === 'accepted'
         ? await deps.batches.accept({ submissionId, taskId: result.taskId, reply: result.reply ?? null, ...options })
-        : await settleSubmission(deps.database, submissionId, result, options)
+        : await deps.batches.alone(() => settleSubmission(deps.database, submissionId, result, options))
     } catch (error) {
       const upstreamTaskId = result.kind === 'accepted' ? result.taskId : null
       // Named once: its repetitions are left out like those of any failure.

@@ -104,9 +104,10 @@ describe('recording an outcome that Postgres would not take', () => {
     expect(recordAgainMs(state, 12)).toBeNull()
   })
 
-  it('waits longer each time, up to ten seconds', () => {
-    expect([1, 2, 3, 4, 5, 6, 99].map((tries) => recordAgainMs('accepted', tries))).toEqual([
+  it('waits longer each time, up to ten seconds; with a task id up to one', () => {
+    expect([1, 2, 3, 4, 5, 6, 11].map((tries) => recordAgainMs('unknown', tries))).toEqual([
       500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000,
     ])
+    expect([1, 2, 3, 99].map((tries) => recordAgainMs('accepted', tries))).toEqual([500, 1_000, 1_000, 1_000])
   })
 })

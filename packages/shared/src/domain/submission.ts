@@ -54,11 +54,15 @@ export function submitBackoffMs(submissions: number, retryAfterMs: number | null
 /** How often an outcome without a task id is tried to be recorded: the lease's end then says the same. */
 const RECORD_TRIES_MAX = 12
 
+const RECORD_WAIT_MAX_MS = 10_000
+/** Those with a task id share a statement, so that trying often costs little; one that is killed while it waits loses them. */
+const RECORD_TASK_WAIT_MAX_MS = 1_000
+
 /**
- * Wait in ms before an outcome is tried to be recorded again, after `tries` in vain: 0.5 s doubling to 10 s. Null gives up; a
- * task id is never given up, because without it a render is paid for nothing.
+ * Wait in ms before an outcome is tried to be recorded again, after `tries` in vain: 0.5 s doubling to 10 s, or to 1 s with a task
+ * id. Null gives up; a task id is never given up, because without it a render is paid for nothing.
  */
 export function recordAgainMs(state: Settlement['state'], tries: number): number | null {
   if (state !== 'accepted' && tries >= RECORD_TRIES_MAX) return null
-  return Math.min(250 * 2 ** Math.min(tries, 10), 10_000)
+  return Math.min(250 * 2 ** Math.min(tries, 10), state === 'accepted' ? RECORD_TASK_WAIT_MAX_MS : RECORD_WAIT_MAX_MS)
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { ALONE, type MicroBatchPorts, microBatch } from './micro-batch.ts'
+import { takeTurns } from './turns.ts'
 
 /** Doubles numbers; a negative one fails the batch that it is in. */
 function doubling(ports: Partial<MicroBatchPorts<number, number>> = {}) {
@@ -68,11 +69,26 @@ describe('a micro-batch', () => {
       if (key < 0) throw new Error('negative')
       return key * 2
     }
-    const { double, errors } = doubling({ runAlone })
+    const { double, errors } = doubling({ alone: { run: runAlone, turns: takeTurns(5) } })
     const results = await Promise.allSettled([double(1), double(-1), double(2)])
     expect(results.map((one) => one.status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
     expect(errors).toEqual([new Error('negative among 1,-1,2')])
     expect(await double(3)).toBe(6)
+  })
+
+  it('that fails takes few connections at once: its keys wait for their turns', async () => {
+    let running = 0
+    let most = 0
+    const run = async (key: number) => {
+      most = Math.max(most, ++running)
+      await delay(2)
+      running -= 1
+      return key
+    }
+    const { double } = doubling({ sizeMax: 50, alone: { run, turns: takeTurns(3) } })
+    const keys = Array.from({ length: 50 }, (_, index) => -index)
+    expect(await Promise.all(keys.map(double))).toEqual(keys)
+    expect(most).toBe(3)
   })
 
   it('leaves to themselves those that need a closer look, and nobody waits for them', async () => {
@@ -82,9 +98,12 @@ describe('a micro-batch', () => {
     })
     const double = microBatch<number, number>({
       run: async (keys) => keys.map((key) => (key === 7 ? ALONE : key * 2)),
-      runAlone: async (key) => {
-        await released
-        return key * 3
+      alone: {
+        run: async (key) => {
+          await released
+          return key * 3
+        },
+        turns: takeTurns(1),
       },
       onError: () => expect.unreachable(),
       sizeMax: 10,
@@ -112,7 +131,7 @@ describe('a micro-batch', () => {
 
   it('that fails for a reason common to all fails as a whole, and the next one runs', async () => {
     const runAlone = async () => expect.unreachable()
-    const { double, errors } = doubling({ runAlone, isCommon: () => true })
+    const { double, errors } = doubling({ alone: { run: runAlone, turns: takeTurns(1) }, isCommon: () => true })
     const results = await Promise.allSettled([double(1), double(-1)])
     expect(results.map((one) => one.status)).toEqual(['rejected', 'rejected'])
     expect(errors).toEqual([])

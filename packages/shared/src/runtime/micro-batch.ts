@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import DataLoader from 'dataloader'
 import { withTimeout } from './clock.ts'
+import type { Turns } from './turns.ts'
 
 /** The answer for a key that needs a closer look than its batch can give: it is carried out by itself, and holds up nobody. */
 export const ALONE = Symbol('alone')
@@ -12,8 +13,11 @@ export const ALONE = Symbol('alone')
 export interface MicroBatchPorts<Key, Value> {
   /** One answer for each key, in their order; an Error where only that one went wrong. */
   readonly run: (keys: readonly Key[]) => Promise<readonly (Value | Error | typeof ALONE)[]>
-  /** Carries out one by itself: when `run` says so, and all of a batch that has failed, for one must not take the others along. */
-  readonly runAlone?: (key: Key) => Promise<Value>
+  /**
+   * Carries out one by itself: when `run` says so, and all of a batch that has failed, for one must not take the others along.
+   * `turns`: few of them at once, since each takes a connection.
+   */
+  readonly alone?: { readonly run: (key: Key) => Promise<Value>; readonly turns: Turns }
   /** Whether a failure concerns all alike, so that trying one by one would only add to it. */
   readonly isCommon?: (error: unknown) => boolean
   /** Hears why a batch failed whose keys are then tried one by one. */
@@ -28,7 +32,7 @@ const WAIT_MAX_MS = 1_000
 
 /** @returns a function for one key, whose calls are carried out together; it rejects for what became of that key alone */
 export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key: Key) => Promise<Value> {
-  const { run, runAlone, isCommon = () => false, onError, sizeMax, everyMs } = ports
+  const { run, alone, isCommon = () => false, onError, sizeMax, everyMs } = ports
   /** Ends when every batch so far has begun, and the latest has ended or hangs. */
   let tail: Promise<unknown> = Promise.resolve()
   let latest: Promise<unknown> = tail
@@ -38,7 +42,7 @@ export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key
     try {
       return await run(keys)
     } catch (error) {
-      if (!runAlone || isCommon(error)) throw error
+      if (!alone || isCommon(error)) throw error
       onError(error)
       return keys.map(() => ALONE)
     }
@@ -70,7 +74,7 @@ export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key
   return async (key) => {
     const value = await loader.load(key)
     if (value !== ALONE) return value
-    if (!runAlone) throw new Error('a batch left a key alone that nobody carries out alone')
-    return await runAlone(key)
+    if (!alone) throw new Error('a batch left a key alone that nobody carries out alone')
+    return await alone.turns(() => alone.run(key))
   }
 }

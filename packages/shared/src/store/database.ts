@@ -9,6 +9,8 @@ import { sqlState } from './sql-state.ts'
 
 export interface Database {
   readonly prisma: PrismaClient
+  /** Connections of its pool, at the most. */
+  readonly connectionsMax: number
   close(): Promise<void>
 }
 
@@ -59,11 +61,17 @@ export function openDatabase(url: string, onError: (error: Error) => void, conne
   })
   return {
     prisma,
+    connectionsMax,
     async close() {
       await prisma.$disconnect()
       await pool.end()
     },
   }
+}
+
+/** Half of the pool's connections, and at least one: as many as one kind of work may take, so that others find one. */
+export function halfOf({ connectionsMax }: Database): number {
+  return Math.max(1, Math.floor(connectionsMax / 2))
 }
 
 /**

@@ -1,7 +1,10 @@
 // Lets a few do something at a time; the others wait for their turn, in their order.
 
+/** Runs `act` when its turn has come; answers what it answers. */
+export type Turns = <T>(act: () => Promise<T>) => Promise<T>
+
 /** @returns what runs `act` when fewer than `max` are running */
-export function takeTurns(max: number): <T>(act: () => Promise<T>) => Promise<T> {
+export function takeTurns(max: number): Turns {
   let running = 0
   const waiting: (() => void)[] = []
   return async (act) => {
