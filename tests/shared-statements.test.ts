@@ -12,7 +12,7 @@ import { settleAccepted } from '@reelqueue/shared/store/settlement'
 import { beginSubmissions } from '@reelqueue/shared/store/submissions'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { lockOf, VIDEO } from './support/attempts.ts'
-import { LEASE_MS, newGeneration, pollOf, SETTLING, type Seed, seedDatabase } from './support/seed.ts'
+import { LEASE_MS, newGeneration, pollOf, SETTLING, type Seed, seedDatabase, wishFor } from './support/seed.ts'
 
 let seed: Seed
 beforeAll(async () => {
@@ -20,7 +20,7 @@ beforeAll(async () => {
 })
 afterAll(() => seed.close())
 
-const begin = (...ids: string[]) => beginSubmissions(seed.database, ids, 'globalai', LEASE_MS)
+const begin = (...ids: string[]) => beginSubmissions(seed.database, ids.map(wishFor), 'globalai', LEASE_MS)
 
 describe('the intents of several', () => {
   it('are committed together, each with its own submission and request; what is not ready has none', async () => {
@@ -47,7 +47,7 @@ describe('the intents of several', () => {
 
   it('are one for a generation that is named twice', async () => {
     const id = await seed.admitted()
-    expect((await begin(id, id)).map((result) => result?.kind ?? null)).toEqual(['begun', null])
+    expect((await begin(id, id)).filter((result) => result?.kind === 'begun')).toHaveLength(1)
     expect((await seed.row(id)).submissions).toHaveLength(1)
   })
 

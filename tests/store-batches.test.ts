@@ -17,7 +17,7 @@ import { findLastPlace } from '@reelqueue/shared/store/queue-place'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { newGeneration, SETTLING, type Seed, seedDatabase } from './support/seed.ts'
+import { newGeneration, SETTLING, type Seed, seedDatabase, wishFor } from './support/seed.ts'
 
 let seed: Seed
 beforeAll(async () => {
@@ -127,7 +127,7 @@ describe('finishing a batch', () => {
     const [first = '', second = ''] = items
     await cancel(first)
     await seed.sql('UPDATE generations SET admitted_at = now() WHERE id = $1', [second])
-    const begun = await beginSubmission(seed.database, second, 'globalai', 1_000)
+    const begun = await beginSubmission(seed.database, wishFor(second), 'globalai', 1_000)
     if (begun.kind !== 'begun') throw new Error(begun.kind)
     const unknown = { kind: 'unknown', code: 'timeout', message: 'no answer', httpStatus: null } as const
     await settleSubmission(seed.database, begun.intent.submissionId, unknown, SETTLING)

@@ -11,7 +11,7 @@ import { adoptTask } from '@reelqueue/shared/store/retries'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { intentOf, pollOf, SETTLING, type Seed, seedDatabase, taskIdOf } from './support/seed.ts'
+import { intentOf, pollOf, SETTLING, type Seed, seedDatabase, taskIdOf, wishFor } from './support/seed.ts'
 import { until } from './support/wait.ts'
 
 const LEASE_MS = 60_000
@@ -57,7 +57,7 @@ describe('claiming', () => {
     const id = await seed.queued()
     await seed.sql(`UPDATE generations SET created_at = now() - interval '9 hours' WHERE id = $1`, [id])
     await admitGenerations(seed.database, 100)
-    const { submissionId } = intentOf(await beginSubmission(seed.database, id, 'globalai', LEASE_MS))
+    const { submissionId } = intentOf(await beginSubmission(seed.database, wishFor(id), 'globalai', LEASE_MS))
     await seed.sql(`UPDATE submissions SET started_at = now() - interval '1 hour' WHERE id = $1`, [submissionId])
     await settleSubmission(seed.database, submissionId, { kind: 'accepted', taskId: taskIdOf(id) }, SETTLING)
     await makeDue([id])
@@ -141,7 +141,7 @@ describe('a wake-up', () => {
       numbers.push(...[...submit, ...complete].map((wake) => wake.wakes))
     }
     await overdue()
-    const begun = intentOf(await beginSubmission(seed.database, id, 'globalai', LEASE_MS))
+    const begun = intentOf(await beginSubmission(seed.database, wishFor(id), 'globalai', LEASE_MS))
     await overdue()
     const accepted = { kind: 'accepted', taskId: taskIdOf(id) } as const
     await settleSubmission(seed.database, begun.submissionId, accepted, SETTLING)

@@ -4,7 +4,7 @@ import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { type SubmissionResult, settleSubmission } from '@reelqueue/shared/store/settlement'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { intentOf, LEASE_MS, SETTLING, type Seed, type Submitting, seedDatabase } from './support/seed.ts'
+import { intentOf, LEASE_MS, SETTLING, type Seed, type Submitting, seedDatabase, wishFor } from './support/seed.ts'
 
 const UNKNOWN = { kind: 'unknown', code: 'timeout', message: 'no answer', httpStatus: null } as const
 const BUSY = {
@@ -24,7 +24,7 @@ beforeAll(async () => {
 })
 afterAll(() => seed.close())
 
-const begin = (id: string) => beginSubmission(seed.database, id, 'globalai', LEASE_MS)
+const begin = (id: string) => beginSubmission(seed.database, wishFor(id), 'globalai', LEASE_MS)
 const settle = (submissionId: string, result: SubmissionResult) =>
   settleSubmission(seed.database, submissionId, result, SETTLING)
 const cancel = (id: string) => cancelGeneration(seed.database, id, SETTLING.renderMaxMs)

@@ -6,7 +6,7 @@ import { failOverdue, recordPolls } from '@reelqueue/shared/store/polling'
 import { adoptTask, retryGeneration } from '@reelqueue/shared/store/retries'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
-import { LEASE_MS, pollOf, SETTLING, type Seed, type Submitting } from './seed.ts'
+import { LEASE_MS, pollOf, SETTLING, type Seed, type Submitting, wishFor } from './seed.ts'
 
 export const UNKNOWN = { kind: 'unknown', code: 'upstream_timeout', message: 'no answer', httpStatus: null } as const
 export const REFUSED = {
@@ -36,7 +36,7 @@ export function attemptsOn(seed: Seed) {
     await admitGenerations(database, 100_000)
   }
   return {
-    begin: (id: string, ...asked: string[]) => beginSubmission(database, id, 'globalai', LEASE_MS, asked),
+    begin: (id: string, ...asked: string[]) => beginSubmission(database, wishFor(id), 'globalai', LEASE_MS, asked),
     settle,
     retry,
     adopt: (id: string, taskId: string) => adoptTask(database, id, taskId),

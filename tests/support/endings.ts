@@ -6,6 +6,7 @@ import type { Database } from '@reelqueue/shared/store/database'
 import { recordPolls } from '@reelqueue/shared/store/polling'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
+import { wishFor } from './seed.ts'
 
 const MINUTE_MS = 60_000
 const DELAYS = { firstPollMs: MINUTE_MS, renderMaxMs: MINUTE_MS }
@@ -15,7 +16,7 @@ export const VIDEO_URL = 'https://videos.example/clip.mp4'
 /** Submits a queued generation. @returns the id of its open submission */
 export async function openSubmission(database: Database, id: string): Promise<string> {
   while ((await admitGenerations(database, 100_000)).againMs === 0);
-  const begun = await beginSubmission(database, id, 'test', MINUTE_MS)
+  const begun = await beginSubmission(database, wishFor(id), 'test', MINUTE_MS)
   if (begun.kind !== 'begun') throw new Error(`${id} could not be submitted: ${begun.kind}`)
   return begun.intent.submissionId
 }

@@ -21,8 +21,11 @@ export interface Relay {
   aim(target: Address): void
   /** Keeps every connection open and takes new ones, but carries nothing any more. */
   swallow(): void
-  /** Swallows from the moment on in which somebody says this, and resolves then: the word arrives, and the answer is lost. */
-  swallowAt(word: string): Promise<void>
+  /**
+   * Swallows from the moment on in which somebody says this (for the `times`-th time), and resolves then: the word arrives, and the
+   * answer is lost.
+   */
+  swallowAt(word: string, times?: number): Promise<void>
   /** Serves new connections again; those that were swallowed stay open and dead, as when a machine has vanished. */
   serve(): void
 }
@@ -30,7 +33,7 @@ export interface Relay {
 export async function startRelay(target: Address): Promise<Relay> {
   const sockets = new Set<Socket>()
   let swallowing = false
-  let last: { readonly word: string; readonly heard: () => void } | undefined
+  let last: { readonly word: string; left: number; readonly heard: () => void } | undefined
   let aimedAt = target
 
   function keep(socket: Socket, onEnd: () => void): void {
@@ -49,7 +52,7 @@ export async function startRelay(target: Address): Promise<Relay> {
     }
     const outgoing = connect(aimedAt)
     incoming.on('data', (chunk) => {
-      if (last && chunk.includes(last.word)) {
+      if (last && chunk.includes(last.word) && --last.left === 0) {
         swallow()
         last.heard()
         last = undefined
@@ -94,9 +97,9 @@ export async function startRelay(target: Address): Promise<Relay> {
       aimedAt = next
     },
     swallow,
-    swallowAt: (word) =>
+    swallowAt: (word, times = 1) =>
       new Promise((heard) => {
-        last = { word, heard }
+        last = { word, left: times, heard }
       }),
     serve() {
       swallowing = false

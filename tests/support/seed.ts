@@ -70,7 +70,7 @@ export async function seedDatabase(): Promise<Seed> {
   }
   const submitting: Seed['submitting'] = async (fields) => {
     const id = await admitted(fields)
-    return { id, submissionId: intentOf(await beginSubmission(database, id, UPSTREAM, LEASE_MS)).submissionId }
+    return { id, submissionId: intentOf(await beginSubmission(database, wishFor(id), UPSTREAM, LEASE_MS)).submissionId }
   }
   return {
     url,
@@ -122,6 +122,9 @@ export async function seedDatabase(): Promise<Seed> {
     },
   }
 }
+
+/** A wish to submit, with an id of its own. */
+export const wishFor = (generationId: string) => ({ generationId, submissionId: newId('submission') })
 
 /** The task id that `processing` was accepted with. */
 export function taskIdOf(generationId: string): string {

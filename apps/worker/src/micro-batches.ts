@@ -3,7 +3,7 @@
 import { ALONE, microBatch } from '@reelqueue/shared/runtime/micro-batch'
 import { type Turns, takeTurns } from '@reelqueue/shared/runtime/turns'
 import { completeGeneration, completeGenerations } from '@reelqueue/shared/store/completion'
-import { halfOf } from '@reelqueue/shared/store/database'
+import { halfOf, UncertainCommit } from '@reelqueue/shared/store/database'
 import {
   type ClaimedDelivery,
   claimDeliveries,
@@ -16,13 +16,18 @@ import {
 } from '@reelqueue/shared/store/deliveries'
 import type { Moved } from '@reelqueue/shared/store/moves'
 import { type Acceptance, type Settled, settleAccepted, settleOneAccepted } from '@reelqueue/shared/store/settlement'
-import { type BeginResult, beginSubmission, beginSubmissions } from '@reelqueue/shared/store/submissions'
+import {
+  type BeginResult,
+  type BeginWish,
+  beginSubmission,
+  beginSubmissions,
+} from '@reelqueue/shared/store/submissions'
 import { isCommonFailure } from '@reelqueue/shared/store/unavailable'
 import type { StepDeps } from './deps.ts'
 
 export interface MicroBatches {
   /** Begins the submission of a generation. */
-  begin(wish: BeginWish): Promise<BeginResult>
+  begin(wish: LeasedWish): Promise<BeginResult>
   accept(acceptance: Acceptance): Promise<Settled>
   complete(generationId: string): Promise<Moved[]>
   findWoken(deliveryId: string): Promise<WokenDelivery | null>
@@ -35,8 +40,7 @@ export interface MicroBatches {
   readonly alone: Turns
 }
 
-export interface BeginWish {
-  readonly generationId: string
+export interface LeasedWish extends BeginWish {
   readonly upstream: string
   readonly leaseMs: number
 }
@@ -58,14 +62,15 @@ export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' 
   return {
     begin: microBatch({
       ...common,
+      // One by one they would find the intents of the others, which they do not know to be theirs.
+      isCommon: (error) => error instanceof UncertainCommit || isCommonFailure(error),
       run: async (wishes) => {
         // A worker has one upstream and one lease.
         const [{ upstream, leaseMs } = { upstream: '', leaseMs: 0 }] = wishes
-        const ids = wishes.map((wish) => wish.generationId)
-        return (await beginSubmissions(database, ids, upstream, leaseMs)).map(orAlone)
+        return (await beginSubmissions(database, wishes, upstream, leaseMs)).map(orAlone)
       },
       alone: {
-        run: ({ generationId, upstream, leaseMs }) => beginSubmission(database, generationId, upstream, leaseMs),
+        run: ({ upstream, leaseMs, ...wish }) => beginSubmission(database, wish, upstream, leaseMs),
         turns: alone,
       },
     }),

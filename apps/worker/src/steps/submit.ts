@@ -3,13 +3,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { FAILURES } from '@reelqueue/shared/domain/failure'
 import { type GateSignal, gateSignal } from '@reelqueue/shared/domain/gate-signal'
+import { newId } from '@reelqueue/shared/domain/ids'
 import { firstPollMs, RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import { recordAgainMs, submitBackoffMs } from '@reelqueue/shared/domain/submission'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { releaseAdmitted } from '@reelqueue/shared/store/admission'
+import { UncertainCommit } from '@reelqueue/shared/store/database'
 import { completeFormerTask } from '@reelqueue/shared/store/retries'
-import { type Settled, type SubmissionResult, settleSubmission } from '@reelqueue/shared/store/settlement'
-import { type BeginResult, beginSubmission, type Intent } from '@reelqueue/shared/store/submissions'
+import { type Settled, type SubmissionResult, settleSubmission, settleUnsent } from '@reelqueue/shared/store/settlement'
+import { type BeginResult, type BeginWish, beginSubmission, type Intent } from '@reelqueue/shared/store/submissions'
 import {
   giveBackRequests,
   hold,
@@ -53,7 +55,14 @@ export async function submit(deps: UpstreamDeps, generationId: string): Promise<
 }
 
 async function submitNow(deps: UpstreamDeps, generationId: string, onSending?: () => void): Promise<StepOutcome> {
-  const begun = await begin(deps, generationId)
+  const wish = { generationId, submissionId: newId('submission') }
+  let begun: BeginResult
+  try {
+    begun = await begin(deps, wish)
+  } catch (error) {
+    if (!(error instanceof UncertainCommit)) throw error
+    return await giveUpUnsent(deps, wish, error)
+  }
   switch (begun.kind) {
     case 'moved_on':
     case 'ask_first':
@@ -144,7 +153,8 @@ async function releaseOthers(
 }
 
 /** Begins a submission; a retry first asks whether the tasks of former attempts have a video after all. */
-async function begin(deps: UpstreamDeps, generationId: string): Promise<BeginResult> {
+async function begin(deps: UpstreamDeps, wish: BeginWish): Promise<BeginResult> {
+  const { generationId } = wish
   const { database, batches, upstream, log } = deps
   const leaseMs = deps.settings.upstreamTimeoutMs + LEASE_MARGIN_MS
   const asked: string[] = []
@@ -152,8 +162,8 @@ async function begin(deps: UpstreamDeps, generationId: string): Promise<BeginRes
   for (;;) {
     const begun =
       asked.length === 0
-        ? await batches.begin({ generationId, upstream: upstream.name, leaseMs })
-        : await batches.alone(() => beginSubmission(database, generationId, upstream.name, leaseMs, asked))
+        ? await batches.begin({ ...wish, upstream: upstream.name, leaseMs })
+        : await batches.alone(() => beginSubmission(database, wish, upstream.name, leaseMs, asked))
     if (begun.kind !== 'ask_first') return begun
     const { taskId } = begun
     const answer = await upstream.poll(taskId)
@@ -176,7 +186,7 @@ const EXPIRED: SubmissionResult = {
   httpStatus: null,
 }
 
-const GIVEN_UP: SubmitOutcome = {
+const GIVEN_UP: SubmitOutcome & { readonly kind: 'rejected' } = {
   kind: 'rejected',
   class: 'unreachable',
   code: 'given_up_before_post',
@@ -209,23 +219,47 @@ function resultOf(
 
 /** Records an outcome. One with a task id is tried for as long as Postgres is away: lost, it has been paid for nothing. */
 async function settle(
-  deps: UpstreamDeps,
+  { database, batches, log }: UpstreamDeps,
   submissionId: string,
   result: SubmissionResult,
   pollAfterMs: number,
 ): Promise<Settled> {
   const options = { firstPollMs: pollAfterMs, renderMaxMs: RENDER_MAX_MS }
+  const upstreamTaskId = result.kind === 'accepted' ? result.taskId : null
+  return await untilRecorded(log, result.kind, { submissionId, upstreamTaskId }, () =>
+    result.kind === 'accepted'
+      ? batches.accept({ submissionId, taskId: result.taskId, reply: result.reply ?? null, ...options })
+      : batches.alone(() => settleSubmission(database, submissionId, result, options)),
+  )
+}
+
+/** The answer to the commit of an intent was lost. Whether it stands or not: nothing was sent for it, and only this process knows. */
+async function giveUpUnsent(deps: UpstreamDeps, wish: BeginWish, cause: UncertainCommit): Promise<StepOutcome> {
+  const { database, batches, log } = deps
+  const { class: _, retryAfterMs, ...rejected } = GIVEN_UP
+  const result = { ...rejected, backoffMs: submitBackoffMs(1, retryAfterMs, deps.random()) }
+  const options = { firstPollMs: 0, renderMaxMs: RENDER_MAX_MS }
+  const settled = await untilRecorded(log, 'unsent', { ...wish }, () =>
+    batches.alone(() => settleUnsent(database, wish, result, options)),
+  )
+  if (settled === null) throw cause
+  log.warn({ event: 'submit.unsent', ...wish, status: settled.status })
+  return follow(deps, wish.generationId, settled, result.backoffMs)
+}
+
+async function untilRecorded<T>(
+  log: UpstreamDeps['log'],
+  outcome: Parameters<typeof recordAgainMs>[0],
+  of: Readonly<Record<string, string | null>>,
+  act: () => Promise<T>,
+): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
-      return result.kind === 'accepted'
-        ? await deps.batches.accept({ submissionId, taskId: result.taskId, reply: result.reply ?? null, ...options })
-        : await deps.batches.alone(() => settleSubmission(deps.database, submissionId, result, options))
+      return await act()
     } catch (error) {
-      const upstreamTaskId = result.kind === 'accepted' ? result.taskId : null
       // Named once: its repetitions are left out like those of any failure.
-      const what = tries === 1 ? { submissionId, upstreamTaskId } : {}
-      deps.log.error({ event: 'submit.unrecorded', ...what, outcome: result.kind, tries, err: error })
-      const againMs = recordAgainMs(result.kind, tries)
+      log.error({ event: 'submit.unrecorded', ...(tries === 1 && of), outcome, tries, err: error })
+      const againMs = recordAgainMs(outcome, tries)
       if (againMs === null) throw error
       await delay(againMs)
     }

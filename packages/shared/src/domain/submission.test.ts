@@ -95,8 +95,8 @@ describe('submitBackoffMs', () => {
 })
 
 describe('recording an outcome that Postgres would not take', () => {
-  it('never gives up a task id, however long it takes', () => {
-    for (const tries of [1, 12, 13, 1_000, 1_000_000]) expect(recordAgainMs('accepted', tries)).toBeGreaterThan(0)
+  it.each(['accepted', 'unsent'] as const)('never gives up what is %s, however long it takes', (state) => {
+    for (const tries of [1, 12, 13, 1_000, 1_000_000]) expect(recordAgainMs(state, tries)).toBeGreaterThan(0)
   })
 
   it.each(['rejected', 'unknown'] as const)('gives up an outcome that is %s after a while', (state) => {
@@ -104,10 +104,11 @@ describe('recording an outcome that Postgres would not take', () => {
     expect(recordAgainMs(state, 12)).toBeNull()
   })
 
-  it('waits longer each time, up to ten seconds; with a task id up to one', () => {
+  it('waits longer each time, up to ten seconds; what only this process knows, up to one', () => {
     expect([1, 2, 3, 4, 5, 6, 11].map((tries) => recordAgainMs('unknown', tries))).toEqual([
       500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000,
     ])
-    expect([1, 2, 3, 99].map((tries) => recordAgainMs('accepted', tries))).toEqual([500, 1_000, 1_000, 1_000])
+    for (const state of ['accepted', 'unsent'] as const)
+      expect([1, 2, 3, 99].map((tries) => recordAgainMs(state, tries))).toEqual([500, 1_000, 1_000, 1_000])
   })
 })

@@ -55,14 +55,16 @@ export function submitBackoffMs(submissions: number, retryAfterMs: number | null
 const RECORD_TRIES_MAX = 12
 
 const RECORD_WAIT_MAX_MS = 10_000
-/** Those with a task id share a statement, so that trying often costs little; one that is killed while it waits loses them. */
-const RECORD_TASK_WAIT_MAX_MS = 1_000
+/** A process that is killed while it waits takes this knowledge along. */
+const KNOWN_HERE_WAIT_MAX_MS = 1_000
 
 /**
- * Wait in ms before an outcome is tried to be recorded again, after `tries` in vain: 0.5 s doubling to 10 s, or to 1 s with a task
- * id. Null gives up; a task id is never given up, because without it a render is paid for nothing.
+ * Wait in ms before an outcome is tried to be recorded again, after `tries` in vain: 0.5 s doubling to 10 s, or to 1 s for what only
+ * this process knows: a task id, without which a render is paid for nothing, or that nothing was sent. That is never given up; null
+ * gives up anything else.
  */
-export function recordAgainMs(state: Settlement['state'], tries: number): number | null {
-  if (state !== 'accepted' && tries >= RECORD_TRIES_MAX) return null
-  return Math.min(250 * 2 ** Math.min(tries, 10), state === 'accepted' ? RECORD_TASK_WAIT_MAX_MS : RECORD_WAIT_MAX_MS)
+export function recordAgainMs(state: Settlement['state'] | 'unsent', tries: number): number | null {
+  const isKnownHereOnly = state === 'accepted' || state === 'unsent'
+  if (!isKnownHereOnly && tries >= RECORD_TRIES_MAX) return null
+  return Math.min(250 * 2 ** Math.min(tries, 10), isKnownHereOnly ? KNOWN_HERE_WAIT_MAX_MS : RECORD_WAIT_MAX_MS)
 }

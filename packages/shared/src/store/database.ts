@@ -105,6 +105,26 @@ function isDeadlock(error: unknown): boolean {
   return ['40P01', '40001'].includes(sqlState(error) ?? '')
 }
 
+/** The answer to a COMMIT did not come, or was an error: nobody knows whether the transaction holds. `cause` is what came instead. */
+export class UncertainCommit extends Error {
+  override name = 'UncertainCommit'
+}
+
+/** Runs a transaction. @throws UncertainCommit when only its COMMIT failed, whatever `run` throws, and what Postgres said otherwise */
+export async function transact<T>({ prisma }: Database, run: (tx: Sql) => Promise<T>): Promise<T> {
+  let isRun = false
+  try {
+    return await prisma.$transaction(async (tx) => {
+      const result = await run(tx)
+      isRun = true
+      return result
+    })
+  } catch (cause) {
+    if (!isRun || isDeadlock(cause)) throw cause
+    throw new UncertainCommit('the answer to a COMMIT was lost', { cause })
+  }
+}
+
 /** Whether a raw statement broke a unique constraint. */
 export function isUniqueViolation(error: unknown): boolean {
   if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return false

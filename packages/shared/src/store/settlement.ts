@@ -11,6 +11,7 @@ import { askAboutOtherTask, REMEMBERED_TASKS } from './former-tasks.ts'
 import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
 import { countRefusal, type GateRefusal } from './refusals.ts'
+import type { BeginWish } from './submissions.ts'
 
 /** What the ledger records of an answer, or of its absence; `reply` is what was answered. */
 export type SubmissionResult = SubmissionEnd & { readonly reply?: KeptReply | null }
@@ -124,37 +125,63 @@ async function acceptOrdinary({ prisma }: Database, acceptances: readonly Accept
   return new Map(moved.map(({ submissionId, ...move }) => [submissionId, move]))
 }
 
+/**
+ * Settles an intent for which nothing was sent, because the answer to its commit was lost: as refused with certainty.
+ * INVARIANT: only whoever made the id of the submission knows that nothing was sent for it.
+ * @returns null when the intent was not committed, and will not be
+ */
+export async function settleUnsent(
+  { prisma }: Database,
+  { generationId, submissionId }: BeginWish,
+  result: SubmissionResult & { readonly kind: 'rejected' },
+  options: SettleOptions,
+): Promise<Settled | null> {
+  return await withRetry(() =>
+    prisma.$transaction(async (tx) => {
+      // Its transaction held this lock: once it is ours, that transaction has ended.
+      await tx.$queryRaw`SELECT 1 FROM generations WHERE id = ${generationId} FOR UPDATE`
+      const intents = await tx.$queryRaw<unknown[]>`SELECT 1 FROM submissions WHERE id = ${submissionId}`
+      return intents.length === 0 ? null : await settleWithin(tx, submissionId, result, options)
+    }),
+  )
+}
+
 async function settle(
   { prisma }: Database,
   submissionId: string,
   result: SubmissionResult,
   options: SettleOptions,
 ): Promise<Settled> {
-  return await withRetry(() =>
-    prisma.$transaction(async (tx) => {
-      // The generation is locked before its ledger row, as in beginSubmission: the other order could deadlock.
-      const [generation] = await tx.$queryRaw<SettlingGeneration[]>`
+  return await withRetry(() => prisma.$transaction((tx) => settleWithin(tx, submissionId, result, options)))
+}
+
+async function settleWithin(
+  tx: Sql,
+  submissionId: string,
+  result: SubmissionResult,
+  options: SettleOptions,
+): Promise<Settled> {
+  // The generation is locked before its ledger row, as in beginSubmission: the other order could deadlock.
+  const [generation] = await tx.$queryRaw<SettlingGeneration[]>`
         SELECT g.id, g.status::text, g.error_code AS "errorCode", g.on_unknown_submission::text AS policy,
           g.cancel_requested_at IS NOT NULL AS "cancelRequested",
           g.current_submission_id = ${submissionId} AS "isCurrent",
           extract(epoch FROM now() - g.admitted_at)::float8 * 1000 AS "sinceAdmittedMs"
         FROM generations g
         WHERE g.id = (SELECT generation_id FROM submissions WHERE id = ${submissionId}) FOR UPDATE`
-      if (!generation) throw new Error(`submission ${submissionId} is not in the ledger`)
-      const isRecorded = await record(tx, submissionId, result)
-      const recordedId = isRecorded ? submissionId : await recordBeside(tx, submissionId, result)
-      if (recordedId === null) return UNCHANGED
-      const isCurrent = isRecorded && generation.isCurrent
-      if (!isCurrent || result.kind !== 'accepted') {
-        const taskId = await takeSpareTask(tx, generation, recordedId, options)
-        if (taskId !== null) return await carryOut(tx, generation, { kind: 'accepted', taskId }, options, KEEP_SLOT)
-      }
-      const settled = isCurrent ? await carryOut(tx, generation, result, options) : UNCHANGED
-      if (settled.status === 'unchanged' && result.kind !== 'rejected') await markCharged(tx, generation.id)
-      if (!isCurrent && result.kind === 'accepted') await askAboutOtherTask(tx, generation.id)
-      return settled
-    }),
-  )
+  if (!generation) throw new Error(`submission ${submissionId} is not in the ledger`)
+  const isRecorded = await record(tx, submissionId, result)
+  const recordedId = isRecorded ? submissionId : await recordBeside(tx, submissionId, result)
+  if (recordedId === null) return UNCHANGED
+  const isCurrent = isRecorded && generation.isCurrent
+  if (!isCurrent || result.kind !== 'accepted') {
+    const taskId = await takeSpareTask(tx, generation, recordedId, options)
+    if (taskId !== null) return await carryOut(tx, generation, { kind: 'accepted', taskId }, options, KEEP_SLOT)
+  }
+  const settled = isCurrent ? await carryOut(tx, generation, result, options) : UNCHANGED
+  if (settled.status === 'unchanged' && result.kind !== 'rejected') await markCharged(tx, generation.id)
+  if (!isCurrent && result.kind === 'accepted') await askAboutOtherTask(tx, generation.id)
+  return settled
 }
 
 const UNCHANGED: Settled = { status: 'unchanged', moved: [] }

@@ -1,9 +1,8 @@
 // The ledger of paid acts, before the act: an intent is committed before the POST. What became of it is settlement.ts.
 
-import { newId } from '../domain/ids.ts'
 import type { RenderRequest } from '../domain/render-request.ts'
 import type { Status } from '../domain/status.ts'
-import { type Database, type Sql, withRetry } from './database.ts'
+import { type Database, type Sql, transact, withRetry } from './database.ts'
 import { REMEMBERED_TASKS } from './former-tasks.ts'
 import { Prisma } from './generated/client.ts'
 import { moveGenerations } from './moves.ts'
@@ -65,35 +64,45 @@ interface Beginning extends RenderRequest {
   readonly isAfterSilence: boolean
 }
 
+/** One caller's wish to submit. */
+export interface BeginWish {
+  readonly generationId: string
+  /** Of this wish alone: by it the caller finds what became of the intent when the answer to its commit is lost. */
+  readonly submissionId: string
+}
+
 /**
  * Commits the intents to submit of those generations that still want one, in one statement; the answers are in their order: null for
  * what needs a closer look, or is locked by somebody.
  * @param leaseMs after this long without an outcome the submission is read as unknown
+ * @throws UncertainCommit when the intents may have been committed: nothing may be sent for them (settleUnsent)
  */
 export async function beginSubmissions(
   database: Database,
-  generationIds: readonly string[],
+  wishes: readonly BeginWish[],
   upstream: string,
   leaseMs: number,
 ): Promise<(BeginResult | null)[]> {
-  const begun = await withRetry(() => beginOrdinary(database, [...new Set(generationIds)], upstream, leaseMs))
-  return generationIds.map((id) => {
-    const intent = begun.get(id)
+  const begun = await withRetry(() => beginOrdinary(database, wishes, upstream, leaseMs))
+  return wishes.map(({ generationId, submissionId }) => {
+    const intent = begun.get(generationId)
     // INVARIANT: an intent is one caller's.
-    begun.delete(id)
-    return intent ? { kind: 'begun', intent } : null
+    return intent?.submissionId === submissionId ? { kind: 'begun', intent } : null
   })
 }
 
 /** Those that wait for their first submission, while nothing holds them. @returns the intents by generation */
 async function beginOrdinary(
-  { prisma }: Database,
-  generationIds: readonly string[],
+  database: Database,
+  wishes: readonly BeginWish[],
   upstream: string,
   leaseMs: number,
 ): Promise<Map<string, Intent>> {
+  const generationIds = wishes.map((wish) => wish.generationId)
   // By id: a join would compare each with each.
-  const submissionIds = JSON.stringify(Object.fromEntries(generationIds.map((id) => [id, newId('submission')])))
+  const submissionIds = JSON.stringify(
+    Object.fromEntries(wishes.map(({ generationId, submissionId }) => [generationId, submissionId])),
+  )
   const first = Prisma.sql`given AS (SELECT ${submissionIds}::jsonb AS ids), ready AS MATERIALIZED (
       SELECT id FROM generations g
       WHERE id = ANY (${generationIds}::text[]) AND status = 'queued' AND admitted_at IS NOT NULL AND attempt = 1
@@ -111,7 +120,7 @@ async function beginOrdinary(
     (SELECT count(*)::int FROM submissions s WHERE s.generation_id = g.id) AS "submissionsBefore",
     ${AFTER_TROUBLE} AS "isAfterSilence"`
   const which = Prisma.sql`id IN (SELECT generation_id FROM intent)`
-  const { rows, preparedAtMs } = await prisma.$transaction(async (tx) => ({
+  const { rows, preparedAtMs } = await transact(database, async (tx) => ({
     rows: await moveGenerations<Beginning>(tx, which, 'submit', { first, set, told }),
     preparedAtMs: performance.now(),
   }))
@@ -135,16 +144,17 @@ function begun(submissionId: Prisma.Sql, upstream: string, leaseMs: number): Pri
  * Commits the intent to submit, if the generation still wants one.
  * @param leaseMs after this long without an outcome the submission is read as unknown
  * @param askedTaskIds tasks of former attempts that have been asked about in vain
+ * @throws UncertainCommit when the intent may have been committed: nothing may be sent for it (settleUnsent)
  */
 export async function beginSubmission(
-  { prisma }: Database,
-  generationId: string,
+  database: Database,
+  { generationId, submissionId }: BeginWish,
   upstream: string,
   leaseMs: number,
   askedTaskIds: readonly string[] = [],
 ): Promise<BeginResult> {
   return await withRetry(() =>
-    prisma.$transaction(async (tx) => {
+    transact(database, async (tx) => {
       const [generation] = await tx.$queryRaw<LockedGeneration[]>`
         SELECT status::text, admitted_at IS NOT NULL AS admitted, attempt,
           ${SUBMITTING_PAUSED} OR EXISTS (SELECT 1 FROM projects WHERE projects.id = g.project_id AND paused_at IS NOT NULL) AS "isPaused",
@@ -178,7 +188,6 @@ export async function beginSubmission(
         return { kind: 'ask_first', taskId: formerTaskId }
       }
 
-      const submissionId = newId('submission')
       // clock_timestamp: the transaction may have waited for the lock, and the lease begins now.
       await tx.$executeRaw`
         INSERT INTO submissions (id, generation_id, upstream, attempt, started_at, lease_until)
