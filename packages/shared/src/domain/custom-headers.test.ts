@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { changedHeaders, nameFault, valueFault } from './custom-headers.ts'
 
 describe('a custom header', () => {
-  it.each(['authorization', 'X-Api-Key', 'cookie', 'x_tenant', 'X-Forwarded-For', 'traceparent'])(
+  it.each(['authorization', 'X-Api-Key', 'cookie', 'x_tenant', 'X-Forwarded-For', 'traceparent', 'x'.repeat(100)])(
     'may be %s',
     (name) => {
       expect(nameFault(name)).toBeNull()
@@ -22,6 +22,7 @@ describe('a custom header', () => {
       'User-Agent',
       'Accept-Encoding',
       'Date',
+      'HTTP2-Settings',
     ],
   ])('is never %j', (name) => {
     expect(nameFault(name)).not.toBeNull()
@@ -52,6 +53,23 @@ describe('a custom header', () => {
   ])('never has the value %j', (value) => {
     expect(valueFault(value)).not.toBeNull()
     expect(value.trim().length < 2 || !valueFault(value)?.includes(value)).toBe(true)
+  })
+
+  const CHARACTERS = Array.from({ length: 0x300 }, (_, code) => String.fromCharCode(code))
+
+  it('has a name of the characters of a token, and of no other', () => {
+    const token = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    expect(CHARACTERS.filter((one) => nameFault(`x${one}x`) === null)).toEqual([...token].sort())
+  })
+
+  it('has a value of visible Latin-1, with blanks between', () => {
+    const visible = (one: string) => /[!-~]/.test(one) || (one > '\u{a0}' && one <= 'ÿ')
+    expect(CHARACTERS.filter((one) => valueFault(one) === null)).toEqual(CHARACTERS.filter(visible))
+    const blank = (one: string) => one === ' ' || one === '\u{a0}'
+    const between = CHARACTERS.filter((one) => visible(one) || blank(one))
+    expect(CHARACTERS.filter((one) => valueFault(`x${one}x`) === null)).toEqual(between)
+    expect(CHARACTERS.filter((one) => valueFault(`${one}x`) === null)).toEqual(CHARACTERS.filter(visible))
+    expect(CHARACTERS.filter((one) => valueFault(`x${one}`) === null)).toEqual(CHARACTERS.filter(visible))
   })
 })
 

@@ -14,6 +14,7 @@ describe('findDuplicateKeys', () => {
     ['{"__proto__":1,"__proto__":2}', ['__proto__']],
     ['{"a":{"x":1},"a":{"x":1}}', ['a']],
     ['{"say \\"hi\\"":1,"say \\"hi\\"":2}', ['say "hi"']],
+    ['{"a":"\\\\","a":1}', ['a']],
   ])('finds them in %s', (text, paths) => expect(pathsIn(text)).toEqual(paths))
 
   it.each([

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   bootstrapKeyFinding,
+  ledgerFinding,
   migrationsFinding,
   networksFinding,
   passwordFinding,
@@ -143,12 +144,23 @@ describe('the proxy in front of the provider', () => {
     const { level, detail } = proxyFinding({ ...through, provider: 'api.example.com' })
     expect(level).toBe('ok')
     expect(detail).toContain('through http://proxy.example:3128 (HTTPS_PROXY)')
-    expect(proxyFinding({ name: null, setting: 'NO_PROXY', provider: 'localhost' }).level).toBe('ok')
-    expect(proxyFinding({ name: null, setting: null, provider: 'localhost' }).level).toBe('ok')
+    const none = (setting: string | null) => proxyFinding({ name: null, setting, provider: 'localhost' })
+    expect(none('NO_PROXY')).toMatchObject({ level: 'ok', detail: 'NO_PROXY names the provider: no proxy is used' })
+    expect(none(null)).toMatchObject({ level: 'ok', detail: 'no proxy is set for the provider' })
   })
 
   test.for(['localhost', '127.0.0.1', '[::1]'])('is a warning where the provider is at %s', (provider) => {
     const { level, fix } = proxyFinding({ ...through, provider })
     expect([level, fix]).toEqual(['warning', expect.stringContaining(`NO_PROXY to ${provider}`)])
+  })
+})
+
+test('a database that seems to be an older copy is a warning with what waits in it', () => {
+  expect(ledgerFinding(null, 7).level).toBe('ok')
+  expect(ledgerFinding('it is of last week', 7)).toMatchObject({
+    check: 'ledger',
+    level: 'warning',
+    detail: expect.stringMatching(/^it is of last week; 7 generations wait/),
+    fix: expect.stringContaining('docs/restoring.md'),
   })
 })

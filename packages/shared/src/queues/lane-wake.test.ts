@@ -13,12 +13,24 @@ it('wakes at once, and shares one wake-up a second among all that ask meanwhile'
   const lanes = createLaneWake(add)
   for (let n = 0; n < 100; n++) lanes.wake()
   expect(add).toHaveBeenCalledTimes(1)
-  vi.advanceTimersByTime(1_000)
+  vi.advanceTimersByTime(999)
+  expect(add).toHaveBeenCalledTimes(1)
+  vi.advanceTimersByTime(1)
   expect(add).toHaveBeenCalledTimes(2)
   vi.advanceTimersByTime(10_000)
   expect(add).toHaveBeenCalledTimes(2)
   lanes.wake()
   expect(add).toHaveBeenCalledTimes(3)
+})
+
+it('wakes nobody any more once it is closed', () => {
+  const add = vi.fn()
+  const lanes = createLaneWake(add)
+  lanes.wake()
+  lanes.wake()
+  lanes.close()
+  vi.advanceTimersByTime(10_000)
+  expect(add).toHaveBeenCalledTimes(1)
 })
 
 it('wakes nobody while lanes are seen to be busy, and does again when they rest or are seen no more', () => {
