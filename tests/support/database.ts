@@ -50,11 +50,21 @@ export const HOSTILE_DEFAULTS: Readonly<Record<string, string>> = {
   lock_timeout: "'10ms'",
   idle_in_transaction_session_timeout: "'500ms'",
   idle_session_timeout: "'3s'",
+  client_min_messages: "'error'",
   jit: 'on',
   jit_above_cost: '0',
+  max_parallel_workers_per_gather: '8',
   plan_cache_mode: "'force_generic_plan'",
   enable_indexscan: 'off',
+  enable_indexonlyscan: 'off',
+  enable_seqscan: 'off',
+  enable_bitmapscan: 'off',
   enable_nestloop: 'off',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+  enable_sort: 'off',
+  enable_material: 'off',
+  enable_hashagg: 'off',
   work_mem: "'64kB'",
 }
 
@@ -63,8 +73,10 @@ export const PLAIN_SESSION = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; 
   SET extra_float_digits = 1; SET search_path = public; SET standard_conforming_strings = on; SET array_nulls = on;
   SET transform_null_equals = off; SET quote_all_identifiers = off; SET default_transaction_isolation = 'read committed';
   SET default_transaction_deferrable = off; SET row_security = on; SET statement_timeout = 0; SET lock_timeout = 0;
-  SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0; SET jit = off; SET plan_cache_mode = auto;
-  SET enable_indexscan = on; SET enable_nestloop = on; SET work_mem = '4MB'`
+  SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0; SET client_min_messages = notice; SET jit = off;
+  SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = auto; SET enable_indexscan = on; SET enable_indexonlyscan = on;
+  SET enable_seqscan = on; SET enable_bitmapscan = on; SET enable_nestloop = on; SET enable_hashjoin = on; SET enable_mergejoin = on;
+  SET enable_sort = on; SET enable_material = on; SET enable_hashagg = on; SET work_mem = '4MB'`
 
 /** A connection of a test's own. The caller ends it. */
 export async function openClient(url: string): Promise<pg.Client> {
