@@ -267,6 +267,15 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
   })
 })
 
+it('why what is due does not go is looked for among a bounded number of deliveries to each server', async () => {
+  const nodes = await plansOf(() => busyTargets(seed.database, [`${seed.projectId} https://h0.example`]), "the store's")
+  const types = nodes.map((node) => node['Node Type'])
+  expect(types).toContain('Limit')
+  expect(types).not.toContain('Sort')
+  const [ofServer] = nodes.filter((node) => node['Index Name'] === 'deliveries_target_idx')
+  expect(ofServer?.['Index Cond']).toContain('target = ')
+})
+
 it('forgetting reads what it forgets, and not all events or all that is pending', async () => {
   await seed.sql(
     `UPDATE generations SET finished_at = now() - interval '91 days', batch_id = NULL WHERE id = ANY (ARRAY(
