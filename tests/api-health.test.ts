@@ -34,6 +34,7 @@ async function readyOf(base: string) {
   const reply = await send('GET', `${base}/readyz`)
   const { status, checks } = readiness.strict().parse(JSON.parse(reply.text))
   expect(reply.status).toBe(status === 'ready' ? 200 : 503)
+  expect(reply.headers['retry-after']).toBe(status === 'ready' ? undefined : '5')
   return { status, ...checks }
 }
 

@@ -9,7 +9,7 @@ import { nameRequests, newRequestId } from '@reelqueue/api/request-id'
 import { gateJson } from '@reelqueue/shared/contract/gate'
 import { projectJson } from '@reelqueue/shared/contract/project'
 import Fastify from 'fastify'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { clientOf, clientOfNewProject, generationOf, MINIMAL, problemOf, send } from './support/api.ts'
 import { createDatabase } from './support/database.ts'
 import { startHouse } from './support/house.ts'
@@ -191,10 +191,45 @@ describe('the place in the queue', () => {
         },
       })
       expect(await queue()).toMatchObject({ held: false, held_by: ['kept_slots'] })
+      const { checks } = JSON.parse((await send('GET', `${twoSlots.url}/readyz`)).text)
+      expect(checks.upstream).toMatchObject({ ok: true, detail: expect.stringMatching(/1 slots are kept .*1 unknown/) })
     } finally {
       await twoSlots.close()
       await own.drop()
     }
+  })
+
+  it('names what holds up all submitting, as readiness does with the reason; without a key too', async () => {
+    const keyless = await startHouse({ databaseUrl: database.url, api: true })
+    const client = clientOf(house.url, house.key)
+    await client.post('/v1/project/pause')
+    const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
+    const heldBy = async (reader = client) => generationOf(await reader.get(`/v1/generations/${id}`)).queue
+    const detail = async () => JSON.parse((await send('GET', `${house.url}/readyz`)).text).checks.upstream.detail
+    const set = (what: string) => send('POST', `${house.url}/admin/submitting/${what}`, undefined, house.login)
+    const both = { held: true, held_by: ['project_paused', 'submitting_held'], estimated_start_at: null }
+    expect(await heldBy()).toMatchObject({ held_by: ['project_paused'] })
+    expect(await heldBy(clientOf(keyless.url, house.key))).toMatchObject(both)
+    await set('pause')
+    expect(await heldBy()).toMatchObject(both)
+    await client.post('/v1/project/resume')
+    expect(await heldBy()).toMatchObject({ held: true, held_by: ['submitting_held'] })
+    await client.post('/v1/project/pause')
+    const soon = new Date(Date.now() + 60_000)
+    onTestFinished(async () => void (await set('resume')))
+    for (const [closed, words] of [
+      [{ accountRefusal: 'no credits', accountRetryAt: soon }, /refused the account \("no credits"\)/],
+      [{ silences: 99, unreachableSince: new Date() }, /has not answered submissions since/],
+      [{ holdUntil: soon }, /asked to wait until/],
+      [{ pausedAt: new Date(), pausedReason: 'a copy' }, /paused by a start.*a copy/],
+    ] as const) {
+      await set('resume')
+      await house.database.prisma.upstreamGate.updateMany({ data: closed })
+      expect(await heldBy()).toMatchObject(both)
+      expect(await detail()).toMatch(words)
+    }
+    await client.post('/v1/project/resume')
+    await keyless.close()
   })
 
   it('comes with a time once the project has a pace', async () => {

@@ -329,6 +329,10 @@ const OUT_OF_RANGE: [path: string, field: string, rule: string][] = [
   ['/v1/generations/gen_x?wait=soon', 'wait', 'type'],
   ['/v1/generations/gen_x?wait=Infinity', 'wait', 'type'],
   ['/v1/generations/gen_x?wait=1&wait=2', 'wait', 'type'],
+  ['/v1/generations?limit=5&limit=5', 'limit', 'type'],
+  ['/v1/generations?status=queued&status=failed', 'status', 'one_of'],
+  ['/v1/generations?custom_id=a&custom_id=b', 'custom_id', 'type'],
+  ['/v1/webhook_deliveries?state=failed&state=pending', 'state', 'one_of'],
   ['/v1/result/gen_x?wait=61', 'wait', 'maximum'],
 ]
 

@@ -112,6 +112,7 @@ describe('an endpoint', () => {
     [{ url: URL_OF, headers: { 'X-A': 'secret@\r\nX-B: 1' } }, 'headers.X-A'],
     [{ url: URL_OF, headers: { 'X-A': '映' } }, 'headers.X-A'],
     [{ url: URL_OF, headers: { 'X-A': '1', 'x-a': '2' } }, 'headers.x-a'],
+    [{ url: URL_OF, headers: { 'x-a': '1', 'X-A': '2' } }, 'headers.X-A'],
     [{ url: URL_OF, headers: { 'X-A': null } }, 'headers.X-A'],
     [{ url: URL_OF, headers: { 'X-A': 1 } }, 'headers.X-A'],
     [{ url: URL_OF, headers: 'X-A: 1' }, 'headers'],
