@@ -23,6 +23,7 @@ import { refuseWrong } from '../bin/doctor/refuse.ts'
 import { runCommand } from './support/command.ts'
 import { createDatabase, createEmptyDatabase, runSql, type TestDatabase } from './support/database.ts'
 import { freePort, type RedisSettings, startRedis, type TestRedis } from './support/redis.ts'
+import { startTransactionPooler } from './support/transaction-pooler.ts'
 import { until } from './support/wait.ts'
 
 const SECRET_KEY = Buffer.alloc(32, 7).toString('base64')
@@ -255,6 +256,34 @@ describe('Postgres', () => {
     await expect(refused({ DATABASE_URL: url })).rejects.toThrow(/standby.*primary/s)
   })
 
+  test('behind a pooler in transaction mode is refused', async () => {
+    const pooler = await startTransactionPooler(database.url)
+    ends.push(() => pooler.close())
+    await expect(refused({ DATABASE_URL: pooler.url })).rejects.toThrow(
+      /pooler in transaction mode.*pool_mode = session/s,
+    )
+  })
+
+  test('whose last sign of a worker is of long ago is a warning that counts what waits in it', async () => {
+    const restored = await createDatabase()
+    ends.push(() => restored.drop())
+    const dataDir = await mkdtemp(join(tmpdir(), 'reelqueue-doctor-'))
+    ends.push(() => rm(dataDir, { recursive: true, force: true }))
+    const find = async () => {
+      const config = loadConfig({ DATABASE_URL: restored.url, SECRET_KEY, DATA_DIR: dataDir })
+      return (await examine(config, 500).postgres).find(({ check }) => check === 'ledger')
+    }
+    expect(await find()).toMatchObject({ level: 'ok' })
+    await runSql(
+      restored.url,
+      `INSERT INTO projects (id, name, webhook_secret) VALUES ('prj_1', 'films', 's');
+      INSERT INTO generations (id, project_id, model, prompt, upstream) VALUES ('gen_1', 'prj_1', 'openAiSora2Plus', 'a fox', 'globalai');
+      UPDATE ledgers SET id = gen_random_uuid(), alive_at = now() - interval '2 days', stopped_at = NULL`,
+    )
+    const detail = expect.stringMatching(/last sign of a worker.*; 1 generations wait/)
+    expect(await find()).toMatchObject({ level: 'warning', detail, fix: expect.stringContaining('restoring.md') })
+  })
+
   test('that would lose commits in a crash is a warning', async () => {
     const careless = await createDatabase()
     ends.push(() => careless.drop())
@@ -390,10 +419,12 @@ describe('the provider', () => {
 
 test('a proxy is named with what it is for and without its password; one that is no proxy is refused by name', async () => {
   const upstream = upstreamAt('https://provider.invalid/api')
-  const [named, refused] = await Promise.all([
+  const [named, refused, local] = await Promise.all([
     run('doctor', { ...upstream, https_proxy: 'http://me:secret-word@127.0.0.1:1', NO_PROXY: 'localhost' }),
     run('doctor', { ...upstream, HTTPS_PROXY: 'socks5://me:secret-word@127.0.0.1:1' }),
+    run('doctor', { ...upstreamAt(`http://${DEAF}`), HTTP_PROXY: 'http://127.0.0.1:1' }),
   ])
+  expect(local.output).toMatch(/warning +upstream_proxy .*127\.0\.0\.1 is on this machine.*\n.*→ Set NO_PROXY/)
   expect(named.output).toContain('reached through http://127.0.0.1:1 (HTTPS_PROXY)')
   expect(named.output).toMatch(/down +upstream .*through the proxy \(PROXY_ECONNREFUSED\)/)
   expect(refused.output).toContain('  HTTPS_PROXY: must be the URL of a proxy')
