@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { FAILURES } from '@reelqueue/shared/domain/failure'
 import { PROBLEMS } from '@reelqueue/shared/domain/problem'
 import { VARIABLES } from '@reelqueue/shared/runtime/config'
@@ -100,6 +101,27 @@ describe('every page', async () => {
       ([, script, short]) => script ?? short ?? '',
     )
     expect(named.filter((script) => !(script in scripts))).toEqual([])
+  })
+
+  test.for(pages)('%s gives npm scripts only words that they take, and runs only files that exist', async (path) => {
+    const page = await read(path)
+    const { scripts } = JSON.parse(await read('package.json'))
+    const { judgeWords } = await import(new URL('../bin/usage.mjs', import.meta.url).href)
+    const wrong = [...page.matchAll(/npm (?:run )?([a-z:]+) -- ([^\n`#|]+)/g)].flatMap(
+      ([line, script = '', words = '']) => {
+        const command = /run\.mjs (\S+)/.exec(scripts[script])?.[1]
+        return [null, 'help'].includes(judgeWords(command, words.trim().split(/ +/), parseArgs)) ? [] : [line]
+      },
+    )
+    const files = [...page.matchAll(/npx (?:tsx|vitest run)[^\n`]*? (\S+\.ts)\b/g)].map(([, file = '']) => file)
+    expect([...wrong, ...files.filter((file) => !existsSync(join(ROOT, file)))]).toEqual([])
+  })
+
+  test.for(pages)('%s names only settings that exist', async (path) => {
+    const ofDevelopers = ['TEST_POSTGRES', 'HOSTILE_DEFAULTS', 'NODE_ENV']
+    const named = (await read(path)).matchAll(/`([A-Z][A-Z\d]*(?:_[A-Z\d]+)+)\b|\b([A-Z][A-Z\d]*(?:_[A-Z\d]+)+)=/g)
+    const settings = [...named].map(([, inText, inCode]) => inText ?? inCode ?? '')
+    expect(settings.filter((name) => !(name in VARIABLES) && !ofDevelopers.includes(name))).toEqual([])
   })
 
   test('the first screen of the README names the provider, where its key comes from and goes, and who sets the price', async () => {
