@@ -59,26 +59,26 @@ describe('a generation made to be expensive', () => {
 })
 
 describe('a batch made to be expensive', () => {
-  // About 5 MB each.
+  // A little less than 1 MiB each: what may stand beside the items, and in one of them.
   it.each([
     [
-      '900,000 images',
-      { items: [{ ...MINIMAL, image_urls: Array(900_000).fill('.,.') }] },
+      '150,000 images',
+      { items: [{ ...MINIMAL, image_urls: Array(150_000).fill('.,.') }] },
       'items.0.image_urls',
       'max_items',
     ],
     [
       'default images without end',
-      { defaults: { image_urls: Array(900_000).fill('.,.') }, items: [{}] },
+      { defaults: { image_urls: Array(150_000).fill('.,.') }, items: [{}] },
       'defaults.image_urls',
       'max_items',
     ],
-    ['fields without end', { items: [MINIMAL], ...unknownFields(400_000) }, 'body', 'max_keys'],
-    ['default fields without end', { items: [MINIMAL], defaults: unknownFields(400_000) }, 'defaults', 'max_keys'],
-    ['metadata without end', { items: [MINIMAL], metadata: unknownFields(400_000) }, 'metadata', 'max_bytes'],
+    ['fields without end', { items: [MINIMAL], ...unknownFields(60_000) }, 'body', 'max_keys'],
+    ['default fields without end', { items: [MINIMAL], defaults: unknownFields(60_000) }, 'defaults', 'max_keys'],
+    ['metadata without end', { items: [MINIMAL], metadata: unknownFields(60_000) }, 'metadata', 'max_bytes'],
     [
       "an item's metadata without end",
-      { items: [{ ...MINIMAL, metadata: { a: Array(900_000).fill('.,.') } }] },
+      { items: [{ ...MINIMAL, metadata: { a: Array(150_000).fill('.,.') } }] },
       'items.0.metadata',
       'max_bytes',
     ],
@@ -96,10 +96,29 @@ describe('a batch made to be expensive', () => {
     for (const reply of [crowded, full]) expect(problemOf(reply).errors).toHaveLength(100)
   })
 
-  it('repeats a key of megabytes in no error', async () => {
-    const item = { ...MINIMAL, ['k'.repeat(5_000_000)]: Array(150).fill('\0') }
+  it('repeats a key of 900 KB in no error', async () => {
+    const item = { ...MINIMAL, ['k'.repeat(900_000)]: Array(150).fill('\0') }
     const { errors, total } = problemOf(await client.post('/v1/batches', { items: [item] }))
-    expect([errors?.length, errors?.[0]?.field, total]).toEqual([100, `items.0.${'k'.repeat(100)}….0`, 150])
+    expect([errors?.length, errors?.[0]?.field, total]).toEqual([100, `items.0.${'k'.repeat(100)}….0`, 151])
+    await expectNothingWritten()
+  })
+
+  it('refuses an item of more than 1 MiB without a look into it, and names it', async () => {
+    const item = { ...MINIMAL, image_urls: Array(900_000).fill('.,.') }
+    const reply = await client.post('/v1/batches', { items: [MINIMAL, item] })
+    expect(reply.status).toBe(422)
+    const error = { field: 'items.1', line: 2, rule: 'max_bytes', allowed: 1024 * 1024 }
+    expect(problemOf(reply)).toMatchObject({ code: 'validation_failed', errors: [error], total: 1 })
+    await expectNothingWritten()
+  })
+
+  it.each([
+    ['fields', { items: [MINIMAL], ...unknownFields(400_000) }],
+    ['defaults', { defaults: { image_urls: Array(900_000).fill('.,.') }, items: [{}] }],
+    ['metadata', { items: [MINIMAL], metadata: { a: 'x'.repeat(2_000_000) } }],
+  ])('refuses more than 1 MiB of %s beside its items', async (_title, body) => {
+    const reply = await client.post('/v1/batches', body)
+    expect([reply.status, problemOf(reply).code]).toEqual([413, 'body_too_large'])
     await expectNothingWritten()
   })
 })

@@ -101,7 +101,10 @@ export async function countRows(databaseUrl: string): Promise<Readonly<Record<(t
 }
 
 /** A client with a key of a new project. */
-export async function clientOfNewProject({ house, url, webhookSecret }: TestHouse, name: string): Promise<Client> {
+export async function clientOfNewProject(
+  { house, url, webhookSecret }: Pick<TestHouse, 'house' | 'url' | 'webhookSecret'>,
+  name: string,
+): Promise<Client> {
   const project = await ensureProject(house.database, name, house.sealer.seal(webhookSecret))
   const key = newApiKey()
   await addApiKey(house.database, project.id, name, key)

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import { boundBodies } from './bodies.ts'
 import { endGently } from './closing.ts'
 import { packReplies, unpackBodies } from './compression.ts'
 import type { ApiDeps } from './deps.ts'
@@ -31,9 +32,13 @@ import { webhookEndpointActionRoutes } from './routes/webhook-endpoint-actions.t
 import { webhookEndpointRoutes } from './routes/webhook-endpoints.ts'
 import { parseStrictJson } from './strict-json.ts'
 import { withZod } from './typed-app.ts'
+import { endUnreadBodies } from './unread-bodies.ts'
 import { checkWithZod } from './validation.ts'
 
 const BODY_BYTES_MAX = 1024 * 1024
+/** From the first byte of a request to its last: a batch of 200 MiB may come over a slow line. Others have less (bodies.ts). */
+export const REQUEST_MAX_MS = 900_000
+export const HEADERS_MAX_MS = 15_000
 
 export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   const log: FastifyBaseLogger = deps.log
@@ -47,8 +52,8 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     forceCloseConnections: 'idle',
     // Its own 503 has neither a request id nor a time to come back (closing.ts).
     return503OnClosing: false,
-    // A batch of 200 MiB may come over a slow line.
-    requestTimeout: 900_000,
+    requestTimeout: REQUEST_MAX_MS,
+    http: { headersTimeout: HEADERS_MAX_MS, connectionsCheckingInterval: 5_000 },
     // Addresses that cannot be decoded never reach a route.
     frameworkErrors: (error, request, reply) => void replyWithProblem(error, request, reply),
     genReqId: newRequestId,
@@ -62,14 +67,19 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   nameRequests(fastify)
   answerExpectations(fastify)
   endGently(fastify)
+  boundBodies(fastify, BODY_BYTES_MAX)
   unpackBodies(fastify)
   parseStrictJson(fastify)
   keepPagesAtHome(fastify)
   packReplies(fastify)
+  endUnreadBodies(fastify)
   logRequests(fastify)
   prefixLocations(fastify, publicPath)
   fastify.setErrorHandler(replyWithProblem)
-  fastify.setNotFoundHandler(replyNotFound(noteRoutes(fastify)))
+  const notFound = replyNotFound(noteRoutes(fastify))
+  fastify.setNotFoundHandler(notFound)
+  // Before its body is read.
+  fastify.addHook('onRequest', (request, reply, done) => (request.is404 ? void notFound(request, reply) : done()))
 
   await fastify.register(fastifySwagger, openapiOptions(publicUrl))
   await fastify.register(fastifySwaggerUi, {

@@ -28,6 +28,23 @@ export function idempotencyOf(key: string | undefined, route: string, request: u
   return { idempotencyKey: key, idempotencyHash: hash }
 }
 
+/** The hash of `[route, {...frame, normals}]` as above, for a request whose items come one by one. The names of `frame` are sorted around `normals`. */
+export function hashItems(
+  route: string,
+  { metadata, webhookUrl }: { readonly metadata: unknown; readonly webhookUrl: string | null },
+) {
+  const text = (value: unknown) => JSON.stringify(value, sortKeys)
+  const hash = createHash('sha256').update(`[${text(route)},{"metadata":${text(metadata)},"normals":[`)
+  let separator = ''
+  return {
+    add(normal: unknown): void {
+      hash.update(separator + text(normal))
+      separator = ','
+    },
+    end: () => hash.update(`],"webhookUrl":${text(webhookUrl)}}]`).digest('hex'),
+  }
+}
+
 /** Objects that differ in the order of their keys are the same request. */
 function sortKeys(_key: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value

@@ -42,7 +42,7 @@ export const openapiOptions = (publicUrl: string | undefined): FastifyDynamicSwa
 
 /** The documented refusals of a route that asks for a key. */
 export function problems(...codes: ProblemCode[]) {
-  return refusals(...codes, 'unauthorized', 'rate_limited')
+  return refusals(...codes, 'unauthorized', 'rate_limited', 'too_many_at_once', 'busy')
 }
 
 /** The documented refusals of a route. */

@@ -2,6 +2,7 @@
 
 import { summarise, tell } from '@reelqueue/shared/domain/field-words'
 import { Later, PROBLEMS, Problem, type ProblemCode } from '@reelqueue/shared/domain/problem'
+import { NoTurn } from '@reelqueue/shared/runtime/fair-turns'
 import { AWAY, whyUnavailable } from '@reelqueue/shared/store/unavailable'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
@@ -46,6 +47,9 @@ const FASTIFY_REFUSALS: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_MAX_PARAM_LENGTH: 'not_found',
   FST_ERR_ROUTE_METHOD_NOT_SUPPORTED: 'method_not_allowed',
 }
+
+/** By then others have had their turns. */
+const NO_TURN_RETRY_S = 5
 
 /** Fastify's error handler. */
 export function replyWithProblem(
@@ -104,6 +108,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
 
 function asProblem(error: FastifyError | Problem, request: FastifyRequest): Problem {
   if (error instanceof Problem) return withOtherParts(error, request)
+  if (error instanceof NoTurn) return new Later(error.isOwnShare ? 'too_many_at_once' : 'busy', NO_TURN_RETRY_S)
   const known = FASTIFY_REFUSALS[error.code]
   if (known) return new Problem(known)
   if (isBrokenGzip(error)) return new Problem('malformed_request', 'The body is no gzip, or ends too early.')

@@ -1,5 +1,5 @@
-// Reads bodies: JSON in UTF-8, whose numbers come back as they were and whose names stand once, of a bounded number of values. The values are counted
-// before they are parsed: bytes alone bound nothing, for 40 MB of `{},` take 12 s and 1.2 GB to become objects.
+// Reads bodies: JSON in UTF-8, whose numbers come back as they were and whose names stand once and
+// whose bytes are few. Batches are read as a stream (intake/json-document.ts).
 
 import { textErrors } from '@reelqueue/shared/contract/refusal'
 import { findTextFaults } from '@reelqueue/shared/domain/json-text'
@@ -7,12 +7,9 @@ import { Problem } from '@reelqueue/shared/domain/problem'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 
-/** A thousand values for each of a thousand items; a million cost a second and 200 MB at worst. */
-const VALUES_MAX = 1_000_000
-
 /**
  * Replaces Fastify's own parsers, which would turn broken bytes into replacement characters in silence.
- * A body is refused as `malformed_json`, or as `body_too_large` when it has more than a million values.
+ * A body is refused as `malformed_json`.
  */
 export function parseStrictJson(fastify: FastifyInstance): void {
   const utf8 = new TextDecoder('utf-8', { fatal: true })
@@ -21,15 +18,6 @@ export function parseStrictJson(fastify: FastifyInstance): void {
     // Many clients send the type without a body: no harm where none is asked for.
     if (body.length === 0 && mayBeAbsent(request.routeOptions.schema?.body)) {
       done(null, undefined)
-      return
-    }
-    if (hasTooManyValues(body)) {
-      done(
-        new Problem(
-          'body_too_large',
-          `The body has more than ${VALUES_MAX.toLocaleString('en')} values; send less in one request.`,
-        ),
-      )
       return
     }
     let text: string
@@ -55,20 +43,4 @@ export function parseStrictJson(fastify: FastifyInstance): void {
 
 function mayBeAbsent(schema: unknown): boolean {
   return schema === undefined || (schema instanceof z.ZodType && schema.safeParse(undefined).success)
-}
-
-const [QUOTE, BACKSLASH, COMMA, LIST, OBJECT] = Buffer.from('"\\,[{')
-
-/** Counts commas and opening brackets outside strings: no body has more values than these and one. */
-function hasTooManyValues(body: Buffer): boolean {
-  if (body.length <= VALUES_MAX) return false
-  let count = 0
-  let inString = false
-  for (let at = 0; at < body.length; at++) {
-    const byte = body[at]
-    if (byte === QUOTE) inString = !inString
-    else if (inString) at += byte === BACKSLASH ? 1 : 0
-    else if ((byte === COMMA || byte === LIST || byte === OBJECT) && ++count > VALUES_MAX) return true
-  }
-  return false
 }

@@ -73,14 +73,20 @@ function createSplitter() {
 
 /** Null: blank. */
 function parseLine(line: number, bytes: Buffer): Line | null {
-  if (!isUtf8(bytes)) return { line, broken: 'utf8' }
+  const parsed = parseJson(bytes)
+  return parsed === null ? null : { line, ...parsed }
+}
+
+/** One JSON text in UTF-8, as its value or as what is wrong with it. Null: blank. */
+export function parseJson(bytes: Buffer): Omit<ReadLine, 'line'> | Omit<BrokenLine, 'line'> | null {
+  if (!isUtf8(bytes)) return { broken: 'utf8' }
   const json = bytes.toString('utf8').trim()
   if (json === '') return null
   try {
     const value: unknown = JSON.parse(json)
     const faults = findTextFaults(json, value)
-    return faults.length === 0 ? { line, value } : { line, value, faults }
+    return faults.length === 0 ? { value } : { value, faults }
   } catch {
-    return { line, broken: 'json' }
+    return { broken: 'json' }
   }
 }

@@ -1,7 +1,6 @@
 // An upload on its way to the database: kept in a file that has no name, so that neither a slow client holds a transaction
 // open nor a large body fills the memory, and nothing is left behind by a process that dies.
 
-import { createHash } from 'node:crypto'
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,46 +8,39 @@ import type { Readable } from 'node:stream'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 
-/** What is read beyond the limit, so that a client that is still sending hears the refusal instead of a reset. */
-const DRAIN_BYTES_MAX = 256 * 1024 * 1024
-/** Small: the lines of one piece are checked in one turn of the event loop. */
+/** A client that sends nothing for this long is given up. How long the whole may take: `REQUEST_MAX_MS` (app.ts). */
+export const UPLOAD_IDLE_MAX_MS = 30_000
+/** Small: the items of one piece are checked in one turn of the event loop. */
 const READ_BYTES = 64 * 1024
-const LF = 10
 
 export interface Upload {
-  /** SHA-256 of the bytes, hex. */
-  readonly hash: string
-  /** How many lines it has, blank ones included. */
-  readonly lines: number
-  /** The bytes again, from the first; may be read once. */
+  /** The bytes again, from the first. */
   read(): AsyncIterable<Buffer>
   close(): Promise<void>
 }
 
 /**
  * Takes a body of at most `bytesMax`.
- * @throws Problem `body_too_large`, or `malformed_request` when the client goes away before its end
+ * @param watch sees each piece as it comes; what it throws ends the upload
+ * @throws Problem `body_too_large`, `request_timeout` when nothing comes for half a minute, or `malformed_request` when the client goes
+ * away before the end
  */
-export async function receiveUpload(body: Readable, bytesMax: number, log: Logger): Promise<Upload> {
+export async function receiveUpload(
+  body: Readable,
+  bytesMax: number,
+  watch: (piece: Buffer) => void,
+  log: Logger,
+): Promise<Upload> {
   const file = await openNameless()
   let bytes = 0
-  let lines = 0
-  let last = LF
   try {
-    const hash = createHash('sha256')
-    for await (const piece of body as AsyncIterable<Buffer>) {
+    for await (const piece of untilIdle(body)) {
       bytes += piece.length
-      if (bytes > bytesMax + DRAIN_BYTES_MAX) break
-      if (bytes > bytesMax) continue
-      hash.update(piece)
-      lines += countLines(piece)
-      last = piece.at(-1) ?? last
+      if (bytes > bytesMax) throw new Problem('body_too_large')
+      watch(piece)
       await file.appendFile(piece)
     }
-    if (bytes > bytesMax) throw new Problem('body_too_large')
     return {
-      hash: hash.digest('hex'),
-      lines: last === LF ? lines : lines + 1,
       read: () => file.createReadStream({ start: 0, autoClose: false, highWaterMark: READ_BYTES }),
       close: () => file.close(),
     }
@@ -61,10 +53,25 @@ export async function receiveUpload(body: Readable, bytesMax: number, log: Logge
   }
 }
 
-function countLines(piece: Buffer): number {
-  let count = 0
-  for (let at = piece.indexOf(LF); at !== -1; at = piece.indexOf(LF, at + 1)) count++
-  return count
+/** The pieces of a body. Leaving it early leaves the connection open: the client must be able to read why (unread-bodies.ts). */
+async function* untilIdle(body: Readable): AsyncGenerator<Buffer> {
+  const pieces: AsyncIterator<Buffer> = body.iterator({ destroyOnReturn: false })
+  let giveUp: (error: Problem) => void = () => undefined
+  const timer = setTimeout(() => giveUp(new Problem('request_timeout')), UPLOAD_IDLE_MAX_MS)
+  // A promise for each piece: one for all would keep every piece that was raced against it.
+  const nextOf = () =>
+    new Promise<IteratorResult<Buffer>>((resolve, reject) => {
+      giveUp = reject
+      pieces.next().then(resolve, reject)
+    })
+  try {
+    for (let next = await nextOf(); !next.done; next = await nextOf()) {
+      yield next.value
+      timer.refresh()
+    }
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 async function openNameless(): Promise<FileHandle> {

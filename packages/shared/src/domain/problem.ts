@@ -34,6 +34,11 @@ export const PROBLEMS = {
     title: 'This address does not take that method',
     fix: 'Use a method that the header `Allow` names.',
   },
+  request_timeout: {
+    status: 408,
+    title: 'The body did not come in time',
+    fix: 'Send it again, on a new connection: a body has 30 s, an upload of a batch 15 minutes with no pause of 30 s.',
+  },
   idempotency_conflict: {
     status: 409,
     title: 'This Idempotency-Key was used with another request',
@@ -99,6 +104,11 @@ export const PROBLEMS = {
     title: 'The project has as many generations waiting as it may',
     fix: 'Send it again after `Retry-After`; whoever runs Reelqueue sets QUEUED_MAX_PER_PROJECT.',
   },
+  too_many_at_once: {
+    status: 429,
+    title: 'The project has as many requests under way as it may',
+    fix: 'Send it again after `Retry-After`, and fewer at the same time (docs/limits.md).',
+  },
   rate_limited: {
     status: 429,
     title: 'This key has sent as many requests as it may in a minute',
@@ -118,6 +128,11 @@ export const PROBLEMS = {
     status: 503,
     title: 'This process is ending',
     fix: 'Send it again, on a new connection: another process answers, or this one soon.',
+  },
+  busy: {
+    status: 503,
+    title: 'As much is under way as this process takes on',
+    fix: 'Send it again after `Retry-After`.',
   },
   unavailable: {
     status: 503,

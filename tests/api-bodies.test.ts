@@ -1,0 +1,51 @@
+// Bodies that many clients of one project begin and do not end: they fill the share of their project, and no other's.
+
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { BODIES_BYTES } from '@reelqueue/api/bodies'
+import { expect, it } from 'vitest'
+import { clientOfNewProject, MINIMAL, problemOf, startApi } from './support/api.ts'
+import { until } from './support/wait.ts'
+
+const { house, client } = await startApi()
+const BODY_BYTES = 1024 * 1024
+const IN_SHARE = BODIES_BYTES.maxPerKey / BODY_BYTES
+
+/** Announces a body of 1 MiB and sends one byte of it. */
+async function beginBody() {
+  const socket = connect(Number(new URL(house.url).port))
+  let heard = ''
+  socket.on('data', (piece) => {
+    heard += piece
+  })
+  socket.on('error', () => undefined)
+  await once(socket, 'connect')
+  const head = ['POST /v1/generations HTTP/1.1', 'Host: test', `Authorization: Bearer ${house.key}`]
+  const body = ['Content-Type: application/json', `Content-Length: ${BODY_BYTES}`]
+  socket.write(`${[...head, ...body].join('\r\n')}\r\n\r\n{`)
+  return { socket, heard: () => heard }
+}
+
+it('bodies that do not come take the share of their own project, and that for a bounded time', async () => {
+  const quiet = await clientOfNewProject(house, 'quiet')
+  const begun = await Promise.all(Array.from({ length: IN_SHARE + 2 }, beginBody))
+  const answered = (code: string) => begun.filter(({ heard }) => heard().includes(`"code":"${code}"`)).length
+  const wide = { ...MINIMAL, prompt: 'x'.repeat(30_000) }
+  expect((await quiet.post('/v1/generations', wide)).status).toBe(202)
+  await until('those beyond the share are refused', () => answered('too_many_at_once') === 2, { timeoutMs: 60_000 })
+  const late = begun.find(({ heard }) => heard().includes('too_many_at_once'))
+  expect(late?.heard()).toMatch(/^HTTP\/1.1 429 [\s\S]*retry-after: 5\r\n/)
+  expect((await quiet.post('/v1/generations', wide)).status).toBe(202)
+  await until('the others had their time', () => answered('request_timeout') === IN_SHARE, { timeoutMs: 120_000 })
+  // Nothing is held any more; a body that is wrong, or cut off, holds nothing either.
+  for (const { socket } of begun) socket.destroy()
+  for (let n = 0; n < 2 * IN_SHARE; n++) {
+    const reply = await client.post('/v1/generations', 'x'.repeat(BODY_BYTES - 1), {
+      'content-type': 'application/json',
+    })
+    expect(problemOf(reply).code).toBe('malformed_json')
+    const { socket } = await beginBody()
+    socket.destroy()
+  }
+  expect((await client.post('/v1/generations', wide)).status).toBe(202)
+}, 180_000)
