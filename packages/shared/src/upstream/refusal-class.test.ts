@@ -44,6 +44,7 @@ describe('a refusal is of class', () => {
     [404, { message: 'No handler found for POST /v1/sora/videos' }],
     [404, { timestamp: 1, status: 404, error: 'Not Found', path: '/v1/sora/videos' }],
     [405, page],
+    [405, { detail: 'Method Not Allowed' }],
     [403, page],
     [400, page],
     [301, ''],

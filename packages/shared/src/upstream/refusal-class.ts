@@ -95,10 +95,10 @@ function envelopeClass(code: unknown): RefusalClass | null {
 /** Whether the body is a page for people. */
 const isPage = (text: string) => /^\s*</.test(text)
 
-/** "No handler found", "Cannot POST /x", "route not found", or a bare "Not Found" as frameworks say it. */
+/** "No handler found", "Cannot POST /x", "route not found", "Method Not Allowed", or a bare "Not Found" as frameworks say it. */
 function namesRoute(words: string): boolean {
   return (
-    /no (handler|route|endpoint|resource|static resource)|(route|path|endpoint|url|page|resource)\b.*(not found|does not exist|not exist)|cannot (post|get)|unknown (path|route|url|endpoint)|invalid url/i.test(
+    /no (handler|route|endpoint|resource|static resource)|(route|path|endpoint|url|page|resource)\b.*(not found|does not exist|not exist)|cannot (post|get)|unknown (path|route|url|endpoint)|invalid url|method[\s_]*not[\s_]*allowed/i.test(
       words,
     ) ||
     words
