@@ -93,9 +93,10 @@ describe.each(BACKENDS)('a worker on %s that is told to stop', (backend) => {
     upstream.play(accept)
     const worker = await start('start-worker', 'worker.started')
     const client = clientOf(api.url, api.key)
-    // Until the provider has taken one, a worker submits one at a time.
+    // Until the provider has told of a task, a worker submits one at a time.
     expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)
-    await until('the first is taken', async () => (await count(`submissions WHERE state = 'accepted'`)) === 1)
+    // Not what the doctor asks at the start.
+    await until('it is known', () => upstream.received.some((one) => one.url.includes('/sora_')))
     upstream.play((response, one) => held.push(() => accept(response, one)))
     const items = Array.from({ length: AT_ONCE + WAITING }, (_, n) => ({ ...MINIMAL, prompt: `number-${n}` }))
     expect((await client.post('/v1/batches', { items })).status).toBe(202)

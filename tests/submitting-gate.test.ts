@@ -281,8 +281,10 @@ it('what a hold kept back is admitted again by itself when it is over', async ()
 describe('submissions in a row without an answer', () => {
   it('close the gate after five: no other is spent until a free request is answered', async () => {
     provider.play(cut)
+    const other = await seed.admitted()
     for (let n = 0; n < 5; n++) expect(await statusOf(await submitOne())).toBe('failed')
     expect(await readGate(seed.database)).toMatchObject({ isOpen: false, unreachableSince: expect.any(Date) })
+    expect(await seed.row(other)).toMatchObject({ status: 'queued', admittedAt: null })
     expect(await statusOf(await submitOne())).toBe('queued')
     expect(creates()).toBe(5)
     await probe(deps)
@@ -318,6 +320,34 @@ describe('submissions in a row without an answer', () => {
     await seed.queued()
     await seed.queued()
     expect((await admitGenerations(seed.database, 100)).admitted.length).toBeGreaterThan(1)
+  })
+
+  it('are also those that name the task of another: nothing was taken', async () => {
+    provider.play(answer(200, { id: 'sora_of_another' }))
+    expect(await statusOf(await submitOne())).toBe('processing')
+    for (let n = 0; n < 5; n++) expect(await statusOf(await submitOne())).toBe('failed')
+    expect(await statusOf(await submitOne())).toBe('queued')
+    expect(creates()).toBe(6)
+  })
+
+  it('are not tasks that fail at once, also where the worker has just started: the provider knows them, and none that nobody made', async () => {
+    const tasks = new Set<string>()
+    provider.play((response, { method, url }) => {
+      const id = `sora_${Math.random()}`
+      if (method === 'POST') return response.end(JSON.stringify({ id: tasks.add(id) && id }))
+      if (!tasks.has(url.slice(url.lastIndexOf('/') + 1)))
+        return response.writeHead(404).end('{"error":"no such task"}')
+      return response.end(JSON.stringify({ id, status: 'failed', error: 'content policy' }))
+    })
+    for (let n = 0; n < 3; n++) await submit({ ...deps, isProven: () => false }, await seed.admitted())
+    expect((await readGate(seed.database)).isOpen).toBe(true)
+    expect(creates()).toBe(3)
+  })
+
+  it('of several workers that find the provider answering again one admits', async () => {
+    for (let n = 0; n < 5; n++) await noteSilence(seed.database, upstream.name, false, 1)
+    const opened = await Promise.all([1, 2, 3].map(() => openHalf(seed.database, upstream.name)))
+    expect(opened.filter(Boolean)).toHaveLength(1)
   })
 
   it('are tried later each time after the gate has closed; what began before says nothing, and a start tries at once', async () => {

@@ -2,6 +2,7 @@ import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
 import { describe, expect, it } from 'vitest'
 import { createCaution } from './caution.ts'
+import { NO_TASK } from './steps/probe.ts'
 
 const request = { model: 'openAiSora2Plus', prompt: 'a fox', size: null, seconds: null, inputReference: null }
 const done: StepOutcome = { kind: 'done' }
@@ -11,8 +12,9 @@ const turns = async () => {
 
 /** A caution over an upstream that answers as told, and five submissions that end one by one as told. */
 function five() {
-  let kind = 'unknown'
-  const upstream = { submit: async () => ({ kind, taskId: 't' }), poll: async () => ({ kind }) } as unknown as Upstream
+  let answer: object = {}
+  const submit = async () => ({ kind: 'accepted', taskId: 't' })
+  const upstream = { submit, poll: async () => answer } as unknown as Upstream
   const stopping = new AbortController()
   const caution = createCaution(upstream, stopping.signal)
   const begun: number[] = []
@@ -26,8 +28,8 @@ function five() {
       return done
     }),
   )
-  const answersWith = (word: string) => {
-    kind = word
+  const answersWith = (one: object) => {
+    answer = one
   }
   return { caution, stopping, begun, ends, outcomes, answersWith }
 }
@@ -47,19 +49,27 @@ describe('a process that knows nothing of its provider', () => {
   })
 
   it.each([
-    ['accepted', 'submit'],
-    ['completed', 'poll'],
-  ] as const)('lets all go on as soon as something is %s', async (word, call) => {
+    ['a task that renders', { kind: 'pending', status: 'queued' }],
+    ['a video', { kind: 'completed' }],
+  ])('lets all go on as soon as the provider tells of %s', async (_, tells) => {
     const { caution, begun, answersWith } = five()
-    for (const other of ['unknown', 'rejected', 'pending', 'unavailable', 'failed']) {
+    const others = [
+      { kind: 'unavailable' },
+      { kind: 'failed' },
+      { kind: 'pending', status: 'ok' },
+      { kind: 'pending', status: 'completed', completedWithoutUrl: true },
+    ]
+    for (const other of others) {
       answersWith(other)
-      await caution.upstream.submit(request)
       await caution.upstream.poll('t')
     }
+    answersWith(tells)
+    await caution.upstream.poll(NO_TASK)
+    // Anything may name a task.
+    await caution.upstream.submit(request)
     await turns()
     expect([begun, caution.isProven()]).toEqual([[0], false])
-    answersWith(word)
-    await (call === 'submit' ? caution.upstream.submit(request) : caution.upstream.poll('t'))
+    await caution.upstream.poll('t')
     await turns()
     expect([begun, caution.isProven()]).toEqual([[0, 1, 2, 3, 4], true])
   })

@@ -1,14 +1,17 @@
 // Until the provider has shown that it is one, a process submits one generation at a time: behind a wrong base URL anything may
 // answer, and what answers with a page may have taken the task for all one knows. So a wrong address costs a few generations.
+// That it names a task shows nothing yet: many servers answer a POST with an `id`. That it tells of the task does (task-known.ts).
 
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
+import { NO_TASK } from './steps/probe.ts'
+import { tellsOfTask } from './task-known.ts'
 
 /** When one that could not have its turn is to look again: this process stops, so another one will. */
 const TURN_AGAIN_MS = 1_000
 
 export interface Caution {
-  /** The same, but noticed: what took a task, or has a video, is the provider. */
+  /** The same, but noticed: what tells of a task is the provider. */
   readonly upstream: Upstream
   readonly isProven: () => boolean
   /** Runs a submission: at once when the provider is proven, else after those before it. */
@@ -32,14 +35,10 @@ export function createCaution(upstream: Upstream, stopping: AbortSignal): Cautio
     isProven: () => isProven,
     upstream: {
       ...upstream,
-      async submit(request) {
-        const outcome = await upstream.submit(request)
-        if (outcome.kind === 'accepted') prove()
-        return outcome
-      },
       async poll(taskId) {
         const answer = await upstream.poll(taskId)
-        if (answer.kind === 'completed') prove()
+        // Who tells of the task that nobody made tells of anything.
+        if (taskId !== NO_TASK && tellsOfTask(answer)) prove()
         return answer
       },
     },

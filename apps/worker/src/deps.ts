@@ -30,7 +30,7 @@ export interface StepDeps {
 /** What submitting and polling need besides: absent when there is no key to pay with. */
 export interface UpstreamDeps extends StepDeps {
   readonly upstream: Upstream
-  /** Whether it has taken a task of this process, or told of a video. */
+  /** Whether it has told this process of a task: then it is the provider. */
   readonly isProven: () => boolean
   /** When to ask about clips of a kind; null where too little is known of it. */
   readonly scheduleOf: (kind: Kind) => PollSchedule | null

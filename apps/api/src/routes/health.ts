@@ -130,7 +130,8 @@ function gateCheck({ value, error }: Probed<Gate>, kept: KeptSlots | null): Chec
         ? `submitting was paused by an operator at ${at(pausedAt)}`
         : `submitting was paused by a start at ${at(pausedAt)}: ${pausedReason}; POST /admin/submitting/resume lets it go on`),
     refusalReason(value),
-    unreachableSince && `the provider has not answered submissions since ${at(unreachableSince)}`,
+    unreachableSince &&
+      `no submission was answered as by the provider since ${at(unreachableSince)}: it is down, or UPSTREAM_BASE_URL is wrong`,
     holdUntil && `the provider asked to wait until ${at(holdUntil)}`,
     slots,
   ]

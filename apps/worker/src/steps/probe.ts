@@ -11,7 +11,7 @@ const LOOK_MS = 5_000
 /** The same while it is closed: an outage of seconds costs seconds. */
 const PROBE_MS = 1_000
 /** No provider names a task so. */
-const NO_TASK = 'reelqueue-probe'
+export const NO_TASK = 'reelqueue-probe'
 
 /** Looks every few seconds, until `signal` aborts. */
 export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Promise<void> {
@@ -42,9 +42,11 @@ export async function probe({ database, upstream, log, admit, settings, isProven
     return true
   const answer = await upstream.poll(NO_TASK)
   if (!isAnswered(answer)) return true
-  await openHalf(database, upstream.name)
-  log.info({ event: 'gate.opened' })
-  admit()
+  // Of several workers that were answered one admits: each would spend a submission.
+  if (await openHalf(database, upstream.name)) {
+    log.info({ event: 'gate.opened' })
+    admit()
+  }
   return false
 }
 

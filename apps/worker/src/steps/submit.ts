@@ -22,6 +22,7 @@ import {
 } from '@reelqueue/shared/store/submitting-gate'
 import type { SubmitOutcome } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from '../deps.ts'
+import { isTaskKnown } from '../task-known.ts'
 
 /** Beyond the request's own time: how long a silent worker is waited for before its submission counts as unknown. */
 const LEASE_MARGIN_MS = 30_000
@@ -35,7 +36,7 @@ const ASK_AGAIN_MS = 500
 /** Longer waits are left to reconcile. */
 const LATER_MAX_MS = 60_000
 /** A silence counts for as many where the base URL may be wrong. */
-const UNPROVEN_WEIGHT = 2
+const UNPROVEN_WEIGHT = 3
 
 export async function submit(deps: UpstreamDeps, generationId: string): Promise<StepOutcome> {
   const { requestsPerMinute } = deps.settings
@@ -89,7 +90,10 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
   const result = resultOf(deps, outcome, intent, signal)
   const pollAfterMs = firstPollMs(deps.scheduleOf(intent.request), generationId, deps.settings.poll)
   const settled = await settle(deps, intent.submissionId, result, pollAfterMs)
-  if (signal && outcome.kind === 'accepted') await tellGate(deps, signal, intent, true)
+  if (outcome.kind === 'accepted') {
+    const isTaken = !settled.isDuplicate && (await isTaskKnown(deps, outcome.taskId))
+    await tellGate(deps, { kind: isTaken ? 'answered' : 'silence' }, intent, isTaken)
+  }
   if (settled.isGateClosed && signal?.kind === 'refusal') await releaseOthers(deps, signal)
   const durationMs = Math.round(performance.now() - intent.preparedAtMs)
   deps.log.info({
@@ -121,8 +125,10 @@ async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent,
         admit()
         return
       case 'silence':
-        if (await noteSilence(database, upstream.name, intent.isAfterSilence, isProven() ? 1 : UNPROVEN_WEIGHT))
-          log.error({ event: 'gate.closed', cause: 'unreachable' })
+        if (await noteSilence(database, upstream.name, intent.isAfterSilence, isProven() ? 1 : UNPROVEN_WEIGHT)) {
+          // So that only what is admitted for the trial is submitted, and not what waits in a worker for its turn as well.
+          log.error({ event: 'gate.closed', cause: 'unreachable', released: await releaseAdmitted(database, null) })
+        }
         return
       case 'hold':
         await hold(database, upstream.name, signal.forMs)

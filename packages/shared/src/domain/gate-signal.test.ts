@@ -58,6 +58,6 @@ describe('silentTrialWaitMs', () => {
   it('doubles up to ten minutes, and begins later where the base URL may be wrong', () => {
     const waits = (isProven: boolean) => [0, 1, 2, 3, 30].map((trials) => silentTrialWaitMs(trials, isProven))
     expect(waits(true)).toEqual([0, 2_000, 4_000, 8_000, 600_000])
-    expect(waits(false)).toEqual([0, 5_000, 10_000, 20_000, 600_000])
+    expect(waits(false)).toEqual([0, 120_000, 240_000, 480_000, 600_000])
   })
 })

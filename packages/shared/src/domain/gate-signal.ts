@@ -15,7 +15,7 @@ export const REFUSAL_RETRY_MAX_MS = 20_000
 /** After silence closed the gate, and one submission was tried and not answered either: until the next is tried. Doubles each time. */
 const SILENT_TRIAL_MIN_MS = 2_000
 /** The same where nothing shows that the base URL is the provider's: each trial may be paid for in vain. */
-const UNPROVEN_TRIAL_MIN_MS = 5_000
+const UNPROVEN_TRIAL_MIN_MS = 120_000
 const SILENT_TRIAL_MAX_MS = 600_000
 /** After a 429 that names no time. */
 const HOLD_DEFAULT_MS = 2_000

@@ -44,6 +44,8 @@ export interface Settled {
   readonly moved: readonly Moved[]
   /** The refusal closed the gate, or closed it again. */
   readonly isGateClosed?: boolean
+  /** The task that the provider named is another submission's: recorded as unknown. */
+  readonly isDuplicate?: boolean
 }
 
 /**
@@ -62,12 +64,9 @@ export async function settleSubmission(
   } catch (error) {
     if (result.kind !== 'accepted' || !isUniqueViolation(error)) throw error
     const message = `The provider named the task ${result.taskId}, which belongs to another submission.`
-    return await settle(
-      database,
-      submissionId,
-      { kind: 'unknown', code: 'duplicate_task_id', message, httpStatus: null, reply: result.reply ?? null },
-      options,
-    )
+    const unknown = { kind: 'unknown', code: 'duplicate_task_id', message, httpStatus: null } as const
+    const settled = await settle(database, submissionId, { ...unknown, reply: result.reply ?? null }, options)
+    return { ...settled, isDuplicate: true }
   }
 }
 

@@ -131,10 +131,14 @@ export async function noteSilence(
   return row?.closed ?? false
 }
 
-/** The provider answered something that costs nothing: submissions may try, and one more silence closes the gate again. */
-export async function openHalf({ prisma }: Database, upstream: string): Promise<void> {
-  await prisma.$executeRaw`
+/**
+ * The provider answered something that costs nothing: submissions may try, and one more silence closes the gate again.
+ * @returns whether this opened it, and not another worker before
+ */
+export async function openHalf({ prisma }: Database, upstream: string): Promise<boolean> {
+  const opened = await prisma.$executeRaw`
     UPDATE upstream_gates SET unreachable_since = NULL WHERE upstream = ${upstream} AND unreachable_since IS NOT NULL`
+  return opened > 0
 }
 
 /** The provider answered a submission: silences in a row are counted anew, and what they closed is open. */
