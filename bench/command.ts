@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises'
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { otherPostgres } from '../tests/support/other-postgres.ts'
+import { measureAdmission } from './admission.ts'
 import { benchIngest } from './ingest.ts'
 import { benchList } from './list.ts'
 import { measurePlans } from './plans.ts'
@@ -20,6 +21,7 @@ const FULL = { accepts: 20_000, generations: 20_000, lines: 50_000, inFlight: 20
 
 const { values } = parseArgs({
   options: {
+    admission: { type: 'boolean', default: false },
     full: { type: 'boolean', default: false },
     json: { type: 'string', default: 'bench.json' },
     lines: { type: 'string' },
@@ -50,7 +52,8 @@ try {
   const load = loadavg().map((one) => one.toFixed(1))
   const machine = `Node ${process.versions.node}, ${cpus().length} cores, load ${load.join(' ')}; ${servers.postgres}; queues on ${servers.queuesOn}`
   console.log(machine)
-  if (values.lines !== undefined) await benchIngest(servers, lines)
+  if (values.admission) console.log(await measureAdmission(servers))
+  else if (values.lines !== undefined) await benchIngest(servers, lines)
   else if (values.plans !== undefined) console.log(await measurePlans(servers, history))
   else await benchAll(machine)
 } finally {

@@ -38,17 +38,14 @@ async function inFlight(): Promise<number> {
 
 describe('the cap', () => {
   it('holds when eight processes admit at the same instant, each with others waiting before its eyes', async () => {
-    const [first] = await queue(30)
+    await queue(8 * 30)
     const processes = Array.from({ length: 8 }, () => openDatabase(seed.url, console.error, 2))
     try {
-      // The first process is held in the middle of its transaction. Whoever does not wait for it counts the same free
-      // slots, and gives them to the rows that have come in meanwhile.
+      // All are held at the beginning of their transactions, by the lock that serialises them. Whoever counted the free slots before
+      // it had the lock would give out the same ones as the process before it.
       const results = await seed.collide(
-        `SELECT 1 FROM generations WHERE id = '${first}' FOR UPDATE`,
-        processes.map((database, index) => async () => {
-          await queue(30, { priority: index })
-          return await admit(30, database)
-        }),
+        'SELECT pg_advisory_xact_lock(7301001)',
+        processes.map((database) => () => admit(30, database)),
       )
       const ids = results.flatMap((result) => result.ids)
       expect(new Set(ids).size).toBe(30)
@@ -57,6 +54,20 @@ describe('the cap', () => {
     } finally {
       await Promise.all(processes.map((database) => database.close()))
     }
+  })
+
+  it('waits neither for a row that somebody has locked nor for long for another process', async () => {
+    const { id: other } = await ensureProject(seed.database, 'other', 'sealed')
+    const [first] = await queue(1)
+    const late = newGeneration(other)
+    await insert([late])
+    const soon = { ids: [], againMs: expect.any(Number) }
+    await seed.holding(`SELECT 1 FROM generations WHERE id = '${first}' FOR UPDATE`, async () => {
+      expect((await admit(1)).ids).toEqual([late.id])
+      expect(await admit(2)).toEqual(soon)
+    })
+    expect(await seed.holding('SELECT pg_advisory_xact_lock(7301001)', () => admit(2))).toEqual(soon)
+    expect((await admit(2)).ids).toEqual([first])
   })
 
   it('frees a slot with each ending, and only then', async () => {

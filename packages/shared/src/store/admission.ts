@@ -1,17 +1,30 @@
 // Admission: the backlog waits in Postgres, and only as many generations as there are slots go on to the queue.
 
 import { SILENCES_MAX } from '../domain/gate-signal.ts'
+import { models } from '../domain/models.ts'
 import { type Database, type Sql, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import type { WakeUp } from './overdue.ts'
+import { sqlState } from './sql-state.ts'
 import { AFTER_REFUSAL, GATE_OPENS_MS, SUBMITTING_PAUSED } from './submitting-gate.ts'
 
-/** Rows admitted by one call: bounds the transaction that holds the lock. */
+/** Rows admitted by one call, and rows compared by it: they bound the transaction that holds the lock. */
 const ADMIT_MAX = 1_000
+const ROWS_MAX = 20_000
+/** While no more projects wait, all are compared; else those whose turn is next. */
+const FEW_PROJECTS = 200
 /** Time for its submit job to begin; after that the next round of reconcile wakes an admitted row again. */
 const WAKE_GRACE_MS = 2_000
 /** Any number, the same in every process. */
 const ADMISSION_LOCK = 7_301_001
+/** For the lock, and for any row beside those that are admitted: whoever holds one longer is not waited for. */
+const LOCK_WAIT_MS = 2_000
+/** Rows of a project that are passed over because their batches are being cancelled: what stands behind more waits for their pages. */
+const PASSED_OVER_MAX = 2_000
+/** After which slots are given out that were left because of locked rows. */
+const LOCKED_AGAIN_MS = 100
+/** Others in the order of their turns, for rows that somebody has locked. */
+const SPARE = 50
 
 /** Whose turn it is: with fewer slots first, then whoever has waited longer for one, and within a project its own order. */
 const ORDER = Prisma.sql`trial, turn, last_admitted_at NULLS FIRST, priority DESC, id`
@@ -23,12 +36,25 @@ const ORDER = Prisma.sql`trial, turn, last_admitted_at NULLS FIRST, priority DES
 const taken = (cap: Prisma.Sql) => Prisma.sql`coalesce(sum(count)
   + least(sum(late), CASE WHEN ${cap} IS NOT NULL THEN greatest(0, least(ceil(${cap} / 4.0), ${cap} - 1)) END), 0)`
 
+/** That something of the project waits, of a model that is not full. Looked up project by project, until there are enough. */
+const HAS_WORK = Prisma.sql`CASE WHEN EXISTS (SELECT 1 FROM cap WHERE taken >= slots)
+  THEN EXISTS (SELECT 1 FROM unnest(${Object.keys(models)}::text[]) AS of (model)
+    WHERE of.model NOT IN (SELECT model FROM cap WHERE taken >= slots) AND EXISTS (SELECT 1 FROM generations
+      WHERE project_id = projects.id AND generations.model = of.model AND status = 'queued' AND admitted_at IS NULL OFFSET 0))
+  ELSE EXISTS (SELECT 1 FROM generations WHERE project_id = projects.id AND status = 'queued' AND admitted_at IS NULL OFFSET 0) END`
+
+/** That a row's batch is not being cancelled. */
+const IS_WANTED = Prisma.sql`coalesce(batch_id <> ALL ((SELECT ids FROM cancelled)::text[]), true)`
+
 /** How many generations of a model may be in flight; of a model that is not named, as many as there are slots. */
 export type SlotsPerModel = Readonly<Record<string, number>>
 
 export interface Admission {
   readonly admitted: readonly WakeUp[]
-  /** When it is worth another call: at once after one that reached its bound; when the provider's hold is over; else null. */
+  /**
+   * When it is worth another call: at once after one that reached its bound; soon when somebody held rows, or the lock of admission; when
+   * the provider's hold is over; else null.
+   */
   readonly againMs: number | null
 }
 
@@ -46,8 +72,9 @@ export async function admitGenerations(
 ): Promise<Admission> {
   const admit = async (tx: Sql) => {
     // A statement of its own: inside the next one, the snapshot would predate the lock and two processes exceed the cap.
-    await tx.$executeRaw`SELECT pg_advisory_xact_lock(${ADMISSION_LOCK})`
-    const [row] = await tx.$queryRaw<{ admitted: WakeUp[]; opensInMs: number | null }[]>`
+    await tx.$executeRaw`
+      SELECT set_config('lock_timeout', ${String(LOCK_WAIT_MS)}, true), pg_advisory_xact_lock(${ADMISSION_LOCK})`
+    const [row] = await tx.$queryRaw<AdmissionRow[]>`
       WITH RECURSIVE held AS (
         SELECT project_id, model, sum(count)::int AS count, sum(late)::int AS late, sum(starting)::int AS starting FROM (
           SELECT project_id, model, count(*), 0 AS late, count(*) FILTER (WHERE status <> 'processing') AS starting FROM generations
@@ -65,74 +92,159 @@ export async function admitGenerations(
           WHEN (SELECT "isOn" FROM trial) AND (SELECT sum(starting) FROM held) > 0 THEN 0
           ELSE least(CASE WHEN (SELECT "isOn" FROM trial)
               OR EXISTS (SELECT 1 FROM upstream_gates WHERE silences >= ${SILENCES_MAX - 1}) THEN 1 END,
-            ${ADMIT_MAX}, greatest(0, ${slots} - (SELECT ${taken(Prisma.sql`${slots}::int`)} FROM held))) END AS n
-      ), waiting AS (
-        -- Every project and model of which something waits: one probe of the index for each, whatever waits behind it.
-        (SELECT project_id, model FROM generations WHERE status = 'queued' AND admitted_at IS NULL
-         ORDER BY project_id, model LIMIT 1)
+            greatest(0, ${slots} - (SELECT ${taken(Prisma.sql`${slots}::int`)} FROM held))) END AS slots
+      ), cap AS MATERIALIZED (
+        SELECT model, slots, (SELECT ${taken(Prisma.sql`cap.slots`)} FROM held WHERE held.model = cap.model) AS taken
+        FROM unnest(${Object.keys(slotsPerModel)}::text[], ${Object.values(slotsPerModel)}::int[]) AS cap (model, slots)
+      ), owner AS (
+        -- The projects of which something waits, while they are few: one probe of the index for each, whatever waits behind it.
+        (SELECT project_id FROM generations WHERE status = 'queued' AND admitted_at IS NULL AND (SELECT slots FROM free) > 0
+         ORDER BY project_id LIMIT 1)
         UNION ALL
-        SELECT next.project_id, next.model FROM waiting CROSS JOIN LATERAL (
-          SELECT project_id, model FROM generations
-          WHERE status = 'queued' AND admitted_at IS NULL AND (project_id, model) > (waiting.project_id, waiting.model)
-          ORDER BY project_id, model LIMIT 1) next
+        SELECT next.project_id FROM owner CROSS JOIN LATERAL (
+          SELECT project_id FROM generations
+          WHERE status = 'queued' AND admitted_at IS NULL AND project_id > owner.project_id ORDER BY project_id LIMIT 1) next
+      ), few AS MATERIALIZED (
+        SELECT project_id FROM owner LIMIT ${FEW_PROJECTS + 1}::int
+      ), room AS MATERIALIZED (
+        SELECT count(*) > ${FEW_PROJECTS}::int AS "isCrowded",
+          least((SELECT slots FROM free), ${ADMIT_MAX}, ${ROWS_MAX}::int / greatest(1, count(*))) AS n
+        FROM few
+      ), idle AS MATERIALIZED (
+        -- Where they are many, those first that have no slot; of these, whoever has waited longest for one.
+        SELECT id AS project_id FROM projects
+        WHERE (SELECT "isCrowded" FROM room) AND paused_at IS NULL AND id NOT IN (SELECT project_id FROM held) AND ${HAS_WORK}
+        ORDER BY last_admitted_at NULLS FIRST, id LIMIT (SELECT n FROM room) + ${SPARE}::int
+      ), share AS (
+        -- While so many have no slot, nobody gets a second one.
+        SELECT CASE WHEN (SELECT count(*) FROM idle) >= n THEN least(n, 1) ELSE n END AS each FROM room
+      ), chosen AS (
+        SELECT project_id FROM few WHERE NOT (SELECT "isCrowded" FROM room)
+        UNION ALL SELECT project_id FROM idle
+        UNION ALL SELECT DISTINCT project_id FROM held
+          WHERE (SELECT "isCrowded" FROM room) AND (SELECT count(*) FROM idle) < (SELECT n FROM room) + ${SPARE}::int
+      ), waiting AS (
+        SELECT chosen.project_id, first.model FROM chosen CROSS JOIN LATERAL (
+          SELECT model FROM generations
+          WHERE status = 'queued' AND admitted_at IS NULL AND project_id = chosen.project_id ORDER BY model LIMIT 1) first
+        UNION ALL
+        SELECT waiting.project_id, next.model FROM waiting CROSS JOIN LATERAL (
+          SELECT model FROM generations
+          WHERE status = 'queued' AND admitted_at IS NULL AND project_id = waiting.project_id AND model > waiting.model
+          ORDER BY model LIMIT 1) next
+      ), cancelled AS (
+        SELECT coalesce(array_agg(id), '{}') AS ids, coalesce(array_agg(project_id), '{}') AS projects
+        FROM batches WHERE cancel_requested_at IS NOT NULL
+      ), busy AS (
+        -- By id: a join would compare each with each.
+        SELECT jsonb_object_agg(project_id, taken) AS slots FROM (
+          SELECT project_id, ${taken(Prisma.sql`projects.max_in_flight`)} AS taken
+          FROM held JOIN projects ON projects.id = held.project_id GROUP BY project_id, projects.max_in_flight) each
       ), candidate AS (
         SELECT first.id, first.priority,
           CASE WHEN trial."isOn" THEN coalesce(waiting.project_id = trial.refused_project_id, false)::int * 2 + first.tried ELSE 0 END AS trial,
-          waiting.project_id, waiting.model, projects.max_in_flight, projects.last_admitted_at,
-          (SELECT ${taken(Prisma.sql`projects.max_in_flight`)} FROM held WHERE held.project_id = waiting.project_id)
+          waiting.project_id, waiting.model, projects.max_in_flight, projects.last_admitted_at, cap.slots AS cap, cap.taken AS cap_taken,
+          coalesce(((SELECT slots FROM busy) ->> waiting.project_id)::float8, 0)
             + row_number() OVER (PARTITION BY waiting.project_id ORDER BY first.priority DESC, first.id) AS turn
         FROM trial CROSS JOIN waiting JOIN projects ON projects.id = waiting.project_id AND projects.paused_at IS NULL
-        LEFT JOIN unnest(${Object.keys(slotsPerModel)}::text[], ${Object.values(slotsPerModel)}::int[]) AS cap (model, slots)
-          ON cap.model = waiting.model
+        LEFT JOIN cap ON cap.model = waiting.model
         CROSS JOIN LATERAL (
-          (SELECT id, priority, 1 AS tried FROM generations
-          WHERE project_id = waiting.project_id AND model = waiting.model AND status = 'queued' AND admitted_at IS NULL
           -- Of a model that is full nothing is looked at: it must not stand in the way of another.
-          ORDER BY priority DESC, id LIMIT least((SELECT n FROM free),
-            CASE WHEN cap.slots IS NOT NULL
-              THEN greatest(0, cap.slots - (SELECT ${taken(Prisma.sql`cap.slots`)} FROM held WHERE held.model = waiting.model)) END))
+          SELECT least((SELECT each FROM share), CASE WHEN cap.slots IS NOT NULL THEN greatest(0, cap.slots - cap.taken) END) AS rows,
+            CASE WHEN waiting.project_id = ANY ((SELECT projects FROM cancelled)::text[]) THEN ${PASSED_OVER_MAX}::int ELSE 0 END AS passed
+        ) look CROSS JOIN LATERAL (
+          (SELECT id, priority, 1 AS tried FROM (
+            SELECT id, priority, batch_id FROM generations
+            WHERE project_id = waiting.project_id AND model = waiting.model AND status = 'queued' AND admitted_at IS NULL
+            ORDER BY priority DESC, id LIMIT CASE WHEN look.rows > 0 THEN look.rows + look.passed ELSE 0 END) ahead
+          WHERE ${IS_WANTED} ORDER BY priority DESC, id LIMIT look.rows)
           UNION ALL
-          (SELECT id, priority, 0 FROM generations
-          WHERE project_id = waiting.project_id AND model = waiting.model AND status = 'queued' AND admitted_at IS NULL
-            AND current_submission_id IS NULL
-          ORDER BY priority DESC, id LIMIT least((SELECT n FROM free), CASE WHEN trial."isOn" THEN 1 ELSE 0 END))) first
+          (SELECT id, priority, 0 FROM (
+            SELECT id, priority, batch_id FROM generations
+            WHERE project_id = waiting.project_id AND model = waiting.model AND status = 'queued' AND admitted_at IS NULL
+              AND current_submission_id IS NULL
+            ORDER BY priority DESC, id LIMIT CASE WHEN trial."isOn" AND look.rows > 0 THEN 1 + look.passed ELSE 0 END) ahead
+          WHERE ${IS_WANTED} ORDER BY priority DESC, id LIMIT 1)) first
       ), ranked AS (
-        SELECT candidate.*, cap.slots AS cap, row_number() OVER (PARTITION BY candidate.model ORDER BY ${ORDER})
-          + (SELECT ${taken(Prisma.sql`cap.slots`)} FROM held WHERE held.model = candidate.model) AS model_turn
-        FROM candidate LEFT JOIN unnest(${Object.keys(slotsPerModel)}::text[], ${Object.values(slotsPerModel)}::int[]) AS cap (model, slots)
-          ON cap.model = candidate.model
-        WHERE max_in_flight IS NULL OR turn <= max_in_flight
-      ), admitted AS (
-        UPDATE generations SET admitted_at = now(), due_at = now() + ${WAKE_GRACE_MS} * interval '1 ms'
-        WHERE id = ANY (ARRAY(
-            SELECT id FROM ranked WHERE cap IS NULL OR model_turn <= cap
-            ORDER BY ${ORDER} LIMIT (SELECT n FROM free)))
+        SELECT candidate.*, row_number() OVER (PARTITION BY candidate.model ORDER BY ${ORDER}) + cap_taken AS model_turn
+        FROM candidate WHERE max_in_flight IS NULL OR turn <= max_in_flight
+      ), next AS (
+        SELECT id, row_number() OVER (ORDER BY ${ORDER}) AS number FROM ranked WHERE cap IS NULL OR model_turn <= cap
+        ORDER BY ${ORDER} LIMIT (SELECT n FROM room) + ${SPARE}::int
+      ), locked AS MATERIALIZED (
+        -- What somebody has locked is passed over, for nobody else may wait for it.
+        SELECT id FROM generations
+        WHERE id = ANY (ARRAY(SELECT id FROM next))
           -- In words that do not let Postgres look for them among all that wait.
           AND status::text = 'queued' AND coalesce(admitted_at, 'infinity') = 'infinity'
+        ORDER BY ((SELECT jsonb_object_agg(id, number) FROM next) ->> id)::int LIMIT (SELECT n FROM room) FOR UPDATE SKIP LOCKED
+      ), admitted AS (
+        UPDATE generations SET admitted_at = now(), due_at = now() + ${WAKE_GRACE_MS} * interval '1 ms'
+        WHERE id = ANY (ARRAY(SELECT id FROM locked))
         RETURNING id, wakes, project_id
       ), counted AS (
         INSERT INTO admissions (project_id, minute, count)
         SELECT project_id, date_trunc('minute', now()), count(*) FROM admitted GROUP BY project_id
         ON CONFLICT (project_id, minute) DO UPDATE SET count = admissions.count + excluded.count
       ), marked AS (
-        UPDATE projects SET last_admitted_at = clock_timestamp() WHERE id IN (SELECT project_id FROM admitted)
+        UPDATE projects SET last_admitted_at = clock_timestamp()
+        WHERE id = ANY (ARRAY(SELECT id FROM projects WHERE id IN (SELECT project_id FROM admitted) FOR NO KEY UPDATE SKIP LOCKED))
       )
-      SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'wakes', wakes)), '[]') AS admitted, ${GATE_OPENS_MS} AS "opensInMs"
+      SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'wakes', wakes)), '[]') AS admitted, ${GATE_OPENS_MS} AS "opensInMs",
+        (SELECT slots FROM free)::int AS slots, (SELECT n FROM room)::int AS room, (SELECT "isCrowded" FROM room) AS "isCrowded",
+        (SELECT count(*) FROM next)::int AS next
       FROM admitted`
-    const { admitted, opensInMs } = row ?? { admitted: [], opensInMs: null }
-    const againMs = opensInMs !== null && opensInMs > 0 ? opensInMs : null
-    return { admitted, againMs: admitted.length === ADMIT_MAX ? 0 : againMs }
+    if (!row) throw new Error('an aggregate without a row')
+    return { admitted: row.admitted, againMs: againAfter(row) }
   }
-  return await withRetry(() => prisma.$transaction(admit))
+  try {
+    return await withRetry(() => prisma.$transaction(admit))
+  } catch (error) {
+    if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error
+    return { admitted: [], againMs: LOCK_WAIT_MS }
+  }
 }
 
-/** Gives back the slots of what was admitted and not yet submitted, of one project or of all; it waits in its place again. */
+const LOCK_NOT_AVAILABLE = '55P03'
+
+interface AdmissionRow {
+  readonly admitted: readonly WakeUp[]
+  readonly opensInMs: number | null
+  /** Free slots, and how many of them this call would give out. */
+  readonly slots: number
+  readonly room: number
+  /** Not all projects were compared. */
+  readonly isCrowded: boolean
+  /** Rows whose turn it was, if there was room for them. */
+  readonly next: number
+}
+
+function againAfter({ admitted, opensInMs, slots, room, isCrowded, next }: AdmissionRow): number | null {
+  const { length } = admitted
+  if (length < Math.min(next, room)) return LOCKED_AGAIN_MS
+  if (length === room ? slots > room : isCrowded && length > 0) return 0
+  return opensInMs !== null && opensInMs > 0 ? opensInMs : null
+}
+
+/** Rows of one statement. */
+const RELEASE_PAGE = 500
+
+/**
+ * Gives back the slots of what was admitted and not yet submitted, of one project or of all; it waits in its place again. By pages, and
+ * without what somebody has in hand: the submit step gives that back.
+ */
 export async function releaseAdmitted({ prisma }: Database, projectId: string | null): Promise<number> {
+  const ofProject = projectId === null ? Prisma.empty : Prisma.sql`AND project_id = ${projectId}`
   const release = () => prisma.$executeRaw`
     UPDATE generations SET admitted_at = NULL, due_at = NULL, wakes = wakes + 1
     WHERE id = ANY (ARRAY(
-      SELECT id FROM generations WHERE admitted_at IS NOT NULL AND status = 'queued' AND (${projectId}::text IS NULL OR project_id = ${projectId})
-      ORDER BY id FOR UPDATE))
-      AND status = 'queued'`
-  return await withRetry(release)
+      SELECT id FROM generations
+      WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing') AND status = 'queued' ${ofProject}
+      ORDER BY id LIMIT ${RELEASE_PAGE} FOR UPDATE SKIP LOCKED))`
+  let released = 0
+  for (;;) {
+    const page = await withRetry(release)
+    released += page
+    if (page < RELEASE_PAGE) return released
+  }
 }

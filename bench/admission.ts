@@ -1,0 +1,114 @@
+// `npm run bench -- --admission`: what one run of admission costs Postgres where many projects wait, and behind a large batch that is being
+// cancelled. The statements are those that the store really sends, run by EXPLAIN ANALYZE and undone; planning is counted too.
+
+import { admitGenerations } from '@reelqueue/shared/store/admission'
+import { openDatabase, PLANNING } from '@reelqueue/shared/store/database'
+import pg from 'pg'
+import { median } from './requests.ts'
+import type { Servers } from './servers.ts'
+
+const PROJECTS = 10_000
+const WAITING_EACH = 10
+const LARGE_BATCH = 50_000
+const ROUNDS = 7
+
+/** @returns a table in Markdown */
+export async function measureAdmission({ databaseUrl }: Servers): Promise<string> {
+  const client = new pg.Client({ connectionString: databaseUrl })
+  await client.connect()
+  const run = (text: string, values: unknown[] = []) => client.query(text, values)
+  const lines = ['| what waits | slots | admitted | ms of Postgres |', '| --- | --: | --: | --: |']
+  const measure = async (what: string, slots: number) => {
+    await run('VACUUM ANALYZE')
+    const { admitted, ms } = await timeOf(databaseUrl, slots)
+    lines.push(`| ${what} | ${slots} | ${admitted} | ${ms.toFixed(1)} |`)
+  }
+  try {
+    await run(
+      `INSERT INTO projects (id, name, webhook_secret) SELECT new_id('prj'), 'p' || n, 's' FROM generate_series(1, $1::int) n`,
+      [PROJECTS],
+    )
+    await run(
+      `INSERT INTO generations (id, project_id, model, prompt)
+      SELECT new_id('gen'), id, CASE WHEN n % 2 = 0 THEN 'openAiSora2Plus' ELSE 'openAiSora2Pro' END, 'a fox'
+      FROM generate_series(1, $1::int) n, projects`,
+      [WAITING_EACH],
+    )
+    const many = `${PROJECTS.toLocaleString('en')} projects with ${WAITING_EACH} each`
+    await measure(many, 1)
+    await measure(many, 100)
+    await run(
+      `UPDATE generations SET admitted_at = now(), due_at = now() WHERE id IN (SELECT min(id) FROM generations GROUP BY project_id LIMIT 599)`,
+    )
+    await measure(`${many}, 599 slots taken`, 600)
+    await run('TRUNCATE projects CASCADE')
+    await run(
+      `INSERT INTO projects (id, name, webhook_secret) SELECT new_id('prj'), 'p' || n, 's' FROM generate_series(1, 2) n`,
+    )
+    await run(
+      `INSERT INTO batches (id, project_id, total, cancel_requested_at) SELECT new_id('batch'), id, $1, now() FROM projects WHERE name = 'p1'`,
+      [LARGE_BATCH],
+    )
+    await run(
+      `INSERT INTO generations (id, project_id, batch_id, model, prompt)
+      SELECT new_id('gen'), batches.project_id, batches.id, 'openAiSora2Plus', 'a fox' FROM batches, generate_series(1, $1::int) n`,
+      [LARGE_BATCH],
+    )
+    await run(
+      `INSERT INTO generations (id, project_id, model, prompt) SELECT new_id('gen'), id, 'openAiSora2Plus', 'a fox' FROM projects, generate_series(1, 10)`,
+    )
+    const behind = `ten of each of two projects, behind ${LARGE_BATCH.toLocaleString('en')} of one that are being cancelled`
+    await measure(behind, 1)
+    await measure(behind, 100)
+    return lines.join('\n')
+  } finally {
+    await run('TRUNCATE projects CASCADE')
+    await client.end()
+  }
+}
+
+/** The median of some runs, each of them undone. */
+async function timeOf(databaseUrl: string, slots: number): Promise<{ admitted: number; ms: number }> {
+  const database = openDatabase(databaseUrl, console.error)
+  const statements: { text: string; values: unknown[] }[] = []
+  const original = pg.Client.prototype.query
+  pg.Client.prototype.query = function (this: pg.Client, ...words: unknown[]) {
+    const [config, values] = words as [string | { text: string; values?: unknown[] }, unknown[]?]
+    if (typeof config !== 'string' && config.text.includes('RECURSIVE held'))
+      statements.push({ text: config.text, values: config.values ?? values ?? [] })
+    return Reflect.apply(original, this, words)
+  } as typeof original
+  const explainer = new pg.Client({ connectionString: databaseUrl })
+  await explainer.connect()
+  await explainer.query(PLANNING)
+  try {
+    // Nothing of a paused upstream is admitted: heard, and not carried out.
+    await explainer.query(`INSERT INTO upstream_gates (upstream, paused_at) VALUES ('globalai', now())`)
+    await admitGenerations(database, slots)
+    await explainer.query('DELETE FROM upstream_gates')
+    const [statement] = statements
+    if (!statement) throw new Error('no statement was heard')
+    const times: number[] = []
+    let admitted = 0
+    for (let round = 0; round < ROUNDS; round++) {
+      await explainer.query('BEGIN')
+      const { rows } = await explainer.query(
+        `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) ${statement.text}`,
+        statement.values,
+      )
+      const { rows: taken } = await explainer.query(
+        `SELECT count(*)::int AS count FROM generations WHERE admitted_at = now()::timestamptz(3)`,
+      )
+      await explainer.query('ROLLBACK')
+      const [found] = rows as { 'QUERY PLAN': [{ 'Planning Time': number; 'Execution Time': number }] }[]
+      if (!found) throw new Error('no plan')
+      times.push(found['QUERY PLAN'][0]['Planning Time'] + found['QUERY PLAN'][0]['Execution Time'])
+      admitted = (taken as { count: number }[])[0]?.count ?? 0
+    }
+    return { admitted, ms: median(times) }
+  } finally {
+    pg.Client.prototype.query = original
+    await explainer.end()
+    await database.close()
+  }
+}
