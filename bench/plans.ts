@@ -3,7 +3,8 @@
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
-import { cancelQueued, listResults } from '@reelqueue/shared/store/batch-actions'
+import { listResults } from '@reelqueue/shared/store/batch-actions'
+import { changePage, markCancelled } from '@reelqueue/shared/store/batch-changes'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'
 import { openDatabase, PLANNING } from '@reelqueue/shared/store/database'
 import { countWaiting, insertGenerations, listGenerations } from '@reelqueue/shared/store/generations'
@@ -61,7 +62,8 @@ export async function measurePlans({ databaseUrl }: Servers, generations: number
       'find ended batches': () => endedBatches(database, 500),
       'finish a batch': () => finishBatches(database, [batchId]),
       'forget what is old: nothing': () => forgetEnded(database, 90, 500, Date.now()),
-      'cancel what is queued of a batch': () => cancelQueued(database, batchId),
+      'cancel a batch: the mark': () => markCancelled(database, batchId, false),
+      'cancel a batch: a page': () => changePage(database, batchId, { after: '', rows: 5 }, 0),
     }
     const lines: string[] = []
     for (const [name, act] of Object.entries(acts)) {

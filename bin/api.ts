@@ -25,7 +25,7 @@ export interface RunningApi {
 
 /** Starts the API. @throws UserError when its port is taken */
 export async function startApi(house: House): Promise<RunningApi> {
-  const { config, log, database, backend, queues, admitter, sealer } = house
+  const { config, log, database, backend, queues, admitter, changer, sealer } = house
   const waiter = createWaiter(
     (ids) => endedAmong(database, ids),
     (error) => log.warn({ event: 'wait.failed', err: error }),
@@ -53,6 +53,7 @@ export async function startApi(house: House): Promise<RunningApi> {
     queues,
     waiter,
     admit: () => admitter.admit(),
+    changer,
     backlog: createBacklogLimit(config.QUEUED_MAX_PER_PROJECT, (projectId, upTo) =>
       countWaiting(database, projectId, upTo),
     ),

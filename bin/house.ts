@@ -1,13 +1,18 @@
 // Opens what the API and the worker share. api.ts and worker.ts put either on top of it: a process loads only what it runs.
 
+import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import { migrateQueues, openQueueBackend, type QueueBackend } from '@reelqueue/shared/queues/backend'
 import { openQueues, type Queues } from '@reelqueue/shared/queues/queues'
 import { type Admitter, createAdmitter } from '@reelqueue/shared/runtime/admitter'
+import { type BatchChanger, createBatchChanger } from '@reelqueue/shared/runtime/batch-changer'
 import { type Config, required } from '@reelqueue/shared/runtime/config'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
+import { changePage, claimChange, isChanging, leaveOut, releaseChange } from '@reelqueue/shared/store/batch-changes'
+import { finishBatches } from '@reelqueue/shared/store/batches'
 import { type Database, openDatabase } from '@reelqueue/shared/store/database'
 import { migrate } from '@reelqueue/shared/store/migrate'
+import { isCommonFailure } from '@reelqueue/shared/store/unavailable'
 import { createSealer, type Sealer } from '@reelqueue/shared/webhooks/seal'
 
 /** The parts that API and worker stand on; `config` has `DATABASE_URL` and `SECRET_KEY`. */
@@ -19,9 +24,13 @@ export interface House {
   readonly queues: Queues
   readonly sealer: Sealer
   readonly admitter: Admitter
+  readonly changer: BatchChanger
   /** To be called when nothing stands on it any more. */
   close(): Promise<void>
 }
+
+/** Deliveries woken after a page: whoever delivers them goes on with all others for the same servers, and reconcile wakes the rest. */
+const WAKES_PER_PAGE = 50
 
 /** Opens the house. @throws ConfigError when `DATABASE_URL` or `SECRET_KEY` is missing */
 export function openHouse(config: Config, log: Logger): House {
@@ -51,6 +60,26 @@ export function openHouse(config: Config, log: Logger): House {
     onError: (error) => log.warn({ event: 'admit.failed', err: error }),
     stopping: stopping.signal,
   })
+  const wakeSome = (deliveryIds: readonly string[]) =>
+    queues.wake(
+      'deliver',
+      deliveryIds.slice(0, WAKES_PER_PAGE).map((id) => ({ id, wakes: 0 })),
+    )
+  const changer = createBatchChanger({
+    claim: (batchId) => claimChange(database, batchId),
+    release: (batchId) => releaseChange(database, batchId),
+    isChanging: (batchId) => isChanging(database, batchId),
+    page: (batchId, cursor) => changePage(database, batchId, cursor, RENDER_MAX_MS),
+    leaveOut: (batchId, after) => leaveOut(database, batchId, after),
+    isCommon: isCommonFailure,
+    async afterPage(batchId, { moved, isOver }) {
+      wakeSome(moved.flatMap((one) => one.deliveryIds))
+      if (moved.length > 0) admitter.admit()
+      if (isOver) wakeSome(await finishBatches(database, [batchId]))
+    },
+    onError: (batchId, error) => log.error({ event: 'batch.change_failed', batchId, err: error }),
+    stopping: stopping.signal,
+  })
   return {
     config,
     log,
@@ -59,8 +88,10 @@ export function openHouse(config: Config, log: Logger): House {
     queues,
     sealer,
     admitter,
+    changer,
     async close() {
       stopping.abort()
+      await changer.idle()
       await admitter.idle()
       await queues.close()
       await backend.close()

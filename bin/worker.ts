@@ -24,7 +24,7 @@ export function upstreamOf(config: Config): Upstream | null {
 
 /** Starts a worker. Closing it lets submissions under way end and be recorded, then closes the upstream too. */
 export function startWorkerIn(house: House, upstream = upstreamOf(house.config)): { close(): Promise<void> } {
-  const { config, log, database, backend, queues, sealer, admitter } = house
+  const { config, log, database, backend, queues, sealer, admitter, changer } = house
   const webhooks = createGuardedClient({
     allowedNetworks: config.WEBHOOK_ALLOWED_NETWORKS,
     allowHttp: config.WEBHOOK_ALLOW_HTTP,
@@ -35,6 +35,7 @@ export function startWorkerIn(house: House, upstream = upstreamOf(house.config))
     queues,
     log,
     admit: () => admitter.admit(),
+    changer,
     webhooks,
     sealer,
     settings: {

@@ -32,12 +32,12 @@ export async function withCounts(deps: ApiDeps, batch: Batch): Promise<BatchJson
   return json
 }
 
-/** The batch with an estimate while it has not ended. */
+/** The batch with an estimate while it goes on. */
 export async function withEstimate(deps: ApiDeps, project: CallingProject, batch: Batch): Promise<BatchJson> {
   const json = await withCounts(deps, batch)
   const open = json.counts.queued + json.counts.submitting + json.counts.processing
   const kinds = kindsOf(batch)
-  if (open === 0 || kinds === null) return json
+  if (open === 0 || kinds === null || json.status === 'cancelling') return json
   const sinceMinutes = (Date.now() - batch.createdAt.getTime()) / 60_000
   // Of the time before it was there, the pace says nothing.
   const place = await findLastPlace(deps.database, batch.id, Math.min(PACE_MINUTES, sinceMinutes))

@@ -2,6 +2,7 @@
 
 import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import type { Queues } from '@reelqueue/shared/queues/queues'
+import type { BatchChanger } from '@reelqueue/shared/runtime/batch-changer'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'
 import type { Stored, Wish } from '@reelqueue/shared/store/generations'
@@ -25,6 +26,7 @@ export interface ApiDeps {
   readonly waiter: Waiter
   /** Moves queued generations on while slots are free; returns at once. */
   readonly admit: () => void
+  readonly changer: BatchChanger
   readonly backlog: BacklogLimit
   /** Seals the secrets of endpoints. */
   readonly sealer: Sealer

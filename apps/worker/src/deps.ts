@@ -4,6 +4,7 @@ import type { Kind } from '@reelqueue/shared/domain/batch-estimate'
 import type { PollLimits } from '@reelqueue/shared/domain/poll-plan'
 import type { PollSchedule } from '@reelqueue/shared/domain/poll-schedule'
 import type { Queues } from '@reelqueue/shared/queues/queues'
+import type { BatchChanger } from '@reelqueue/shared/runtime/batch-changer'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
@@ -18,6 +19,7 @@ export interface StepDeps {
   readonly log: Logger
   /** Moves queued generations on while slots are free; returns at once. */
   readonly admit: () => void
+  readonly changer: BatchChanger
   /** Takes note of a generation that ended, for the statistics. */
   readonly noteRender: (generationId: string) => void
   readonly webhooks: GuardedClient

@@ -3,19 +3,13 @@
 import { Readable } from 'node:stream'
 import { batchCancel, batchChange, batchJson, resultJson, toResultJson } from '@reelqueue/shared/contract/batch'
 import { newId } from '@reelqueue/shared/domain/ids'
-import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import { STATUSES, type Status } from '@reelqueue/shared/domain/status'
-import {
-  cancelQueued,
-  cancelUnderWay,
-  countRetryable,
-  listResults,
-  reprioritize,
-  retryBatch,
-} from '@reelqueue/shared/store/batch-actions'
-import { findBatchByIdempotencyKey, finishBatches } from '@reelqueue/shared/store/batches'
-import type { Moved } from '@reelqueue/shared/store/moves'
+import { countRetryable, listResults, retryBatch } from '@reelqueue/shared/store/batch-actions'
+import { markCancelled, markPriority } from '@reelqueue/shared/store/batch-changes'
+import { findBatchByIdempotencyKey } from '@reelqueue/shared/store/batches'
+import type { CallingProject } from '@reelqueue/shared/store/projects'
+import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
 import { accepted, mustFindBatch, withCounts } from '../batches.ts'
 import type { ApiDeps } from '../deps.ts'
@@ -27,11 +21,11 @@ import type { App } from '../typed-app.ts'
 const LINES_TYPE = 'application/x-ndjson'
 /** Generations read at once. */
 const RESULTS_PAGE = 1_000
-/** Deliveries woken at once: whoever delivers them goes on with all others for the same servers, and reconcile wakes the rest. */
-const WAKES_MAX = 50
+/** A change that takes longer goes on behind its answer. */
+const ANSWER_WITHIN_MS = 1_500
 
 export function batchActionRoutes(app: App, deps: ApiDeps): void {
-  const { database, queues } = deps
+  const { database } = deps
 
   app.get(
     '/v1/batches/:id/results',
@@ -64,22 +58,20 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
         tags: ['Batches'],
         summary: 'Cancel a batch',
         description:
-          'What is queued is cancelled at once. What is being submitted or rendered goes on, and is delivered, unless `rendering` is `cancel`; it may be charged either way.',
+          'From the answer on, nothing that is queued is submitted any more. A large batch takes longer than an answer: then it is 202, the batch is `cancelling`, and what is queued becomes cancelled by and by. What is being submitted or rendered goes on, and is delivered, unless `rendering` is `cancel`; it may be charged either way.',
         params: byId,
         body: batchCancel,
         response: {
           200: batchJson,
+          202: batchJson,
           ...problems('not_found', 'malformed_json', 'unsupported_media_type', 'validation_failed'),
         },
       },
     },
-    async ({ project, params, body }) => {
-      const batch = await mustFindBatch(deps, project, params.id)
-      wakeSome(await cancelQueued(database, batch.id))
-      if (body?.rendering === 'cancel') wakeSome(await cancelUnderWay(database, batch.id, RENDER_MAX_MS))
-      wakeDeliveries(await finishBatches(database, [batch.id]))
-      deps.admit()
-      return await withCounts(deps, await mustFindBatch(deps, project, params.id))
+    async ({ project, params, body }, reply) => {
+      const { id } = await mustFindBatch(deps, project, params.id)
+      const isMarked = await markCancelled(database, id, body?.rendering === 'cancel')
+      return await afterChange(project, id, isMarked, reply)
     },
   )
 
@@ -139,29 +131,28 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
       schema: {
         tags: ['Batches'],
         summary: 'Give what is still queued another priority',
+        description:
+          'Of a large batch this takes longer than an answer: then it is 202, and goes on by itself while `pending_priority` is there.',
         params: byId,
         body: batchChange,
         response: {
           200: batchJson,
+          202: batchJson,
           ...problems('not_found', 'malformed_json', 'unsupported_media_type', 'validation_failed'),
         },
       },
     },
-    async ({ project, params, body }) => {
-      const batch = await mustFindBatch(deps, project, params.id)
-      await reprioritize(database, batch.id, body.priority)
-      return await withCounts(deps, batch)
+    async ({ project, params, body }, reply) => {
+      const { id } = await mustFindBatch(deps, project, params.id)
+      return await afterChange(project, id, await markPriority(database, id, body.priority), reply)
     },
   )
 
-  const wakeSome = (moved: readonly Moved[]) =>
-    wakeDeliveries(moved.flatMap((one) => one.deliveryIds).slice(0, WAKES_MAX))
-
-  function wakeDeliveries(ids: readonly string[]): void {
-    queues.wake(
-      'deliver',
-      ids.map((id) => ({ id, wakes: 0 })),
-    )
+  /** The batch once the change that it is marked for is done, or as it stands while that goes on. */
+  async function afterChange(project: CallingProject, id: string, isMarked: boolean, reply: FastifyReply) {
+    const isDone = !isMarked || (await deps.changer.change(id, ANSWER_WITHIN_MS))
+    const batch = await withCounts(deps, await mustFindBatch(deps, project, id))
+    return isDone ? batch : accepted(reply, batch)
   }
 }
 

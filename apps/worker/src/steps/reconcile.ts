@@ -45,6 +45,7 @@ export async function reconcile(deps: StepDeps): Promise<void> {
     heal(deps, 'generations', wakeGenerations),
     heal(deps, 'deliveries', wakeDeliveries),
     heal(deps, 'batches', finishEnded),
+    heal(deps, 'changes', takeOverChanges),
     heal(deps, 'history', forgetHistory),
   ])
   deps.admit()
@@ -118,6 +119,11 @@ async function finishEnded({ database, queues }: StepDeps): Promise<void> {
     'deliver',
     deliveryIds.map((id) => ({ id, wakes: 0 })),
   )
+}
+
+/** Changes of batches whose process has died go on in this one, beside the rounds. */
+async function takeOverChanges({ changer }: StepDeps): Promise<void> {
+  await changer.takeOver()
 }
 
 /** One page in a round: rounds are many. */

@@ -95,14 +95,20 @@ export const batchJson = z
     id: z.string(),
     object: z.literal('batch'),
     status: z
-      .enum(['in_progress', 'completed'])
-      .describe('`completed`: every generation has ended, whether completed, failed or cancelled.'),
+      .enum(['in_progress', 'cancelling', 'completed'])
+      .describe(
+        '`cancelling`: a cancel of the batch goes on; what is queued will not be submitted, and becomes cancelled by and by. `completed`: every generation has ended, whether completed, failed or cancelled.',
+      ),
     parent_batch_id: z.string().nullable().describe('The batch whose failed generations this one tries again.'),
     total: z.int(),
     counts: counts.describe('Generations by status; they add up to `total`.'),
     estimate: batchEstimate
       .optional()
       .describe('Only where one batch is read that has not ended: by what such clips took and cost of late.'),
+    pending_priority: z
+      .int()
+      .optional()
+      .describe('Only while what is queued is being given another priority: that priority.'),
     webhook_url: z.string().nullable(),
     metadata: z.record(z.string(), z.unknown()).nullable(),
     created_at: z.iso.datetime(),
@@ -117,6 +123,8 @@ export interface BatchFacts {
   readonly total: number
   readonly webhookUrl: string | null
   readonly metadata: unknown
+  readonly cancelRequestedAt: Date | null
+  readonly wantedPriority: number | null
   readonly createdAt: Date
   readonly completedAt: Date | null
 }
@@ -125,15 +133,21 @@ export function toBatchJson(row: BatchFacts, byStatus: Readonly<Record<Status, n
   return {
     id: row.id,
     object: 'batch',
-    status: isOver(row, byStatus) ? 'completed' : 'in_progress',
+    status: statusOf(row, byStatus),
     parent_batch_id: row.parentId,
     total: row.total,
     counts: byStatus,
+    ...(row.wantedPriority !== null && { pending_priority: row.wantedPriority }),
     webhook_url: row.webhookUrl,
     metadata: row.metadata as Record<string, unknown> | null,
     created_at: row.createdAt.toISOString(),
     completed_at: row.completedAt?.toISOString() ?? null,
   }
+}
+
+function statusOf(row: BatchFacts, counts: Readonly<Record<Status, number>>): BatchJson['status'] {
+  if (isOver(row, counts)) return 'completed'
+  return row.cancelRequestedAt === null ? 'in_progress' : 'cancelling'
 }
 
 /** The counts are newer than `completed_at`, which is noted a moment after the last one ended. */
@@ -193,12 +207,19 @@ export function toResultJson(row: ResultFacts): z.output<typeof resultJson> {
 /** What the event of a batch's completion recorded. */
 const batchSnapshot = z.object({ completed_at: z.iso.datetime(), counts: counts.partial() })
 
-/** The batch as it was when the event happened. */
-export function batchAtEvent(row: BatchFacts, eventData: unknown): BatchJson {
+/** The batch as it was when the event happened: whatever was being done to it was done. */
+export function batchAtEvent(
+  row: Omit<BatchFacts, 'cancelRequestedAt' | 'wantedPriority'>,
+  eventData: unknown,
+): BatchJson {
   const { completed_at, counts: recorded } = batchSnapshot.parse(eventData)
   const byStatus = Object.fromEntries(STATUSES.map((status) => [status, recorded[status] ?? 0])) as Record<
     Status,
     number
   >
-  return { ...toBatchJson(row, byStatus), status: 'completed', completed_at }
+  return {
+    ...toBatchJson({ ...row, cancelRequestedAt: null, wantedPriority: null }, byStatus),
+    status: 'completed',
+    completed_at,
+  }
 }

@@ -40,7 +40,9 @@ export const generationJson = z
       ),
     cancel_requested_at: instant
       .nullable()
-      .describe('A submission was under way when it was cancelled: its outcome will end in `cancelled`.'),
+      .describe(
+        'A submission was under way when it was cancelled, or its batch is being cancelled and its turn is yet to come: it will end in `cancelled`.',
+      ),
     queue: z
       .object({
         position: z.int().describe('1 is the next of its project; places beyond 10,000 are not counted.'),

@@ -98,7 +98,15 @@ describe('a body', () => {
 
   it('of a batch is bounded too, and says its counts', () => {
     const counts = Object.fromEntries(STATUSES.map((status) => [status, 1])) as Record<Status, number>
-    const row = { id: 'batch_1', parentId: null, total: 6, createdAt: AT, completedAt: AT }
+    const row = {
+      id: 'batch_1',
+      parentId: null,
+      total: 6,
+      cancelRequestedAt: null,
+      wantedPriority: null,
+      createdAt: AT,
+      completedAt: AT,
+    }
     const long = {
       ...row,
       webhookUrl: `https://x.example/${'a'.repeat(2_000)}`,

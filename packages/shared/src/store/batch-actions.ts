@@ -1,54 +1,17 @@
-// What may be asked of a whole batch: one statement each, however many generations it has, and no queue is touched.
+// What may be asked of a whole batch besides batch-changes.ts: its results, and a child of what failed.
 
 import { newId } from '../domain/ids.ts'
 import type { Status } from '../domain/status.ts'
 import { insertBatchWithin, type NewBatch } from './batches.ts'
-import { cancelGeneration } from './cancellation.ts'
-import { type Database, type Sql, withRetry } from './database.ts'
+import type { Database, Sql } from './database.ts'
 import { type Generation, Prisma } from './generated/client.ts'
 import type { NewGeneration } from './generations.ts'
-import { type Moved, moveGenerations } from './moves.ts'
 
 /** For fifty thousand rows on a slow machine. */
 const BULK_MAX_MS = 60_000
 
-/** Cancels what no submission has begun for. Those that are being submitted or rendered are left alone. */
-export async function cancelQueued({ prisma }: Database, batchId: string): Promise<Moved[]> {
-  const which = Prisma.sql`batch_id = ${batchId} AND status = 'queued'`
-  const guard = Prisma.sql`g.status = 'queued'`
-  return await withRetry(() => moveGenerations(prisma, which, 'cancel', { set: Prisma.sql`due_at = NULL`, guard }))
-}
-
-/** Generations cancelled side by side. */
-const CANCELS_AT_ONCE = 8
-
-/**
- * Cancels also what is being submitted or rendered, as `cancelGeneration` does each: no more than there are slots.
- * @returns the moves made at once; the others end when their submissions do
- */
-export async function cancelUnderWay(database: Database, batchId: string, renderMaxMs: number): Promise<Moved[]> {
-  const rows = await database.prisma.$queryRaw<{ id: string }[]>`
-    SELECT id FROM generations WHERE batch_id = ${batchId} AND status IN ('submitting', 'processing')`
-  const moved: Moved[] = []
-  const next = rows.values()
-  const cancelOneByOne = async () => {
-    for (const { id } of next) {
-      const result = await cancelGeneration(database, id, renderMaxMs)
-      if (result.kind !== 'requested') moved.push(...result.moved)
-    }
-  }
-  await Promise.all(Array.from({ length: CANCELS_AT_ONCE }, cancelOneByOne))
-  return moved
-}
-
-/** Gives what waits for admission another place among the project's own. @returns how many generations */
-export async function reprioritize({ prisma }: Database, batchId: string, priority: number): Promise<number> {
-  const change = () => prisma.$executeRaw`
-    UPDATE generations SET priority = ${priority}
-    WHERE id = ANY (ARRAY(
-      SELECT id FROM generations WHERE batch_id = ${batchId} AND status = 'queued' AND admitted_at IS NULL ORDER BY id FOR UPDATE))`
-  return await withRetry(change)
-}
+/** The first half of the locks of batches that are retried: any number, the same in every process. */
+const RETRY_LOCKS = 7_301
 
 export type RetryBatchResult = 'retried' | 'key_taken' | 'nothing_failed'
 
@@ -61,8 +24,9 @@ const CHUNK_ROWS = 1_000
  */
 export async function retryBatch({ prisma }: Database, parentId: string, child: NewBatch): Promise<RetryBatchResult> {
   const retry = async (tx: Sql): Promise<RetryBatchResult> => {
-    // One at a time: two children of the same generations would be paid for twice.
-    await tx.$executeRaw`SELECT 1 FROM batches WHERE id = ${parentId} FOR UPDATE`
+    // One at a time: two children of the same generations would be paid for twice. Not by the batch's row, for whose lock others
+    // wait too: its end, and its being cancelled.
+    await tx.$executeRaw`SELECT pg_advisory_xact_lock(${RETRY_LOCKS}, hashtext(${parentId}))`
     const total = await insertBatchWithin(tx, child, failedAgain(tx, parentId, child))
     if (total === null) return 'key_taken'
     if (total === 0) throw new NothingFailed()

@@ -2,7 +2,7 @@
 
 import { MOVES, type Status } from '../domain/status.ts'
 import { completeWithin } from './completion.ts'
-import { type Database, withRetry } from './database.ts'
+import { type Database, type Sql, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
 
@@ -19,19 +19,35 @@ export async function cancelGeneration({ prisma }: Database, id: string, renderM
     prisma.$transaction(async (tx) => {
       // Locked by a statement of its own: the next one must see a submission that began while it waited for the lock.
       const [row] = await tx.$queryRaw<{ status: Status; hasVideo: boolean }[]>`
-        SELECT status::text, answer ->> 'kind' IS NOT DISTINCT FROM 'completed' AS "hasVideo" FROM generations WHERE id = ${id} FOR UPDATE`
+        SELECT status::text, ${HAS_VIDEO} AS "hasVideo" FROM generations WHERE id = ${id} FOR UPDATE`
       if (!row) throw new Error(`there is no generation ${id}`)
       if (row.status === 'cancelled') return { kind: 'cancelled', moved: [] }
       if (row.status === 'completed' || row.status === 'failed') return { kind: 'ended', status: row.status, moved: [] }
-      if (row.hasVideo) return { kind: 'ended', status: MOVES.complete.to, moved: await completeWithin(tx, id) }
-      const requested = await tx.$executeRaw`
-        UPDATE generations SET cancel_requested_at = coalesce(cancel_requested_at, now())
-        WHERE id = ${id} AND EXISTS (
-          SELECT 1 FROM submissions WHERE submissions.id = generations.current_submission_id AND state = 'started')`
-      if (requested === 1) return { kind: 'requested' }
-      const set = Prisma.sql`due_at = NULL, answer = NULL,
-        slot_until = CASE WHEN g.status = 'processing' THEN now() + ${renderMaxMs} * interval '1 ms' ELSE g.slot_until END`
-      return { kind: 'cancelled', moved: await moveGenerations(tx, [id], 'cancel', { set }) }
+      const moved = await cancelLocked(tx, [id], renderMaxMs)
+      if (row.hasVideo) return { kind: 'ended', status: MOVES.complete.to, moved }
+      return moved.length === 0 ? { kind: 'requested' } : { kind: 'cancelled', moved }
     }),
   )
+}
+
+const HAS_VIDEO = Prisma.sql`answer ->> 'kind' IS NOT DISTINCT FROM 'completed'`
+
+/**
+ * Cancels generations that are open, and locked by an earlier statement of this transaction. A success that waits on a row is carried out
+ * instead, and where a submission is under way the cancellation is only noted.
+ * @returns the moves that were made
+ */
+export async function cancelLocked(tx: Sql, ids: readonly string[], renderMaxMs: number): Promise<Moved[]> {
+  const done = await tx.$queryRaw<{ id: string }[]>`
+    SELECT id FROM generations WHERE id = ANY (${ids}::text[]) AND ${HAS_VIDEO}`
+  const moved: Moved[] = []
+  for (const { id } of done) moved.push(...(await completeWithin(tx, id)))
+  await tx.$executeRaw`
+    UPDATE generations SET cancel_requested_at = coalesce(cancel_requested_at, now())
+    WHERE id = ANY (${ids}::text[]) AND status IN ('submitting', 'processing') AND EXISTS (
+      SELECT 1 FROM submissions WHERE submissions.id = generations.current_submission_id AND state = 'started')`
+  const set = Prisma.sql`due_at = NULL, answer = NULL,
+    slot_until = CASE WHEN g.status = 'processing' THEN now() + ${renderMaxMs} * interval '1 ms' ELSE g.slot_until END`
+  const guard = Prisma.sql`NOT EXISTS (SELECT 1 FROM submissions s WHERE s.id = g.current_submission_id AND s.state = 'started')`
+  return [...moved, ...(await moveGenerations(tx, ids, 'cancel', { set, guard }))]
 }

@@ -1,9 +1,9 @@
 // Accepting and reading generations. Everything here is an index lookup, whatever the history's size.
 
 import type { Status } from '../domain/status.ts'
-import { TERMINAL_STATUSES } from '../domain/status.ts'
+import { OPEN_STATUSES, TERMINAL_STATUSES } from '../domain/status.ts'
 import { type Database, PREPARED, type Sql, withRetry } from './database.ts'
-import { type Event, type Generation, Prisma } from './generated/client.ts'
+import { type Event, type Generation, Prisma, type PrismaClient } from './generated/client.ts'
 
 export type { Event, Generation }
 
@@ -115,7 +115,25 @@ export async function findByIdempotencyKey(
 
 /** One generation of the project, or null: another project's id is as unknown as no id. */
 export async function findGeneration({ prisma }: Database, projectId: string, id: string): Promise<Generation | null> {
-  return await prisma.generation.findFirst({ where: { id, projectId } })
+  const row = await prisma.generation.findFirst({ where: { id, projectId } })
+  return row && ((await withMarks(prisma, [row]))[0] ?? row)
+}
+
+/** That a batch is being cancelled is on its own row: this tells it of those of its generations whose turn is yet to come. */
+async function withMarks(prisma: PrismaClient, rows: readonly Generation[]): Promise<Generation[]> {
+  const isOpen = ({ status }: Generation) => OPEN_STATUSES.some((open) => open === status)
+  const batchIds = new Set(rows.flatMap((row) => (row.batchId !== null && isOpen(row) ? row.batchId : [])))
+  if (batchIds.size === 0) return [...rows]
+  const batches = await prisma.batch.findMany({
+    where: { id: { in: [...batchIds] }, cancelRequestedAt: { not: null } },
+    select: { id: true, cancelRequestedAt: true, cancelRendering: true },
+  })
+  const byId = new Map(batches.map((batch) => [batch.id, batch]))
+  return rows.map((row) => {
+    const batch = row.batchId === null || !isOpen(row) ? undefined : byId.get(row.batchId)
+    const isMeant = batch && (row.status === 'queued' || batch.cancelRendering)
+    return isMeant ? { ...row, cancelRequestedAt: row.cancelRequestedAt ?? batch.cancelRequestedAt } : row
+  })
 }
 
 export interface GenerationFilter {
@@ -146,7 +164,7 @@ export async function listGenerations(
       ORDER BY id DESC LIMIT ${limit}`
     where.id = { in: rows.map((row) => row.id) }
   }
-  return await prisma.generation.findMany({ where, orderBy: { id: 'desc' }, take: limit })
+  return await withMarks(prisma, await prisma.generation.findMany({ where, orderBy: { id: 'desc' }, take: limit }))
 }
 
 /** A constant of the statement and not a parameter of it: only then does Postgres see that the index over such rows serves it. */

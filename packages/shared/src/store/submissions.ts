@@ -2,6 +2,7 @@
 
 import type { RenderRequest } from '../domain/render-request.ts'
 import type { Status } from '../domain/status.ts'
+import { BEING_CANCELLED } from './batch-changes.ts'
 import { type Database, type Sql, transact, withRetry } from './database.ts'
 import { REMEMBERED_TASKS } from './former-tasks.ts'
 import { Prisma } from './generated/client.ts'
@@ -30,7 +31,7 @@ export type BeginResult =
   | { readonly kind: 'moved_on' }
   /** A submission is under way, or its back-off is not over. `waitMs` until it is worth another look. */
   | { readonly kind: 'wait'; readonly waitMs: number }
-  /** Nothing is submitted now (submitting-gate.ts): it waits for admission again. */
+  /** Nothing is submitted now (submitting-gate.ts), or its batch is being cancelled: it waits again, without a slot. */
   | { readonly kind: 'held' }
   /** The worker of the open submission fell silent past its lease: settle it as unknown. */
   | { readonly kind: 'expired'; readonly submissionId: string }
@@ -108,6 +109,7 @@ async function beginOrdinary(
       WHERE id = ANY (${generationIds}::text[]) AND status = 'queued' AND admitted_at IS NOT NULL AND attempt = 1
         AND NOT ${SUBMITTING_PAUSED}
         AND NOT EXISTS (SELECT 1 FROM projects WHERE projects.id = g.project_id AND paused_at IS NOT NULL)
+        AND NOT ${BEING_CANCELLED}
       ORDER BY id FOR UPDATE OF g SKIP LOCKED
     ), intent AS (
       INSERT INTO submissions (id, generation_id, upstream, attempt, started_at, lease_until)
@@ -157,7 +159,8 @@ export async function beginSubmission(
     transact(database, async (tx) => {
       const [generation] = await tx.$queryRaw<LockedGeneration[]>`
         SELECT status::text, admitted_at IS NOT NULL AS admitted, attempt,
-          ${SUBMITTING_PAUSED} OR EXISTS (SELECT 1 FROM projects WHERE projects.id = g.project_id AND paused_at IS NOT NULL) AS "isPaused",
+          ${SUBMITTING_PAUSED} OR EXISTS (SELECT 1 FROM projects WHERE projects.id = g.project_id AND paused_at IS NOT NULL)
+            OR ${BEING_CANCELLED} AS "isPaused",
           ${AFTER_TROUBLE} AS "isAfterSilence",
           ${GATE_OPENS_MS} AS "gateOpensMs", model, prompt, size, seconds,
           input_reference AS "inputReference",

@@ -1,0 +1,191 @@
+// Cancelling a batch, and giving it another priority. Both may concern fifty thousand rows, so neither is one statement: the request
+// leaves a mark on the batch's row and commits it, and pages with commits of their own carry it out. From the mark on, nothing of a
+// cancelled batch is admitted or submitted, whichever page its row belongs to. A page waits for no row: what somebody else has locked
+// comes later. Whoever carries out a mark holds a lease; a mark without one is taken over by reconcile.
+
+import { cancelLocked } from './cancellation.ts'
+import { type Database, withRetry } from './database.ts'
+import { Prisma } from './generated/client.ts'
+import { type Moved, moveGenerations } from './moves.ts'
+
+/** Longer than a page and its turn take: a process that does not come back for so long has died. */
+const LEASE_MS = 15_000
+const LEASE = Prisma.sql`now() + ${LEASE_MS} * interval '1 ms'`
+
+const MARKED = Prisma.sql`(cancel_requested_at IS NOT NULL OR wanted_priority IS NOT NULL)`
+const FREE = Prisma.sql`(change_until IS NULL OR change_until < now())`
+
+/** That the generation `g` waits for the page that will cancel it: it must not be submitted, or submitted again. */
+export const BEING_CANCELLED = Prisma.sql`EXISTS (SELECT 1 FROM batches WHERE batches.id = g.batch_id
+  AND batches.cancel_requested_at IS NOT NULL AND (g.status = 'queued' OR batches.cancel_rendering))`
+
+const QUEUED = Prisma.sql`batch_id = batches.id AND status = 'queued'`
+const UNDER_WAY = Prisma.sql`batch_id = batches.id AND status IN ('submitting', 'processing') AND cancel_requested_at IS NULL`
+const hasOther = (priority: number) => Prisma.sql`${QUEUED} AND admitted_at IS NULL AND priority <> ${priority}`
+const some = (which: Prisma.Sql) => Prisma.sql`EXISTS (SELECT 1 FROM generations WHERE ${which})`
+
+/**
+ * Marks a batch as cancelled: what is queued of it, and with `rendering` also what is being submitted or rendered.
+ * @returns false when there is nothing to cancel
+ */
+export async function markCancelled({ prisma }: Database, batchId: string, rendering: boolean): Promise<boolean> {
+  // Never an older instant: a request that comes while an earlier one is being ended keeps it from ending.
+  const marked = await prisma.$executeRaw`
+    UPDATE batches SET cancel_requested_at = clock_timestamp(), cancel_rendering = cancel_rendering OR ${rendering}
+    WHERE id = ${batchId} AND (${some(QUEUED)} OR ${rendering} AND ${some(UNDER_WAY)})`
+  return marked === 1
+}
+
+/** Marks what waits for admission for another priority. @returns false when it has that already */
+export async function markPriority({ prisma }: Database, batchId: string, priority: number): Promise<boolean> {
+  const marked = await prisma.$executeRaw`
+    UPDATE batches SET wanted_priority = CASE WHEN ${some(hasOther(priority))} THEN ${priority}::int END
+    WHERE id = ${batchId} AND (wanted_priority IS NOT NULL OR ${some(hasOther(priority))})`
+  return marked === 1
+}
+
+export async function isChanging({ prisma }: Database, batchId: string): Promise<boolean> {
+  const rows = await prisma.$queryRaw<unknown[]>`SELECT 1 FROM batches WHERE id = ${batchId} AND ${MARKED}`
+  return rows.length > 0
+}
+
+/** A batch whose mark the caller is to carry out. */
+export interface ClaimedChange {
+  readonly batchId: string
+  readonly projectId: string
+}
+
+/** Takes the lease of this batch, or of any that has a mark; null when somebody has it, or nothing is marked. */
+export async function claimChange({ prisma }: Database, batchId?: string): Promise<ClaimedChange | null> {
+  const [row] = await prisma.$queryRaw<ClaimedChange[]>`
+    UPDATE batches SET change_until = ${LEASE}
+    WHERE id = (
+      SELECT id FROM batches WHERE ${MARKED} AND ${FREE} ${batchId === undefined ? Prisma.empty : Prisma.sql`AND id = ${batchId}`}
+      -- Of a project for which nobody works, if there is one.
+      ORDER BY EXISTS (SELECT 1 FROM batches other WHERE other.project_id = batches.project_id AND other.change_until > now()
+        AND (other.cancel_requested_at IS NOT NULL OR other.wanted_priority IS NOT NULL)), id
+      LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING id AS "batchId", project_id AS "projectId"`
+  return row ?? null
+}
+
+/** Gives the lease back before its time: another process may go on at once. */
+export async function releaseChange({ prisma }: Database, batchId: string): Promise<void> {
+  await prisma.$executeRaw`UPDATE batches SET change_until = NULL WHERE id = ${batchId}`
+}
+
+/** Where the next page begins, and how many rows it may have. */
+export interface ChangeCursor {
+  readonly after: string
+  readonly rows: number
+}
+
+export interface ChangedPage {
+  readonly changed: number
+  readonly moved: readonly Moved[]
+  /** The row after which the next page begins; null when this one came to the end of the batch. */
+  readonly after: string | null
+  /** Nothing is left to do, and the mark is gone. Not so at the end of the batch while others hold rows of it. */
+  readonly isOver: boolean
+}
+
+interface Wish {
+  readonly cancelRequestedAt: Date | null
+  readonly cancelRendering: boolean
+  readonly wantedPriority: number | null
+}
+
+/**
+ * Carries out one page of what is marked, and takes the mark off when nothing is left.
+ * @param renderMaxMs see `cancelGeneration`
+ */
+export async function changePage(
+  database: Database,
+  batchId: string,
+  cursor: ChangeCursor,
+  renderMaxMs: number,
+): Promise<ChangedPage> {
+  const [wish] = await database.prisma.$queryRaw<Wish[]>`
+    UPDATE batches SET change_until = ${LEASE} WHERE id = ${batchId} AND ${MARKED}
+    RETURNING cancel_requested_at AS "cancelRequestedAt", cancel_rendering AS "cancelRendering", wanted_priority AS "wantedPriority"`
+  if (!wish) return { changed: 0, moved: [], after: null, isOver: true }
+  const page = wish.cancelRequestedAt
+    ? await cancelPage(database, batchId, cursor, wish.cancelRendering ? renderMaxMs : null)
+    : await priorityPage(database, batchId, cursor, wish.wantedPriority ?? 0)
+  if (page.after !== null) return { ...page, isOver: false }
+  return { ...page, isOver: await takeOff(database, batchId, wish) }
+}
+
+/** @param renderMaxMs null: what is being submitted or rendered goes on */
+async function cancelPage(
+  { prisma }: Database,
+  batchId: string,
+  { after, rows }: ChangeCursor,
+  renderMaxMs: number | null,
+): Promise<Omit<ChangedPage, 'isOver'>> {
+  const first = Prisma.sql`page AS MATERIALIZED (
+      SELECT id FROM generations WHERE batch_id = ${batchId} AND status = 'queued' AND id > ${after}
+      ORDER BY id LIMIT ${rows} FOR UPDATE SKIP LOCKED)`
+  const which = Prisma.sql`id IN (SELECT id FROM page)`
+  const set = Prisma.sql`due_at = NULL`
+  const moved = await withRetry(() => moveGenerations(prisma, which, 'cancel', { first, set }))
+  if (moved.length === rows) return { changed: rows, moved, after: lastOf(moved) }
+  if (renderMaxMs === null) return { changed: moved.length, moved, after: null }
+  const underWay = await withRetry(() =>
+    prisma.$transaction(async (tx) => {
+      const locked = await tx.$queryRaw<{ id: string }[]>`
+        SELECT id FROM generations WHERE batch_id = ${batchId} AND status IN ('submitting', 'processing') AND cancel_requested_at IS NULL
+        ORDER BY id LIMIT ${rows} FOR UPDATE SKIP LOCKED`
+      const ids = locked.map((row) => row.id)
+      return { changed: ids.length, moved: await cancelLocked(tx, ids, renderMaxMs) }
+    }),
+  )
+  const changed = moved.length + underWay.changed
+  const isFull = underWay.changed === rows
+  return { changed, moved: [...moved, ...underWay.moved], after: isFull ? '' : null }
+}
+
+async function priorityPage(
+  { prisma }: Database,
+  batchId: string,
+  { after, rows }: ChangeCursor,
+  priority: number,
+): Promise<Omit<ChangedPage, 'isOver'>> {
+  const change = () => prisma.$queryRaw<{ id: string }[]>`
+    UPDATE generations SET priority = ${priority}
+    WHERE id = ANY (ARRAY(
+      SELECT id FROM generations WHERE batch_id = ${batchId} AND status = 'queued' AND id > ${after}
+        AND admitted_at IS NULL AND priority <> ${priority}
+      ORDER BY id LIMIT ${rows} FOR UPDATE SKIP LOCKED))
+    RETURNING id`
+  const changed = await withRetry(change)
+  return { changed: changed.length, moved: [], after: changed.length === rows ? lastOf(changed) : null }
+}
+
+const lastOf = (rows: readonly { readonly id: string }[]) =>
+  rows
+    .map((row) => row.id)
+    .toSorted()
+    .at(-1) ?? ''
+
+/** The page behind the next row, which cannot be written: it is left as it is, and the mark stays. */
+export async function leaveOut({ prisma }: Database, batchId: string, after: string): Promise<ChangedPage> {
+  const [row] = await prisma.$queryRaw<{ id: string }[]>`
+    SELECT id FROM generations WHERE batch_id = ${batchId} AND status = 'queued' AND id > ${after} ORDER BY id LIMIT 1`
+  return { changed: 0, moved: [], after: row?.id ?? null, isOver: false }
+}
+
+/** Takes the mark off, unless rows are left, or somebody has asked for more meanwhile. */
+async function takeOff({ prisma }: Database, batchId: string, wish: Wish): Promise<boolean> {
+  const { cancelRequestedAt, cancelRendering, wantedPriority } = wish
+  const taken = cancelRequestedAt
+    ? await prisma.$executeRaw`
+        UPDATE batches SET cancel_requested_at = NULL, cancel_rendering = false, wanted_priority = NULL, change_until = NULL
+        WHERE id = ${batchId} AND cancel_requested_at = ${cancelRequestedAt} AND cancel_rendering = ${cancelRendering}
+          AND NOT ${some(QUEUED)} AND NOT (cancel_rendering AND ${some(UNDER_WAY)})`
+    : await prisma.$executeRaw`
+        UPDATE batches SET wanted_priority = NULL, change_until = NULL
+        WHERE id = ${batchId} AND cancel_requested_at IS NULL AND wanted_priority = ${wantedPriority}
+          AND NOT ${some(hasOther(wantedPriority ?? 0))}`
+  return taken === 1
+}

@@ -1,0 +1,141 @@
+// A large cancel beside a quiet project, on both backends: it is answered soon and goes on by itself, also under processes that are killed
+// in the middle of it; nobody else waits for it, and each generation is cancelled once.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { batchJson } from '@reelqueue/shared/contract/batch'
+import { markCancelled } from '@reelqueue/shared/store/batch-changes'
+import { afterEach, describe, expect, it } from 'vitest'
+import { bundleEntries } from './chaos/bundle.ts'
+import { startProcess } from './chaos/processes.ts'
+import { type Client, clientOf, clientOfNewProject, generationOf, MINIMAL } from './support/api.ts'
+import { runSql } from './support/database.ts'
+import { BACKENDS, type Pipeline, startPipeline } from './support/pipeline.ts'
+import { until } from './support/wait.ts'
+
+/** Of anybody beside a large cancel. */
+const SOON_MS = 5_000
+const KILLS = 10
+
+let pipeline: Pipeline | undefined
+afterEach(async () => {
+  await pipeline?.close()
+  pipeline = undefined
+})
+
+/** A batch of lines, for a project with so many endpoints at a server that does not exist. */
+async function acceptLarge({ api }: Pipeline, client: Client, lines: number, endpoints: number): Promise<string> {
+  const { id: projectId } = await api.database.prisma.project.findFirstOrThrow({ where: { name: 'default' } })
+  await api.database.prisma.webhookEndpoint.createMany({
+    data: Array.from({ length: endpoints }, (_, index) => ({
+      id: `we_${index}`,
+      projectId,
+      url: `https://hooks.invalid/${index}`,
+      eventTypes: ['generation.cancelled'],
+      secret: 'sealed',
+    })),
+  })
+  const body = Array.from({ length: lines }, () => `${JSON.stringify(MINIMAL)}\n`).join('')
+  const reply = await client.post('/v1/batches', body, { 'content-type': 'application/x-ndjson' })
+  expect(reply.status, reply.text).toBe(202)
+  return batchJson.parse(JSON.parse(reply.text)).id
+}
+
+/** What became of the generations, and what is owed to their endpoints. */
+async function expectCancelledOnce({ api }: Pipeline, batchId: string, lines: number, endpoints: number) {
+  const [row] = await api.database.prisma.$queryRaw<Record<string, number>[]>`
+    SELECT count(*)::int AS events, count(DISTINCT e.generation_id)::int AS generations,
+      (SELECT count(*)::int FROM deliveries d JOIN events of ON of.id = d.event_id WHERE of.type = 'generation.cancelled') AS deliveries,
+      (SELECT count(*)::int FROM events WHERE batch_id = ${batchId}) AS ends
+    FROM events e JOIN generations g ON g.id = e.generation_id WHERE g.batch_id = ${batchId} AND e.type = 'generation.cancelled'`
+  expect(row).toEqual({ events: lines, generations: lines, deliveries: lines * endpoints, ends: 1 })
+}
+
+describe.each(BACKENDS)('on %s', { timeout: 300_000 }, (backend) => {
+  it('a large cancel is answered soon, counts add up, and another project is accepted and submitted meanwhile', async () => {
+    const [lines, endpoints] = [5_000, 20]
+    pipeline = await startPipeline({
+      backend,
+      workers: 1,
+      env: { UPSTREAM_MAX_IN_FLIGHT: '10', RECONCILE_INTERVAL_MS: '500' },
+    })
+    const { api } = pipeline
+    const client = clientOf(api.url, api.key)
+    const quiet = await clientOfNewProject(api, 'quiet')
+    // All slots are the large one's.
+    api.house.admitter.admit()
+    const id = await acceptLarge(pipeline, client, lines, endpoints)
+    const read = async () => batchJson.parse(JSON.parse((await client.get(`/v1/batches/${id}`)).text))
+    await until('it is under way', async () => (await read()).counts.queued < lines)
+
+    const askedAt = performance.now()
+    const reply = await client.post(`/v1/batches/${id}/cancel`)
+    expect(performance.now() - askedAt).toBeLessThan(SOON_MS)
+    expect(reply.status).toBe(202)
+    const first = batchJson.parse(JSON.parse(reply.text))
+    expect(first.status).toBe('cancelling')
+    let rounds = 0
+    for (let open = true; open; rounds++) {
+      const postedAt = performance.now()
+      const accepted = await quiet.post('/v1/generations', { ...MINIMAL, prompt: '[sim:render=0]' })
+      expect(accepted.status, accepted.text).toBe(202)
+      expect(performance.now() - postedAt).toBeLessThan(SOON_MS)
+      const mine = generationOf(accepted)
+      await until(
+        'it is submitted',
+        async () => generationOf(await quiet.get(`/v1/generations/${mine.id}`)).submitted_at !== null,
+        {
+          timeoutMs: SOON_MS,
+        },
+      )
+      const batch = await read()
+      expect(Object.values(batch.counts).reduce((sum, count) => sum + count, 0)).toBe(lines)
+      open = batch.status === 'cancelling'
+    }
+    expect(rounds).toBeGreaterThan(0)
+    await until('it is over', async () => (await read()).completed_at !== null, { timeoutMs: 60_000 })
+    const { counts } = await read()
+    expect(counts.cancelled).toBeGreaterThan(lines / 2)
+    await expectCancelledOnce(pipeline, id, counts.cancelled, endpoints)
+  })
+})
+
+it('a cancel whose process is killed ten times completes: one event for each generation, one delivery for each of its URLs', async () => {
+  const [lines, endpoints] = [4_000, 20]
+  pipeline = await startPipeline({ backend: 'postgres', workers: 0, env: { RECONCILE_INTERVAL_MS: '100' } })
+  const { api, environment } = pipeline
+  const entries = await bundleEntries()
+  const folder = await mkdtemp(join(tmpdir(), 'reelqueue-large-'))
+  const url = api.house.config.DATABASE_URL ?? ''
+  try {
+    const id = await acceptLarge(pipeline, clientOf(api.url, api.key), lines, endpoints)
+    await markCancelled(api.database, id, true)
+    const cancelled = async () => api.database.prisma.generation.count({ where: { batchId: id, status: 'cancelled' } })
+    // Without a key nothing is admitted: what ends, ends by the cancel.
+    const env = { ...environment, UPSTREAM_API_KEY: '' }
+    const start = (name: string) => startProcess({ role: 'worker', entries, name, folder, env, mine: null })
+    for (let kill = 1; kill <= KILLS; kill++) {
+      const before = await cancelled()
+      const worker = start(`worker-${kill}`)
+      await until('it has begun', async () => (await cancelled()) > before, { timeoutMs: 60_000 })
+      expect(await worker.end('SIGKILL')).toBe('SIGKILL')
+      // The lease of the dead, ended as time would.
+      await runSql(url, "UPDATE batches SET change_until = now() - interval '1 s'")
+    }
+    expect(await cancelled()).toBeLessThan(lines)
+    const last = start('worker-last')
+    await until(
+      'it is over',
+      async () => (await api.database.prisma.batch.findUniqueOrThrow({ where: { id } })).completedAt,
+      {
+        timeoutMs: 60_000,
+      },
+    )
+    await last.end('SIGTERM')
+    await expectCancelledOnce(pipeline, id, lines, endpoints)
+  } finally {
+    await entries.remove()
+    await rm(folder, { recursive: true, force: true })
+  }
+}, 300_000)
