@@ -259,6 +259,15 @@ describe('what a robust client must survive: polls', () => {
     await hasty.close()
   })
 
+  test('a poll that gets no answer ends after 15 s, where a create may take ten minutes', {
+    timeout: 60_000,
+  }, async () => {
+    const patient = createGlobalAi({ baseUrl: server.origin, apiKey, timeoutMs: 600_000 })
+    server.play(hang)
+    expect(await patient.poll('a')).toMatchObject({ kind: 'unavailable', code: 'upstream_timeout' })
+    await patient.close()
+  })
+
   test('Retry-After is honoured as seconds and as a date', async () => {
     expect(await poll(answer(503, '', { 'retry-after': '90' }))).toMatchObject({ retryAfterMs: 90_000 })
     const date = new Date(Date.now() + 60_000).toUTCString()

@@ -40,7 +40,7 @@ export interface UpstreamDeps extends StepDeps {
 
 export interface WorkerSettings {
   readonly poll: PollLimits
-  /** Total time of one request to the provider. */
+  /** Total time of one create request to the provider; polls have `pollTimeoutMs` of it. */
   readonly upstreamTimeoutMs: number
   readonly reconcileIntervalMs: number
   /** How long what has ended is kept; undefined: for ever. */

@@ -8,6 +8,7 @@ import {
   type PollContext,
   type PollLimits,
   pollLimits,
+  pollTimeoutMs,
 } from './poll-plan.ts'
 import { scoutShare } from './render-times.ts'
 
@@ -37,6 +38,12 @@ const elapsed = fc.double({ min: 0, max: 24 * HOUR, noNaN: true })
 const retryAfter = fc.option(fc.integer({ min: 0, max: 100 * HOUR }), { nil: null })
 const at = (elapsedMs: number, context: PollContext, bounds: PollLimits = DEFAULTS) =>
   nextPollMs({ elapsedMs, failures: 0, retryAfterMs: null }, context, bounds)
+
+describe('the time limit of a poll', () => {
+  it('is that of a create, but never more than 15 s', () => {
+    expect([100, 15_000, 60_000, 600_000].map(pollTimeoutMs)).toEqual([100, 15_000, 15_000, 15_000])
+  })
+})
 
 describe('the limits', () => {
   it.each([

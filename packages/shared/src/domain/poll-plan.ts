@@ -25,6 +25,14 @@ export function pollLimits(minMs: number | undefined, maxMs: number | undefined,
   return { known: within(KNOWN), unknown: within(UNKNOWN), deadlineMs }
 }
 
+/** A poll is free and is asked again: what does not answer soon only keeps a place that others wait for. */
+const POLL_TIMEOUT_MAX_MS = 15_000
+
+/** Total time of one poll in ms, where a request to the provider may take `upstreamTimeoutMs`. */
+export function pollTimeoutMs(upstreamTimeoutMs: number): number {
+  return Math.min(upstreamTimeoutMs, POLL_TIMEOUT_MAX_MS)
+}
+
 /** The provider deletes its record of a task after about a day: asking longer learns nothing. */
 export const LATE_ASKING_ENDS_MS = 24 * 3_600_000
 /** Pace of asking after the deadline. */

@@ -197,7 +197,9 @@ export const VARIABLES = {
     ),
   UPSTREAM_TIMEOUT_MS: whole(100, 600_000)
     .default(60_000)
-    .describe('Total time of one request to the provider, from connect to last byte.'),
+    .describe(
+      'Total time of one create request to the provider, from connect to last byte. A poll has the same time, but never more than 15 s.',
+    ),
   GENERATION_DEADLINE_MS: whole(1_000, 20 * 3_600_000)
     .default(2 * 3_600_000)
     .describe('A generation fails this long after its submission was accepted, unless it has ended (at most 20 h).'),

@@ -4,6 +4,7 @@
 import { Agent } from 'undici'
 import { FAILURES } from '../domain/failure.ts'
 import { findModel } from '../domain/models.ts'
+import { pollTimeoutMs } from '../domain/poll-plan.ts'
 import type { RenderRequest } from '../domain/render-request.ts'
 import { parseBaseUrl } from './base-url.ts'
 import { readSilentCreate, readSilentPoll } from './errors.ts'
@@ -20,7 +21,7 @@ export interface GlobalAiOptions {
   /** With or without a trailing slash or `/v1`. */
   readonly baseUrl: string
   readonly apiKey: string
-  /** Total for one call, from connecting to the last byte of the answer. */
+  /** Total for one create, from connecting to the last byte of the answer; a poll has `pollTimeoutMs` of it. */
   readonly timeoutMs: number
   /** URL of the proxy that leads there, with its password if it has one; absent or null: none does. */
   readonly proxy?: string | null
@@ -85,7 +86,8 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: Glo
     async poll(taskId) {
       // Origin and path apart: as one URL, an id such as ".." would walk out of the path.
       const resultPath = `${path}/v1/result/${encodeURIComponent(wellFormed(taskId))}`
-      const answer = await exchange(polls, { origin, path: resultPath, method: 'GET', headers }, timeoutMs)
+      const poll = { origin, path: resultPath, method: 'GET', headers } as const
+      const answer = await exchange(polls, poll, pollTimeoutMs(timeoutMs))
       return answer.kind === 'silence' ? readSilentPoll(answer) : parsePoll(answer, [apiKey])
     },
 
