@@ -8,12 +8,12 @@ import { addApiKey, newApiKey } from '@reelqueue/shared/store/projects'
 import { countSlowRenders, readOutlook, readRenderTimes, recordRenders } from '@reelqueue/shared/store/render-stats'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import { createPollSchedules } from '@reelqueue/worker/poll-schedules'
-import { pollLane } from '@reelqueue/worker/steps/poll'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { clientOf, generationOf, send } from './support/api.ts'
 import { startHouse } from './support/house.ts'
 import { startPipeline } from './support/pipeline.ts'
+import { runLane } from './support/polling.ts'
 import { answer, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { newGeneration, seedDatabase } from './support/seed.ts'
 import { stepDeps } from './support/step-deps.ts'
@@ -167,7 +167,7 @@ describe('a schedule', () => {
     const id = await seed.processing(KIND)
     await seed.sql(`UPDATE generations SET submitted_at = now() - interval '60 s', due_at = now() WHERE id = $1`, [id])
     provider.play(answer(200, { id: 'x', object: 'video.generation', status: 'processing' }))
-    await pollLane({ ...deps, upstream, scheduleOf }, 'lane-1', new AbortController().signal)
+    await runLane({ ...deps, upstream, scheduleOf })
     const expected = scheduleOf(KIND)?.nextMs(60 * S) ?? Number.NaN
     expect(expected).toBeGreaterThan(60 * S)
     expect(Math.abs((await rowOf(id)).dueInMs - expected)).toBeLessThan(8 * S)

@@ -14,11 +14,11 @@ import {
   tryNow,
 } from '@reelqueue/shared/store/submitting-gate'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
-import { pollLane } from '@reelqueue/worker/steps/poll'
 import { probe } from '@reelqueue/worker/steps/probe'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { startHouse } from './support/house.ts'
+import { runLane } from './support/polling.ts'
 import { type Act, answer, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { seedDatabase } from './support/seed.ts'
 import { stepDeps } from './support/step-deps.ts'
@@ -453,10 +453,10 @@ describe('the rate limit', () => {
     expect(await statusOf(second)).toBe('queued')
     await seed.sql(`UPDATE generations SET due_at = now() WHERE id = $1`, [first])
     provider.play(answer(200, { id: 'x', status: 'processing' }))
-    await pollLane(limited, 'lane-1', new AbortController().signal)
+    await runLane(limited)
     expect(provider.received).toHaveLength(0)
     await seed.sql(`UPDATE upstream_gates SET requests_at = now() - interval '10 s'`)
-    await pollLane(limited, 'lane-1', new AbortController().signal)
+    await runLane(limited)
     expect(provider.received).toHaveLength(1)
   })
 })

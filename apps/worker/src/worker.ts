@@ -8,6 +8,7 @@ import { createCaution } from './caution.ts'
 import { countAnswers } from './count-answers.ts'
 import type { StepDeps } from './deps.ts'
 import { createPollSchedules } from './poll-schedules.ts'
+import { createPollWindow } from './poll-window.ts'
 import { createRenderNotes } from './render-notes.ts'
 import { createRunNotes } from './run-notes.ts'
 import { complete } from './steps/complete.ts'
@@ -44,6 +45,8 @@ export function startWorker(
   const deps = { ...given, noteRender: renders.note }
   const onError = (error: Error) => deps.log.warn({ event: 'queue.error', err: error.message })
   const consumers: Consumer[] = []
+  /** What is still to be written once nothing begins any more. */
+  const stopped: (() => Promise<void>)[] = []
   const runs = createRunNotes(given)
   const start = (queue: QueueName, run: (id: string) => Promise<StepOutcome>) => {
     const logged = async (id: string) => {
@@ -68,7 +71,9 @@ export function startWorker(
     timers.push(counting.recordForever(stopping.signal))
     timers.push(schedules.refreshForever(stopping.signal), probeForever(paying, stopping.signal))
     start('submit', (id) => caution.run(() => submit(paying, id)))
-    start('poll', (id) => pollLane(paying, id, stopping.signal))
+    const window = createPollWindow(paying, stopping.signal)
+    start('poll', (id) => pollLane({ ...paying, window }, id, stopping.signal))
+    stopped.push(() => window.idle())
   }
   start('complete', (id) => complete(deps, id))
   const delivering = { ...deps, targets: createTargets() }
@@ -81,6 +86,7 @@ export function startWorker(
     async close() {
       stopping.abort()
       await Promise.all([...timers, runs.idle(), ...consumers.map((consumer) => consumer.close())])
+      await Promise.all(stopped.map((idle) => idle()))
     },
   }
 }

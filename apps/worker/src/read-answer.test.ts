@@ -3,7 +3,7 @@ import type { DuePoll } from '@reelqueue/shared/store/polling'
 import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readAnswer } from './poll.ts'
+import { readAnswer } from './read-answer.ts'
 
 const HOUR = 3_600_000
 const LIMITS = pollLimits(30_000, 60_000, 2 * HOUR)
@@ -34,7 +34,7 @@ function read(answer: PollAnswer, poll: Partial<DuePoll> = {}) {
     wakes: 0,
     ...poll,
   }
-  return readAnswer({ poll: due, answer }, CONTEXT, LIMITS)
+  return readAnswer(due, answer, CONTEXT, LIMITS)
 }
 
 describe('readAnswer', () => {

@@ -1,0 +1,52 @@
+// What an answer to a poll means for its row. Pure. A poll never fails a generation; only a terminal answer or the deadline does.
+
+import type { FailureCode } from '@reelqueue/shared/domain/failure'
+import { answerClass, type LastPoll } from '@reelqueue/shared/domain/kept-reply'
+import { latePollMs, nextPollMs, type PollContext, type PollLimits } from '@reelqueue/shared/domain/poll-plan'
+import type { DuePoll, PollRecord } from '@reelqueue/shared/store/polling'
+import type { PollAnswer } from '@reelqueue/shared/upstream/port'
+
+export interface Reading {
+  readonly record: PollRecord
+  /** Past its deadline without a terminal answer: to be failed with this code. */
+  readonly overdue: FailureCode | null
+}
+
+/** What one answer means for its row. */
+export function readAnswer(poll: DuePoll, answer: PollAnswer, context: PollContext, limits: PollLimits): Reading {
+  const { id, upstreamTaskId, elapsedMs, wakes } = poll
+  const base = { id, upstreamTaskId, wakes }
+  if (answer.kind === 'completed' || answer.kind === 'failed') {
+    return { record: { ...base, nextMs: 0, sawPending: false, pollFailures: 0, answer }, overdue: null }
+  }
+  const failures = answer.kind === 'unavailable' ? poll.pollFailures + 1 : 0
+  const state = { elapsedMs, failures, retryAfterMs: answer.kind === 'unavailable' ? answer.retryAfterMs : null }
+  const isLate = elapsedMs >= limits.deadlineMs
+  const withoutUrl = answer.kind === 'pending' && answer.completedWithoutUrl
+  // A row that is still to be failed stays due whatever its age: this process may die before it does so.
+  const lateMs = latePollMs(state) ?? (poll.status === 'processing' ? limits.unknown.intervalMaxMs : null)
+  const last = lastPoll(answer, failures)
+  const record = {
+    ...base,
+    nextMs: isLate ? lateMs : nextPollMs(state, context, limits),
+    // Claiming to be done without a link may mean that the video's day has begun.
+    sawPending: answer.kind === 'pending' && !withoutUrl,
+    pollFailures: failures,
+    answer: null,
+    ...(last ? { lastPoll: last } : {}),
+  }
+  const code = withoutUrl ? 'completed_without_url' : 'deadline_exceeded'
+  return { record, overdue: isLate && poll.status === 'processing' ? code : null }
+}
+
+/** What is kept of an answer that is neither "still rendering" nor the end. */
+function lastPoll(answer: PollAnswer, failures: number): LastPoll | null {
+  const at = new Date().toISOString()
+  if (answer.kind === 'unavailable') {
+    const { httpStatus, code, message } = answer
+    return { class: answerClass(httpStatus), http_status: httpStatus, code, message, at, failures }
+  }
+  if (answer.kind !== 'pending' || !answer.completedWithoutUrl) return null
+  const message = `The provider says "${answer.status}" but gives no link.`
+  return { class: 'without_url', http_status: 200, code: 'completed_without_url', message, at, failures }
+}
