@@ -23,10 +23,13 @@ afterEach(async () => {
   await closeEndpoints()
 })
 
+type Request = [url: string, headers: Readonly<Record<string, string>>, body: string]
+
 function client(options: Partial<GuardedClientOptions> = {}) {
   const created = createGuardedClient({ allowedNetworks: LOOPBACK, timeoutMs: 5_000, ...options })
   clients.push(created)
-  return created
+  const { close } = created
+  return { post: (...request: Request) => created.post('prj_1', ...request), close }
 }
 
 describe('delivering', () => {

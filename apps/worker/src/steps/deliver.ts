@@ -219,7 +219,7 @@ async function send({ database, sealer, webhooks }: StepDeps, delivery: ClaimedD
   const custom = customHeaders(delivery, sealer)
   // Ours come last: none of theirs may take the place of one.
   const headers = { ...custom, 'content-type': 'application/json', 'user-agent': 'Reelqueue', ...signature }
-  const outcome = await webhooks.post(delivery.url, headers, body)
+  const outcome = await webhooks.post(delivery.projectId, delivery.url, headers, body)
   return { ...outcome, replySnippet: outcome.replySnippet && withoutValues(outcome.replySnippet, custom) }
 }
 

@@ -151,7 +151,9 @@ export const VARIABLES = {
   VIEWER_PASSWORD: text.optional().describe('Login of the operator pages that may look but not change.'),
   WEBHOOK_ALLOWED_NETWORKS: networks
     .default([])
-    .describe('Networks (CIDR, comma-separated) that webhooks may reach although they are private.'),
+    .describe(
+      'Networks (CIDR, comma-separated) that webhooks may reach although they are private. Names of webhooks are resolved by `/etc/hosts` and DNS only, without search domains.',
+    ),
   WEBHOOK_ALLOW_HTTP: z
     .enum(['true', 'false'], 'must be true or false')
     .default('true')

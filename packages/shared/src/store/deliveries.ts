@@ -36,6 +36,7 @@ export async function findWokenDeliveries(
 /** Everything that one attempt needs, read at once. */
 export interface ClaimedDelivery {
   readonly id: string
+  readonly projectId: string
   readonly url: string
   /** The number of the attempt that this claim begins. */
   readonly attempt: number
@@ -117,7 +118,7 @@ export async function claimDeliveries(
         ${begin(leaseMs)} WHERE id = ANY (ARRAY(SELECT id FROM named UNION ALL SELECT id FROM next))
         RETURNING id, target, url, payload, attempts, attempts_before, event_id, endpoint_id, project_id
       )
-      SELECT claimed.id, claimed.target, claimed.url, claimed.payload, claimed.attempts AS attempt,
+      SELECT claimed.id, claimed.project_id AS "projectId", claimed.target, claimed.url, claimed.payload, claimed.attempts AS attempt,
         claimed.attempts - claimed.attempts_before AS scheduled, event.id AS "eventId", event.type, event.sequence,
         event.created_at AS "createdAt", event.data, event.generation_id AS "generationId", event.batch_id AS "batchId",
         endpoint.id AS "endpointId", endpoint.url AS "endpointUrl", endpoint.failing_since AS "failingSince", endpoint.headers,
@@ -139,13 +140,25 @@ export async function claimDeliveries(
   return await Promise.all(
     wanted.map(handOut).map(async (row) => {
       if (!row) return null
-      const { id, payload, endpointUrl, endpointId, failingSince, headers, secret, previousSecrets, ...rest } = row
+      const {
+        id,
+        projectId,
+        payload,
+        endpointUrl,
+        endpointId,
+        failingSince,
+        headers,
+        secret,
+        previousSecrets,
+        ...rest
+      } = row
       const { eventId, generation, ...event } = rest
       const isMoved = endpointUrl !== null && endpointUrl !== row.url
       try {
         const [url = row.url] = isMoved ? await withRetry(() => moveDeliveries(prisma, Prisma.sql`id = ${id}`)) : []
         return {
           id,
+          projectId,
           url,
           attempt: rest.attempt,
           scheduled: rest.scheduled,
@@ -168,6 +181,7 @@ export async function claimDeliveries(
 /** A delivery with what signs it, and its event. */
 interface ClaimedRow extends Omit<ClaimedEvent, 'id'> {
   readonly id: string
+  readonly projectId: string
   readonly target: string
   readonly url: string
   readonly payload: WebhookPayload

@@ -7,13 +7,17 @@ import { parseRetryAfter } from '../domain/retry-after.ts'
 import { checkWebhookUrl } from '../domain/webhook-url.ts'
 import { createAddressGuard } from './address-guard.ts'
 import { createGuardedConnector, type Lookup } from './guarded-connect.ts'
+import { createProjectLookups } from './project-lookups.ts'
 import { storableText } from './reply.ts'
+import { createResolveName } from './resolve-name.ts'
 import { classifyError, type Failure, type SendErrorClass, type SendOutcome } from './send-outcome.ts'
 
 const SEND_TIMEOUT_MS_DEFAULT = 15_000
 
-/** Several projects may have the same server: what is under way for each is bounded elsewhere, and they must not wait for each other here. */
+/** Of one project. What is under way to a server is bounded elsewhere. */
 const CONNECTIONS_PER_ORIGIN_MAX = 64
+/** Projects whose connections are kept; beyond it those of projects with nothing under way are closed. */
+const PROJECTS_KEPT_MAX = 200
 /** However long an endpoint offers to keep an idle connection open. */
 const IDLE_CONNECTION_MS_MAX = 30_000
 const REPLY_BYTES_READ_MAX = 64 * 1_024
@@ -29,46 +33,80 @@ export interface GuardedClientOptions {
   readonly allowHttp?: boolean
   /** Default 15 s. Total time of a post: waiting for a connection, connecting, sending and reading to the last byte. */
   readonly timeoutMs?: number
-  /** Replaces the system's name resolution, in tests. */
+  /** Replaces how names are resolved, in tests. */
   readonly lookup?: Lookup
 }
 
 export interface GuardedClient {
   /**
-   * Sends one POST and says what became of it. Delivered means: a 2xx status and a reply that ended, or went on past
+   * Sends one POST for a project and says what became of it. Delivered means: a 2xx status and a reply that ended, or went on past
    * the 64 KB that are read. Never throws for anything the network or the endpoint does; rejects for a header that HTTP
-   * does not allow, and after `close`.
+   * does not allow, and after `close`. Projects share no connections, and wait for no names of each other.
    */
-  post(url: string, headers: Readonly<Record<string, string>>, body: string): Promise<SendOutcome>
+  post(projectId: string, url: string, headers: Readonly<Record<string, string>>, body: string): Promise<SendOutcome>
   /** Waits for the posts under way, then closes all connections. May be called again. */
   close(): Promise<void>
 }
 
 /** Throws an Error when an allowed network is not a CIDR block. */
 export function createGuardedClient(options: GuardedClientOptions): GuardedClient {
-  const { allowedNetworks, allowHttp = true, timeoutMs = SEND_TIMEOUT_MS_DEFAULT, lookup } = options
+  const { allowedNetworks, allowHttp = true, timeoutMs = SEND_TIMEOUT_MS_DEFAULT } = options
   const guard = createAddressGuard(allowedNetworks)
-  const agent = new Agent({
-    connect: createGuardedConnector({ guard, allowHttp, timeoutMs, lookup }),
-    connections: CONNECTIONS_PER_ORIGIN_MAX,
-    keepAliveMaxTimeout: IDLE_CONNECTION_MS_MAX,
-    // The one deadline below covers both.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  })
-  let closing: Promise<void> | undefined
+  const lookupOf = createProjectLookups(options.lookup ?? createResolveName(), timeoutMs)
+  const projects = new Map<string, Project>()
+  let closing: Promise<unknown> | undefined
+
+  function projectOf(id: string): Project {
+    const known = projects.get(id)
+    if (known) return known
+    if (projects.size >= PROJECTS_KEPT_MAX) closeIdle()
+    const agent = new Agent({
+      connect: createGuardedConnector({ guard, allowHttp, timeoutMs, lookup: lookupOf() }),
+      connections: CONNECTIONS_PER_ORIGIN_MAX,
+      keepAliveMaxTimeout: IDLE_CONNECTION_MS_MAX,
+      // The one deadline below covers both.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    })
+    const project = { agent, underWay: 0 }
+    projects.set(id, project)
+    return project
+  }
+
+  function closeIdle(): void {
+    for (const [id, { agent, underWay }] of projects) {
+      if (underWay > 0) continue
+      projects.delete(id)
+      agent.close().catch(() => undefined)
+    }
+  }
+
   return {
-    post: async (url, headers, body) => {
+    post: async (projectId, url, headers, body) => {
+      if (closing) throw new errors.ClientClosedError()
       const checked = checkWebhookUrl(url)
-      if (checked.ok) return send(agent, checked.url, headers, body, timeoutMs)
-      const failure: Failure = { errorClass: 'invalid_url', message: checked.message }
-      return outcomeOf(new Reply(), failure, 0)
+      if (!checked.ok) {
+        const failure: Failure = { errorClass: 'invalid_url', message: checked.message }
+        return outcomeOf(new Reply(), failure, 0)
+      }
+      const project = projectOf(projectId)
+      project.underWay++
+      try {
+        return await send(project.agent, checked.url, headers, body, timeoutMs)
+      } finally {
+        project.underWay--
+      }
     },
-    close: () => {
-      closing ??= agent.close()
-      return closing
+    close: async () => {
+      closing ??= Promise.all([...projects.values()].map(({ agent }) => agent.close()))
+      await closing
     },
   }
+}
+
+interface Project {
+  readonly agent: Agent
+  underWay: number
 }
 
 /** What has arrived of the reply so far. */

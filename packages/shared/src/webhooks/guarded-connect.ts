@@ -3,7 +3,6 @@
 // literal already; that is why literals are checked apart.
 
 import type { LookupAddress } from 'node:dns'
-import { lookup as systemLookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { buildConnector } from 'undici'
 import type { AddressGuard } from './address-guard.ts'
@@ -33,7 +32,7 @@ export interface GuardedConnectOptions {
   readonly allowHttp: boolean
   /** Bounds lookup, connect and TLS handshake together. */
   readonly timeoutMs: number
-  readonly lookup?: Lookup | undefined
+  readonly lookup: Lookup
 }
 
 /**
@@ -89,11 +88,8 @@ function createCheck({ guard }: GuardedConnectOptions, anywhere: boolean): Check
 
 type Addresses = readonly [LookupAddress, ...LookupAddress[]]
 
-/**
- * Lookups of one name share one run: a name whose DNS server hangs holds one thread of the system resolver's small pool,
- * not as many as there are deliveries for it.
- */
-function createCheckedLookup(check: Check, lookup: Lookup = resolveAll) {
+/** Look-ups of one name share one run: a name whose DNS server hangs is asked for once, not once for each delivery. */
+function createCheckedLookup(check: Check, lookup: Lookup) {
   const running = new Map<string, Promise<Addresses>>()
   return (hostname: string): Promise<Addresses> => {
     const shared = running.get(hostname)
@@ -115,8 +111,4 @@ async function lookupChecked(hostname: string, lookup: Lookup, check: Check): Pr
     if (refusal) throw refusal
   }
   return [first, ...rest]
-}
-
-function resolveAll(hostname: string): Promise<LookupAddress[]> {
-  return systemLookup(hostname, { all: true })
 }
