@@ -10,4 +10,4 @@ ADD COLUMN     "wanted_priority" INTEGER;
 CREATE INDEX "batches_changing_idx" ON "batches"("id") WHERE "cancel_requested_at" IS NOT NULL OR "wanted_priority" IS NOT NULL;
 
 -- Where more projects wait than admission compares: whose turn is next.
-CREATE INDEX "projects_turn_idx" ON "projects"("last_admitted_at" NULLS FIRST, "id");
+CREATE INDEX "projects_turn_idx" ON "projects"("last_admitted_at" NULLS FIRST, "id") WHERE "paused_at" IS NULL;
