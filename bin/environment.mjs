@@ -36,9 +36,8 @@ function mayWrite(folder) {
  * behind it. A real installation keeps NO_PROXY as it was given: it says how the provider is reached.
  */
 export function neverProxyThisMachine(env) {
-  for (const name of ['NO_PROXY', 'no_proxy']) {
-    const given = env[name]
-    if (name === 'no_proxy' && given === undefined) continue
-    env[name] = [given, 'localhost', '127.0.0.1', '::1'].filter(Boolean).join(',')
-  }
+  const { NO_PROXY: upper, no_proxy: lower } = env
+  const besides = (given) => [given, 'localhost', '127.0.0.1', '::1'].filter(Boolean).join(',')
+  env.NO_PROXY = besides(upper ?? lower)
+  if (lower !== undefined) env.no_proxy = besides(lower)
 }
