@@ -1,5 +1,7 @@
 // The documents: the OpenAPI description is complete and sound, and people can read it in a browser.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -159,6 +161,58 @@ describe('/openapi.json', () => {
   it('uses only tags that it explains', () => {
     const explained = document.tags.map((tag) => tag.name)
     for (const { name, tags } of operations()) expect(explained, name).toEqual(expect.arrayContaining(tags))
+  })
+})
+
+describe('a document', () => {
+  it.each(['/openapi.json', '/docs/json', '/docs/yaml'])('%s is not sent again to who has it', async (path) => {
+    const first = await send('GET', house.url + path)
+    const packed = await send('GET', house.url + path, undefined, { 'accept-encoding': 'gzip' })
+    expect([first.status, packed.status, packed.headers['content-encoding']]).toEqual([200, 200, 'gzip'])
+    const [etag, packedTag] = [first.headers.etag ?? '', packed.headers.etag ?? '']
+    expect(etag).toMatch(/^"[\w-]{43}"$/)
+    expect(packedTag).not.toBe(etag)
+    const again = await send('GET', house.url + path, undefined, { 'if-none-match': `"x", ${etag}` })
+    expect([again.status, again.text, again.headers.etag]).toEqual([304, '', etag])
+    const packedAgain = await send('GET', house.url + path, undefined, {
+      'if-none-match': packedTag,
+      'accept-encoding': 'gzip',
+    })
+    expect(packedAgain.status).toBe(304)
+    const other = await send('GET', house.url + path, undefined, { 'if-none-match': '"x"' })
+    expect([other.status, other.text]).toEqual([200, first.text])
+    if (path.endsWith('json')) expect(documentShape.parse(JSON.parse(first.text))).toEqual(document)
+  })
+})
+
+describe('what browsers may do', () => {
+  it.each([
+    ['/docs/', "default-src 'self'"],
+    ['/docs/static/swagger-ui.css', "default-src 'none'"],
+    ['/openapi.json', "default-src 'none'"],
+    ['/readyz', "default-src 'none'"],
+    ['/v1/generations', "default-src 'none'"],
+    ['/nothing', "default-src 'none'"],
+    ['/%zz', "default-src 'none'"],
+    ['/admin/queues', "default-src 'self'", true],
+  ])('is said with %s', async (path, policy, isOperators = false) => {
+    const { headers } = await send('GET', house.url + path, undefined, isOperators ? house.login : {})
+    expect(headers['content-security-policy']).toContain(policy)
+    expect(headers['content-security-policy']).toContain("frame-ancestors 'none'")
+    expect(headers).toMatchObject({
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      'x-frame-options': 'DENY',
+      'cross-origin-opener-policy': 'same-origin',
+    })
+  })
+
+  it('is said of what is no request either, and what belongs to a tenant is kept by no cache', async () => {
+    const socket = connect(Number(new URL(house.url).port))
+    socket.end('no HTTP\r\n\r\n')
+    expect(await text(socket)).toMatch(/^HTTP\/1.1 400 [\s\S]*x-content-type-options: nosniff\r\n/)
+    const own = await send('GET', `${house.url}/v1/generations`, undefined, { authorization: `Bearer ${house.key}` })
+    expect([own.status, own.headers['cache-control']]).toEqual([200, 'no-store'])
   })
 })
 

@@ -8,11 +8,12 @@ import { boundBodies } from './bodies.ts'
 import { endGently } from './closing.ts'
 import { packReplies, unpackBodies } from './compression.ts'
 import type { ApiDeps } from './deps.ts'
+import { serveDocument } from './documents.ts'
 import { limitKeys } from './key-limit.ts'
 import { noteRoutes } from './known-routes.ts'
 import { requireProject } from './login.ts'
 import { openapiOptions } from './openapi.ts'
-import { keepPagesAtHome } from './page-origin.ts'
+import { guardPages } from './page-origin.ts'
 import { replyNotFound, replyWithProblem } from './problem-reply.ts'
 import { prefixLocations, publicPathOf, withoutPublicPath } from './public-address.ts'
 import { answerExpectations, answerRawErrors, nameRequests, newRequestId } from './request-id.ts'
@@ -35,6 +36,7 @@ import { withZod } from './typed-app.ts'
 import { endUnreadBodies } from './unread-bodies.ts'
 import { checkWithZod } from './validation.ts'
 
+const DOCS = '/docs'
 const BODY_BYTES_MAX = 1024 * 1024
 /** From the first byte of a request to its last: a batch of 200 MiB may come over a slow line. Others have less (bodies.ts). */
 export const REQUEST_MAX_MS = 900_000
@@ -70,7 +72,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   boundBodies(fastify, BODY_BYTES_MAX)
   unpackBodies(fastify)
   parseStrictJson(fastify)
-  keepPagesAtHome(fastify)
+  guardPages(fastify)
   packReplies(fastify)
   endUnreadBodies(fastify)
   logRequests(fastify)
@@ -83,12 +85,12 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
 
   await fastify.register(fastifySwagger, openapiOptions(publicUrl))
   await fastify.register(fastifySwaggerUi, {
-    routePrefix: '/docs',
+    routePrefix: DOCS,
+    uiHooks: { onRequest: serveDocument(fastify, DOCS).atDocs },
     indexPrefix: publicPath,
     uiConfig: { tryItOutEnabled: true },
     theme: { title: 'Reelqueue API', css: [{ filename: 'reelqueue.css', content: '.topbar { display: none }' }] },
   })
-  fastify.get('/openapi.json', { schema: { hide: true } }, async () => fastify.swagger())
 
   healthRoutes(withZod(fastify), deps)
   await fastify.register(async (keyed) => {

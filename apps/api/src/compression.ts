@@ -69,7 +69,7 @@ function varyByCoding(reply: FastifyReply): void {
 }
 
 /** By RFC 9110: `gzip` or `*`, unless its weight is 0. */
-function takesGzip(accepted: string | string[] | undefined): boolean {
+export function takesGzip(accepted: string | string[] | undefined): boolean {
   if (accepted === undefined) return false
   const weights = new Map<string, number>()
   for (const part of String(accepted).toLowerCase().split(',')) {

@@ -1,5 +1,5 @@
-// No page that we serve loads anything from elsewhere: not by what a library writes into it, nor by what its scripts would ask for.
-// Operators' browsers may stand in networks without the internet, and where they look concerns nobody else.
+// What browsers may do with our replies. No page that we serve loads anything from elsewhere: not by what a library writes into it, nor
+// by what its scripts would ask for. Operators' browsers may stand in networks without the internet, and where they look concerns nobody else.
 
 import type { FastifyInstance } from 'fastify'
 
@@ -18,14 +18,30 @@ const POLICY = [
 /** What a page loads by itself from another origin: `<link rel="stylesheet" href="https://fonts…">`. */
 const FROM_ELSEWHERE = /<link\b[^>]*\bhref=["']?(?:https?:)?\/\/[^>]*>/gi
 
-/** Holds for every reply that is a page. Must be registered before replies are compressed. */
-export function keepPagesAtHome(fastify: FastifyInstance): void {
+/** Of every reply. Whether https is enforced is said by whoever ends it: the proxy in front. */
+export const REPLY_HEADERS = {
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'x-frame-options': 'DENY',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'permissions-policy': 'camera=(), geolocation=(), microphone=()',
+  // What is no page loads nothing, also when it is opened like one.
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+} as const
+
+/** Must be registered before replies are compressed. */
+export function guardPages(fastify: FastifyInstance): void {
   fastify.addHook('onSend', (_request, reply, payload, done) => {
-    if (!String(reply.getHeader('content-type') ?? '').startsWith('text/html')) {
+    reply.headers(REPLY_HEADERS)
+    const type = String(reply.getHeader('content-type') ?? '')
+    // What belongs to one tenant or operator is kept by no cache.
+    if (/\bjson\b/.test(type) && !reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+    if (!type.startsWith('text/html')) {
       done(null, payload)
       return
     }
-    reply.header('content-security-policy', POLICY).header('x-content-type-options', 'nosniff')
+    reply.header('content-security-policy', POLICY)
     if (typeof payload !== 'string') {
       done(null, payload)
       return

@@ -8,6 +8,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { isBrokenGzip } from './compression.ts'
 import type { KnownRoutes } from './known-routes.ts'
+import { REPLY_HEADERS } from './page-origin.ts'
 import { withOtherParts } from './validation.ts'
 
 export const PROBLEM_TYPE = 'application/problem+json'
@@ -102,7 +103,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     total,
   }
   // An address that cannot be decoded meets no hook.
-  reply.header('x-request-id', id)
+  reply.header('x-request-id', id).headers(REPLY_HEADERS)
   return reply.code(status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(body))
 }
 

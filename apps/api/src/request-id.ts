@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { PROBLEMS, type ProblemCode } from '@reelqueue/shared/domain/problem'
 import type { FastifyInstance } from 'fastify'
+import { REPLY_HEADERS } from './page-origin.ts'
 
 /** What a proxy or a client may call a request: short, and nothing that could forge a line of a log. */
 const SANE = /^[\w.:/+=-]{1,128}$/
@@ -34,9 +35,15 @@ export function answerRawErrors(error: NodeJS.ErrnoException, socket: Socket): v
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return
   const [line, code] = RAW_REFUSALS[error.code ?? ''] ?? ['400 Bad Request', 'malformed_request']
   const { id, body } = rawProblem(code, Number.parseInt(line, 10), {})
-  socket.end(
-    `HTTP/1.1 ${line}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nX-Request-Id: ${id}\r\nConnection: close\r\n\r\n${body}`,
-  )
+  const headers = {
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    'x-request-id': id,
+    connection: 'close',
+    ...REPLY_HEADERS,
+  }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.end(`HTTP/1.1 ${line}\r\n${lines.join('')}\r\n${body}`)
 }
 
 /** Answers an `Expect` other than `100-continue`: Node would send a 417 without a word. Its body never comes, so the connection ends. */
@@ -45,7 +52,8 @@ export function answerExpectations(fastify: FastifyInstance): void {
     const { status } = PROBLEMS.expectation_failed
     const { id, body } = rawProblem('expectation_failed', status, headers)
     const type = 'application/problem+json'
-    response.writeHead(status, { 'content-type': type, 'x-request-id': id, connection: 'close' }).end(body)
+    const ours = { 'content-type': type, 'x-request-id': id, connection: 'close' }
+    response.writeHead(status, { ...REPLY_HEADERS, ...ours }).end(body)
   })
 }
 

@@ -10,10 +10,13 @@ import { Counter, Gauge, Registry } from 'prom-client'
 import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'
 import { refusals } from '../openapi.ts'
+import { shareLooks } from '../share-looks.ts'
 import type { App } from '../typed-app.ts'
 import { overdueGraceMs } from './health.ts'
 
-export function metricsRoute(app: App, { database, operators, settings }: ApiDeps): void {
+export function metricsRoute(app: App, deps: ApiDeps): void {
+  const { operators } = deps
+  const look = shareLooks(() => scrape(deps))
   app.addHook('onRequest', async (request, reply) => operators.require(request, reply))
   app.get(
     '/metrics',
@@ -31,60 +34,62 @@ export function metricsRoute(app: App, { database, operators, settings }: ApiDep
         },
       },
     },
-    async (_request, reply) => {
-      const [open, gate, overdue, slow, answers] = await Promise.all([
-        countOpenWork(database),
-        readGate(database),
-        overdueWork(database, overdueGraceMs(settings)),
-        countSlowRenders(database),
-        readAnswerCounts(database),
-      ])
-      const registry = new Registry()
-      const gauge = (name: string, help: string) =>
-        new Gauge({ name: `reelqueue_${name}`, help, registers: [registry] })
-      const labelled = (name: string, help: string, label: string, values: Readonly<Record<string, number>>) => {
-        const one = new Gauge({ name: `reelqueue_${name}`, help, labelNames: [label], registers: [registry] })
-        for (const [value, count] of Object.entries(values)) one.set({ [label]: value }, count)
-      }
-      const counter = new Counter({
-        name: 'reelqueue_upstream_answers_total',
-        help: 'Answers of the provider to creates and polls, by class.',
-        labelNames: ['upstream', 'call', 'class'],
-        registers: [registry],
-      })
-      for (const { count, ...labels } of answers) counter.inc({ ...labels }, count)
-      const { waiting, queued, submitting, processing, lateSlots, deliveries, openBatches } = open
-      gauge('generations_waiting', 'Queued generations without a slot.').set(waiting)
-      labelled('generations_in_flight', 'Generations that hold a slot, by status.', 'status', {
-        queued,
-        submitting,
-        processing,
-      })
-      gauge('generations_slow', 'Generations that render for longer than 99 of 100 clips of their kind did.').set(slow)
-      const { unknown, cancelled, overdue: late, retried } = lateSlots
-      labelled(
-        'slots_late',
-        'Slots kept for renders that may go on after their generation ended or was retried, by cause.',
-        'cause',
-        { unknown, cancelled, overdue: late, retried },
-      )
-      gauge('slots_max', 'Slots over all workers (UPSTREAM_MAX_IN_FLIGHT).').set(settings.slots)
-      gauge('batches_open', 'Batches that have not ended.').set(openBatches)
-      gauge('deliveries_pending', 'Webhooks that are still to be delivered.').set(deliveries)
-      gauge('overdue_rows', 'Rows that are due and that nobody has looked at, up to 1,000.').set(overdue.count)
-      gauge('submitting_open', '1 while generations are submitted; 0 while something holds them back.').set(
-        gate.isOpen && settings.hasUpstreamKey ? 1 : 0,
-      )
-      labelled('submitting_held', '1 for each cause that holds submissions back.', 'cause', {
-        paused: Number(gate.pausedAt !== null),
-        account: Number(gate.refusalClass === 'account'),
-        configuration: Number(gate.refusalClass === 'configuration'),
-        same_refusals: Number(gate.refusalClass === 'request'),
-        unreachable: Number(gate.unreachableSince !== null),
-        asked_to_wait: Number(gate.holdUntil !== null),
-        no_key: Number(!settings.hasUpstreamKey),
-      })
-      return reply.type(Registry.PROMETHEUS_CONTENT_TYPE).send(await registry.metrics())
-    },
+    async (_request, reply) => reply.type(Registry.PROMETHEUS_CONTENT_TYPE).send(await look()),
   )
+}
+
+/** What Prometheus reads. */
+async function scrape({ database, settings }: ApiDeps): Promise<string> {
+  const [open, gate, overdue, slow, answers] = await Promise.all([
+    countOpenWork(database),
+    readGate(database),
+    overdueWork(database, overdueGraceMs(settings)),
+    countSlowRenders(database),
+    readAnswerCounts(database),
+  ])
+  const registry = new Registry()
+  const gauge = (name: string, help: string) => new Gauge({ name: `reelqueue_${name}`, help, registers: [registry] })
+  const labelled = (name: string, help: string, label: string, values: Readonly<Record<string, number>>) => {
+    const one = new Gauge({ name: `reelqueue_${name}`, help, labelNames: [label], registers: [registry] })
+    for (const [value, count] of Object.entries(values)) one.set({ [label]: value }, count)
+  }
+  const counter = new Counter({
+    name: 'reelqueue_upstream_answers_total',
+    help: 'Answers of the provider to creates and polls, by class.',
+    labelNames: ['upstream', 'call', 'class'],
+    registers: [registry],
+  })
+  for (const { count, ...labels } of answers) counter.inc({ ...labels }, count)
+  const { waiting, queued, submitting, processing, lateSlots, deliveries, openBatches } = open
+  gauge('generations_waiting', 'Queued generations without a slot.').set(waiting)
+  labelled('generations_in_flight', 'Generations that hold a slot, by status.', 'status', {
+    queued,
+    submitting,
+    processing,
+  })
+  gauge('generations_slow', 'Generations that render for longer than 99 of 100 clips of their kind did.').set(slow)
+  const { unknown, cancelled, overdue: late, retried } = lateSlots
+  labelled(
+    'slots_late',
+    'Slots kept for renders that may go on after their generation ended or was retried, by cause.',
+    'cause',
+    { unknown, cancelled, overdue: late, retried },
+  )
+  gauge('slots_max', 'Slots over all workers (UPSTREAM_MAX_IN_FLIGHT).').set(settings.slots)
+  gauge('batches_open', 'Batches that have not ended.').set(openBatches)
+  gauge('deliveries_pending', 'Webhooks that are still to be delivered.').set(deliveries)
+  gauge('overdue_rows', 'Rows that are due and that nobody has looked at, up to 1,000.').set(overdue.count)
+  gauge('submitting_open', '1 while generations are submitted; 0 while something holds them back.').set(
+    gate.isOpen && settings.hasUpstreamKey ? 1 : 0,
+  )
+  labelled('submitting_held', '1 for each cause that holds submissions back.', 'cause', {
+    paused: Number(gate.pausedAt !== null),
+    account: Number(gate.refusalClass === 'account'),
+    configuration: Number(gate.refusalClass === 'configuration'),
+    same_refusals: Number(gate.refusalClass === 'request'),
+    unreachable: Number(gate.unreachableSince !== null),
+    asked_to_wait: Number(gate.holdUntil !== null),
+    no_key: Number(!settings.hasUpstreamKey),
+  })
+  return await registry.metrics()
 }
