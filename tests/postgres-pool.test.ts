@@ -21,9 +21,10 @@ afterAll(() => database.drop())
 it("the store's connections bound their statements and transactions, and plan without reading whole tables", async () => {
   const store = openDatabase(database.url, () => undefined)
   const rows = await store.prisma.$queryRaw`
-    SELECT current_setting('statement_timeout') AS statement, current_setting('enable_seqscan') AS seqscan,
+    SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
+      current_setting('enable_seqscan') AS seqscan,
       current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('enable_bitmapscan') AS bitmapscan`
-  expect(rows).toEqual([{ statement: '1min', idle: '40s', seqscan: 'off', bitmapscan: 'off' }])
+  expect(rows).toEqual([{ statement: '1min', lock: '5s', idle: '40s', seqscan: 'off', bitmapscan: 'off' }])
   await store.close()
 })
 
@@ -57,6 +58,7 @@ it("the store's and the queues' connections, and those outside of pools, inherit
     enable_bitmapscan: 'off',
     enable_seqscan: 'off',
     idle_in_transaction_session_timeout: '40000',
+    lock_timeout: '5000',
     statement_timeout: '60000',
   })
   await Promise.all([store.close(), queues.close(), outside.client.end()])

@@ -17,6 +17,7 @@ import { guardPages } from './page-origin.ts'
 import { replyNotFound, replyWithProblem } from './problem-reply.ts'
 import { prefixLocations, publicPathOf, withoutPublicPath } from './public-address.ts'
 import { answerExpectations, answerRawErrors, nameRequests, newRequestId } from './request-id.ts'
+import { takeRequestTurns } from './request-turns.ts'
 import { batchActionRoutes } from './routes/batch-actions.ts'
 import { batchIntake } from './routes/batch-intake.ts'
 import { batchRoutes } from './routes/batches.ts'
@@ -98,6 +99,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     keyed.decorateRequest('keyHash')
     keyed.addHook('onRequest', async (request) => requireProject(deps, request))
     await limitKeys(keyed, deps.settings.requestsPerMinutePerKey)
+    takeRequestTurns(keyed, deps)
     const app = withZod(keyed)
     generationRoutes(app, deps)
     generationActionRoutes(app, deps)

@@ -21,6 +21,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { ApiDeps } from './deps.ts'
 import { type Idempotency, idempotencyOf, replay } from './idempotency.ts'
+import { waitOutside } from './request-turns.ts'
 
 export const byId = z.object({ id: z.string() })
 
@@ -139,7 +140,8 @@ export async function readWaiting(
 ): Promise<Generation> {
   const generation = await mustFind(deps, request.project, id)
   if (waitSeconds === 0 || isTerminal(generation.status)) return generation
-  await deps.waiter.wait(generation.id, waitSeconds * 1_000, request.signal)
+  const wait = () => deps.waiter.wait(request.project.id, generation.id, waitSeconds * 1_000, request.signal)
+  await waitOutside(request, wait)
   return await mustFind(deps, request.project, id)
 }
 

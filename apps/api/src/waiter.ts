@@ -1,12 +1,21 @@
-// Long polls: all requests that wait share one small query, so that a thousand of them cost what one does.
+// Long polls: all requests that wait share one small query, so that a thousand of them cost what one does. There is a bound on how many
+// wait, of one project and in all.
+
+import { NoTurn } from '@reelqueue/shared/runtime/fair-turns'
 
 export interface Waiter {
-  /** Resolves when the generation has ended, when `timeoutMs` are over, or when `signal` aborts; tells nothing. */
-  wait(id: string, timeoutMs: number, signal: AbortSignal): Promise<void>
+  /**
+   * Resolves when the generation has ended, when `timeoutMs` are over, when `signal` aborts, or when its place is needed for another
+   * project; tells nothing.
+   * @throws NoTurn when as many of the project wait as may
+   */
+  wait(projectId: string, id: string, timeoutMs: number, signal: AbortSignal): Promise<void>
   /** Lets everyone go, at once and from now on. */
   close(): void
 }
 
+export const WAITS_MAX = 5_000
+export const WAITS_PER_PROJECT_MAX = 1_000
 const INTERVAL_MS = 250
 
 /** @param endedAmong those of the ids whose generations have ended */
@@ -15,6 +24,9 @@ export function createWaiter(
   onError: (error: unknown) => void,
 ): Waiter {
   const waiting = new Map<string, Set<() => void>>()
+  /** The same by project, oldest first. */
+  const ofProjects = new Map<string, Set<() => void>>()
+  let count = 0
   let timer: NodeJS.Timeout | undefined
   let closed = false
 
@@ -35,23 +47,35 @@ export function createWaiter(
     timer = waiting.size > 0 && !closed ? setTimeout(look, INTERVAL_MS) : undefined
   }
 
+  /** When all places are taken, the project with the most of them gives up its oldest. */
+  function makeRoom(projectId: string): void {
+    const own = ofProjects.get(projectId)?.size ?? 0
+    if (own >= WAITS_PER_PROJECT_MAX) throw new NoTurn(true)
+    if (count < WAITS_MAX) return
+    const [most] = [...ofProjects.values()].sort((one, other) => other.size - one.size)
+    if (!most || most.size <= own) throw new NoTurn(true)
+    const [oldest] = most
+    oldest?.()
+  }
+
   return {
-    wait(id, timeoutMs, signal) {
-      if (closed || signal.aborted) return Promise.resolve()
-      return new Promise((resolve) => {
+    async wait(projectId, id, timeoutMs, signal) {
+      if (closed || signal.aborted) return
+      makeRoom(projectId)
+      await new Promise<void>((resolve) => {
         const done = () => {
           clearTimeout(timeout)
           signal.removeEventListener('abort', done)
-          const others = waiting.get(id)
-          others?.delete(done)
-          if (others?.size === 0) waiting.delete(id)
+          leave(waiting, id, done)
+          leave(ofProjects, projectId, done)
+          count -= 1
           resolve()
         }
         const timeout = setTimeout(done, timeoutMs)
         signal.addEventListener('abort', done)
-        const others = waiting.get(id)
-        if (others) others.add(done)
-        else waiting.set(id, new Set([done]))
+        join(waiting, id, done)
+        join(ofProjects, projectId, done)
+        count += 1
         if (!timer) schedule()
       })
     },
@@ -61,4 +85,16 @@ export function createWaiter(
       for (const id of [...waiting.keys()]) release(id)
     },
   }
+}
+
+function join(sets: Map<string, Set<() => void>>, key: string, one: () => void): void {
+  const set = sets.get(key)
+  if (set) set.add(one)
+  else sets.set(key, new Set([one]))
+}
+
+function leave(sets: Map<string, Set<() => void>>, key: string, one: () => void): void {
+  const set = sets.get(key)
+  set?.delete(one)
+  if (set?.size === 0) sets.delete(key)
 }

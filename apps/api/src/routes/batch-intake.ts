@@ -19,6 +19,7 @@ import { type BatchUpload, receiveDocument, receiveLines } from '../intake/batch
 import { type BatchFrame, readItems } from '../intake/batch-items.ts'
 import { checkAll, checkedItems, WrongItem } from '../intake/checked-items.ts'
 import { problems } from '../openapi.ts'
+import { insertsOf } from '../request-turns.ts'
 import { withZod } from '../typed-app.ts'
 
 const LINES_TYPES = [
@@ -33,12 +34,9 @@ const LINES_TYPES = [
 /** Rows of one INSERT, and what their texts may add up to: each is in memory several times on its way. */
 const CHUNK_ROWS = 2_500
 const CHUNK_CHARS = 1024 * 1024
-/** Batches that one process checks and inserts at the same time: each holds a connection, and takes its turns of the event loop. */
-export const INSERTS = { max: 4, maxPerKey: 2, waitingMaxPerKey: 100, waitMaxMs: 120_000 }
-
 /** A plugin of its own: elsewhere JSON Lines are an unknown type. */
 export async function batchIntake(fastify: FastifyInstance, deps: ApiDeps): Promise<void> {
-  const inserts = fairTurns(INSERTS)
+  const inserts = fairTurns(insertsOf(deps.database.connectionsMax))
   fastify.decorateRequest('batchUpload', null)
   fastify.removeContentTypeParser('application/json')
   fastify.addContentTypeParser('application/json', async (request: FastifyRequest, body: Readable) =>

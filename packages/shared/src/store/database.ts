@@ -33,8 +33,10 @@ const IDLE_IN_TRANSACTION_MAX_MS = 40_000
  */
 export const PLANNING = 'SET enable_seqscan = off; SET enable_bitmapscan = off'
 /** A statement that hangs must not hold a request or a step for ever. */
-const STATEMENT_MAX_MS = 60_000
-const SESSION = `SET statement_timeout = ${STATEMENT_MAX_MS};
+export const STATEMENT_MAX_MS = 60_000
+/** A statement waits no longer for a row that another transaction holds: it keeps a connection meanwhile. What it was for is tried again. */
+export const LOCK_WAIT_MAX_MS = 5_000
+const SESSION = `SET statement_timeout = ${STATEMENT_MAX_MS}; SET lock_timeout = ${LOCK_WAIT_MAX_MS};
   SET idle_in_transaction_session_timeout = ${IDLE_IN_TRANSACTION_MAX_MS}; ${PLANNING}`
 
 /**

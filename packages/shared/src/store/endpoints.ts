@@ -30,15 +30,21 @@ export type CreateEndpointResult =
 
 /** Each is owed every event, so there are few. */
 const ENDPOINTS_MAX = 50
+/** The first half of the locks under which a project's endpoints are counted: any number, the same in every process. */
+const COUNT_LOCKS = 7_302
 
 export async function createEndpoint({ prisma }: Database, row: NewEndpoint): Promise<CreateEndpointResult> {
   const { projectId, url, description, eventTypes, sealedSecret: secret, payload, sealedHeaders: headers } = row
-  if ((await prisma.webhookEndpoint.count({ where: { projectId, deletedAt: null } })) >= ENDPOINTS_MAX)
-    return { kind: 'too_many' }
   const named = { ...(payload && { payload }), ...(headers && { headers }) }
   const data = { id: newId('endpoint'), projectId, url, description, eventTypes: [...eventTypes], secret, ...named }
   try {
-    return { kind: 'created', endpoint: await prisma.webhookEndpoint.create({ data }) }
+    return await prisma.$transaction(async (tx) => {
+      // One at a time: else many at once would all be counted before the first is there. Not by the project's row, which admission marks.
+      await tx.$executeRaw`SELECT pg_advisory_xact_lock(${COUNT_LOCKS}, hashtext(${projectId}))`
+      if ((await tx.webhookEndpoint.count({ where: { projectId, deletedAt: null } })) >= ENDPOINTS_MAX)
+        return { kind: 'too_many' }
+      return { kind: 'created', endpoint: await tx.webhookEndpoint.create({ data }) }
+    })
   } catch (error) {
     if (isUniqueViolation(error)) return { kind: 'taken' }
     throw error
