@@ -1,6 +1,7 @@
 // Puts the API on top of an open house.
 
 import { buildApp } from '@reelqueue/api/app'
+import { createAskTask } from '@reelqueue/api/ask-task'
 import { createBacklogLimit } from '@reelqueue/api/backlog-limit'
 import type { ApiDeps } from '@reelqueue/api/deps'
 import { createKnownKeys } from '@reelqueue/api/known-keys'
@@ -14,6 +15,7 @@ import { findProjectsByKeys } from '@reelqueue/shared/store/projects'
 import { isCommonFailure } from '@reelqueue/shared/store/unavailable'
 import { explainListenError } from './command.ts'
 import type { House } from './house.ts'
+import { upstreamOf } from './upstream.ts'
 
 export interface RunningApi {
   /** Where the API answers, without a trailing slash. */
@@ -22,6 +24,9 @@ export interface RunningApi {
   readonly publicUrl: string
   close(): Promise<void>
 }
+
+/** Somebody waits for the answer of the API meanwhile. */
+const ASK_TIMEOUT_MS = 10_000
 
 /** Starts the API. @throws UserError when its port is taken */
 export async function startApi(house: House): Promise<RunningApi> {
@@ -33,6 +38,7 @@ export async function startApi(house: House): Promise<RunningApi> {
   // How requests that come at the same time are carried out together.
   const onError = (error: unknown) => log.error({ event: 'batch.failed', err: error })
   const together = { sizeMax: 100, everyMs: 2, isCommon: isCommonFailure, onError }
+  const upstream = upstreamOf(config, Math.min(config.UPSTREAM_TIMEOUT_MS, ASK_TIMEOUT_MS))
   const deps: ApiDeps = {
     database,
     keys: createKnownKeys(microBatch({ ...together, run: (hashes) => findProjectsByKeys(database, hashes) })),
@@ -57,6 +63,7 @@ export async function startApi(house: House): Promise<RunningApi> {
     backlog: createBacklogLimit(config.QUEUED_MAX_PER_PROJECT, (projectId, upTo) =>
       countWaiting(database, projectId, upTo),
     ),
+    askTask: createAskTask({ database, upstream, requestsPerMinute: config.UPSTREAM_REQUESTS_PER_MINUTE }),
     sealer,
     log,
     settings: {
@@ -64,6 +71,7 @@ export async function startApi(house: House): Promise<RunningApi> {
       trustedProxies: config.TRUSTED_PROXIES,
       hasUpstreamKey: config.UPSTREAM_API_KEY !== undefined,
       slots: config.UPSTREAM_MAX_IN_FLIGHT,
+      slotsPerModel: config.UPSTREAM_MAX_IN_FLIGHT_PER_MODEL,
       reconcileIntervalMs: config.RECONCILE_INTERVAL_MS,
       allowPrivateImageHosts: config.IMAGE_ALLOW_PRIVATE_HOSTS,
       requestsPerMinutePerKey: config.REQUESTS_PER_MINUTE_PER_KEY,
@@ -75,6 +83,7 @@ export async function startApi(house: House): Promise<RunningApi> {
     url = await app.listen({ host: config.HOST, port: config.PORT, listenTextResolver: (address) => address })
   } catch (error) {
     await app.close()
+    await upstream?.close()
     throw explainListenError(error, config.HOST, config.PORT, 'PORT')
   }
   log.info({ event: 'api.started', url, publicUrl: config.PUBLIC_URL, queue: backend.name })
@@ -84,6 +93,7 @@ export async function startApi(house: House): Promise<RunningApi> {
     async close() {
       waiter.close()
       await app.close()
+      await upstream?.close()
     },
   }
 }

@@ -2,25 +2,13 @@
 
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import type { Config } from '@reelqueue/shared/runtime/config'
-import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
-import type { Upstream } from '@reelqueue/shared/upstream/port'
 import { proxyName } from '@reelqueue/shared/upstream/proxy-choice'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import { startWorker } from '@reelqueue/worker/worker'
 import type { House } from './house.ts'
 import { proxyOf } from './provider-proxy.ts'
-
-/** The provider that the configuration names; null without a key to pay with. */
-export function upstreamOf(config: Config): Upstream | null {
-  if (config.UPSTREAM_API_KEY === undefined) return null
-  return createGlobalAi({
-    baseUrl: config.UPSTREAM_BASE_URL,
-    apiKey: config.UPSTREAM_API_KEY,
-    timeoutMs: config.UPSTREAM_TIMEOUT_MS,
-    proxy: proxyOf(config).proxy,
-  })
-}
+import { upstreamOf } from './upstream.ts'
 
 /** Starts a worker. Closing it lets submissions under way end and be recorded, then closes the upstream too. */
 export function startWorkerIn(house: House, upstream = upstreamOf(house.config)): { close(): Promise<void> } {

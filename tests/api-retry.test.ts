@@ -4,7 +4,7 @@ import { projectJson } from '@reelqueue/shared/contract/project'
 import { settleAccepted, settleSubmission } from '@reelqueue/shared/store/settlement'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'
-import { endGeneration, openSubmission, startGeneration } from './support/endings.ts'
+import { endGeneration, openSubmission } from './support/endings.ts'
 
 const { database, house, client } = await startApi()
 const UNKNOWN = { kind: 'unknown', code: 'upstream_timeout', message: 'no answer', httpStatus: null } as const
@@ -53,15 +53,6 @@ describe('a generation whose submission is unknown', () => {
       ['generation.queued', 2, true],
     ])
   })
-
-  it('can adopt the task that was found by hand, and renders on', async () => {
-    const id = await unknown()
-    const reply = await client.post(`/v1/generations/${id}/adopt`, { upstream_task_id: ' sora_found \n' })
-    // A line break is not part of what was copied, but it is a control character, and refused rather than guessed at.
-    expect(problemOf(reply)).toMatchObject({ status: 422, errors: [{ field: 'upstream_task_id', rule: 'task_id' }] })
-    const adopted = generationOf(await client.post(`/v1/generations/${id}/adopt`, { upstream_task_id: ' sora_found ' }))
-    expect(adopted).toMatchObject({ id, status: 'processing', upstream_task_id: 'sora_found', error: null })
-  })
 })
 
 describe('retry and adopt', () => {
@@ -85,17 +76,12 @@ describe('retry and adopt', () => {
     },
   )
 
-  it('adopt refuses the task of another generation', async () => {
-    const { id: other } = await accept()
-    const taken = await startGeneration(house.database, other)
-    const reply = await client.post(`/v1/generations/${await unknown()}/adopt`, { upstream_task_id: taken })
-    expect(problemOf(reply)).toMatchObject({ status: 409, code: 'upstream_task_taken' })
-  })
-
   it.each([
     [{}, 'required'],
     [{ upstream_task_id: '' }, 'task_id'],
     [{ upstream_task_id: '   ' }, 'task_id'],
+    // A line break is not part of what was copied, but it is a control character, and refused rather than guessed at.
+    [{ upstream_task_id: ' sora_found \n' }, 'task_id'],
     [{ upstream_task_id: 'x'.repeat(513) }, 'task_id'],
     [{ upstream_task_id: 7 }, 'type'],
     [{ upstream_task_id: 'sora_1', force: true }, 'unknown_field'],

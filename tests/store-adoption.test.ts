@@ -30,7 +30,8 @@ describe('adopting', () => {
     })
     // Its day may have begun the moment the request left; its deadline counts anew.
     expect(row.lastPendingAt).toEqual(row.submissions[0]?.startedAt)
-    expect((await claimDuePolls(seed.database, 10, 1_000)).map((poll) => poll.upstreamTaskId)).toContain('sora_found')
+    const poll = (await claimDuePolls(seed.database, 10, 1_000)).find((one) => one.id === id)
+    expect(poll).toMatchObject({ upstreamTaskId: 'sora_found', isAdopted: true })
     expect((await attempts.typesOf(id)).at(-1)).toBe('processing')
   })
 
@@ -45,6 +46,64 @@ describe('adopting', () => {
     ])
     expect(row).toMatchObject({ status: 'processing', currentSubmissionId: row.submissions[1]?.id, mayBeCharged: true })
     expect(row.lastPendingAt).toEqual(row.createdAt)
+  })
+
+  it('is for operators where every submission was answered; a submission that adopted wrongly may adopt again', async () => {
+    const { id, submissionId } = await seed.submitting()
+    await attempts.settle(submissionId, REFUSED)
+    expect(await attempts.adopt(id, `sora_a_${id}`, { isOperator: false })).toEqual({ kind: 'nothing_unknown' })
+
+    const unknown = (await attempts.unknown()).id
+    await attempts.adopt(unknown, `sora_a_${unknown}`, { isOperator: false })
+    await attempts.fail(unknown, 'adopted_task_unknown')
+    expect((await attempts.adopt(unknown, `sora_b_${unknown}`, { isOperator: false })).kind).toBe('adopted')
+  })
+
+  it('changes nothing before the provider was asked, and says first what stands in the way', async () => {
+    const { id } = await attempts.unknown()
+    const before = await seed.row(id)
+    expect(await attempts.adopt(id, 'sora_ask', { task: null, slots: 0 })).toEqual({ kind: 'ask' })
+    expect(await seed.row(id)).toEqual(before)
+    const taken = taskIdOf(await seed.processing())
+    expect(await attempts.adopt(id, taken, { task: null })).toEqual({ kind: 'taken' })
+  })
+
+  it.each([
+    ['of all', { slots: 1 }],
+    ['of its model', { slotsPerModel: { openAiSora2Plus: 1 } }],
+  ])('of a task that renders needs a free slot %s; of one that has ended it needs none', async (_, limit) => {
+    await seed.processing()
+    const { id } = await attempts.unknown()
+    expect(await attempts.adopt(id, `sora_full_${id}`, limit)).toEqual({ kind: 'full' })
+    expect(await seed.row(id)).toMatchObject({ status: 'failed', submissions: [{ state: 'unknown' }] })
+    expect((await attempts.adopt(id, `sora_full_${id}`, { ...limit, task: 'ended' })).kind).toBe('adopted')
+  })
+
+  it('takes its slot at once: nothing is admitted in its place', async () => {
+    const { id } = await attempts.unknown()
+    await seed.sql(`UPDATE projects SET max_in_flight = 1 + (SELECT count(*) FROM generations
+      WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing'))`)
+    try {
+      expect((await attempts.adopt(id, `sora_slot_${id}`)).kind).toBe('adopted')
+      const waits = await seed.queued()
+      await attempts.admit()
+      expect((await seed.row(waits)).admittedAt).toBeNull()
+    } finally {
+      await seed.sql('UPDATE projects SET max_in_flight = NULL')
+    }
+  })
+
+  it('settles the submission whose outcome is unknown, also when another one came after it', async () => {
+    const first = await attempts.unknown({ onUnknownSubmission: 'resubmit' })
+    const begun = await attempts.begin(first.id)
+    if (begun.kind !== 'begun') throw new Error(begun.kind)
+    await attempts.settle(begun.intent.submissionId, REFUSED)
+    await attempts.adopt(first.id, `sora_1_${first.id}`, { isOperator: false })
+    expect(await seed.row(first.id)).toMatchObject({
+      status: 'processing',
+      currentSubmissionId: first.submissionId,
+      submissions: [{ state: 'accepted', upstreamTaskId: `sora_1_${first.id}` }, { state: 'rejected' }],
+    })
   })
 
   it('is refused for a task of another generation, also at the same instant', async () => {

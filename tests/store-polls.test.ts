@@ -7,10 +7,10 @@ import { completeGeneration } from '@reelqueue/shared/store/completion'
 import { overdueWork } from '@reelqueue/shared/store/health'
 import { claimOverdueGenerations } from '@reelqueue/shared/store/overdue'
 import { claimDuePolls, failOverdue, type PollRecord, recordPolls } from '@reelqueue/shared/store/polling'
-import { adoptTask } from '@reelqueue/shared/store/retries'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { attemptsOn } from './support/attempts.ts'
 import { intentOf, pollOf, SETTLING, type Seed, seedDatabase, taskIdOf, wishFor } from './support/seed.ts'
 import { until } from './support/wait.ts'
 
@@ -173,7 +173,7 @@ describe('recording', () => {
     await completeGeneration(seed.database, done)
     await seed.sql(`UPDATE generations SET upstream_task_id = 'sora_new' WHERE id = $1`, [elsewhere])
     await fail(again)
-    await adoptTask(seed.database, again, taskIdOf(again))
+    await attemptsOn(seed).adopt(again, taskIdOf(again))
     expect(await fail(again)).toEqual([])
     const ids = [cancelled, answered, elsewhere, done, again]
     const before = await Promise.all(ids.map((id) => seed.row(id)))

@@ -2,11 +2,12 @@
 
 import type { Database } from '@reelqueue/shared/store/database'
 import { failOverdue } from '@reelqueue/shared/store/polling'
-import { adoptTask, retryGeneration } from '@reelqueue/shared/store/retries'
+import { retryGeneration } from '@reelqueue/shared/store/retries'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
+import { attemptsOn } from './support/attempts.ts'
 import { startHouse } from './support/house.ts'
 import { answer, hang, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { pollOf, seedDatabase, taskIdOf } from './support/seed.ts'
@@ -183,7 +184,7 @@ describe('a retry after a deadline', () => {
   it('asks about an adopted task as about any other', async () => {
     const id = await seed.processing()
     await failOverdue(seed.database, [pollOf(id)], 'deadline_exceeded', 60_000)
-    await adoptTask(seed.database, id, `sora_adopted_${id}`)
+    await attemptsOn(seed).adopt(id, `sora_adopted_${id}`)
     await failOverdue(
       seed.database,
       [{ id, upstreamTaskId: `sora_adopted_${id}`, wakes: 1 }],

@@ -81,6 +81,7 @@ async function openapiDocument(): Promise<unknown> {
     operators: { require: async () => undefined },
     accept: async () => null,
     admit: () => undefined,
+    askTask: async () => 'ended',
     backlog: { take: async () => undefined, takeMany: (_project, _count, insert) => insert() },
     settings: {
       publicUrl: undefined,
@@ -88,6 +89,7 @@ async function openapiDocument(): Promise<unknown> {
       hasUpstreamKey: false,
       allowPrivateImageHosts: false,
       requestsPerMinutePerKey: undefined,
+      slotsPerModel: {},
       slots: house.config.UPSTREAM_MAX_IN_FLIGHT,
       reconcileIntervalMs: house.config.RECONCILE_INTERVAL_MS,
     },

@@ -34,6 +34,8 @@ export interface SubmissionRow {
   readonly taskId: string | null
   readonly startedAt: Date
   readonly isAdopted: boolean
+  /** The adopted task that was taken away again. */
+  readonly reclaimedTaskId: string | null
   readonly errorCode: string | null
   readonly httpStatus: number | null
   readonly hasReply: boolean
@@ -109,7 +111,9 @@ export async function readTables(databaseUrl: string) {
       ),
       submissions: await all<SubmissionRow>(
         `SELECT id, generation_id AS "generationId", state::text, upstream_task_id AS "taskId", started_at AS "startedAt",
-          attempt, adopted_at IS NOT NULL AS "isAdopted", error_code AS "errorCode", http_status AS "httpStatus",
+          attempt, adopted_at IS NOT NULL AS "isAdopted",
+          CASE WHEN error_code = 'adopted_task_reclaimed' THEN substring(error_message FROM 'It was (.*).$') END AS "reclaimedTaskId",
+          error_code AS "errorCode", http_status AS "httpStatus",
           reply IS NOT NULL AS "hasReply"
         FROM submissions s ORDER BY id`,
       ),

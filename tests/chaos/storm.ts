@@ -12,7 +12,7 @@ import { diceOf } from './dice.ts'
 import { readAnswers, readTables } from './evidence.ts'
 import { planStorm, rage, USUAL_MISBEHAVIOUR } from './faults.ts'
 import { heal } from './healing.ts'
-import { createOperators } from './operators.ts'
+import { createOperators, OPERATOR_PASSWORD } from './operators.ts'
 import type { StormOptions } from './options.ts'
 import { startPostgresServer } from './postgres-server.ts'
 import { startProvider } from './provider.ts'
@@ -33,6 +33,7 @@ const PATIENCE_MS = 300_000
 
 const SETTINGS = {
   SECRET_KEY: Buffer.alloc(32, 's').toString('base64'),
+  OPERATOR_PASSWORD,
   BOOTSTRAP_API_KEY: KEY,
   BOOTSTRAP_WEBHOOK_SECRET: WEBHOOK_SECRET,
   WEBHOOK_ALLOWED_NETWORKS: '127.0.0.0/8',

@@ -1,9 +1,12 @@
 // Attempts of one generation as tests of the store need them: begun, settled, failed at a deadline, retried.
 
+import type { FailureCode } from '@reelqueue/shared/domain/failure'
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
-import { failOverdue, recordPolls } from '@reelqueue/shared/store/polling'
-import { adoptTask, retryGeneration } from '@reelqueue/shared/store/retries'
+import { type Adoption, adoptTask } from '@reelqueue/shared/store/adoption'
+import { completeGeneration } from '@reelqueue/shared/store/completion'
+import { failOverdue, recordPolls, type Seen } from '@reelqueue/shared/store/polling'
+import { retryGeneration } from '@reelqueue/shared/store/retries'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import { LEASE_MS, pollOf, SETTLING, type Seed, type Submitting, wishFor } from './seed.ts'
@@ -25,6 +28,9 @@ export const VIDEO = {
 } satisfies TerminalAnswer
 export const NO_VIDEO = { kind: 'failed', code: 'upstream_failed', message: 'no', cost: null } satisfies TerminalAnswer
 
+/** The provider was asked, and slots are free. */
+const BY_OPERATOR = { isOperator: true, task: 'rendering', slots: 100_000, slotsPerModel: {} } as const
+
 export const lockOf = (id: string) => `SELECT 1 FROM generations WHERE id = '${id}' FOR UPDATE`
 
 export function attemptsOn(seed: Seed) {
@@ -39,7 +45,8 @@ export function attemptsOn(seed: Seed) {
     begin: (id: string, ...asked: string[]) => beginSubmission(database, wishFor(id), 'globalai', LEASE_MS, asked),
     settle,
     retry,
-    adopt: (id: string, taskId: string) => adoptTask(database, id, taskId),
+    adopt: (id: string, taskId: string, adoption: Partial<Adoption> = {}) =>
+      adoptTask(database, id, { ...BY_OPERATOR, taskId, ...adoption }),
     admit,
     async unknown(fields?: Parameters<Seed['submitting']>[0]): Promise<Submitting> {
       const open = await seed.submitting(fields)
@@ -57,9 +64,19 @@ export function attemptsOn(seed: Seed) {
       await retry(id)
       await admit()
     },
-    /** A lane was told this about the task that the row has now. */
-    async answered(id: string, answer: TerminalAnswer): Promise<void> {
+    complete: (id: string) => completeGeneration(database, id),
+    /** Fails what renders at its deadline, or sooner for another reason; it is asked about still. */
+    async fail(id: string, code: FailureCode): Promise<void> {
       const { upstreamTaskId, wakes } = await seed.row(id)
+      await failOverdue(database, [{ id, upstreamTaskId: upstreamTaskId ?? '', wakes }], code, SETTLING.renderMaxMs)
+    },
+    /** A lane was told this about the task that the row has now, or that it has `seen`. */
+    async answered(
+      id: string,
+      answer: TerminalAnswer,
+      seen: Partial<Pick<Seen, 'upstreamTaskId' | 'wakes'>> = {},
+    ): Promise<void> {
+      const { upstreamTaskId, wakes } = { ...(await seed.row(id)), ...seen }
       if (upstreamTaskId === null) throw new Error(`${id} has no task`)
       await recordPolls(database, [
         { id, upstreamTaskId, wakes, nextMs: 0, sawPending: false, pollFailures: 0, answer },

@@ -18,6 +18,7 @@ import { replyNotFound, replyWithProblem } from './problem-reply.ts'
 import { prefixLocations, publicPathOf, withoutPublicPath } from './public-address.ts'
 import { answerExpectations, answerRawErrors, nameRequests, newRequestId } from './request-id.ts'
 import { takeRequestTurns } from './request-turns.ts'
+import { adoptionRoute, operatorAdoptionRoute } from './routes/adoption.ts'
 import { batchActionRoutes } from './routes/batch-actions.ts'
 import { batchIntake } from './routes/batch-intake.ts'
 import { batchRoutes } from './routes/batches.ts'
@@ -103,6 +104,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     const app = withZod(keyed)
     generationRoutes(app, deps)
     generationActionRoutes(app, deps)
+    adoptionRoute(app, deps)
     await keyed.register(async (intake) => batchIntake(intake, deps))
     batchRoutes(app, deps)
     batchActionRoutes(app, deps)
@@ -113,6 +115,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     webhookDeliveryRoutes(app, deps)
   })
   await fastify.register(async (operators) => submittingRoutes(withZod(operators), deps))
+  await fastify.register(async (operators) => operatorAdoptionRoute(withZod(operators), deps))
   await fastify.register(async (operators) => metricsRoute(withZod(operators), deps))
   await queueDashboard(fastify, deps)
   return fastify

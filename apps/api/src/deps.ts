@@ -4,9 +4,11 @@ import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import type { Queues } from '@reelqueue/shared/queues/queues'
 import type { BatchChanger } from '@reelqueue/shared/runtime/batch-changer'
 import type { Logger } from '@reelqueue/shared/runtime/log'
+import type { SlotsPerModel } from '@reelqueue/shared/store/admission'
 import type { Database } from '@reelqueue/shared/store/database'
 import type { Stored, Wish } from '@reelqueue/shared/store/generations'
 import type { Sealer } from '@reelqueue/shared/webhooks/seal'
+import type { AskTask } from './ask-task.ts'
 import type { BacklogLimit } from './backlog-limit.ts'
 import type { KnownKeys } from './known-keys.ts'
 import type { OperatorLogin } from './operator-login.ts'
@@ -28,6 +30,7 @@ export interface ApiDeps {
   readonly admit: () => void
   readonly changer: BatchChanger
   readonly backlog: BacklogLimit
+  readonly askTask: AskTask
   /** Seals the secrets of endpoints. */
   readonly sealer: Sealer
   readonly log: Logger
@@ -43,6 +46,7 @@ export interface ApiSettings {
   readonly hasUpstreamKey: boolean
   /** How many generations may be in flight upstream. */
   readonly slots: number
+  readonly slotsPerModel: SlotsPerModel
   readonly reconcileIntervalMs: number
   /** Whether images may be in private networks, for a provider that stands in one. */
   readonly allowPrivateImageHosts: boolean

@@ -152,6 +152,11 @@ export async function mustFind({ database }: ApiDeps, project: CallingProject, i
   return generation
 }
 
+/** That a generation is not failed, and so can neither be retried nor adopt a task. */
+export function notFailed(status: string): Problem {
+  return new Problem('illegal_move', `The generation is ${status}; only a failed one can be retried or adopt a task.`)
+}
+
 /** The generation with what is known of its future while it has one: its place in the queue, and when it is likely to be done. */
 export async function withOutlook(deps: ApiDeps, row: Generation): Promise<GenerationJson> {
   const json = toGenerationJson(row)

@@ -32,10 +32,29 @@ function read(answer: PollAnswer, poll: Partial<DuePoll> = {}) {
     size: null,
     pollFailures: 0,
     wakes: 0,
+    isAdopted: false,
     ...poll,
   }
   return readAnswer(due, answer, CONTEXT, LIMITS)
 }
+
+describe('a task that the provider does not know', () => {
+  const unknown = { ...UNAVAILABLE, httpStatus: 404, isUnknownTask: true } as const
+  const FEW = 5 * 60_000
+
+  it('that was adopted fails its generation after five minutes, and is asked about no more', () => {
+    expect(read(unknown, { isAdopted: true, elapsedMs: FEW - 1 }).overdue).toBeNull()
+    expect(read(unknown, { isAdopted: true, elapsedMs: FEW }).overdue).toBe('adopted_task_unknown')
+    const { record } = read(unknown, { isAdopted: true, elapsedMs: FEW, status: 'failed' })
+    expect(record.nextMs).toBeNull()
+  })
+
+  it('is waited for when the provider had named it itself, or says nothing of it', () => {
+    expect(read(unknown, { elapsedMs: FEW }).overdue).toBeNull()
+    expect(read(UNAVAILABLE, { isAdopted: true, elapsedMs: FEW }).overdue).toBeNull()
+    expect(read(PENDING, { isAdopted: true, elapsedMs: FEW }).overdue).toBeNull()
+  })
+})
 
 describe('readAnswer', () => {
   it.each([COMPLETED, FAILED])('leaves a terminal answer ($kind) on the row for complete, at any time', (answer) => {

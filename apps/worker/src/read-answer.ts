@@ -1,8 +1,15 @@
-// What an answer to a poll means for its row. Pure. A poll never fails a generation; only a terminal answer or the deadline does.
+// What an answer to a poll means for its row. Pure. A poll never fails a generation; only a terminal answer or the deadline does, which
+// is near for an adopted task that the provider does not know.
 
 import type { FailureCode } from '@reelqueue/shared/domain/failure'
 import { answerClass, type LastPoll } from '@reelqueue/shared/domain/kept-reply'
-import { latePollMs, nextPollMs, type PollContext, type PollLimits } from '@reelqueue/shared/domain/poll-plan'
+import {
+  ADOPTED_UNKNOWN_MAX_MS,
+  latePollMs,
+  nextPollMs,
+  type PollContext,
+  type PollLimits,
+} from '@reelqueue/shared/domain/poll-plan'
 import type { DuePoll, PollRecord } from '@reelqueue/shared/store/polling'
 import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 
@@ -21,10 +28,13 @@ export function readAnswer(poll: DuePoll, answer: PollAnswer, context: PollConte
   }
   const failures = answer.kind === 'unavailable' ? poll.pollFailures + 1 : 0
   const state = { elapsedMs, failures, retryAfterMs: answer.kind === 'unavailable' ? answer.retryAfterMs : null }
-  const isLate = elapsedMs >= limits.deadlineMs
+  const saysUnknown = answer.kind === 'unavailable' && answer.isUnknownTask === true
+  const isForgotten = poll.isAdopted && saysUnknown && elapsedMs >= ADOPTED_UNKNOWN_MAX_MS
+  const isLate = elapsedMs >= limits.deadlineMs || isForgotten
   const withoutUrl = answer.kind === 'pending' && answer.completedWithoutUrl
   // A row that is still to be failed stays due whatever its age: this process may die before it does so.
-  const lateMs = latePollMs(state) ?? (poll.status === 'processing' ? limits.unknown.intervalMaxMs : null)
+  const againMs = isForgotten ? null : latePollMs(state)
+  const lateMs = againMs ?? (poll.status === 'processing' ? limits.unknown.intervalMaxMs : null)
   const last = lastPoll(answer, failures)
   const record = {
     ...base,
@@ -35,7 +45,7 @@ export function readAnswer(poll: DuePoll, answer: PollAnswer, context: PollConte
     answer: null,
     ...(last ? { lastPoll: last } : {}),
   }
-  const code = withoutUrl ? 'completed_without_url' : 'deadline_exceeded'
+  const code = isForgotten ? 'adopted_task_unknown' : withoutUrl ? 'completed_without_url' : 'deadline_exceeded'
   return { record, overdue: isLate && poll.status === 'processing' ? code : null }
 }
 

@@ -25,11 +25,12 @@ export async function writeAnswers(deps: UpstreamDeps, answers: readonly Answere
     return readAnswer(poll, answer, { schedule: deps.scheduleOf(poll), isBusy }, deps.settings.poll)
   })
   // Before their answers are written, which puts off the next poll: should this process die between, the claim lapses at once.
-  for (const code of ['deadline_exceeded', 'completed_without_url'] as const) {
+  for (const code of ['deadline_exceeded', 'completed_without_url', 'adopted_task_unknown'] as const) {
     const overdue = readings.filter((reading) => reading.overdue === code)
     if (overdue.length === 0) continue
     const records = overdue.map((reading) => reading.record)
-    const moved = await failOverdue(deps.database, records, code, RENDER_MAX_MS)
+    const keptMs = code === 'adopted_task_unknown' ? 0 : RENDER_MAX_MS
+    const moved = await failOverdue(deps.database, records, code, keptMs)
     deps.queues.wakeOwed(moved)
     deps.log.warn({ event: 'poll.overdue', code, generations: moved.length })
   }

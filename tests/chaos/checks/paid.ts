@@ -59,7 +59,8 @@ export function ledgerNamesTheRightTasks({ generations, submissions, received }:
 }
 
 export function completedHasTheVideoOfItsTask({ generations, submissions }: Evidence): string[] {
-  const own = new Set(submissions.map((row) => `${row.generationId} ${row.taskId}`))
+  // A task that was adopted may have gone to the submission that made it, after it had completed the generation.
+  const own = new Set(submissions.map((row) => `${row.generationId} ${row.reclaimedTaskId ?? row.taskId}`))
   return generations.flatMap(({ id, status, taskId, videoUrl }) => {
     if (status !== 'completed') return []
     const isRight = taskId !== null && own.has(`${id} ${taskId}`) && videoUrl?.includes(encodeURIComponent(taskId))

@@ -1,15 +1,14 @@
-// What a caller may ask of one generation: cancel, retry, adopt. Each answers with the generation as it stands afterwards.
+// What a caller may ask of one generation: cancel, retry; adopt is in adoption.ts. Each answers with the generation as it stands afterwards.
 
-import { adoptRequest } from '@reelqueue/shared/contract/adopt-request'
 import { type GenerationJson, generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
 import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import type { Moved } from '@reelqueue/shared/store/moves'
 import type { CallingProject } from '@reelqueue/shared/store/projects'
-import { adoptTask, retryGeneration } from '@reelqueue/shared/store/retries'
+import { retryGeneration } from '@reelqueue/shared/store/retries'
 import type { ApiDeps } from '../deps.ts'
-import { byId, mustFind } from '../generations.ts'
+import { byId, mustFind, notFailed } from '../generations.ts'
 import { problems } from '../openapi.ts'
 import type { App } from '../typed-app.ts'
 
@@ -69,41 +68,4 @@ export function generationActionRoutes(app: App, deps: ApiDeps): void {
       return await afterwards(project, id, result.moved)
     },
   )
-
-  app.post(
-    '/v1/generations/:id/adopt',
-    {
-      schema: {
-        tags: ['Generations'],
-        summary: 'Give a failed generation an upstream task found by hand',
-        description:
-          "For a task that was found in the provider's console, say after `submission_unknown`: polling resumes with it, and its outcome becomes that of the generation. Nothing is paid. A success that came meanwhile is taken instead.",
-        params: byId,
-        body: adoptRequest,
-        response: {
-          200: generationJson,
-          ...problems(
-            'malformed_json',
-            'not_found',
-            'illegal_move',
-            'upstream_task_taken',
-            'unsupported_media_type',
-            'validation_failed',
-          ),
-        },
-      },
-    },
-    async ({ project, params, body }) => {
-      const { id } = await mustFind(deps, project, params.id)
-      const result = await adoptTask(database, id, body.upstream_task_id)
-      if (result.kind === 'illegal') throw notFailed(result.status)
-      if (result.kind === 'taken') throw new Problem('upstream_task_taken')
-      deps.queues.lanes.wake()
-      return await afterwards(project, id, result.moved)
-    },
-  )
-}
-
-function notFailed(status: string): Problem {
-  return new Problem('illegal_move', `The generation is ${status}; only a failed one can be retried or adopt a task.`)
 }

@@ -9,6 +9,8 @@ export const FAILURES = {
     'It is not known whether the provider took this request: it may be rendering, and may have been charged. It was not submitted again.',
   deadline_exceeded:
     'The provider gave no result within the deadline. It is still asked about at a low rate for a day after submission.',
+  adopted_task_unknown: 'The provider does not know the task any more that was adopted.',
+  adopted_task_reclaimed: 'The task that was adopted turned out to be that of another generation, which has it now.',
   completed_without_url: 'The provider says that it has finished but gave no video URL before the deadline.',
 } as const
 export type FailureCode = keyof typeof FAILURES

@@ -82,5 +82,8 @@ export function latePollMs(state: PollState): number | null {
   return state.elapsedMs + delay < LATE_ASKING_ENDS_MS ? delay : null
 }
 
+/** An adopted task that the provider does not know any more fails its generation after this long: nobody else vouches for it. */
+export const ADOPTED_UNKNOWN_MAX_MS = 5 * 60_000
+
 /** How long a render plausibly goes on after nobody waits for it: its slot is kept for it. Published estimates end at 15 minutes. */
 export const RENDER_MAX_MS = 30 * 60_000

@@ -54,6 +54,11 @@ export const PROBLEMS = {
     title: 'That upstream task belongs to another generation',
     fix: "Check the id: one task is one generation's.",
   },
+  no_unknown_submission: {
+    status: 409,
+    title: 'No submission of the generation has an unknown outcome',
+    fix: 'Each of its submissions was answered, so the task cannot be one of theirs. An operator may adopt it all the same: `POST /admin/generations/{id}/adopt`.',
+  },
   nothing_to_retry: {
     status: 409,
     title: 'No generation of the batch has failed that was not retried already',
@@ -99,6 +104,16 @@ export const PROBLEMS = {
     title: 'Some fields are wrong',
     fix: 'See `errors`: each names the field, the rule and what is allowed.',
   },
+  upstream_task_unknown: {
+    status: 422,
+    title: 'The provider knows no such task',
+    fix: 'Check the id. The provider forgets a task about a day after it was made.',
+  },
+  slots_full: {
+    status: 429,
+    title: 'The task still renders, and no slot is free for it',
+    fix: 'Adopt it after `Retry-After`, or when it is done: then it needs no slot. Sooner: pause the project, or raise its `max_in_flight` or UPSTREAM_MAX_IN_FLIGHT.',
+  },
   backlog_full: {
     status: 429,
     title: 'The project has as many generations waiting as it may',
@@ -133,6 +148,11 @@ export const PROBLEMS = {
     status: 503,
     title: 'As much is under way as this process takes on',
     fix: 'Send it again after `Retry-After`.',
+  },
+  upstream_unavailable: {
+    status: 503,
+    title: 'The provider could not be asked',
+    fix: 'Nothing was changed: send it again after `Retry-After`.',
   },
   unavailable: {
     status: 503,
@@ -177,8 +197,8 @@ export class Problem extends Error {
 export class Later extends Problem {
   readonly retryAfterSeconds: number
 
-  constructor(code: ProblemCode, retryAfterSeconds: number) {
-    super(code)
+  constructor(code: ProblemCode, retryAfterSeconds: number, detail?: string) {
+    super(code, detail)
     this.retryAfterSeconds = retryAfterSeconds
   }
 }

@@ -16,7 +16,7 @@ const FEW_PROJECTS = 200
 /** Time for its submit job to begin; after that the next round of reconcile wakes an admitted row again. */
 const WAKE_GRACE_MS = 2_000
 /** Any number, the same in every process. */
-const ADMISSION_LOCK = 7_301_001
+export const ADMISSION_LOCK = 7_301_001
 /** For the lock, and for any row beside those that are admitted: whoever holds one longer is not waited for. */
 const LOCK_WAIT_MS = 2_000
 /** Rows of a project that are passed over because their batches are being cancelled: what stands behind more waits for their pages. */

@@ -136,6 +136,11 @@ async function withMarks(prisma: PrismaClient, rows: readonly Generation[]): Pro
   })
 }
 
+/** One generation of whichever project: for operators. */
+export async function findAnyGeneration({ prisma }: Database, id: string): Promise<Generation | null> {
+  return await prisma.generation.findUnique({ where: { id } })
+}
+
 export interface GenerationFilter {
   readonly status?: Status | undefined
   readonly batchId?: string | undefined

@@ -18,6 +18,8 @@ export interface DuePoll extends Kind {
   readonly elapsedMs: number
   readonly pollFailures: number
   readonly wakes: number
+  /** The task was found by hand. */
+  readonly isAdopted: boolean
 }
 
 /**
@@ -33,6 +35,7 @@ export async function claimDuePolls({ prisma }: Database, limit: number, leaseMs
       WHERE due_at <= now() AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL
       ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
     RETURNING id, upstream_task_id AS "upstreamTaskId", status::text, model, seconds, size, poll_failures AS "pollFailures", wakes,
+      EXISTS (SELECT 1 FROM submissions s WHERE s.id = current_submission_id AND s.adopted_at IS NOT NULL) AS "isAdopted",
       extract(epoch FROM now() - submitted_at)::float8 * 1000 AS "elapsedMs"`
 }
 
@@ -126,7 +129,7 @@ export async function failOverdue(
     Object.fromEntries(overdue.map((one) => [one.id, overdueMessage(code, one.lastPoll)])),
   )
   const set = Prisma.sql`error_code = ${code}, error_message = ${messages}::jsonb ->> g.id,
-    slot_until = now() + ${renderMaxMs} * interval '1 ms'`
+    slot_until = greatest(g.slot_until, now() + ${renderMaxMs} * interval '1 ms')`
   const guard = Prisma.sql`g.status = 'processing' AND ${asSeen(overdue)}`
   return await withRetry(() => moveGenerations(prisma, ids, 'fail', { set, guard }))
 }

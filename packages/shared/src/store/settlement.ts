@@ -10,6 +10,7 @@ import { type Database, isUniqueViolation, type Sql, withRetry } from './databas
 import { askAboutOtherTask, REMEMBERED_TASKS } from './former-tasks.ts'
 import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
+import { findTaskHolder, reclaimTask } from './reclaim.ts'
 import { countRefusal, type GateRefusal } from './refusals.ts'
 import type { BeginWish } from './submissions.ts'
 
@@ -51,7 +52,8 @@ export interface Settled {
 /**
  * Records how a submission ended and carries out what follows from it, in one transaction.
  * INVARIANT: a task id is recorded whatever the generation's status is; a first outcome is never overwritten,
- * except that an `accepted` which comes late corrects `unknown`.
+ * except that an `accepted` which comes late corrects `unknown`. What a submission was answered with is its own, also when another
+ * generation has adopted it by hand: that one's moves are told too.
  */
 export async function settleSubmission(
   database: Database,
@@ -63,10 +65,8 @@ export async function settleSubmission(
     return await settle(database, submissionId, result, options)
   } catch (error) {
     if (result.kind !== 'accepted' || !isUniqueViolation(error)) throw error
-    const message = `The provider named the task ${result.taskId}, which belongs to another submission.`
-    const unknown = { kind: 'unknown', code: 'duplicate_task_id', message, httpStatus: null } as const
-    const settled = await settle(database, submissionId, { ...unknown, reply: result.reply ?? null }, options)
-    return { ...settled, isDuplicate: true }
+    // Another submission got the task at the same instant: now it can be seen.
+    return await settle(database, submissionId, result, options)
   }
 }
 
@@ -169,6 +169,32 @@ async function settleWithin(
         FROM generations g
         WHERE g.id = (SELECT generation_id FROM submissions WHERE id = ${submissionId}) FOR UPDATE`
   if (!generation) throw new Error(`submission ${submissionId} is not in the ledger`)
+  const holder = result.kind === 'accepted' ? await findTaskHolder(tx, submissionId, result.taskId) : null
+  if (holder === null || result.kind !== 'accepted')
+    return await settleLocked(tx, generation, submissionId, result, options)
+  if (!holder.isAdopted || holder.generationId === generation.id) {
+    const settled = await settleLocked(tx, generation, submissionId, duplicate(result), options)
+    return { ...settled, isDuplicate: !holder.isAdopted }
+  }
+  const reclaimed = await reclaimTask(tx, holder, result.taskId, options.renderMaxMs)
+  const settled = await settleLocked(tx, generation, submissionId, result, options)
+  return { ...settled, moved: [...settled.moved, ...reclaimed] }
+}
+
+/** A task that another submission was answered with cannot be this one's too. */
+function duplicate({ taskId, reply = null }: SubmissionResult & { readonly kind: 'accepted' }): SubmissionResult {
+  const message = `The provider named the task ${taskId}, which belongs to another submission.`
+  return { kind: 'unknown', code: 'duplicate_task_id', message, httpStatus: null, reply }
+}
+
+/** The same, for a task that no other submission has. */
+async function settleLocked(
+  tx: Sql,
+  generation: SettlingGeneration,
+  submissionId: string,
+  result: SubmissionResult,
+  options: SettleOptions,
+): Promise<Settled> {
   const isRecorded = await record(tx, submissionId, result)
   const recordedId = isRecorded ? submissionId : await recordBeside(tx, submissionId, result)
   if (recordedId === null) return UNCHANGED

@@ -197,7 +197,30 @@ describe('no usable answer says nothing about the task', () => {
       code: `upstream_http_${status}`,
       message: 'gone',
       retryAfterMs: 3_000,
+      isUnknownTask: status === 404 || status === 410,
     })
+  })
+
+  test.each([
+    [404, { code: 404, msg: 'task not found', data: null }, true],
+    [404, { detail: 'Not Found' }, true],
+    [410, {}, true],
+    [404, '<html>404</html>', false],
+    [404, '', false],
+    [200, { code: 404, msg: null, data: null }, true],
+    [200, { code: 1004, msg: 'task does not exist', data: null }, true],
+    [200, { code: 5, msg: '任务不存在' }, true],
+    [200, { code: 500, msg: 'internal error' }, false],
+    [200, { code: 1001, msg: 'insufficient balance' }, false],
+    [400, { error: { message: 'Invalid task id' } }, true],
+    [422, { message: 'no such task' }, true],
+    [400, { error: { message: 'Invalid API key' } }, false],
+    [401, { message: 'task not found' }, false],
+    [429, { message: 'task not found' }, false],
+    [500, { message: 'task not found' }, false],
+    [502, { code: 404 }, false],
+  ])('HTTP %i with %j says that the task is unknown: %s', (status, body, isUnknownTask) => {
+    expect(read(status, body)).toMatchObject({ kind: 'unavailable', isUnknownTask })
   })
 
   test.each(['', '<html>', '[]', 'null', '{"status":"completed","video_url":"https://h/a'])('%s', (text) => {

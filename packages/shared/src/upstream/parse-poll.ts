@@ -54,7 +54,8 @@ export function parsePoll(reply: Reply, secrets: readonly string[]): PollAnswer 
   const { httpStatus, retryAfterMs } = reply
   const said = (charsMax: number) => providerMessage(reply.text, charsMax, secrets)
   const unavailable = (code: string, fallback: string): PollAnswer => {
-    return { kind: 'unavailable', httpStatus, code, message: said(UNAVAILABLE_CHARS_MAX) ?? fallback, retryAfterMs }
+    const message = said(UNAVAILABLE_CHARS_MAX) ?? fallback
+    return { kind: 'unavailable', httpStatus, code, message, retryAfterMs, isUnknownTask: saysUnknownTask(reply) }
   }
   if (httpStatus < 200 || httpStatus > 299) {
     return unavailable(`upstream_http_${httpStatus}`, `The provider answered HTTP ${httpStatus}.`)
@@ -86,6 +87,23 @@ export function parsePoll(reply: Reply, secrets: readonly string[]): PollAnswer 
   const expiresAt = readExpiry(body, videoUrl, Date.now())
   const answer = { kind: 'completed', videoUrl, actualDuration, cost: readCost(body) } as const
   return expiresAt === null ? answer : { ...answer, expiresAt: new Date(expiresAt).toISOString() }
+}
+
+/** Of a provider's words; statuses that are a refusal of the request, or an envelope. */
+const UNKNOWN_TASK =
+  /\b(task|job|id|record|generation|video)\b[\w\s'-]{0,40}\b(not[\s_-]*found|not[\s_-]*exists?|unknown|invalid)|(no such|unknown|invalid)[\s_-]+(task|job|id|record|video)|does(n't| not) exist|任务不存在|不存在|未找到|找不到/i
+const MAY_SAY_UNKNOWN = [200, 400, 422]
+
+/**
+ * Whether the provider itself says that it knows no such task: an answer in JSON, for the page of a web server in between is about an
+ * address, and never one about the account or its limits.
+ */
+function saysUnknownTask({ httpStatus, text }: Reply): boolean {
+  const body = parseBody(text)
+  if (body === null) return false
+  if (httpStatus === 404 || httpStatus === 410) return true
+  if (!MAY_SAY_UNKNOWN.includes(httpStatus)) return false
+  return envelopeError(body) === '404' || UNKNOWN_TASK.test(providerMessage(text, UNAVAILABLE_CHARS_MAX, []) ?? '')
 }
 
 /** The first end that the link or the answer names. */

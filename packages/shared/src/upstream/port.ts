@@ -45,6 +45,8 @@ export type PollAnswer =
       readonly code: string
       readonly message: string
       readonly retryAfterMs: number | null
+      /** It says that it knows no such task. Of one that it had named itself that proves nothing: it forgets them after a day. */
+      readonly isUnknownTask?: boolean
     }
 
 export interface Upstream {

@@ -1,0 +1,71 @@
+// Asks the provider about a task that somebody wants to adopt. It is free, and yet bounded: each request holds a connection to the
+// provider, and ids may be made up.
+
+import { Later, Problem } from '@reelqueue/shared/domain/problem'
+import type { Database } from '@reelqueue/shared/store/database'
+import { takeRequests } from '@reelqueue/shared/store/submitting-gate'
+import type { Upstream } from '@reelqueue/shared/upstream/port'
+
+/**
+ * What the provider says of a task, on behalf of a project.
+ * @throws Problem `upstream_task_unknown`, `upstream_unavailable`; `too_many_at_once` while the project's questions wait for answers
+ */
+export type AskTask = (projectId: string, taskId: string) => Promise<'rendering' | 'ended'>
+
+export interface AskPorts {
+  readonly database: Database
+  /** Null: this process has no key for the provider. */
+  readonly upstream: Pick<Upstream, 'name' | 'poll'> | null
+  /** Over all processes; undefined: no limit. */
+  readonly requestsPerMinute: number | undefined
+}
+
+/** Questions of one project at once. */
+const ASKED_MAX = 4
+const AGAIN_S = 10
+const NO_KEY_AGAIN_S = 60
+
+export function createAskTask({ database, upstream, requestsPerMinute }: AskPorts): AskTask {
+  const asked = new Map<string, number>()
+
+  async function ask(taskId: string): Promise<'rendering' | 'ended'> {
+    if (upstream === null) {
+      const detail =
+        'This API has no UPSTREAM_API_KEY, so it cannot ask the provider about the task. Nothing was changed.'
+      throw new Later('upstream_unavailable', NO_KEY_AGAIN_S, detail)
+    }
+    if (requestsPerMinute !== undefined && (await takeRequests(database, upstream.name, 1, requestsPerMinute)) === 0) {
+      const detail = 'The requests that UPSTREAM_REQUESTS_PER_MINUTE allows are used up for now. Nothing was changed.'
+      throw new Later('upstream_unavailable', Math.ceil(60 / requestsPerMinute), detail)
+    }
+    const answer = await upstream.poll(taskId)
+    if (answer.kind === 'pending') return 'rendering'
+    if (answer.kind !== 'unavailable') return 'ended'
+    const said = answer.httpStatus === null ? answer.code : `HTTP ${answer.httpStatus} (${answer.code})`
+    if (answer.isUnknownTask) {
+      throw new Problem('upstream_task_unknown', `The provider was asked and knows no such task: ${said}.`)
+    }
+    const againS = Math.ceil((answer.retryAfterMs ?? 0) / 1_000)
+    const detail = `The provider was asked about the task and did not say: ${said}. Nothing was changed.`
+    throw new Later('upstream_unavailable', Math.min(Math.max(againS, AGAIN_S), 3_600), detail)
+  }
+
+  return async (projectId, taskId) => {
+    const before = asked.get(projectId) ?? 0
+    if (before >= ASKED_MAX) {
+      throw new Later(
+        'too_many_at_once',
+        1,
+        `The provider is being asked about ${ASKED_MAX} tasks of the project already.`,
+      )
+    }
+    asked.set(projectId, before + 1)
+    try {
+      return await ask(taskId)
+    } finally {
+      const left = (asked.get(projectId) ?? 1) - 1
+      if (left === 0) asked.delete(projectId)
+      else asked.set(projectId, left)
+    }
+  }
+}

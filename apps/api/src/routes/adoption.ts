@@ -1,0 +1,114 @@
+// POST …/adopt: a failed generation takes a task that was found by hand, by a caller with a key of its project or by an operator.
+
+import { adoptRequest } from '@reelqueue/shared/contract/adopt-request'
+import { type GenerationJson, generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
+import { Later, Problem } from '@reelqueue/shared/domain/problem'
+import { type Adoption, adoptTask } from '@reelqueue/shared/store/adoption'
+import { findAnyGeneration, type Generation } from '@reelqueue/shared/store/generations'
+import type { ApiDeps } from '../deps.ts'
+import { byId, mustFind, notFailed } from '../generations.ts'
+import { problems, refusals } from '../openapi.ts'
+import type { App } from '../typed-app.ts'
+
+/** A render ends within minutes. */
+const FULL_AGAIN_S = 30
+
+const REFUSED = [
+  'malformed_json',
+  'not_found',
+  'illegal_move',
+  'upstream_task_taken',
+  'unsupported_media_type',
+  'validation_failed',
+  'upstream_task_unknown',
+  'slots_full',
+  'upstream_unavailable',
+] as const
+
+export function adoptionRoute(app: App, deps: ApiDeps): void {
+  app.post(
+    '/v1/generations/:id/adopt',
+    {
+      schema: {
+        tags: ['Generations'],
+        summary: 'Give a failed generation an upstream task found by hand',
+        description:
+          "For a task that was found in the provider's console after `submission_unknown`: the provider is asked about it, polling resumes with it, and its outcome becomes that of the generation. Nothing is paid. A submission of the generation must have an unknown outcome. A task that still renders takes a slot. A success that came meanwhile is taken instead.",
+        params: byId,
+        body: adoptRequest,
+        response: { 200: generationJson, ...problems(...REFUSED, 'no_unknown_submission') },
+      },
+    },
+    async ({ project, params, body }) => {
+      const generation = await mustFind(deps, project, params.id)
+      await adopt(deps, generation, body.upstream_task_id, false)
+      return toGenerationJson(await mustFind(deps, project, params.id))
+    },
+  )
+}
+
+/** The same for operators, of any project. */
+export function operatorAdoptionRoute(app: App, deps: ApiDeps): void {
+  app.addHook('onRequest', async (request, reply) => deps.operators.require(request, reply))
+
+  async function mustFindAny(id: string): Promise<Generation> {
+    const generation = await findAnyGeneration(deps.database, id)
+    if (!generation) throw new Problem('not_found')
+    return generation
+  }
+
+  app.post(
+    '/admin/generations/:id/adopt',
+    {
+      schema: {
+        tags: ['Operation'],
+        security: [{ operator: [] }],
+        summary: 'Give any failed generation an upstream task found by hand',
+        description:
+          'As `POST /v1/generations/{id}/adopt`, for a generation of any project and whatever became of its submissions. A submission that is answered with that task later takes it away again.',
+        params: byId,
+        body: adoptRequest,
+        response: {
+          200: generationJson,
+          ...refusals(
+            ...REFUSED,
+            'too_many_at_once',
+            'operator_login_required',
+            'too_many_guesses',
+            'cross_site',
+            'read_only',
+          ),
+        },
+      },
+    },
+    async ({ params, body }): Promise<GenerationJson> => {
+      await adopt(deps, await mustFindAny(params.id), body.upstream_task_id, true)
+      return toGenerationJson(await mustFindAny(params.id))
+    },
+  )
+}
+
+async function adopt(deps: ApiDeps, { id, projectId }: Generation, taskId: string, isOperator: boolean): Promise<void> {
+  const { database, queues, admit, askTask, settings } = deps
+  const { slots, slotsPerModel } = settings
+  const adoptWhen = (task: Adoption['task']) =>
+    adoptTask(database, id, { taskId, isOperator, task, slots, slotsPerModel })
+  let result = await adoptWhen(null)
+  if (result.kind === 'ask') result = await adoptWhen(await askTask(projectId, taskId))
+  switch (result.kind) {
+    case 'illegal':
+      throw notFailed(result.status)
+    case 'taken':
+      throw new Problem('upstream_task_taken')
+    case 'nothing_unknown':
+      throw new Problem('no_unknown_submission')
+    case 'full':
+      throw new Later('slots_full', FULL_AGAIN_S)
+    case 'ask':
+      throw new Error('the provider was asked, and is to be asked again')
+  }
+  queues.lanes.wake()
+  if (result.moved.length === 0) return
+  queues.wakeOwed(result.moved)
+  admit()
+}

@@ -1,0 +1,17 @@
+// The provider that the configuration names, as a worker and an API reach it.
+
+import type { Config } from '@reelqueue/shared/runtime/config'
+import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
+import type { Upstream } from '@reelqueue/shared/upstream/port'
+import { proxyOf } from './provider-proxy.ts'
+
+/** Null without a key to pay with. `timeoutMs`: of one request. */
+export function upstreamOf(config: Config, timeoutMs = config.UPSTREAM_TIMEOUT_MS): Upstream | null {
+  if (config.UPSTREAM_API_KEY === undefined) return null
+  return createGlobalAi({
+    baseUrl: config.UPSTREAM_BASE_URL,
+    apiKey: config.UPSTREAM_API_KEY,
+    timeoutMs,
+    proxy: proxyOf(config).proxy,
+  })
+}
