@@ -5,6 +5,7 @@ import { toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
 import { listDeliveries, redeliver } from '@reelqueue/shared/store/delivery-log'
 import { overdueWork } from '@reelqueue/shared/store/health'
 import { claimOverdueDeliveries } from '@reelqueue/shared/store/overdue'
+import { ensureProject } from '@reelqueue/shared/store/projects'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import { describe, expect, it } from 'vitest'
 import { claimDelivery, recordAttempt } from './support/deliveries.ts'
@@ -270,4 +271,14 @@ it('reconcile wakes a few of each server, however many are due for one', async (
   expect(woken.filter((id) => many.includes(id))).toHaveLength(20)
   expect(woken.filter((id) => few.includes(id))).toHaveLength(2)
   expect(await claimOverdueDeliveries(seed.database, 500)).toHaveLength(20)
+})
+
+it('reconcile wakes for each project in turn, however many servers another one has', async () => {
+  const many = await Promise.all(Array.from({ length: 60 }, (_, n) => owed(`http://h${n}.example/`)))
+  const [few = ''] = await owed('http://quiet.example/')
+  const other = await ensureProject(seed.database, 'another', 'sealed')
+  await seed.sql('UPDATE deliveries SET project_id = $1 WHERE id = $2', [other.id, few])
+  const woken = (await claimOverdueDeliveries(seed.database, 3)).map((one) => one.id)
+  expect(woken).toContain(few)
+  expect(woken.filter((id) => many.flat().includes(id))).toHaveLength(2)
 })

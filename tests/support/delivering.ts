@@ -6,7 +6,7 @@ import { Prisma } from '@reelqueue/shared/store/generated/client'
 import { moveGenerations } from '@reelqueue/shared/store/moves'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
-import { type DeliverDeps, deliver } from '@reelqueue/worker/steps/deliver'
+import { attemptDue, type DeliverDeps } from '@reelqueue/worker/steps/deliver'
 import { createTargets } from '@reelqueue/worker/targets'
 import { afterAll, afterEach, beforeEach } from 'vitest'
 import { startHouse } from './house.ts'
@@ -45,7 +45,10 @@ export async function startDelivering() {
     projectSecret,
     /** Those of the present test. */
     deps: () => deps,
-    attempt: (id: string, changed: Partial<DeliverDeps> = {}) => deliver({ ...deps, ...changed }, id, running.signal),
+    async attempt(id: string, changed: Partial<DeliverDeps> = {}) {
+      const woken = await deps.batches.findWoken(id)
+      if (woken) await attemptDue({ ...deps, ...changed }, id, woken, running.signal)
+    },
     async addEndpoint(url: string, eventTypes: readonly string[] = [], more: Partial<NewEndpoint> = {}) {
       const secret = newWebhookSecret()
       const sealedSecret = sealer.seal(secret)

@@ -25,6 +25,8 @@ export type Admission =
 export type Conduct = 'quick' | 'answered' | 'slow' | 'silent' | 'unknown'
 
 export interface Targets {
+  /** Whether the server has answered this process, and has not stopped doing so. */
+  isProven(target: string): boolean
   /** Asks to begin a delivery; `leave` must follow a `go`. */
   enter(target: string): Admission
   /** Whether somebody was told that it is busy since this was last asked: what that one came for may be due still. */
@@ -41,6 +43,7 @@ const roomOf = ({ underWay, rests, pace }: Target) => (rests > 0 ? TRIED_AT_ONCE
 
 interface Target {
   underWay: number
+  hasAnswered: boolean
   /** How often somebody was told that it is busy. */
   turnedAway: number
   pace: 'quick' | 'answered' | 'slow'
@@ -63,10 +66,15 @@ export function createTargets(now: () => number = () => performance.now()): Targ
       if (underWay === 0 && restsUntil < now()) targets.delete(name)
   }
   return {
+    isProven(name) {
+      const target = targets.get(name)
+      return target?.hasAnswered === true && target.rests === 0
+    },
     enter(name) {
       const known = targets.get(name)
       const target: Target = known ?? {
         underWay: 0,
+        hasAnswered: false,
         turnedAway: 0,
         pace: 'answered',
         silences: 0,
@@ -106,6 +114,7 @@ export function createTargets(now: () => number = () => performance.now()): Targ
       allUnderWay--
       if (conduct === 'unknown') return null
       if (conduct !== 'silent') {
+        target.hasAnswered = true
         target.pace = conduct
         target.silences = 0
         target.rests = 0

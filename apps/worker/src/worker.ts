@@ -6,6 +6,7 @@ import type { QueueName } from '@reelqueue/shared/queues/queues'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
 import { createCaution } from './caution.ts'
 import { countAnswers } from './count-answers.ts'
+import { createDeliveryTurns } from './delivery-turns.ts'
 import type { StepDeps } from './deps.ts'
 import { createPollSchedules } from './poll-schedules.ts'
 import { createPollWindow } from './poll-window.ts'
@@ -20,12 +21,12 @@ import { reconcileForever } from './steps/reconcile.ts'
 import { submit } from './steps/submit.ts'
 import { createTargets } from './targets.ts'
 
-/** Jobs of each queue that one worker works on at once, each with up to five rows: submissions and deliveries mostly wait for others. */
+/** Jobs of each queue that one worker works on at once, each with up to five rows: submissions mostly wait for others. Those of deliveries only hand them on. */
 const CONCURRENCY: Readonly<Record<QueueName, number>> = {
   submit: 40,
   poll: 2,
   complete: 20,
-  deliver: 200,
+  deliver: 40,
   maintain: 2,
 }
 
@@ -48,13 +49,15 @@ export function startWorker(
   /** What is still to be written once nothing begins any more. */
   const stopped: (() => Promise<void>)[] = []
   const runs = createRunNotes(given)
+  const onFailure = (step: QueueName, id: string, error: unknown) =>
+    deps.log.error({ event: 'step.failed', step, id, err: error })
   const start = (queue: QueueName, run: (id: string) => Promise<StepOutcome>) => {
     const logged = async (id: string) => {
       if (queue === 'submit' || queue === 'deliver') runs.note(queue)
       try {
         return await run(id)
       } catch (error) {
-        deps.log.error({ event: 'step.failed', step: queue, id, err: error })
+        onFailure(queue, id, error)
         throw error
       }
     }
@@ -77,7 +80,11 @@ export function startWorker(
   }
   start('complete', (id) => complete(deps, id))
   const delivering = { ...deps, targets: createTargets() }
-  start('deliver', (id) => deliver(delivering, id, stopping.signal))
+  const turns = createDeliveryTurns((id, error) => onFailure('deliver', id, error))
+  start('deliver', (id) => deliver(delivering, turns, id, stopping.signal))
+  stopped.push(async () => {
+    for (const id of await turns.close()) deps.queues.wakeAgain('deliver', id)
+  })
   // From the start: a step whose first job never comes stands still too.
   for (const step of upstream ? (['submit', 'deliver'] as const) : (['deliver'] as const)) runs.note(step)
   start('maintain', (id) => finishBatch(deps, id))

@@ -19,11 +19,13 @@ import {
   type DeliveryVerdict,
   postponeDeliveries,
   type Wanted,
+  type WokenDelivery,
 } from '@reelqueue/shared/store/deliveries'
 import { disableEndpoint, FAILING_MAX_MS, noteFailing } from '@reelqueue/shared/store/endpoint-events'
 import { isSameOrigin } from '@reelqueue/shared/store/endpoint-headers'
 import type { SendOutcome } from '@reelqueue/shared/webhooks/send-outcome'
 import { signWebhook } from '@reelqueue/shared/webhooks/sign'
+import type { DeliveryTurns } from '../delivery-turns.ts'
 import type { StepDeps } from '../deps.ts'
 import type { Conduct, Targets } from '../targets.ts'
 
@@ -35,21 +37,41 @@ export interface DeliverDeps extends StepDeps {
   readonly targets: Targets
 }
 
-/** How long one job goes on with what is due for its server before others have their turn. */
+/** How long one run goes on with what is due for its server before others have their turn. */
 const CHAIN_MAX_MS = 10_000
 /** An answer that takes longer is a slow one; one that takes no longer than that, a quick one. */
 const SLOW_MS = 2_000
 const QUICK_MS = 250
 
+/** Takes in a delivery that a job was for: it is attempted when its project has a turn. */
+export async function deliver(
+  deps: DeliverDeps,
+  turns: DeliveryTurns,
+  id: string,
+  stopping: AbortSignal,
+): Promise<StepOutcome> {
+  const woken = await deps.batches.findWoken(id)
+  if (!woken) return { kind: 'done' }
+  turns.add({
+    id,
+    projectId: woken.projectId,
+    isProven: () => deps.targets.isProven(woken.target),
+    run: () => attemptDue(deps, id, woken, stopping),
+  })
+  return { kind: 'done' }
+}
+
 /**
- * Attempts a delivery, and then whatever else is due for the same server, for a while or until `stopping` aborts: a few jobs are
+ * Attempts a delivery, and then whatever else is due for the same server, for a while or until `stopping` aborts: a few runs are
  * enough for many deliveries. Where the server has room again for others that were turned away, it goes on with several at once.
  */
-export async function deliver(deps: DeliverDeps, deliveryId: string, stopping: AbortSignal): Promise<StepOutcome> {
-  const { database, queues, batches } = deps
-  const woken = await batches.findWoken(deliveryId)
-  if (!woken) return { kind: 'done' }
-  const { target, isDue, unwantedEndpointId } = woken
+export async function attemptDue(
+  deps: DeliverDeps,
+  deliveryId: string,
+  { target, isDue, unwantedEndpointId }: WokenDelivery,
+  stopping: AbortSignal,
+): Promise<void> {
+  const { database, queues } = deps
   if (unwantedEndpointId !== null) await abandonUnwanted(database, unwantedEndpointId)
   const endsAt = performance.now() + CHAIN_MAX_MS
   const chains: Promise<unknown>[] = []
@@ -84,7 +106,6 @@ export async function deliver(deps: DeliverDeps, deliveryId: string, stopping: A
   // Each may begin others before it ends.
   for (const ended of chains) await ended
   if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors, 'several deliveries failed')
-  return { kind: 'done' }
 }
 
 /** An attempt that was made. Its record is under way: whoever awaits it later hears of an error then. */

@@ -8,6 +8,7 @@ import { signingStill } from './rotation.ts'
 
 /** What must be known of a delivery before it is claimed: whose server it is for. */
 export interface WokenDelivery {
+  readonly projectId: string
   /** The project, and scheme, host and port of the URL. */
   readonly target: string
   /** An attempt is due. Else somebody was first; more may be due for the same server. */
@@ -26,7 +27,7 @@ export async function findWokenDeliveries(
   ids: readonly string[],
 ): Promise<(WokenDelivery | null)[]> {
   const rows = await prisma.$queryRaw<(WokenDelivery & { id: string })[]>`
-    ${Prisma.raw(PREPARED)} SELECT id, target, next_attempt_at IS NOT NULL AND next_attempt_at <= now() AS "isDue",
+    ${Prisma.raw(PREPARED)} SELECT id, project_id AS "projectId", target, next_attempt_at IS NOT NULL AND next_attempt_at <= now() AS "isDue",
       CASE WHEN state = 'pending' AND ${UNWANTED} THEN endpoint_id END AS "unwantedEndpointId"
     FROM deliveries WHERE id = ANY (${ids}::text[])`
   const byId = new Map(rows.map(({ id, ...woken }) => [id, woken]))

@@ -60,22 +60,26 @@ export async function claimOverdueGenerations(
 }
 
 /**
- * Claims up to `limit` deliveries whose next attempt is due, and few for each server, so that fifty thousand for one that is
- * dead stand in nobody's way.
+ * Claims up to `limit` deliveries whose next attempt is due: few for each server, so that fifty thousand for one that is dead stand
+ * in nobody's way, and server by server of each project in turn, so that a project with thousands of servers does not either.
  */
 export async function claimOverdueDeliveries({ prisma }: Database, limit: number): Promise<WakeUp[]> {
   return await prisma.$queryRaw<WakeUp[]>`
     WITH RECURSIVE known AS (
-      -- Every server that something is pending for: one probe of the index for each.
-      (SELECT target FROM deliveries WHERE state = 'pending' ORDER BY target LIMIT 1)
+      -- Every server that something is pending for, and the first of it: one probe of the index for each.
+      (SELECT target, next_attempt_at FROM deliveries WHERE state = 'pending' ORDER BY target, next_attempt_at LIMIT 1)
       UNION ALL
-      SELECT next.target FROM known CROSS JOIN LATERAL (
-        SELECT target FROM deliveries WHERE state = 'pending' AND target > known.target ORDER BY target LIMIT 1) next
+      SELECT next.target, next.next_attempt_at FROM known CROSS JOIN LATERAL (
+        SELECT target, next_attempt_at FROM deliveries WHERE state = 'pending' AND target > known.target
+        ORDER BY target, next_attempt_at LIMIT 1) next
+    ), asked AS (
+      -- In any order: where there are more than a page holds, all come to their turns.
+      SELECT target, row_number() OVER (PARTITION BY split_part(target, ' ', 1) ORDER BY random()) AS turn
+      FROM known WHERE next_attempt_at <= now()
     )
     UPDATE deliveries SET wakes = wakes + 1, due_at = now() + ${GRACE}
     WHERE id = ANY (ARRAY(
-      -- In any order: where there are more than a page holds, all come to their turns.
-      SELECT due.id FROM (SELECT target FROM known ORDER BY random()) AS shuffled CROSS JOIN LATERAL (
+      SELECT due.id FROM (SELECT target FROM asked ORDER BY turn, random()) AS shuffled CROSS JOIN LATERAL (
         SELECT id FROM deliveries WHERE state = 'pending' AND target = shuffled.target AND next_attempt_at <= now() AND due_at <= now()
         ORDER BY next_attempt_at LIMIT ${WOKEN_PER_TARGET} FOR UPDATE SKIP LOCKED) due
       LIMIT ${limit}))
