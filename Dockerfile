@@ -26,8 +26,8 @@ COPY bin bin
 COPY packages packages
 COPY apps apps
 COPY package.json package-lock.json ./
-# The folder is for docker-compose.yml's generated secrets: a new volume takes over its owner.
-RUN install -d -o node -g node -m 700 /secrets
+# The folders are for docker-compose.yml's generated secrets: a new volume takes over their owner. Postgres and Redis read the second.
+RUN install -d -o node -g node -m 700 /secrets && install -d -o node -g node -m 755 /passwords
 USER node
 EXPOSE 3000
 STOPSIGNAL SIGTERM

@@ -53,6 +53,18 @@ test('Docker Compose passes every variable on, but for those of the embedded Pos
   expect(left).toEqual(['DATA_DIR', 'SIMULATOR_PORT'])
 })
 
+test('Docker Compose lets no container write outside of its volumes or become more than it is, and knows no password', async () => {
+  const compose = await read('docker-compose.yml')
+  const [, parts = ''] = compose.split('\nservices:\n')
+  const services = parts.split(/^ {2}(?=\w+:$)/m).slice(1)
+  const hardenedOnes = services.filter((service) => /^ {4}<<: \*(hardened|reelqueue)$/m.test(service))
+  expect(services.length).toBeGreaterThan(5)
+  expect(hardenedOnes).toHaveLength(services.filter((service) => /^ {4}(image|<<):/m.test(service)).length)
+  for (const said of ['read_only: true', 'cap_drop: [ALL]', 'security_opt: [no-new-privileges:true]', '<<: *hardened'])
+    expect(compose.split('\nservices:')[0]).toContain(said)
+  expect(compose).not.toMatch(/PASSWORD: \w|requirepass \w|cap_add|privileged: true/)
+})
+
 test('ARCHITECTURE.md says which query each index serves', async () => {
   const scripts = await Promise.all((await filesBelow('prisma/migrations', '.sql')).map(read))
   const indexes = new Set<string>()

@@ -75,7 +75,7 @@ export function envExample(): string {
     'Every setting with its default. Docker Compose reads a copy of this file named .env by itself; before an npm command, load it into the shell: set -a; . ./.env; set +a'
   const settings = variables().map(({ name, preset, meaning }) => `${comment(meaning)}\n#${name}=${preset ?? ''}`)
   const compose = [
-    `${comment('docker-compose.yml only: the password of its Postgres, to be chosen before the first start.')}\n#POSTGRES_PASSWORD=reelqueue`,
+    `${comment('docker-compose.yml only: the passwords of its Postgres and Redis, letters and digits, to be chosen before the first start. Absent: made then. A volume of Postgres from before they were made has the password reelqueue.')}\n#POSTGRES_PASSWORD=\n#REDIS_PASSWORD=`,
     `${comment('docker-compose.yml only: how many workers it runs.')}\n#WORKERS=1`,
   ]
   return `${[comment(`Made by \`npm run docs\`. ${intro}`), ...settings, ...compose].join('\n\n')}\n`
