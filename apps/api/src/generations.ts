@@ -31,7 +31,9 @@ export const waitQuery = z.strictObject({
     .min(0)
     .max(60)
     .default(0)
-    .describe('Seconds to wait for the end, 0 to 60; then the present state.'),
+    .describe(
+      'Seconds to wait for the end, 0 to 60; then the present state. While very many wait, it may come earlier, or `too_many_at_once`.',
+    ),
 })
 
 /** Inserts a generation, or replays the one that its Idempotency-Key made before. */
