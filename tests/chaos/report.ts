@@ -16,6 +16,8 @@ export interface Report {
   /** Tries of clients that ended without a 202. */
   readonly repeated: number
   readonly operators: ReadonlyMap<string, number>
+  /** What the noisy tenant did, by action and answer. */
+  readonly noise: ReadonlyMap<string, number>
 }
 
 /** Of each check. */
@@ -30,7 +32,8 @@ export function killsOf({ lives }: Pick<Evidence, 'lives'>) {
   return { total: killed.length, byPoint, atRandom: killed.filter((life) => life.point === null).length }
 }
 
-export function summaryOf({ options, evidence, violations, faults, repeated, operators, folder }: Report): string {
+export function summaryOf(report: Report): string {
+  const { options, evidence, violations, faults, repeated, operators, noise, folder } = report
   const { generations, batches, submissions, events, received, polls, receipts, lives } = evidence
   const kills = killsOf(evidence)
   const points = CRASH_POINTS.map((point) => `${point} ${kills.byPoint.get(point)?.length ?? 0}`)
@@ -55,7 +58,8 @@ export function summaryOf({ options, evidence, violations, faults, repeated, ope
     `  other ends    ${lives.filter((life) => life.endedBy === 'stop').length} stops in order, ${restarts} before they worked`,
     `  faults        ${[...faults].map(([name, count]) => `${name} ${count}`).join(', ')}`,
     `  clients       ${repeated} tries without a 202, each repeated with its key`,
-    `  operators     ${[...operators].map(([what, count]) => `${what}: ${count}`).join(', ')}`,
+    `  operators     ${listOf(operators)}`,
+    `  noisy tenant  ${listOf(noise)}`,
     `  lost ${broken(LOST)}, paid twice ${broken(PAID_TWICE)}, unknown ${unknown}, violations ${violations.length}`,
     ...[...groupBy(violations, (one) => one.check)].flatMap(([check, all]) => [
       `  VIOLATED ${check}: ${all.length}`,
@@ -64,6 +68,9 @@ export function summaryOf({ options, evidence, violations, faults, repeated, ope
     ...(violations.length > 0 ? [`  logs in ${folder}; again: ${commandOf(options)}`] : []),
   ].join('\n')
 }
+
+const listOf = (counts: ReadonlyMap<string, number>) =>
+  [...counts].map(([what, count]) => `${what}: ${count}`).join(', ')
 
 /** `name n` for each name, the most frequent first. */
 function countsOf<T>(rows: readonly T[], name: (row: T) => string | null): string {

@@ -12,6 +12,7 @@ import { diceOf } from './dice.ts'
 import { readAnswers, readTables } from './evidence.ts'
 import { planStorm, rage, USUAL_MISBEHAVIOUR } from './faults.ts'
 import { heal } from './healing.ts'
+import { createNoisyTenant, storeNoisyProject } from './noisy.ts'
 import { createOperators, OPERATOR_PASSWORD } from './operators.ts'
 import type { StormOptions } from './options.ts'
 import { startPostgresServer } from './postgres-server.ts'
@@ -30,6 +31,8 @@ const RANDOM_KILLS = 0.35
 /** How far mines may run ahead of their share of the storm. */
 const MINES_AHEAD = 3
 const PATIENCE_MS = 300_000
+/** Generations that clients ask for, for each one of the noisy tenant. */
+const NOISE_SHARE = 2
 
 const SETTINGS = {
   SECRET_KEY: Buffer.alloc(32, 's').toString('base64'),
@@ -70,6 +73,7 @@ async function build({ backend, seed }: StormOptions, stops: (() => Promise<void
   const receiver = await startReceiver(WEBHOOK_SECRET, diceOf(seed, `${backend} receiver`))
   stops.push(() => receiver.close())
   await prepareDatabase(postgres.directUrl())
+  await storeNoisyProject(postgres.directUrl(), SETTINGS.SECRET_KEY, WEBHOOK_SECRET)
   const apiPorts = await Promise.all(Array.from({ length: APIS }, () => closedPort()))
   return { entries, postgres, redis, provider, receiver, apiPorts }
 }
@@ -104,6 +108,7 @@ async function stormWith(
   stops.push(() => supervisor.close())
   const clients = createClients(dice('clients'), urls, KEY, receiver.url)
   const operators = createOperators(dice('operators'), urls, KEY, clients.accepted, provider.records)
+  const noisy = createNoisyTenant(dice('noisy'), urls, receiver.url)
   const stopStorm = new AbortController()
   stops.push(async () => stopStorm.abort())
 
@@ -113,6 +118,7 @@ async function stormWith(
   const [faults] = await Promise.all([
     rage(storm, surroundings, dice('faults'), stopStorm.signal),
     operators.run(stopStorm.signal),
+    noisy.run(options.generations / NOISE_SHARE, stopStorm.signal),
     clients
       .run(options.generations, stormMs, () => killsOf(supervisor).total >= kills)
       .finally(() => stopStorm.abort()),
@@ -123,6 +129,7 @@ async function stormWith(
   await provider.heal()
   await supervisor.calm()
   say('only processes that nothing kills are left')
+  await noisy.leave()
   const unfinished = await heal({ databaseUrl: postgres.directUrl(), patienceMs: PATIENCE_MS, say })
   const tables = await readTables(postgres.directUrl())
   await supervisor.close()
@@ -131,7 +138,7 @@ async function stormWith(
     ...tables,
     received: await provider.records(),
     polls: await provider.polls(),
-    accepted: clients.accepted,
+    accepted: [...clients.accepted, ...noisy.accepted],
     wrongAnswers: clients.wrong,
     receipts: receiver.receipts,
     unverified: receiver.refused,
@@ -140,5 +147,6 @@ async function stormWith(
     unfinished,
   }
   const violations = judge(evidence)
-  return { options, folder, evidence, violations, faults, repeated: clients.repeated(), operators: operators.done }
+  const [repeated, done, noise] = [clients.repeated(), operators.done, noisy.done]
+  return { options, folder, evidence, violations, faults, repeated, operators: done, noise }
 }
