@@ -1,0 +1,39 @@
+// One poll in a hundred is never answered: everything else goes on as if there were none, on both backends.
+
+import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
+import { afterEach, expect, it } from 'vitest'
+import { clientOf, generationOf, MINIMAL } from './support/api.ts'
+import { BACKENDS, type Pipeline, startPipeline } from './support/pipeline.ts'
+import { until } from './support/wait.ts'
+
+const ALL = 400
+const SILENT = 4
+
+let pipeline: Pipeline
+afterEach(() => pipeline.close())
+
+it.each(BACKENDS)('one per cent of silent polls holds up nobody on %s', { timeout: 180_000 }, async (backend) => {
+  // Polls are given up after 15 s here; silent ones go on being asked about, and take places all the time.
+  const env = { UPSTREAM_TIMEOUT_MS: '60000', UPSTREAM_MAX_IN_FLIGHT: '500' }
+  pipeline = await startPipeline({ backend, workers: 1, env })
+  const { database } = pipeline.api
+  const tagsOf = (n: number) => (n % (ALL / SILENT) === 0 ? '[sim:pollhang]' : '')
+  const batch = await pipeline.postBatch(Array.from({ length: ALL }, (_, n) => ({ ...MINIMAL, prompt: tagsOf(n) })))
+  const quiet = await ensureProject(database, 'quiet', 'sealed')
+  const key = newApiKey()
+  await addApiKey(database, quiet.id, 'tests', key)
+  const client = clientOf(pipeline.api.url, key)
+
+  const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
+  const completed = async (which: object) =>
+    await database.prisma.generation.count({ where: { ...which, status: 'completed' } })
+  await until('the quiet one has its video', async () => (await completed({ id })) === 1, { timeoutMs: 60_000 })
+  await until('all others have completed', async () => (await completed({ batchId: batch })) === ALL - SILENT, {
+    timeoutMs: 60_000,
+  })
+  // It renders for a third of a second; a lane that waits for a silent poll comes by after fifteen.
+  const { submittedAt, finishedAt } = await database.prisma.generation.findUniqueOrThrow({ where: { id } })
+  expect(Number(finishedAt) - Number(submittedAt)).toBeLessThan(10_000)
+  const silent = await database.prisma.generation.findMany({ where: { batchId: batch, status: { not: 'completed' } } })
+  expect(silent.map((row) => row.status)).toEqual(Array(SILENT).fill('processing'))
+})
