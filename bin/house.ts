@@ -40,7 +40,9 @@ export function openHouse(config: Config, log: Logger): House {
   const onDatabaseError = warnUntil(stopping.signal, log, 'postgres.error', 'Postgres: see DATABASE_URL')
   const serverOfQueues = config.REDIS_URL === undefined ? 'Postgres: see DATABASE_URL' : 'Redis: see REDIS_URL'
   const onQueueError = warnUntil(stopping.signal, log, 'queue.error', serverOfQueues)
-  const database = openDatabase(databaseUrl, onDatabaseError, config.DATABASE_CONNECTIONS_MAX)
+  const database = openDatabase(databaseUrl, onDatabaseError, config.DATABASE_CONNECTIONS_MAX, ({ error, ...row }) =>
+    log.error({ event: 'row.unstorable', ...row, err: error }),
+  )
   const backend = openQueueBackend({
     databaseUrl,
     redisUrl: config.REDIS_URL,

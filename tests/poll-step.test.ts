@@ -58,7 +58,7 @@ async function due(count: number): Promise<string[]> {
   const ids = rows.map((row) => row.id)
   await seed.sql(
     `UPDATE generations SET status = 'processing', admitted_at = now(), submitted_at = now(), current_submission_id = 'sub_' || id,
-       upstream_task_id = 'sora_' || id, due_at = now() WHERE id = ANY ($1)`,
+       upstream_task_id = 'sora_' || id, may_be_charged = true, due_at = now() WHERE id = ANY ($1)`,
     [ids],
   )
   return ids
@@ -230,11 +230,45 @@ it.each([
     expect(left.status).toBe(status)
     expect(Number(left.dueAt) - Date.now()).toBeLessThanOrEqual(TIMEOUT_MS + 15_000)
 
+    await seed.sql(`UPDATE unstorable_rows SET retry_at = now()`)
     await seed.sql(`UPDATE generations SET due_at = now() WHERE id = $1`, [id])
     await run()
     expect(await seed.row(id)).toMatchObject({ status: 'failed', errorCode: 'deadline_exceeded', pollFailures: 1 })
   },
 )
+
+it('whose completion Postgres refuses is alone in that, and fails at its deadline with a code that says so; a later try still settles it', async () => {
+  const ids = await due(100)
+  const bad = ids[61] ?? ''
+  provider.play((response, { url }) => {
+    const video_url = taskOf(url) === taskIdOf(bad) ? 'https://v/refused' : 'https://v/1'
+    response.end(JSON.stringify({ ...COMPLETED, video_url }))
+  })
+  await seed.sql(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused here'; END $$`)
+  await seed.sql(
+    `CREATE TRIGGER refuses BEFORE UPDATE ON generations FOR EACH ROW WHEN (NEW.video_url = 'https://v/refused') EXECUTE FUNCTION refuse()`,
+  )
+  const isDue = async () => {
+    await seed.sql(`UPDATE unstorable_rows SET retry_at = now()`)
+    await seed.sql(`UPDATE generations SET due_at = now() WHERE id = $1`, [bad])
+  }
+  await run()
+  expect(await endedOf(ids)).toBe(99)
+  expect(await seed.row(bad)).toMatchObject({ status: 'processing' })
+
+  await isDue()
+  await seed.sql(`UPDATE generations SET submitted_at = now() - interval '2 hours' WHERE id = $1`, [bad])
+  await run()
+  expect(await seed.row(bad)).toMatchObject({ status: 'failed', errorCode: 'unstorable_answer', mayBeCharged: true })
+  const told = (await house.logLines()).filter((line) => line.event === 'poll.unstorable')
+  expect(told).toMatchObject([{ generationId: bad, answer: expect.stringContaining('https://v/refused') }])
+
+  await seed.sql(`DROP FUNCTION refuse CASCADE`)
+  await isDue()
+  await run()
+  await completeGeneration(seed.database, bad)
+  expect(await seed.row(bad)).toMatchObject({ status: 'completed', videoUrl: 'https://v/refused' })
+})
 
 it('keeps the last answer that was of no use, says it at the deadline, and forgets it when the task is seen again', async () => {
   const [id = ''] = await due(1)

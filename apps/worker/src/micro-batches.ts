@@ -7,6 +7,7 @@ import { halfOf, UncertainCommit } from '@reelqueue/shared/store/database'
 import {
   type ClaimedDelivery,
   claimDeliveries,
+  claimDelivery,
   findWokenDeliveries,
   type Judged,
   recordAttempt,
@@ -23,6 +24,7 @@ import {
   beginSubmissions,
 } from '@reelqueue/shared/store/submissions'
 import { isCommonFailure } from '@reelqueue/shared/store/unavailable'
+import { notingUnstorable, type RefusedStatement } from '@reelqueue/shared/store/unstorable'
 import type { StepDeps } from './deps.ts'
 
 export interface MicroBatches {
@@ -58,6 +60,8 @@ const DELIVERING_EVERY_MS = 10
 export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' | 'log'>): MicroBatches {
   const onError = (error: unknown) => log.error({ event: 'batch.failed', err: error })
   const alone = takeTurns(halfOf(database))
+  const noting = <T>(statement: RefusedStatement, id: string, run: () => Promise<T>) =>
+    notingUnstorable(database, statement, id, run)
   const common = { sizeMax: SIZE_MAX, everyMs: EVERY_MS, isCommon: isCommonFailure, onError }
   return {
     begin: microBatch({
@@ -70,7 +74,8 @@ export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' 
         return (await beginSubmissions(database, wishes, upstream, leaseMs)).map(orAlone)
       },
       alone: {
-        run: ({ upstream, leaseMs, ...wish }) => beginSubmission(database, wish, upstream, leaseMs),
+        run: ({ upstream, leaseMs, ...wish }) =>
+          noting('submit', wish.generationId, () => beginSubmission(database, wish, upstream, leaseMs)),
         turns: alone,
       },
     }),
@@ -82,19 +87,23 @@ export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' 
     complete: microBatch({
       ...common,
       run: async (ids) => (await completeGenerations(database, ids)).map(orAlone),
-      alone: { run: (id) => completeGeneration(database, id), turns: alone },
+      alone: { run: (id) => noting('end', id, () => completeGeneration(database, id)), turns: alone },
     }),
     findWoken: microBatch({ ...common, run: (ids) => findWokenDeliveries(database, ids) }),
     claim: microBatch({
       ...common,
       everyMs: DELIVERING_EVERY_MS,
       run: (wanted) => claimDeliveries(database, wanted, DELIVERY_LEASE_MS),
+      alone: { run: (wanted) => claimDelivery(database, wanted, DELIVERY_LEASE_MS), turns: alone },
     }),
     record: microBatch({
       ...common,
       everyMs: DELIVERING_EVERY_MS,
       run: async (judged) => (await recordAttempts(database, judged)).map((isDone) => (isDone ? undefined : ALONE)),
-      alone: { run: (judged) => recordAttempt(database, judged), turns: alone },
+      alone: {
+        run: (judged) => noting('deliver', judged.attempt.deliveryId, () => recordAttempt(database, judged)),
+        turns: alone,
+      },
     }),
     alone,
   }

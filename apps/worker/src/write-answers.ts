@@ -20,10 +20,15 @@ export interface Answered {
 export async function writeAnswers(deps: UpstreamDeps, answers: readonly Answered[]): Promise<void> {
   await completeAll(deps, answers.filter(isCompletion))
   const answered = answers.filter((one) => !isCompletion(one))
-  if (answered.length === 0) return
+  if (answered.length > 0) await recordAll(deps, answered)
+  await failUnstorable(deps, answers)
+}
+
+async function recordAll(deps: UpstreamDeps, answered: readonly Answered[]): Promise<void> {
   const readings = answered.map(({ poll, answer, isBusy }) => {
     return readAnswer(poll, answer, { schedule: deps.scheduleOf(poll), isBusy }, deps.settings.poll)
   })
+  const failed = new Set<string>()
   // Before their answers are written, which puts off the next poll: should this process die between, the claim lapses at once.
   for (const code of ['deadline_exceeded', 'completed_without_url', 'adopted_task_unknown'] as const) {
     const overdue = readings.filter((reading) => reading.overdue === code)
@@ -32,17 +37,48 @@ export async function writeAnswers(deps: UpstreamDeps, answers: readonly Answere
     const keptMs = code === 'adopted_task_unknown' ? 0 : RENDER_MAX_MS
     const moved = await failOverdue(deps.database, records, code, keptMs)
     deps.queues.wakeOwed(moved)
+    for (const { id } of moved) failed.add(id)
     deps.log.warn({ event: 'poll.overdue', code, generations: moved.length })
   }
+  // What was to fail and did not is still to be failed: it stays due.
+  const records = readings.filter(({ record, overdue }) => overdue === null || failed.has(record.id))
   await recordPolls(
     deps.database,
-    readings.map((reading) => reading.record),
+    records.map((reading) => reading.record),
   )
   const ended = readings.filter((reading) => reading.record.answer !== null)
   deps.queues.wake(
     'complete',
     ended.map(({ record }) => ({ id: record.id, wakes: record.wakes + 1 })),
   )
+}
+
+/** Characters of an answer that the log keeps. */
+const ANSWER_CHARS_MAX = 2_000
+
+/**
+ * Fails what has its answer, is past its deadline and is still rendering for Postgres: it refused to store the answer all the time. Who
+ * was written just now has moved on, and is left alone.
+ */
+async function failUnstorable(deps: UpstreamDeps, answers: readonly Answered[]): Promise<void> {
+  const late = answers.filter(({ poll, answer }) => {
+    const hasEnded = answer.kind === 'completed' || answer.kind === 'failed'
+    return hasEnded && poll.status === 'processing' && poll.elapsedMs >= deps.settings.poll.deadlineMs
+  })
+  if (late.length === 0) return
+  const polls = late.map(({ poll }) => poll)
+  const moved = await failOverdue(deps.database, polls, 'unstorable_answer', RENDER_MAX_MS)
+  deps.queues.wakeOwed(moved)
+  for (const { poll, answer } of late) {
+    if (!moved.some(({ id }) => id === poll.id)) continue
+    const kept = JSON.stringify(answer).slice(0, ANSWER_CHARS_MAX)
+    deps.log.error({
+      event: 'poll.unstorable',
+      generationId: poll.id,
+      upstreamTaskId: poll.upstreamTaskId,
+      answer: kept,
+    })
+  }
 }
 
 /** The ordinary end, which needs no step of its own. */

@@ -13,6 +13,7 @@ import {
 } from '@reelqueue/shared/store/overdue'
 import { forgetOldAdmissions } from '@reelqueue/shared/store/queue-place'
 import { forgetEnded } from '@reelqueue/shared/store/retention'
+import { forgetUnstorable } from '@reelqueue/shared/store/unstorable'
 import type { StepDeps } from '../deps.ts'
 import { isWorkAhead } from '../lane-pace.ts'
 
@@ -129,6 +130,7 @@ async function takeOverChanges({ changer }: StepDeps): Promise<void> {
 /** One page in a round: rounds are many. */
 async function forgetHistory({ database, settings, log }: StepDeps): Promise<void> {
   await forgetOldAdmissions(database)
+  await forgetUnstorable(database)
   if (settings.retentionDays === undefined) return
   const forgotten = await forgetEnded(database, settings.retentionDays, PAGE, Date.now())
   if (forgotten.generations + forgotten.batches > 0) log.info({ event: 'reconcile.forgotten', ...forgotten })

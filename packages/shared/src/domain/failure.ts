@@ -12,5 +12,7 @@ export const FAILURES = {
   adopted_task_unknown: 'The provider does not know the task any more that was adopted.',
   adopted_task_reclaimed: 'The task that was adopted turned out to be that of another generation, which has it now.',
   completed_without_url: 'The provider says that it has finished but gave no video URL before the deadline.',
+  unstorable_answer:
+    'The provider has answered, and Postgres refuses to store what it said: the log of the worker has both. It is still asked about at a low rate for a day after submission.',
 } as const
 export type FailureCode = keyof typeof FAILURES

@@ -7,6 +7,8 @@ import { Prisma } from './generated/client.ts'
 import type { WakeUp } from './overdue.ts'
 import { sqlState } from './sql-state.ts'
 import { AFTER_REFUSAL, GATE_OPENS_MS, SUBMITTING_PAUSED } from './submitting-gate.ts'
+import { isCommonFailure } from './unavailable.ts'
+import { isStorable, withoutUnstorable } from './unstorable.ts'
 
 /** Rows admitted by one call, and rows compared by it: they bound the transaction that holds the lock. */
 const ADMIT_MAX = 1_000
@@ -19,7 +21,10 @@ const WAKE_GRACE_MS = 2_000
 export const ADMISSION_LOCK = 7_301_001
 /** For the lock, and for any row beside those that are admitted: whoever holds one longer is not waited for. */
 const LOCK_WAIT_MS = 2_000
-/** Rows of a project that are passed over because their batches are being cancelled: what stands behind more waits for their pages. */
+/**
+ * Rows of a project that are passed over because their batches are being cancelled, or Postgres refuses to write them: what stands
+ * behind more waits.
+ */
 const PASSED_OVER_MAX = 2_000
 /** After which slots are given out that were left because of locked rows. */
 const LOCKED_AGAIN_MS = 100
@@ -43,8 +48,8 @@ const HAS_WORK = Prisma.sql`CASE WHEN EXISTS (SELECT 1 FROM cap WHERE taken >= s
       WHERE project_id = projects.id AND generations.model = of.model AND status = 'queued' AND admitted_at IS NULL OFFSET 0))
   ELSE EXISTS (SELECT 1 FROM generations WHERE project_id = projects.id AND status = 'queued' AND admitted_at IS NULL OFFSET 0) END`
 
-/** That a row's batch is not being cancelled. */
-const IS_WANTED = Prisma.sql`coalesce(batch_id <> ALL ((SELECT ids FROM cancelled)::text[]), true)`
+/** That a row's batch is not being cancelled, and that Postgres does not refuse to write the row. */
+const IS_WANTED = Prisma.sql`coalesce(batch_id <> ALL ((SELECT ids FROM cancelled)::text[]), true) AND ${isStorable('ahead.id')}`
 
 /** How many generations of a model may be in flight; of a model that is not named, as many as there are slots. */
 export type SlotsPerModel = Readonly<Record<string, number>>
@@ -66,15 +71,59 @@ export interface Admission {
  * @returns those admitted, to be woken after commit
  */
 export async function admitGenerations(
-  { prisma }: Database,
+  database: Database,
   slots: number,
   slotsPerModel: SlotsPerModel = {},
 ): Promise<Admission> {
-  const admit = async (tx: Sql) => {
-    // A statement of its own: inside the next one, the snapshot would predate the lock and two processes exceed the cap.
-    await tx.$executeRaw`
+  const admit = () =>
+    withRetry(() => database.prisma.$transaction((tx) => giveSlots(tx, slots, slotsPerModel, ADMITTING)))
+  try {
+    return await admit()
+  } catch (error) {
+    if (sqlState(error) === LOCK_NOT_AVAILABLE) return { admitted: [], againMs: LOCK_WAIT_MS }
+    if (isCommonFailure(error)) throw error
+    // A row may be why. Those whose turn it is are tried, and what is refused is passed over from then on.
+    const { admitted } = await undoing(database, (tx) => giveSlots(tx, slots, slotsPerModel, LOOKING))
+    await withoutUnstorable(database, 'admit', admitted, async (rows) => {
+      const ids = rows.map((row) => row.id)
+      await undoing(
+        database,
+        (tx) =>
+          tx.$executeRaw`UPDATE generations SET admitted_at = now(), due_at = now() WHERE id = ANY (${ids}::text[])`,
+      )
+      return []
+    })
+    return await admit()
+  }
+}
+
+/** What becomes of those whose turn it is. */
+const ADMITTING = Prisma.sql`UPDATE generations SET admitted_at = now(), due_at = now() + ${WAKE_GRACE_MS} * interval '1 ms'
+        WHERE id = ANY (ARRAY(SELECT id FROM locked))
+        RETURNING id, wakes, project_id`
+const LOOKING = Prisma.sql`SELECT id, wakes, project_id FROM generations WHERE id = ANY (ARRAY(SELECT id FROM locked))`
+
+/** Runs a transaction, undoes it, and says what it answered. @throws what Postgres refuses in it */
+async function undoing<T>({ prisma }: Database, run: (tx: Sql) => Promise<T>): Promise<T> {
+  let answer: { readonly value: T } | null = null
+  try {
+    return await prisma.$transaction(async (tx) => {
+      answer = { value: await run(tx) }
+      throw UNDONE
+    })
+  } catch (error) {
+    if (error !== UNDONE || !answer) throw error
+    return (answer as { readonly value: T }).value
+  }
+}
+
+const UNDONE = new Error('undone')
+
+async function giveSlots(tx: Sql, slots: number, slotsPerModel: SlotsPerModel, act: Prisma.Sql): Promise<Admission> {
+  // A statement of its own: inside the next one, the snapshot would predate the lock and two processes exceed the cap.
+  await tx.$executeRaw`
       SELECT set_config('lock_timeout', ${String(LOCK_WAIT_MS)}, true), pg_advisory_xact_lock(${ADMISSION_LOCK})`
-    const [row] = await tx.$queryRaw<AdmissionRow[]>`
+  const [row] = await tx.$queryRaw<AdmissionRow[]>`
       WITH RECURSIVE held AS (
         SELECT project_id, model, sum(count)::int AS count, sum(late)::int AS late, sum(starting)::int AS starting FROM (
           SELECT project_id, model, count(*), 0 AS late, count(*) FILTER (WHERE status <> 'processing') AS starting FROM generations
@@ -135,6 +184,8 @@ export async function admitGenerations(
       ), cancelled AS (
         SELECT coalesce(array_agg(id), '{}') AS ids, coalesce(array_agg(project_id), '{}') AS projects
         FROM batches WHERE cancel_requested_at IS NOT NULL
+      ), unstorable AS (
+        SELECT least(count(*), ${PASSED_OVER_MAX})::int AS count FROM unstorable_rows WHERE retry_at > now()
       ), busy AS (
         -- By id: a join would compare each with each.
         SELECT jsonb_object_agg(project_id, taken) AS slots FROM (
@@ -151,7 +202,8 @@ export async function admitGenerations(
         CROSS JOIN LATERAL (
           -- Of a model that is full nothing is looked at: it must not stand in the way of another.
           SELECT least((SELECT each FROM share), CASE WHEN cap.slots IS NOT NULL THEN greatest(0, cap.slots - cap.taken) END) AS rows,
-            CASE WHEN waiting.project_id = ANY ((SELECT projects FROM cancelled)::text[]) THEN ${PASSED_OVER_MAX}::int ELSE 0 END AS passed
+            CASE WHEN waiting.project_id = ANY ((SELECT projects FROM cancelled)::text[]) THEN ${PASSED_OVER_MAX}::int ELSE 0 END
+              + (SELECT count FROM unstorable) AS passed
         ) look CROSS JOIN LATERAL (
           (SELECT id, priority, 1 AS tried FROM (
             SELECT id, priority, batch_id FROM generations
@@ -179,9 +231,7 @@ export async function admitGenerations(
           AND status::text = 'queued' AND coalesce(admitted_at, 'infinity') = 'infinity'
         ORDER BY ((SELECT jsonb_object_agg(id, number) FROM next) ->> id)::int LIMIT (SELECT n FROM room) FOR UPDATE SKIP LOCKED
       ), admitted AS (
-        UPDATE generations SET admitted_at = now(), due_at = now() + ${WAKE_GRACE_MS} * interval '1 ms'
-        WHERE id = ANY (ARRAY(SELECT id FROM locked))
-        RETURNING id, wakes, project_id
+        ${act}
       ), counted AS (
         INSERT INTO admissions (project_id, minute, count)
         SELECT project_id, date_trunc('minute', now()), count(*) FROM admitted GROUP BY project_id
@@ -194,15 +244,8 @@ export async function admitGenerations(
         (SELECT slots FROM free)::int AS slots, (SELECT n FROM room)::int AS room, (SELECT "isCrowded" FROM room) AS "isCrowded",
         (SELECT count(*) FROM next)::int AS next
       FROM admitted`
-    if (!row) throw new Error('an aggregate without a row')
-    return { admitted: row.admitted, againMs: againAfter(row) }
-  }
-  try {
-    return await withRetry(() => prisma.$transaction(admit))
-  } catch (error) {
-    if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error
-    return { admitted: [], againMs: LOCK_WAIT_MS }
-  }
+  if (!row) throw new Error('an aggregate without a row')
+  return { admitted: row.admitted, againMs: againAfter(row) }
 }
 
 const LOCK_NOT_AVAILABLE = '55P03'

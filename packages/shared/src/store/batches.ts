@@ -8,6 +8,7 @@ import { type Database, type Sql, withRetry } from './database.ts'
 import { type Batch, Prisma } from './generated/client.ts'
 import { insertGenerations, type NewGeneration } from './generations.ts'
 import { OWED_DELIVERIES } from './moves.ts'
+import { withoutUnstorable } from './unstorable.ts'
 
 export type { Batch }
 
@@ -130,8 +131,17 @@ export async function countByStatus({ prisma }: Database, batchIds: readonly str
  * the commit that may have ended the last one, and by reconcile. A batch completes once.
  * @returns the deliveries created, to be woken
  */
-export async function finishBatches({ prisma }: Database, ids: readonly string[]): Promise<string[]> {
-  if (ids.length === 0) return []
+export async function finishBatches(database: Database, ids: readonly string[]): Promise<string[]> {
+  const batches = ids.map((id) => ({ id }))
+  return await withoutUnstorable(database, 'end', batches, (some) => {
+    return finish(
+      database,
+      some.map((batch) => batch.id),
+    )
+  })
+}
+
+async function finish({ prisma }: Database, ids: readonly string[]): Promise<string[]> {
   const rows = await withRetry(
     () => prisma.$queryRaw<{ id: string }[]>`
       WITH moved AS (

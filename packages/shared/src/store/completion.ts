@@ -7,6 +7,7 @@ import { askAboutOtherTask, markRenderFailed } from './former-tasks.ts'
 import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
 import { asSeen, type Seen } from './polling.ts'
+import { withoutUnstorable } from './unstorable.ts'
 
 /** The provider keeps a video for one day. */
 const VIDEO_LIFE = Prisma.raw(`interval '24 hours'`)
@@ -37,12 +38,16 @@ export interface SeenCompleted extends Seen {
  * Completes generations by what a lane has just heard, which need not wait on the rows: one statement for all. As ever a lane that
  * comes late changes nothing.
  */
-export async function completeSeen({ prisma }: Database, polls: readonly SeenCompleted[]): Promise<Moved[]> {
+export async function completeSeen(database: Database, polls: readonly SeenCompleted[]): Promise<Moved[]> {
+  return await withoutUnstorable(database, 'end', polls, (some) => withRetry(() => complete(database, some)))
+}
+
+async function complete({ prisma }: Database, polls: readonly SeenCompleted[]): Promise<Moved[]> {
   const ids = polls.map((poll) => poll.id)
   // By id: a join would compare each with each.
   const answers = JSON.stringify(Object.fromEntries(polls.map((poll) => [poll.id, poll.answer])))
   const set = completedBy(Prisma.sql`${answers}::jsonb -> g.id`)
-  return await withRetry(() => moveGenerations(prisma, ids, 'complete', { set, guard: asSeen(polls) }))
+  return await moveGenerations(prisma, ids, 'complete', { set, guard: asSeen(polls) })
 }
 
 /**

@@ -11,7 +11,17 @@ export interface Database {
   readonly prisma: PrismaClient
   /** Connections of its pool, at the most. */
   readonly connectionsMax: number
+  /** Hears of each row that Postgres refused to write (unstorable.ts). */
+  readonly onUnstorable: (refused: RefusedRow) => void
   close(): Promise<void>
+}
+
+export interface RefusedRow {
+  readonly id: string
+  readonly statement: string
+  /** How often by now; null when that could not be noted. */
+  readonly failures: number | null
+  readonly error: unknown
 }
 
 /** What a statement runs on: the client itself or an open transaction of it. */
@@ -43,7 +53,12 @@ const SESSION = `SET statement_timeout = ${STATEMENT_MAX_MS}; SET lock_timeout =
  * Opens a pool of at most `connectionsMax` connections; nothing connects until first used.
  * `onError` hears of idle connections that broke (the pool replaces them by itself).
  */
-export function openDatabase(url: string, onError: (error: Error) => void, connectionsMax = CONNECTIONS_MAX): Database {
+export function openDatabase(
+  url: string,
+  onError: (error: Error) => void,
+  connectionsMax = CONNECTIONS_MAX,
+  onUnstorable: Database['onUnstorable'] = () => undefined,
+): Database {
   const pool = openPool(
     url,
     TABLES_SCHEMA,
@@ -64,6 +79,7 @@ export function openDatabase(url: string, onError: (error: Error) => void, conne
   return {
     prisma,
     connectionsMax,
+    onUnstorable,
     async close() {
       await prisma.$disconnect()
       await pool.end()

@@ -5,6 +5,9 @@ import { type Database, PREPARED, type Sql, withRetry } from './database.ts'
 import { readSealedHeaders } from './endpoint-headers.ts'
 import { type Event, type Generation, Prisma, type WebhookPayload } from './generated/client.ts'
 import { signingStill } from './rotation.ts'
+import { sqlState } from './sql-state.ts'
+import { isCommonFailure } from './unavailable.ts'
+import { isStorable, noteUnstorable } from './unstorable.ts'
 
 /** What must be known of a delivery before it is claimed: whose server it is for. */
 export interface WokenDelivery {
@@ -108,12 +111,14 @@ export async function claimDeliveries(
   const rows = await withRetry(
     () => prisma.$queryRaw<ClaimedRow[]>`
       ${Prisma.raw(PREPARED)} WITH named AS (
-        SELECT id FROM deliveries WHERE id = ANY (${ids}::text[]) AND next_attempt_at <= now() FOR UPDATE SKIP LOCKED
+        SELECT id FROM deliveries WHERE id = ANY (${ids}::text[]) AND next_attempt_at <= now()
+          AND ${isStorable('deliveries.id')} FOR UPDATE SKIP LOCKED
       ), next AS (
         SELECT due.id FROM (SELECT target, count(*) FROM unnest(${targets}::text[]) AS target GROUP BY target) asked
         CROSS JOIN LATERAL (
           SELECT id FROM deliveries
           WHERE ${dueFor(Prisma.sql`asked.target`)} AND id <> ALL (${ids}::text[]) AND NOT ${UNWANTED}
+            AND ${isStorable('deliveries.id')}
           ORDER BY next_attempt_at LIMIT asked.count FOR UPDATE SKIP LOCKED) due
       ), claimed AS (
         ${begin(leaseMs)} WHERE id = ANY (ARRAY(SELECT id FROM named UNION ALL SELECT id FROM next))
@@ -177,6 +182,32 @@ export async function claimDeliveries(
       }
     }),
   )
+}
+
+/** The same for one; the row that Postgres refuses to write is noted. @throws why the claim failed, or cannot be used */
+export async function claimDelivery(
+  database: Database,
+  wanted: Wanted,
+  leaseMs: number,
+): Promise<ClaimedDelivery | null> {
+  try {
+    const [claimed = null] = await claimDeliveries(database, [wanted], leaseMs)
+    if (claimed instanceof Error) throw claimed
+    return claimed
+  } catch (error) {
+    const id = 'id' in wanted ? wanted.id : await nextFor(database, wanted.target)
+    if (id !== null && sqlState(error) !== undefined && !isCommonFailure(error))
+      await noteUnstorable(database, 'deliver', id, error)
+    throw error
+  }
+}
+
+/** What a claim for the server would take. */
+async function nextFor({ prisma }: Database, target: string): Promise<string | null> {
+  const [row] = await prisma.$queryRaw<{ id: string }[]>`
+    SELECT id FROM deliveries WHERE ${dueFor(target)} AND NOT ${UNWANTED} AND ${isStorable('deliveries.id')}
+    ORDER BY next_attempt_at LIMIT 1`
+  return row?.id ?? null
 }
 
 /** A delivery with what signs it, and its event. */

@@ -6,6 +6,7 @@ import { ALL_ENDED } from './batches.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { WOKEN_PER_TARGET } from './moves.ts'
+import { claimStorable, isStorable } from './unstorable.ts'
 
 const GRACE_MAX_S = 120
 /** How long a row is left alone after it was woken: longer each time, up to two minutes. */
@@ -34,7 +35,7 @@ const OWES = {
  * @param steps those of which any more may be woken
  */
 export async function claimOverdueGenerations(
-  { prisma }: Database,
+  database: Database,
   limit: number,
   steps: readonly (keyof OverdueGenerations)[],
 ): Promise<OverdueGenerations> {
@@ -44,15 +45,19 @@ export async function claimOverdueGenerations(
     steps.map((step) => OWES[step]),
     ' OR ',
   )
-  const rows = await prisma.$queryRaw<(WakeUp & { status: Status; hasAnswer: boolean })[]>`
-    UPDATE generations
-    SET wakes = wakes + 1, due_at = now() + ${GRACE}
-    WHERE id = ANY (ARRAY(
-      SELECT id FROM generations
-      WHERE due_at <= now() AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
-        AND (${owes})
-      ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
-    RETURNING id, wakes, status::text, answer IS NOT NULL AS "hasAnswer"`
+  const pick = (among: Prisma.Sql) => Prisma.sql`
+    SELECT id FROM generations
+    WHERE due_at <= now() AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
+      AND (${owes}) AND ${isStorable('generations.id')} ${among}
+    ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+  const rows = await claimStorable(
+    database,
+    'wake',
+    pick,
+    (picked) => database.prisma.$queryRaw<(WakeUp & { status: Status; hasAnswer: boolean })[]>`
+      UPDATE generations SET wakes = wakes + 1, due_at = now() + ${GRACE} WHERE id = ANY (ARRAY(${picked}))
+      RETURNING id, wakes, status::text, answer IS NOT NULL AS "hasAnswer"`,
+  )
   return {
     submit: rows.filter((row) => owedStep(row) === 'submit'),
     complete: rows.filter((row) => owedStep(row) === 'complete'),
@@ -63,8 +68,8 @@ export async function claimOverdueGenerations(
  * Claims up to `limit` deliveries whose next attempt is due: few for each server, so that fifty thousand for one that is dead stand
  * in nobody's way, and server by server of each project in turn, so that a project with thousands of servers does not either.
  */
-export async function claimOverdueDeliveries({ prisma }: Database, limit: number): Promise<WakeUp[]> {
-  return await prisma.$queryRaw<WakeUp[]>`
+export async function claimOverdueDeliveries(database: Database, limit: number): Promise<WakeUp[]> {
+  const pick = (among: Prisma.Sql) => Prisma.sql`
     WITH RECURSIVE known AS (
       -- Every server that something is pending for, and the first of it: one probe of the index for each.
       (SELECT target, next_attempt_at FROM deliveries WHERE state = 'pending' ORDER BY target, next_attempt_at LIMIT 1)
@@ -77,13 +82,20 @@ export async function claimOverdueDeliveries({ prisma }: Database, limit: number
       SELECT target, row_number() OVER (PARTITION BY split_part(target, ' ', 1) ORDER BY random()) AS turn
       FROM known WHERE next_attempt_at <= now()
     )
-    UPDATE deliveries SET wakes = wakes + 1, due_at = now() + ${GRACE}
-    WHERE id = ANY (ARRAY(
-      SELECT due.id FROM (SELECT target FROM asked ORDER BY turn, random()) AS shuffled CROSS JOIN LATERAL (
-        SELECT id FROM deliveries WHERE state = 'pending' AND target = shuffled.target AND next_attempt_at <= now() AND due_at <= now()
-        ORDER BY next_attempt_at LIMIT ${WOKEN_PER_TARGET} FOR UPDATE SKIP LOCKED) due
-      LIMIT ${limit}))
-    RETURNING id, wakes`
+    SELECT due.id FROM (SELECT target FROM asked ORDER BY turn, random()) AS shuffled CROSS JOIN LATERAL (
+      SELECT id FROM deliveries
+      WHERE state = 'pending' AND target = shuffled.target AND next_attempt_at <= now() AND due_at <= now()
+        AND ${isStorable('deliveries.id')} ${among}
+      ORDER BY next_attempt_at LIMIT ${WOKEN_PER_TARGET} FOR UPDATE SKIP LOCKED) due
+    LIMIT ${limit}`
+  return await claimStorable(
+    database,
+    'wake',
+    pick,
+    (picked) => database.prisma.$queryRaw<WakeUp[]>`
+      UPDATE deliveries SET wakes = wakes + 1, due_at = now() + ${GRACE} WHERE id = ANY (ARRAY(${picked}))
+      RETURNING id, wakes`,
+  )
 }
 
 /**
@@ -91,32 +103,43 @@ export async function claimOverdueDeliveries({ prisma }: Database, limit: number
  * For when wake-ups were lost; what waits for a lease, a back-off or its next attempt goes on waiting.
  * @returns how many rows
  */
-export async function endGraces({ prisma }: Database, limit: number): Promise<number> {
-  const [row] = await prisma.$queryRaw<{ count: number }[]>`
-    WITH generation AS (
-      UPDATE generations SET due_at = now()
-      WHERE id = ANY (ARRAY(
-        SELECT id FROM generations g
-        WHERE ${IN_GRACE} AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
-          AND NOT (status = 'submitting' AND EXISTS (
-            SELECT 1 FROM submissions WHERE submissions.id = g.current_submission_id
-              AND CASE state WHEN 'started' THEN lease_until ELSE retry_at END > now()))
-        ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
-      RETURNING 1
-    ), delivery AS (
-      UPDATE deliveries SET due_at = now()
-      WHERE id = ANY (ARRAY(
-        SELECT id FROM deliveries WHERE state = 'pending' AND ${IN_GRACE} AND next_attempt_at <= now()
-        ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
-      RETURNING 1
-    )
-    SELECT ((SELECT count(*) FROM generation) + (SELECT count(*) FROM delivery))::int AS count`
-  return row?.count ?? 0
+export async function endGraces(database: Database, limit: number): Promise<number> {
+  const { prisma } = database
+  const generations = (among: Prisma.Sql) => Prisma.sql`
+    SELECT id FROM generations g
+    WHERE ${IN_GRACE} AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
+      AND NOT (status = 'submitting' AND EXISTS (
+        SELECT 1 FROM submissions WHERE submissions.id = g.current_submission_id
+          AND CASE state WHEN 'started' THEN lease_until ELSE retry_at END > now()))
+      AND ${isStorable('g.id')} ${among}
+    ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+  const deliveries = (among: Prisma.Sql) => Prisma.sql`
+    SELECT id FROM deliveries
+    WHERE state = 'pending' AND ${IN_GRACE} AND next_attempt_at <= now() AND ${isStorable('deliveries.id')} ${among}
+    ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+  const ended = await Promise.all([
+    claimStorable(
+      database,
+      'wake',
+      generations,
+      (picked) => prisma.$queryRaw<unknown[]>`
+        UPDATE generations SET due_at = now() WHERE id = ANY (ARRAY(${picked})) RETURNING 1`,
+    ),
+    claimStorable(
+      database,
+      'wake',
+      deliveries,
+      (picked) => prisma.$queryRaw<unknown[]>`
+        UPDATE deliveries SET due_at = now() WHERE id = ANY (ARRAY(${picked})) RETURNING 1`,
+    ),
+  ])
+  return ended.flat().length
 }
 
 /** Ids of up to `limit` batches whose generations have all ended without anyone noticing. */
 export async function endedBatches({ prisma }: Database, limit: number): Promise<string[]> {
   const rows = await prisma.$queryRaw<{ id: string }[]>`
-    SELECT b.id FROM batches b WHERE b.completed_at IS NULL AND ${ALL_ENDED} ORDER BY b.id LIMIT ${limit}`
+    SELECT b.id FROM batches b WHERE b.completed_at IS NULL AND ${ALL_ENDED} AND ${isStorable('b.id')}
+    ORDER BY b.id LIMIT ${limit}`
   return rows.map((row) => row.id)
 }

@@ -8,6 +8,7 @@ import type { TerminalAnswer } from '../domain/terminal-answer.ts'
 import { type Database, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
+import { claimStorable, isStorable, withoutUnstorable } from './unstorable.ts'
 
 export interface DuePoll extends Kind {
   readonly id: string
@@ -26,17 +27,24 @@ export interface DuePoll extends Kind {
  * Claims up to `limit` generations that are due, the longest overdue first. Their `due_at` becomes the lease's end:
  * should this process die, any lane finds them again then.
  */
-export async function claimDuePolls({ prisma }: Database, limit: number, leaseMs: number): Promise<DuePoll[]> {
-  // ANY (ARRAY(…)) keeps the index on due_at in use when the statement is prepared; IN (…) may not.
-  return await prisma.$queryRaw<DuePoll[]>`
-    UPDATE generations SET due_at = now() + ${leaseMs} * interval '1 ms'
-    WHERE id = ANY (ARRAY(
-      SELECT id FROM generations
-      WHERE due_at <= now() AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL
-      ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))
-    RETURNING id, upstream_task_id AS "upstreamTaskId", status::text, model, seconds, size, poll_failures AS "pollFailures", wakes,
-      EXISTS (SELECT 1 FROM submissions s WHERE s.id = current_submission_id AND s.adopted_at IS NOT NULL) AS "isAdopted",
-      extract(epoch FROM now() - submitted_at)::float8 * 1000 AS "elapsedMs"`
+export async function claimDuePolls(database: Database, limit: number, leaseMs: number): Promise<DuePoll[]> {
+  const pick = (among: Prisma.Sql) => Prisma.sql`
+    SELECT id FROM generations
+    WHERE due_at <= now() AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL
+      AND ${isStorable('generations.id')} ${among}
+    ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+  return await claimStorable(
+    database,
+    'claim',
+    pick,
+    // ANY (ARRAY(…)) keeps the index on due_at in use when the statement is prepared; IN (…) may not.
+    (picked) => database.prisma.$queryRaw<DuePoll[]>`
+      UPDATE generations SET due_at = now() + ${leaseMs} * interval '1 ms'
+      WHERE id = ANY (ARRAY(${picked}))
+      RETURNING id, upstream_task_id AS "upstreamTaskId", status::text, model, seconds, size, poll_failures AS "pollFailures", wakes,
+        EXISTS (SELECT 1 FROM submissions s WHERE s.id = current_submission_id AND s.adopted_at IS NOT NULL) AS "isAdopted",
+        extract(epoch FROM now() - submitted_at)::float8 * 1000 AS "elapsedMs"`,
+  )
 }
 
 /** Whether any generation is to be asked about within `ms`. */
@@ -44,16 +52,24 @@ export async function isPollDueWithin({ prisma }: Database, ms: number): Promise
   const rows = await prisma.$queryRaw<unknown[]>`
     SELECT 1 FROM generations
     WHERE due_at <= now() + ${ms} * interval '1 ms' AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL
+      AND ${isStorable('generations.id')}
     ORDER BY due_at LIMIT 1`
   return rows.length > 0
 }
 
 /** Hands back claimed generations that were not asked about: any lane finds them at once. */
-export async function releasePolls({ prisma }: Database, ids: readonly string[]): Promise<void> {
-  await prisma.$executeRaw`
-    UPDATE generations SET due_at = now()
-    WHERE id = ANY (ARRAY(SELECT id FROM generations WHERE id = ANY (${ids}::text[]) ORDER BY id FOR UPDATE))
-      AND status IN ('processing', 'failed') AND answer IS NULL AND due_at > now()`
+export async function releasePolls(database: Database, ids: readonly string[]): Promise<void> {
+  const rows = ids.map((id) => ({ id }))
+  await withoutUnstorable(
+    database,
+    'claim',
+    rows,
+    (some) => database.prisma.$queryRaw<unknown[]>`
+      UPDATE generations SET due_at = now()
+      WHERE id = ANY (ARRAY(SELECT id FROM generations WHERE id = ANY (${some.map((row) => row.id)}::text[]) ORDER BY id FOR UPDATE))
+        AND status IN ('processing', 'failed') AND answer IS NULL AND due_at > now()
+      RETURNING 1`,
+  )
 }
 
 /** The row as it was claimed. */
@@ -84,10 +100,15 @@ export interface PollRecord extends Seen {
 }
 
 /** Writes the answers of one round. A terminal answer waits on the row, due at once, for the complete step. */
-export async function recordPolls({ prisma }: Database, polls: readonly PollRecord[]): Promise<void> {
-  if (polls.length === 0) return
-  await withRetry(
-    () => prisma.$executeRaw`
+export async function recordPolls(database: Database, polls: readonly PollRecord[]): Promise<void> {
+  await withoutUnstorable(database, 'record', polls, async (some) => {
+    await withRetry(() => record(database, some))
+    return []
+  })
+}
+
+async function record({ prisma }: Database, polls: readonly PollRecord[]): Promise<void> {
+  await prisma.$executeRaw`
     UPDATE generations g
     SET due_at = CASE
         WHEN poll.answer IS NOT NULL THEN now()
@@ -110,8 +131,7 @@ export async function recordPolls({ prisma }: Database, polls: readonly PollReco
     ) AS poll (id, task_id, wakes, next_ms, saw_pending, failures, answer, last_poll)
     WHERE g.id = ANY (ARRAY(SELECT id FROM generations WHERE id = ANY (${polls.map((poll) => poll.id)}::text[]) ORDER BY id FOR UPDATE))
       AND g.id = poll.id AND g.upstream_task_id = poll.task_id AND g.wakes = poll.wakes
-      AND g.status IN ('processing', 'failed') AND g.due_at IS NOT NULL`,
-  )
+      AND g.status IN ('processing', 'failed') AND g.due_at IS NOT NULL`
 }
 
 /**
@@ -119,8 +139,21 @@ export async function recordPolls({ prisma }: Database, polls: readonly PollReco
  * counts; they keep their slots for `renderMaxMs`, because the provider may still be rendering.
  */
 export async function failOverdue(
+  database: Database,
+  overdue: readonly Overdue[],
+  code: FailureCode,
+  renderMaxMs: number,
+): Promise<Moved[]> {
+  return await withoutUnstorable(database, 'end', overdue, (some) => {
+    return withRetry(() => fail(database, some, code, renderMaxMs))
+  })
+}
+
+type Overdue = Seen & Pick<PollRecord, 'lastPoll'>
+
+async function fail(
   { prisma }: Database,
-  overdue: readonly (Seen & Pick<PollRecord, 'lastPoll'>)[],
+  overdue: readonly Overdue[],
   code: FailureCode,
   renderMaxMs: number,
 ): Promise<Moved[]> {
@@ -131,7 +164,7 @@ export async function failOverdue(
   const set = Prisma.sql`error_code = ${code}, error_message = ${messages}::jsonb ->> g.id,
     slot_until = greatest(g.slot_until, now() + ${renderMaxMs} * interval '1 ms')`
   const guard = Prisma.sql`g.status = 'processing' AND ${asSeen(overdue)}`
-  return await withRetry(() => moveGenerations(prisma, ids, 'fail', { set, guard }))
+  return await moveGenerations(prisma, ids, 'fail', { set, guard })
 }
 
 /** Says what was answered at last: the cause may be a key that was changed, which waiting never mends. */

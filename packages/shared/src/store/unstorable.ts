@@ -1,0 +1,152 @@
+// Rows that Postgres refuses to write: a text that it cannot store, a trigger or a constraint of somebody's, a damaged page. Statements
+// carry many rows, so one such row would keep its neighbours from moving. They go on without it; it is noted, shown, and tried again
+// after a while that grows.
+
+import type { Database } from './database.ts'
+import { Prisma } from './generated/client.ts'
+import { sqlState } from './sql-state.ts'
+import { isCommonFailure, isUnavailable } from './unavailable.ts'
+
+/** What was refused. */
+export type RefusedStatement = 'claim' | 'record' | 'end' | 'wake' | 'admit' | 'submit' | 'deliver' | 'forget'
+
+export interface UnstorableRow {
+  readonly id: string
+  readonly statement: string
+  /** Five characters, as in Postgres' manual; `unknown` when the error was none of its own. */
+  readonly sqlState: string
+  /** How often, without an hour in which it was not. */
+  readonly failures: number
+  readonly since: Date
+  readonly retryAt: Date
+}
+
+/** Until the next try: doubled each time. */
+const RETRY_MIN_S = 30
+const RETRY_MAX_S = 600
+/** What was not refused again in this time after its next try is storable, or gone. */
+const FORGOTTEN_AFTER = Prisma.raw(`interval '1 hour'`)
+
+/** That the row may be tried now; `id`: its column. OFFSET 0: looked up row by row, in a table that is all but empty. */
+export const isStorable = (id: string) => Prisma.sql`NOT EXISTS (
+  SELECT 1 FROM unstorable_rows WHERE unstorable_rows.id = ${Prisma.raw(id)} AND retry_at > now() OFFSET 0)`
+
+/**
+ * Runs a statement for many rows. Where one of them is why it fails, it is run for each half of them, until what fails is alone and
+ * noted: one such row among a hundred costs some fifteen statements.
+ * @returns what all statements answered
+ * @throws what concerns all rows alike
+ */
+export async function withoutUnstorable<Row extends { readonly id: string }, Answer>(
+  database: Database,
+  statement: RefusedStatement,
+  rows: readonly Row[],
+  run: (rows: readonly Row[]) => Promise<readonly Answer[]>,
+): Promise<Answer[]> {
+  const [first] = rows
+  if (!first) return []
+  try {
+    return [...(await run(rows))]
+  } catch (error) {
+    if (isCommonFailure(error)) throw error
+    if (rows.length === 1) {
+      // What somebody has locked is nobody's fault: it is due again.
+      if (!isLocked(error)) await noteUnstorable(database, statement, first.id, error)
+      return []
+    }
+    const middle = rows.length >> 1
+    const halves = [rows.slice(0, middle), rows.slice(middle)]
+    const again = (half: readonly Row[]) => withoutUnstorable(database, statement, half, run)
+    // What takes too long is not waited for by the others.
+    if (isUnavailable(error)) return (await Promise.all(halves.map(again))).flat()
+    const answers: Answer[] = []
+    for (const half of halves) answers.push(...(await again(half)))
+    return answers
+  }
+}
+
+/**
+ * The same for a statement that finds its rows itself.
+ * @param pick a query for their ids; of these only, where they are given
+ * @param claim the statement; it names its rows by such a query
+ */
+export async function claimStorable<Row>(
+  database: Database,
+  statement: RefusedStatement,
+  pick: (among: Prisma.Sql) => Prisma.Sql,
+  claim: (picked: Prisma.Sql) => Promise<Row[]>,
+): Promise<Row[]> {
+  try {
+    return await claim(pick(Prisma.empty))
+  } catch (error) {
+    if (isCommonFailure(error)) throw error
+    const found = await database.prisma.$queryRaw<{ id: string }[]>`${pick(Prisma.empty)}`
+    return await withoutUnstorable(database, statement, found, (rows) =>
+      claim(pick(Prisma.sql`AND id = ANY (${rows.map((row) => row.id)}::text[])`)),
+    )
+  }
+}
+
+/** Runs what concerns one row, and notes the row when it is refused. @throws whatever `run` throws */
+export async function notingUnstorable<T>(
+  database: Database,
+  statement: RefusedStatement,
+  id: string,
+  run: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    if (!isCommonFailure(error) && !isLocked(error)) await noteUnstorable(database, statement, id, error)
+    throw error
+  }
+}
+
+/** Lock not available, and what `withRetry` leaves of deadlocks. */
+const isLocked = (error: unknown) => ['55P03', '40P01', '40001'].includes(sqlState(error) ?? '')
+
+/** Never fails: what cannot be noted is noted the next time. */
+export async function noteUnstorable(
+  database: Database,
+  statement: RefusedStatement,
+  id: string,
+  error: unknown,
+): Promise<void> {
+  let failures: number | null = null
+  try {
+    const [row] = await database.prisma.$queryRaw<{ failures: number }[]>`
+      INSERT INTO unstorable_rows AS known (id, statement, sql_state, retry_at)
+      VALUES (${id}, ${statement}, ${sqlState(error) ?? 'unknown'}, now() + ${RETRY_MIN_S} * interval '1 second')
+      ON CONFLICT (id) DO UPDATE SET failures = known.failures + 1, statement = excluded.statement, sql_state = excluded.sql_state,
+        retry_at = now() + least(${RETRY_MIN_S} * 2 ^ least(known.failures, 10), ${RETRY_MAX_S}) * interval '1 second'
+      RETURNING failures`
+    failures = row?.failures ?? null
+  } catch {
+    // The error that led here says more.
+  }
+  database.onUnstorable({ id, statement, failures, error })
+}
+
+/** What is noted of a row; null: nothing. */
+export async function findUnstorable({ prisma }: Database, id: string): Promise<UnstorableRow | null> {
+  return await prisma.unstorableRow.findUnique({ where: { id } })
+}
+
+const COUNTED_MAX = 1_000
+
+export interface UnstorableCount {
+  /** Up to 1,000. */
+  readonly count: number
+  readonly since: Date | null
+}
+
+export async function countUnstorable({ prisma }: Database): Promise<UnstorableCount> {
+  const [row] = await prisma.$queryRaw<UnstorableCount[]>`
+    SELECT count(*)::int AS count, min(since) AS since FROM (SELECT since FROM unstorable_rows LIMIT ${COUNTED_MAX}) AS rows`
+  return row ?? { count: 0, since: null }
+}
+
+/** Forgets what has been storable since. */
+export async function forgetUnstorable({ prisma }: Database): Promise<void> {
+  await prisma.$executeRaw`DELETE FROM unstorable_rows WHERE retry_at < now() - ${FORGOTTEN_AFTER}`
+}
