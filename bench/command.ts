@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util'
 import { otherPostgres } from '../tests/support/other-postgres.ts'
 import { measureAdmission } from './admission.ts'
 import { benchIngest } from './ingest.ts'
+import { benchLargeCancel } from './large-cancel.ts'
 import { benchList } from './list.ts'
 import { measurePlans } from './plans.ts'
 import { benchPolling, simulatePolling } from './polling.ts'
@@ -21,6 +22,7 @@ const FULL = { accepts: 20_000, generations: 20_000, lines: 50_000, inFlight: 20
 
 const { values } = parseArgs({
   options: {
+    cancel: { type: 'string' },
     admission: { type: 'boolean', default: false },
     full: { type: 'boolean', default: false },
     json: { type: 'string', default: 'bench.json' },
@@ -33,9 +35,12 @@ const { values } = parseArgs({
 })
 const lines = Number(values.lines ?? SMALL.lines)
 const history = Number(values.plans ?? 10_000)
+const cancel = Number(values.cancel ?? SMALL.lines)
 const isBetween = (value: number, min: number, max: number) => Number.isInteger(value) && value >= min && value <= max
-if (!isBetween(lines, 100, 50_000) || !isBetween(history, 10_000, 10_000_000)) {
-  console.error('--lines takes 100 to 50000, --plans 10000 to 10000000. `npm run bench -- --help` has all options.')
+if (!isBetween(lines, 100, 50_000) || !isBetween(cancel, 100, 50_000) || !isBetween(history, 10_000, 10_000_000)) {
+  console.error(
+    '--lines and --cancel take 100 to 50000, --plans 10000 to 10000000. `npm run bench -- --help` has all options.',
+  )
   process.exit(2)
 }
 
@@ -52,7 +57,8 @@ try {
   const load = loadavg().map((one) => one.toFixed(1))
   const machine = `Node ${process.versions.node}, ${cpus().length} cores, load ${load.join(' ')}; ${servers.postgres}; queues on ${servers.queuesOn}`
   console.log(machine)
-  if (values.admission) console.log(await measureAdmission(servers))
+  if (values.cancel !== undefined) console.log(await benchLargeCancel(servers, cancel))
+  else if (values.admission) console.log(await measureAdmission(servers))
   else if (values.lines !== undefined) await benchIngest(servers, lines)
   else if (values.plans !== undefined) console.log(await measurePlans(servers, history))
   else await benchAll(machine)

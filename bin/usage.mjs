@@ -49,7 +49,7 @@ export const COMMANDS = {
     options: { minutes: text, seed: text, backend: text, generations: text, kills: text },
   },
   bench: {
-    line: 'bench -- [--full] [--postgres WHICH] [--json FILE] [--lines N] [--plans N] [--admission] [--polling [--plot FILE]]',
+    line: 'bench -- [--full] [--postgres WHICH] [--json FILE] [--lines N] [--plans N] [--admission] [--cancel N] [--polling [--plot FILE]]',
     about: 'Measures Reelqueue beside a plain pipeline.',
     options: {
       admission: flag,
@@ -67,6 +67,7 @@ export const COMMANDS = {
       '--json FILE     where the numbers go (default bench.json)',
       '--lines N       only: ingest N lines, 100 to 50000',
       '--admission     only: one run of admission where 10,000 projects wait, and behind a batch that is being cancelled',
+      '--cancel N      only: cancel a batch of N with 50 endpoints beside another project, 100 to 50000',
       '--plans N       only: the plans of the hot statements on N generations, 10000 to 10000000',
       '--polling       only: polling by what clips took, simulated; with --plot, the picture of docs/polling.md',
     ],

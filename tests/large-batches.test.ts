@@ -33,7 +33,7 @@ async function acceptLarge({ api }: Pipeline, client: Client, lines: number, end
       projectId,
       url: `https://hooks.invalid/${index}`,
       eventTypes: ['generation.cancelled'],
-      secret: 'sealed',
+      secret: api.house.sealer.seal(api.webhookSecret),
     })),
   })
   const body = Array.from({ length: lines }, () => `${JSON.stringify(MINIMAL)}\n`).join('')

@@ -1,0 +1,133 @@
+// `npm run bench -- --cancel N`: cancels a batch of N whose project has 50 endpoints at a dead server, so that each row owes 50 deliveries,
+// and looks at another project meanwhile: what an accept takes, and how long its generations wait for their submission.
+
+import { setTimeout as delay } from 'node:timers/promises'
+import { newId } from '@reelqueue/shared/domain/ids'
+import { openDatabase } from '@reelqueue/shared/store/database'
+import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
+import { createSealer } from '@reelqueue/shared/webhooks/seal'
+import { startOutside } from './children.ts'
+import { HEADERS, lineOf, SECRET, start } from './contestants.ts'
+import { quantile } from './requests.ts'
+import type { Servers } from './servers.ts'
+
+const ENDPOINTS = 50
+const SLOTS = 50
+const QUIET_ROUNDS = 50
+const EVERY_MS = 100
+
+/** @returns a table in Markdown */
+export async function benchLargeCancel(servers: Servers, lines: number): Promise<string> {
+  const outside = await startOutside()
+  await outside.tell({ do: 'begin', rendering: { kind: 'instant' } })
+  const ours = await start('Reelqueue', servers, outside, {
+    works: true,
+    pollMinMs: 200,
+    pollMaxMs: 2_000,
+    slots: SLOTS,
+  })
+  const database = openDatabase(servers.databaseUrl, console.error)
+  const secret = createSealer(Buffer.from(SECRET, 'base64')).seal(`whsec_${SECRET}`)
+  try {
+    const noisy = await ensureProject(database, 'default', '')
+    await database.prisma.webhookEndpoint.createMany({
+      data: Array.from({ length: ENDPOINTS }, (_, index) => ({
+        id: newId('endpoint'),
+        projectId: noisy.id,
+        url: `https://hooks.invalid/${index}`,
+        eventTypes: ['generation.cancelled'],
+        secret,
+      })),
+    })
+    const quiet = await ensureProject(database, 'quiet', secret)
+    const key = newApiKey()
+    await addApiKey(database, quiet.id, 'bench', key)
+    const asQuiet = { authorization: `Bearer ${key}` }
+    const before = await look(ours.url, asQuiet, (round) => round < QUIET_ROUNDS)
+
+    // Nothing of it is to end before its cancel.
+    await ask(ours.url, '/v1/project/pause', { method: 'POST', headers: HEADERS })
+    const body = Array.from({ length: lines }, (_, index) => `${JSON.stringify(lineOf(index))}\n`).join('')
+    const headers = { ...HEADERS, 'content-type': 'application/x-ndjson' }
+    const { id } = (await ask(ours.url, '/v1/batches', { method: 'POST', headers, body })).json
+    await ask(ours.url, '/v1/project/resume', { method: 'POST', headers: HEADERS })
+    const startedAt = performance.now()
+    let doneAfterMs = Number.NaN
+    const cancelling = ask(ours.url, `/v1/batches/${id}/cancel`, { method: 'POST', headers: HEADERS })
+    const done = cancelling.then(async (answer) => {
+      for (;;) {
+        const { json } = await ask(ours.url, `/v1/batches/${id}`, { headers: HEADERS })
+        if (json.status === 'completed') break
+        await delay(500)
+      }
+      doneAfterMs = performance.now() - startedAt
+      return answer
+    })
+    const during = await look(ours.url, asQuiet, () => Number.isNaN(doneAfterMs))
+    const answer = await done
+    const deliveries = await database.prisma.delivery.count()
+    const size = `${lines.toLocaleString('en')} generations, ${deliveries.toLocaleString('en')} deliveries`
+    return [
+      `| ${size} | |`,
+      '| --- | --: |',
+      `| the cancel was answered with ${answer.status} after | ${(answer.ms / 1_000).toFixed(1)} s |`,
+      `| all were cancelled after | ${(doneAfterMs / 1_000).toFixed(1)} s |`,
+      row('an accept of another project before', before.acceptMs),
+      row('the same during the cancel', during.acceptMs),
+      row('from its accept to its submission before', before.submitMs),
+      row('the same during the cancel', during.submitMs),
+      `| accepts that were refused | ${during.refused} of ${during.acceptMs.length} |`,
+    ].join('\n')
+  } finally {
+    await database.close()
+    await ours.stop()
+    await outside.stop()
+  }
+}
+
+const row = (what: string, ms: readonly number[]) =>
+  `| ${what}: median, 99 of 100, worst | ${[0.5, 0.99].map((share) => Math.round(quantile(ms, share))).join(', ')}, ${Math.round(Math.max(...ms))} ms |`
+
+/** Accepts one after the other, and follows each until it is submitted. */
+async function look(url: string, headers: Record<string, string>, goesOn: (round: number) => boolean) {
+  const acceptMs: number[] = []
+  const submitMs: number[] = []
+  let refused = 0
+  const following: Promise<void>[] = []
+  for (let round = 0; goesOn(round); round++) {
+    const body = JSON.stringify(lineOf(round))
+    const { status, ms, json } = await ask(url, '/v1/generations', {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json' },
+      body,
+    })
+    acceptMs.push(ms)
+    if (status === 202) following.push(submitted(url, headers, json.id).then((took) => void submitMs.push(took)))
+    else refused += 1
+    await delay(EVERY_MS)
+  }
+  await Promise.all(following)
+  return { acceptMs, submitMs, refused }
+}
+
+async function submitted(url: string, headers: Record<string, string>, id: string): Promise<number> {
+  const startedAt = performance.now()
+  for (;;) {
+    const { json } = await ask(url, `/v1/generations/${id}`, { headers })
+    if (json.submitted_at) return performance.now() - startedAt
+    await delay(EVERY_MS)
+  }
+}
+
+interface Answer {
+  readonly status: number
+  readonly ms: number
+  readonly json: { readonly id: string; readonly status: string; readonly submitted_at: string | null }
+}
+
+async function ask(url: string, path: string, init: RequestInit): Promise<Answer> {
+  const startedAt = performance.now()
+  const response = await fetch(url + path, init)
+  const json = (await response.json()) as Answer['json']
+  return { status: response.status, ms: performance.now() - startedAt, json }
+}
