@@ -8,14 +8,14 @@ import { STATUSES, type Status } from '@reelqueue/shared/domain/status'
 import { countRetryable, listResults, retryBatch } from '@reelqueue/shared/store/batch-actions'
 import { markCancelled, markPriority } from '@reelqueue/shared/store/batch-changes'
 import { findBatchByIdempotencyKey } from '@reelqueue/shared/store/batches'
-import type { CallingProject } from '@reelqueue/shared/store/projects'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { accepted, mustFindBatch, withCounts } from '../batches.ts'
 import type { ApiDeps } from '../deps.ts'
 import { byId } from '../generations.ts'
 import { idempotencyHeaders, idempotencyOf, replay } from '../idempotency.ts'
 import { problems } from '../openapi.ts'
+import { waitOutside } from '../request-turns.ts'
 import type { App } from '../typed-app.ts'
 
 const LINES_TYPE = 'application/x-ndjson'
@@ -68,10 +68,10 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
         },
       },
     },
-    async ({ project, params, body }, reply) => {
-      const { id } = await mustFindBatch(deps, project, params.id)
-      const isMarked = await markCancelled(database, id, body?.rendering === 'cancel')
-      return await afterChange(project, id, isMarked, reply)
+    async (request, reply) => {
+      const { id } = await mustFindBatch(deps, request.project, request.params.id)
+      const isMarked = await markCancelled(database, id, request.body?.rendering === 'cancel')
+      return await afterChange(request, id, isMarked, reply)
     },
   )
 
@@ -142,16 +142,21 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
         },
       },
     },
-    async ({ project, params, body }, reply) => {
-      const { id } = await mustFindBatch(deps, project, params.id)
-      return await afterChange(project, id, await markPriority(database, id, body.priority), reply)
+    async (request, reply) => {
+      const { id } = await mustFindBatch(deps, request.project, request.params.id)
+      const isMarked = await markPriority(database, id, request.body.priority)
+      return await afterChange(request, id, isMarked, reply)
     },
   )
 
   /** The batch once the change that it is marked for is done, or as it stands while that goes on. */
-  async function afterChange(project: CallingProject, id: string, isMarked: boolean, reply: FastifyReply) {
-    const isDone = !isMarked || (await deps.changer.change(id, ANSWER_WITHIN_MS))
-    const batch = await withCounts(deps, await mustFindBatch(deps, project, id))
+  async function afterChange(request: FastifyRequest, id: string, isMarked: boolean, reply: FastifyReply) {
+    let isDone = !isMarked
+    const change = async () => {
+      isDone = await deps.changer.change(id, ANSWER_WITHIN_MS)
+    }
+    if (isMarked) await waitOutside(request, change)
+    const batch = await withCounts(deps, await mustFindBatch(deps, request.project, id))
     return isDone ? batch : accepted(reply, batch)
   }
 }

@@ -91,11 +91,17 @@ const GENERATION_SNAPSHOT = Prisma.sql`jsonb_strip_nulls(jsonb_build_object(
   'upstream_task_id', upstream_task_id, 'attempt', attempt, 'may_be_charged', may_be_charged OR status = 'submitting', 'submitted_at', ${iso('submitted_at')}, 'finished_at', ${iso('finished_at')},
   'priority', priority, 'cancel_requested_at', ${iso('cancel_requested_at')}))`
 
+/**
+ * A new_id('dlv') at a fifth of its cost, for statements that make thousands: its time is told once for all of them, and the rest is the
+ * digits of a UUID, which have its variant where a TypeID needs it.
+ */
+const DELIVERY_ID = Prisma.sql`(SELECT substr(new_id('dlv'), 1, 14)) || 'e' || replace(substr(gen_random_uuid()::text, 17, 17), '-', '')`
+
 /** Creates one delivery for each URL that the rows of `fact` are owed to; a URL named twice is served once. */
 export const OWED_DELIVERIES = Prisma.sql`
   INSERT INTO deliveries (id, project_id, event_id, endpoint_id, url, payload, next_attempt_at, due_at)
   SELECT DISTINCT ON (target.event_id, target.url)
-    new_id('dlv'), target.project_id, target.event_id, target.endpoint_id, target.url, target.payload, now(), now()
+    ${DELIVERY_ID}, target.project_id, target.event_id, target.endpoint_id, target.url, target.payload, now(), now()
   FROM (
     SELECT fact.id AS event_id, fact.project_id, NULL AS endpoint_id, fact.webhook_url AS url, 'full'::webhook_payload AS payload
     FROM fact WHERE fact.webhook_url IS NOT NULL AND fact.type = ANY (${DELIVERED_TO_REQUEST}::text[])
