@@ -212,17 +212,29 @@ describe('deliveries', () => {
 })
 
 describe('the database', () => {
-  it('makes well-formed ids of its own: TypeIDs of a UUIDv7 that carries the time', async () => {
-    const rows = await seed.sql<{ id: string }>(`SELECT new_id('evt') AS id FROM generate_series(1, 500)`)
-    const ids = rows.map((row) => row.id)
-    expect(ids.filter((id) => !isId('event', id))).toEqual([])
-    expect(new Set(ids).size).toBe(500)
-    for (const id of ids) {
-      const uuid = uuidOf(id)
-      expect(uuid).toMatch(/^[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}$/)
-      expect(Math.abs(Number.parseInt(uuid.slice(0, 12), 16) - Date.now())).toBeLessThan(60_000)
-    }
-  })
+  it.each(['event', 'delivery'] as const)(
+    'makes well-formed ids of each %s: TypeIDs of a UUIDv7 that carries the time',
+    async (noun) => {
+      if (noun === 'delivery') {
+        const webhookUrl = 'https://example.com/hook'
+        const queued = await Promise.all(Array.from({ length: 500 }, () => seed.queued({ webhookUrl })))
+        await moveGenerations(seed.database.prisma, queued, 'cancel', { set: Prisma.sql`due_at = NULL` })
+      }
+      const rows = await seed.sql<{ id: string }>(
+        noun === 'event'
+          ? `SELECT new_id('evt') AS id FROM generate_series(1, 500)`
+          : `SELECT deliveries.id FROM deliveries JOIN events ON events.id = event_id WHERE type = 'generation.cancelled' ORDER BY deliveries.id DESC LIMIT 500`,
+      )
+      const ids = rows.map((row) => row.id)
+      expect(ids.filter((id) => !isId(noun, id))).toEqual([])
+      expect(new Set(ids).size).toBe(500)
+      for (const id of ids) {
+        const uuid = uuidOf(id)
+        expect(uuid).toMatch(/^[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}$/)
+        expect(Math.abs(Number.parseInt(uuid.slice(0, 12), 16) - Date.now())).toBeLessThan(60_000)
+      }
+    },
+  )
 
   it('has exactly the schema that the code believes in', async () => {
     expect(await schemaDrift(seed.url)).toBe('')

@@ -21,6 +21,9 @@ import { isWorkAhead } from '../lane-pace.ts'
 const PAGE = 500
 /** Rows of a kind whose grace one statement ends. */
 const GRACES_PAGE = 5_000
+/** Generations that one transaction forgets, with all that belongs to them; and how long a round forgets at the most. */
+const FORGET_PAGE = 100
+const FORGETTING_MAX_MS = 5_000
 /** Pages of one round: the next round, or another worker, goes on. */
 const PAGES_MAX = 20
 /** Waiting jobs of one queue beyond which reconcile adds none. */
@@ -127,13 +130,24 @@ async function takeOverChanges({ changer }: StepDeps): Promise<void> {
   await changer.takeOver()
 }
 
-/** One page in a round: rounds are many. */
+/**
+ * Small pages, because fifty endpoints make each generation a hundred rows; as many in a round as fit its time, because a worker that
+ * submits for weeks must not fall behind what becomes old.
+ */
 async function forgetHistory({ database, settings, log }: StepDeps): Promise<void> {
   await forgetOldAdmissions(database)
   await forgetUnstorable(database)
-  if (settings.retentionDays === undefined) return
-  const forgotten = await forgetEnded(database, settings.retentionDays, PAGE, Date.now())
-  if (forgotten.generations + forgotten.batches > 0) log.info({ event: 'reconcile.forgotten', ...forgotten })
+  const { retentionDays } = settings
+  if (retentionDays === undefined) return
+  const total = { generations: 0, batches: 0 }
+  const endsAt = performance.now() + FORGETTING_MAX_MS
+  for (let isFull = true; isFull && performance.now() < endsAt; ) {
+    const { generations, batches } = await forgetEnded(database, retentionDays, FORGET_PAGE, Date.now())
+    total.generations += generations
+    total.batches += batches
+    isFull = generations === FORGET_PAGE || batches === FORGET_PAGE
+  }
+  if (total.generations + total.batches > 0) log.info({ event: 'reconcile.forgotten', ...total })
 }
 
 /**
