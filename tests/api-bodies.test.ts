@@ -11,8 +11,8 @@ const { house, client } = await startApi()
 const BODY_BYTES = 1024 * 1024
 const IN_SHARE = BODIES_BYTES.maxPerKey / BODY_BYTES
 
-/** Announces a body of 1 MiB and sends one byte of it. */
-async function beginBody() {
+/** Sends the head of a request and the beginning of its body. */
+async function begin(path: string, headers: readonly string[], beginning: string) {
   const socket = connect(Number(new URL(house.url).port))
   let heard = ''
   socket.on('data', (piece) => {
@@ -20,11 +20,21 @@ async function beginBody() {
   })
   socket.on('error', () => undefined)
   await once(socket, 'connect')
-  const head = ['POST /v1/generations HTTP/1.1', 'Host: test', `Authorization: Bearer ${house.key}`]
-  const body = ['Content-Type: application/json', `Content-Length: ${BODY_BYTES}`]
-  socket.write(`${[...head, ...body].join('\r\n')}\r\n\r\n{`)
+  const head = [`POST ${path} HTTP/1.1`, 'Host: test', `Authorization: Bearer ${house.key}`, ...headers]
+  socket.write(`${head.join('\r\n')}\r\n\r\n${beginning}`)
   return { socket, heard: () => heard }
 }
+
+/** Announces a body of 1 MiB and sends one byte of it. */
+const beginBody = () =>
+  begin('/v1/generations', ['Content-Type: application/json', `Content-Length: ${BODY_BYTES}`], '{')
+
+const LINE = `${JSON.stringify(MINIMAL)}\n`
+const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`
+
+/** An upload of which only the first line has come. */
+const beginUpload = () =>
+  begin('/v1/batches', ['Content-Type: application/x-ndjson', 'Transfer-Encoding: chunked'], chunk(LINE))
 
 it('bodies that do not come take the share of their own project, and that for a bounded time', async () => {
   const quiet = await clientOfNewProject(house, 'quiet')
@@ -48,4 +58,19 @@ it('bodies that do not come take the share of their own project, and that for a 
     socket.destroy()
   }
   expect((await client.post('/v1/generations', wide)).status).toBe(202)
+}, 180_000)
+
+it('an upload may be slow, but not silent', async () => {
+  const [slow, silent] = await Promise.all([beginUpload(), beginUpload()])
+  const dripping = setInterval(() => slow.socket.write(chunk(LINE)), 1_000)
+  await until('the silent one is given up', () => silent.heard().includes('"request_timeout"'), { timeoutMs: 120_000 })
+  expect(silent.heard()).toMatch(/^HTTP\/1.1 408 /)
+  expect(slow.heard()).toBe('')
+  clearInterval(dripping)
+  slow.socket.write('0\r\n\r\n')
+  await until('the slow one is a batch', () => slow.heard().startsWith('HTTP/1.1 202 '))
+  slow.socket.destroy()
+  // Nothing of all this is a fault of ours.
+  const warnings = (await house.logLines()).filter(({ level }) => Number(level) >= 40)
+  expect(warnings).toEqual([])
 }, 180_000)
