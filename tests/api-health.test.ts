@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import { Agent, request } from 'node:http'
 import { readiness } from '@reelqueue/api/routes/health'
+import { noteUnstorable } from '@reelqueue/shared/store/unstorable'
 import { afterEach, describe, expect, it } from 'vitest'
 import { clientOf, generationOf, MINIMAL, problemOf, send } from './support/api.ts'
 import { createDatabase, runSql } from './support/database.ts'
@@ -73,6 +74,30 @@ describe('GET /readyz', () => {
     expect(await readyOf(house.url)).toMatchObject({ status: 'ready', work: { ok: true } })
     await due('70 seconds')
     expect(await readyOf(house.url)).toMatchObject({ status: 'not_ready', postgres: { ok: true }, work: { ok: false } })
+  })
+
+  it('stays ready beside a row that Postgres refuses to write, says so, and so does the generation', async () => {
+    const { databaseUrl, house, client } = await start()
+    const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
+    await runSql(
+      databaseUrl,
+      `UPDATE generations SET admitted_at = now(), due_at = now() - interval '1 hour' WHERE id = '${id}'`,
+    )
+    expect(generationOf(await client.get(`/v1/generations/${id}`))).not.toHaveProperty('unstorable')
+    await noteUnstorable(house.database, 'submit', id, new Error('any'))
+    const { status, work } = await readyOf(house.url)
+    expect([status, work.ok]).toEqual(['ready', true])
+    expect(work.detail).toMatch(/refuses to write 1 row since .* the log says why/)
+    expect(generationOf(await client.get(`/v1/generations/${id}`)).unstorable).toMatchObject({
+      sql_state: 'unknown',
+      failures: 1,
+      next_try_at: expect.stringMatching(/Z$/),
+    })
+    const told = (await house.logLines()).filter((line) => line.event === 'row.unstorable')
+    expect(told).toMatchObject([{ id, statement: 'submit', failures: 1 }])
+    // Whoever should try again does not.
+    await runSql(databaseUrl, `UPDATE unstorable_rows SET retry_at = now() - interval '70 seconds'`)
+    await until('it is not ready', async () => (await readyOf(house.url)).status === 'not_ready')
   })
 
   it('is not ready while no worker takes jobs of a step, however late reconcile has made its rows due', async () => {

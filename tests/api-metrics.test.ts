@@ -1,6 +1,7 @@
 // What Prometheus scrapes: the same numbers that the tables hold.
 
 import { addAnswerCounts } from '@reelqueue/shared/store/answer-counts'
+import { noteUnstorable } from '@reelqueue/shared/store/unstorable'
 import { expect, it } from 'vitest'
 import { MINIMAL, send, startApi } from './support/api.ts'
 import { openSubmission, startGeneration } from './support/endings.ts'
@@ -39,6 +40,7 @@ it('tells of what is open, and of what holds it back', async () => {
     reelqueue_batches_open: 1,
     reelqueue_deliveries_pending: 0,
     reelqueue_overdue_rows: 0,
+    reelqueue_unstorable_rows: 0,
     reelqueue_submitting_open: 0,
     'reelqueue_submitting_held{cause="paused"}': 1,
     'reelqueue_submitting_held{cause="account"}': 0,
@@ -49,7 +51,10 @@ it('tells of what is open, and of what holds it back', async () => {
     'reelqueue_submitting_held{cause="no_key"}': 1,
   })
   await client.post(`/v1/batches/${batchId}/cancel`)
-  expect((await scrape()).get('reelqueue_deliveries_pending')).toBe(3)
+  await noteUnstorable(house.database, 'record', rows[0]?.id ?? '', new Error('any'))
+  const later = await scrape()
+  expect(later.get('reelqueue_deliveries_pending')).toBe(3)
+  expect(later.get('reelqueue_unstorable_rows')).toBe(1)
 })
 
 it('is for operators', async () => {

@@ -1,9 +1,10 @@
-// What the provider answered for one generation, from its ledger and its last poll.
+// What the provider answered for one generation, from its ledger and its last poll; and what Postgres refuses to write of it.
 
 import type { GenerationJson } from '@reelqueue/shared/contract/generation'
 import type { LastPoll } from '@reelqueue/shared/domain/kept-reply'
 import type { Generation } from '@reelqueue/shared/store/generations'
 import { listSubmissions } from '@reelqueue/shared/store/ledger'
+import { findUnstorable, type UnstorableRow } from '@reelqueue/shared/store/unstorable'
 import type { ApiDeps } from './deps.ts'
 
 const SUBMISSIONS_MAX = 20
@@ -11,10 +12,15 @@ const SUBMISSIONS_MAX = 20
 /** The evidence of a generation that the caller may read. */
 export async function withEvidence(
   { database }: ApiDeps,
-  { id, lastPoll, lastPendingAt }: Generation,
-): Promise<Pick<GenerationJson, 'last_poll' | 'submissions'>> {
-  const rows = await listSubmissions(database, id, SUBMISSIONS_MAX)
-  if (rows.length === 0) return {}
+  { id, status, lastPoll, lastPendingAt }: Generation,
+): Promise<Pick<GenerationJson, 'last_poll' | 'submissions' | 'unstorable'>> {
+  const [rows, noted] = await Promise.all([
+    listSubmissions(database, id, SUBMISSIONS_MAX),
+    findUnstorable(database, id),
+  ])
+  // It is noted for a while after it was written at last.
+  const refused = noted && status !== 'completed' && status !== 'cancelled' ? { unstorable: unstorable(noted) } : {}
+  if (rows.length === 0) return refused
   const pending =
     lastPendingAt === null
       ? null
@@ -28,6 +34,7 @@ export async function withEvidence(
         } as const)
   const last = (lastPoll as LastPoll | null) ?? pending
   return {
+    ...refused,
     ...(last ? { last_poll: last } : {}),
     submissions: rows.map((row) => ({
       id: row.id,
@@ -40,4 +47,8 @@ export async function withEvidence(
       reply: row.reply,
     })),
   }
+}
+
+function unstorable({ sqlState, failures, since, retryAt }: UnstorableRow): GenerationJson['unstorable'] {
+  return { sql_state: sqlState, failures, since: since.toISOString(), next_try_at: retryAt.toISOString() }
 }

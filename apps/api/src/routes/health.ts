@@ -7,6 +7,7 @@ import { createWriteTest, type Overdue, overdueWork } from '@reelqueue/shared/st
 import { countKeptSlots, type KeptSlots, readPollsSeen } from '@reelqueue/shared/store/metrics'
 import { type Gate, readGate } from '@reelqueue/shared/store/submitting-gate'
 import { AWAY, whyUnavailable } from '@reelqueue/shared/store/unavailable'
+import { countUnstorable, type UnstorableCount } from '@reelqueue/shared/store/unstorable'
 import { z } from 'zod'
 import type { ApiDeps, ApiSettings } from '../deps.ts'
 import { refusals } from '../openapi.ts'
@@ -55,20 +56,23 @@ export const overdueGraceMs = ({ reconcileIntervalMs }: ApiSettings) =>
 export function healthRoutes(app: App, { database, backend, settings }: ApiDeps): void {
   const testWrite = createWriteTest(database)
   const look = shareLooks(async () => {
-    const [overdue, writing, queue, gate, kept, polls] = await Promise.all([
+    const [overdue, writing, queue, gate, kept, polls, unstorable] = await Promise.all([
       probe(async () => overdueWork(database, overdueGraceMs(settings))),
       probe(testWrite),
       probe(async () => backend.ping()),
       probe(async () => readGate(database)),
       probe(async () => countKeptSlots(database)),
       probe(async () => readPollsSeen(database)),
+      probe(async () => countUnstorable(database)),
     ])
     const { since, ...pollsCheck } = checkPolls(polls)
     const arePollsRefused = since !== null && Date.now() - since.getTime() >= POLLS_REFUSED_MS
     const checks = {
       postgres: overdue.error ?? writing.error ?? { ok: true, detail: 'answers, and can be written to' },
       queue: queue.error ?? { ok: true, detail: `${backend.name} takes jobs` },
-      work: overdue.error ? { ok: false, detail: 'unknown while Postgres is down' } : workCheck(overdue.value),
+      work: overdue.error
+        ? { ok: false, detail: 'unknown while Postgres is down' }
+        : workCheck(overdue.value, unstorable.value),
       upstream: settings.hasUpstreamKey
         ? gateCheck(gate, kept.value)
         : { ok: false, detail: 'UPSTREAM_API_KEY is not set: requests are kept, nothing is submitted' },
@@ -168,14 +172,22 @@ function keptSlots(kept: KeptSlots | null): string | null {
   return `${count} slots are kept for renders that nobody waits for (${causes.join(', ')}) until ${until} at the latest`
 }
 
-function workCheck({ count, stalled }: Overdue): Check {
+function workCheck({ count, stalled }: Overdue, unstorable: UnstorableCount | null): Check {
   if (stalled.length > 0) {
     const detail = `work of ${stalled.join(' and ')} is due, and no worker takes jobs of it: is a worker running, and does it reach the queue?`
     return { ok: false, detail }
   }
-  return count === 0
-    ? { ok: true, detail: 'nothing is overdue' }
-    : { ok: false, detail: `${count >= 1_000 ? '1,000 or more' : count} rows are overdue: is a worker running?` }
+  if (count > 0) return { ok: false, detail: `${upToThousand(count)} rows are overdue: is a worker running?` }
+  return { ok: true, detail: ['nothing is overdue', unstorableRows(unstorable)].filter(Boolean).join('; ') }
+}
+
+const upToThousand = (count: number) => (count >= 1_000 ? '1,000 or more' : String(count))
+
+/** Does not count against readiness: what is wrong with a row keeps no other from moving. */
+function unstorableRows(unstorable: UnstorableCount | null): string | null {
+  if (!unstorable?.since) return null
+  const { count, since } = unstorable
+  return `Postgres refuses to write ${upToThousand(count)} ${count === 1 ? 'row' : 'rows'} since ${since.toISOString()}: the log says why (row.unstorable)`
 }
 
 type Probed<T> = { readonly value: T; readonly error: null } | { readonly value: null; readonly error: Check }

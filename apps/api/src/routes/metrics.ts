@@ -6,6 +6,7 @@ import { overdueWork } from '@reelqueue/shared/store/health'
 import { countOpenWork } from '@reelqueue/shared/store/metrics'
 import { countSlowRenders } from '@reelqueue/shared/store/render-stats'
 import { readGate } from '@reelqueue/shared/store/submitting-gate'
+import { countUnstorable } from '@reelqueue/shared/store/unstorable'
 import { Counter, Gauge, Registry } from 'prom-client'
 import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'
@@ -40,12 +41,13 @@ export function metricsRoute(app: App, deps: ApiDeps): void {
 
 /** What Prometheus reads. */
 async function scrape({ database, settings }: ApiDeps): Promise<string> {
-  const [open, gate, overdue, slow, answers] = await Promise.all([
+  const [open, gate, overdue, slow, answers, unstorable] = await Promise.all([
     countOpenWork(database),
     readGate(database),
     overdueWork(database, overdueGraceMs(settings)),
     countSlowRenders(database),
     readAnswerCounts(database),
+    countUnstorable(database),
   ])
   const registry = new Registry()
   const gauge = (name: string, help: string) => new Gauge({ name: `reelqueue_${name}`, help, registers: [registry] })
@@ -79,6 +81,9 @@ async function scrape({ database, settings }: ApiDeps): Promise<string> {
   gauge('batches_open', 'Batches that have not ended.').set(openBatches)
   gauge('deliveries_pending', 'Webhooks that are still to be delivered.').set(deliveries)
   gauge('overdue_rows', 'Rows that are due and that nobody has looked at, up to 1,000.').set(overdue.count)
+  gauge('unstorable_rows', 'Rows that Postgres refuses to write, up to 1,000; each is tried again.').set(
+    unstorable.count,
+  )
   gauge('submitting_open', '1 while generations are submitted; 0 while something holds them back.').set(
     gate.isOpen && settings.hasUpstreamKey ? 1 : 0,
   )

@@ -1,4 +1,4 @@
-// What the provider answered for one generation: only where one generation is read, never in lists or webhooks.
+// What the provider answered for one generation, and what of it Postgres refuses to store: only where one generation is read, never in lists or webhooks.
 
 import { z } from 'zod'
 
@@ -37,3 +37,12 @@ export const lastPollJson = z
     failures: z.int().describe('Polls in a row without a usable answer.'),
   })
   .meta({ id: 'LastPoll' })
+
+export const unstorableJson = z
+  .object({
+    sql_state: z.string().describe('The SQLSTATE with which Postgres refuses it; `unknown` when it gave none.'),
+    failures: z.int().describe('Tries so far.'),
+    since: instant,
+    next_try_at: instant,
+  })
+  .meta({ id: 'Unstorable' })

@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import { STATUSES, type Status } from '../domain/status.ts'
-import { lastPollJson, submissionJson } from './evidence.ts'
+import { lastPollJson, submissionJson, unstorableJson } from './evidence.ts'
 
 const instant = z.iso.datetime()
 
@@ -78,6 +78,11 @@ export const generationJson = z
       .optional()
       .describe(
         'Only where one generation is read: the last answer of the provider about it while it renders, or before it failed.',
+      ),
+    unstorable: unstorableJson
+      .optional()
+      .describe(
+        'Only where one generation is read, and Postgres refuses to write what is owed to it: it stays as it is, and that is tried again. The log of the process has the words. What the provider has answered meanwhile is asked for again.',
       ),
     submissions: z
       .array(submissionJson)

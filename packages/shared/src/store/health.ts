@@ -5,6 +5,7 @@ import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { sqlState } from './sql-state.ts'
 import type { NotedStep } from './step-runs.ts'
+import { isStorable } from './unstorable.ts'
 
 export interface Overdue {
   /** Rows that nobody has looked at, counted up to 1,000. */
@@ -16,10 +17,13 @@ export interface Overdue {
 /** No grace that reconcile gives is longer: a row that is due later waits for something else. */
 const GRACE = Prisma.raw(`interval '2 minutes'`)
 
+/** From then on nobody has looked: in the statement below. */
+const SINCE = Prisma.sql`(SELECT at FROM since)`
+
 /**
  * Counts rows that nobody has looked at although they have been due for `graceMs`, and names the steps that stand still. Doubles
- * as a ping. Bounded: it reads at most 1,000 index entries of each kind. A receiver that is dead makes nothing overdue: its
- * deliveries wait for their turns, and their jobs are taken.
+ * as a ping. Bounded: it counts at most 1,000 rows of each kind. What Postgres refuses to write is overdue when its next try is. A
+ * receiver that is dead makes nothing overdue: its deliveries wait for their turns, and their jobs are taken.
  */
 export async function overdueWork({ prisma }: Database, graceMs: number): Promise<Overdue> {
   const [row] = await prisma.$queryRaw<Overdue[]>`
@@ -32,21 +36,25 @@ export async function overdueWork({ prisma }: Database, graceMs: number): Promis
       SELECT step FROM quiet WHERE step = 'submit' AND EXISTS (
         SELECT 1 FROM (
           SELECT admitted_at, status FROM generations WHERE due_at <= now() + ${GRACE} AND due_at IS NOT NULL
-            AND (status IN ('queued', 'submitting') OR answer IS NOT NULL) ORDER BY due_at LIMIT 1000) AS due, since
+            AND (status IN ('queued', 'submitting') OR answer IS NOT NULL) AND ${isStorable('generations.id', SINCE)}
+          ORDER BY due_at LIMIT 1000) AS due, since
         WHERE due.status = 'queued' AND due.admitted_at < since.at)
       UNION ALL
       SELECT step FROM quiet WHERE step = 'deliver' AND EXISTS (
         SELECT 1 FROM (
-          SELECT next_attempt_at FROM deliveries WHERE due_at <= now() + ${GRACE} AND state = 'pending' ORDER BY due_at LIMIT 1000
-        ) AS due, since WHERE due.next_attempt_at < since.at)
+          SELECT next_attempt_at FROM deliveries WHERE due_at <= now() + ${GRACE} AND state = 'pending' AND ${isStorable('deliveries.id', SINCE)}
+          ORDER BY due_at LIMIT 1000) AS due, since WHERE due.next_attempt_at < since.at)
     )
     SELECT least(1000, count(*))::int AS count, ARRAY(SELECT step FROM stalled ORDER BY step) AS stalled FROM (
-      (SELECT 1 FROM generations, since WHERE due_at < since.at AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL LIMIT 1000)
+      (SELECT 1 FROM generations, since WHERE due_at < since.at AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL
+        AND ${isStorable('generations.id', SINCE)} LIMIT 1000)
       UNION ALL
-      (SELECT 1 FROM generations, since WHERE due_at < since.at AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL) LIMIT 1000)
+      (SELECT 1 FROM generations, since WHERE due_at < since.at AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
+        AND ${isStorable('generations.id', SINCE)} LIMIT 1000)
       UNION ALL
       -- Deliveries wait for those before them to the same server: overdue when none at all is looked at.
-      (SELECT 1 FROM deliveries, since WHERE due_at < since.at AND state = 'pending' AND NOT (SELECT now FROM delivering) LIMIT 1000)
+      (SELECT 1 FROM deliveries, since WHERE due_at < since.at AND state = 'pending' AND NOT (SELECT now FROM delivering)
+        AND ${isStorable('deliveries.id', SINCE)} LIMIT 1000)
     ) AS overdue`
   return row ?? { count: 0, stalled: [] }
 }

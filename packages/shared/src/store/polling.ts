@@ -49,10 +49,11 @@ export async function claimDuePolls(database: Database, limit: number, leaseMs: 
 
 /** Whether any generation is to be asked about within `ms`. */
 export async function isPollDueWithin({ prisma }: Database, ms: number): Promise<boolean> {
+  const by = Prisma.sql`now() + ${ms} * interval '1 ms'`
   const rows = await prisma.$queryRaw<unknown[]>`
     SELECT 1 FROM generations
-    WHERE due_at <= now() + ${ms} * interval '1 ms' AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL
-      AND ${isStorable('generations.id')}
+    WHERE due_at <= ${by} AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL
+      AND ${isStorable('generations.id', by)}
     ORDER BY due_at LIMIT 1`
   return rows.length > 0
 }

@@ -27,9 +27,11 @@ const RETRY_MAX_S = 600
 /** What was not refused again in this time after its next try is storable, or gone. */
 const FORGOTTEN_AFTER = Prisma.raw(`interval '1 hour'`)
 
-/** That the row may be tried now; `id`: its column. OFFSET 0: looked up row by row, in a table that is all but empty. */
-export const isStorable = (id: string) => Prisma.sql`NOT EXISTS (
-  SELECT 1 FROM unstorable_rows WHERE unstorable_rows.id = ${Prisma.raw(id)} AND retry_at > now() OFFSET 0)`
+const NOW = Prisma.sql`now()`
+
+/** That the row may be tried at that time; `id`: its column. OFFSET 0: looked up row by row, in a table that is all but empty. */
+export const isStorable = (id: string, at = NOW) => Prisma.sql`NOT EXISTS (
+  SELECT 1 FROM unstorable_rows WHERE unstorable_rows.id = ${Prisma.raw(id)} AND retry_at > ${at} OFFSET 0)`
 
 /**
  * Runs a statement for many rows. Where one of them is why it fails, it is run for each half of them, until what fails is alone and
