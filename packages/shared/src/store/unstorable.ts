@@ -68,7 +68,7 @@ export async function withoutUnstorable<Row extends { readonly id: string }, Ans
 }
 
 /**
- * The same for a statement that finds its rows itself.
+ * The same for a statement that finds its rows itself. What the one that failed has not let go of yet is passed over: the next finds it.
  * @param pick a query for their ids; of these only, where they are given
  * @param claim the statement; it names its rows by such a query
  */
