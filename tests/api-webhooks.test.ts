@@ -4,7 +4,8 @@ import { projectWithSecret } from '@reelqueue/shared/contract/project'
 import { deliveryJson, deliveryWithLog } from '@reelqueue/shared/contract/webhook-delivery'
 import { endpointJson, endpointWithSecret } from '@reelqueue/shared/contract/webhook-endpoint'
 import { newId } from '@reelqueue/shared/domain/ids'
-import { type DeliveryVerdict, postponeDeliveries } from '@reelqueue/shared/store/deliveries'
+import type { DeliveryVerdict } from '@reelqueue/shared/store/deliveries'
+import { restTarget } from '@reelqueue/shared/store/target-rests'
 import { isWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
@@ -329,7 +330,7 @@ describe('what is delivered', () => {
     expect((await deliveriesOf('', by)).map(({ held }) => held)).toEqual([null, null])
     await attempted(tried, { state: 'pending', retryMs: 60_000 })
     const [row] = await runSql(database.url, `SELECT project_id FROM deliveries WHERE id = '${untried}'`)
-    await postponeDeliveries(house.database, { target: `${row?.project_id} https://hooks.example` }, 60_000)
+    await restTarget(house.database, `${row?.project_id} https://hooks.example`, 60_000)
     const until = expect.stringMatching(/Z$/)
     expect((await deliveriesOf('', by)).map(({ id, held }) => ({ id, held }))).toEqual([
       { id: untried, held: { reason: 'server_resting', until } },

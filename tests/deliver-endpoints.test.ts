@@ -2,14 +2,16 @@ import { toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
 import { redeliver, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
 import { testEndpoint } from '@reelqueue/shared/store/endpoint-events'
 import { changeEndpoint, rotateSecret } from '@reelqueue/shared/store/endpoints'
+import { findRests } from '@reelqueue/shared/store/target-rests'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
+import { reconcile } from '@reelqueue/worker/steps/reconcile'
 import { Webhook as StandardWebhook } from 'standardwebhooks'
 import { Webhook as SvixWebhook } from 'svix'
 import { describe, expect, it } from 'vitest'
 import { startDelivering } from './support/delivering.ts'
-import { endpoint } from './support/webhook-endpoint.ts'
+import { closedPort, endpoint } from './support/webhook-endpoint.ts'
 
-const { seed, sealer, projectSecret, attempt, addEndpoint, owed, read } = await startDelivering()
+const { seed, deps, sealer, projectSecret, attempt, addEndpoint, owed, read } = await startDelivering()
 
 describe('what is sent', () => {
   it('is verified by both official libraries, under the old secret and the new one while they are rotated, and under no other', async () => {
@@ -272,6 +274,26 @@ describe('an endpoint', () => {
     expect((await read(straggler)).url).toBe(server.url)
   })
 
+  it('that moved away from a server that rests gets all that was waiting, though none of it was written to', async () => {
+    const old = `http://127.0.0.1:${await closedPort()}/old`
+    const made = await addEndpoint(old)
+    const ids: string[] = []
+    for (let n = 0; n < 12; n++) ids.push(await testEndpoint(seed.database, made))
+    const [first = ''] = ids
+    await attempt(first)
+    const target = (await read(first)).target
+    expect(await findRests(seed.database, [target])).toHaveProperty('size', 1)
+    const server = await endpoint()
+    await changeEndpoint(seed.database, made.id, { url: server.url })
+    expect(await seed.database.prisma.delivery.count({ where: { endpointId: made.id, url: old } })).toBe(12)
+    expect((await read(first)).url).toBe(server.url)
+    await seed.sql(`UPDATE deliveries SET next_attempt_at = now() WHERE state = 'pending'`)
+    await attempt(first)
+    expect(server.seen.requests).toHaveLength(12)
+    for (const row of await Promise.all(ids.map(read)))
+      expect(row).toMatchObject({ state: 'succeeded', url: server.url })
+  })
+
   it('that a worker of ours cannot sign for is not to blame', async () => {
     const server = await endpoint()
     const made = await addEndpoint(server.url)
@@ -297,6 +319,26 @@ describe('an endpoint', () => {
     for (const id of stragglers) expect(await read(id)).toMatchObject({ state: 'failed', attempts: 0 })
     expect((await read(own)).state).toBe('succeeded')
     expect(await redeliverFailed(seed.database, { id: made.id, projectId: seed.projectId }, new Date(0))).toBe(0)
+  })
+
+  it('that is disabled with more to come than fits into a page is done with by reconcile, whoever died in between', async () => {
+    const made = await addEndpoint('http://127.0.0.1:1/hook')
+    const [{ event_id: eventId } = { event_id: '' }] = await seed.sql<{ event_id: string }>(
+      'SELECT event_id FROM deliveries WHERE id = $1',
+      [await testEndpoint(seed.database, made)],
+    )
+    // None is due, so that none is woken.
+    await seed.sql(
+      `INSERT INTO deliveries (id, project_id, event_id, endpoint_id, url, next_attempt_at, due_at)
+      SELECT new_id('dlv'), $1, $2, $3, 'http://127.0.0.1:1/' || n, now() + interval '1 hour', now() + interval '1 hour'
+      FROM generate_series(1, 12000) n`,
+      [seed.projectId, eventId, made.id],
+    )
+    const pending = () => seed.database.prisma.delivery.count({ where: { endpointId: made.id, state: 'pending' } })
+    await changeEndpoint(seed.database, made.id, { enabled: false })
+    expect(await pending()).toBe(7_001)
+    await reconcile(deps())
+    expect(await pending()).toBe(0)
   })
 
   it('that was disabled while a delivery was made for it gets nothing', async () => {

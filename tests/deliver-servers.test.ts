@@ -8,7 +8,7 @@ import { claimOverdueDeliveries } from '@reelqueue/shared/store/overdue'
 import { ensureProject } from '@reelqueue/shared/store/projects'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import { describe, expect, it } from 'vitest'
-import { claimDelivery, recordAttempt } from './support/deliveries.ts'
+import { claimDelivery, claimNextDelivery, recordAttempt } from './support/deliveries.ts'
 import { startDelivering } from './support/delivering.ts'
 import { until } from './support/wait.ts'
 import { closedPort, endpoint } from './support/webhook-endpoint.ts'
@@ -156,11 +156,24 @@ describe('a server', () => {
     const rows = (await Promise.all(ids.map(read))).sort((one, other) => other.attempts - one.attempts)
     expect(rows.map((row) => row.attempts)).toEqual([1, 1, 1, 1, 1, 0, 0, 0])
     for (const row of rows.slice(5)) {
-      const waitsMs = (row.nextAttemptAt?.getTime() ?? 0) - Date.now()
-      expect(waitsMs).toBeGreaterThan(25_000)
+      const { reason, until = null } = toDeliveryJson(row).held ?? {}
+      expect(reason).toBe('server_resting')
+      const waitsMs = Date.parse(until ?? '') - Date.now()
+      expect(waitsMs).toBeGreaterThan(20_000)
       expect(waitsMs).toBeLessThan(61_000)
-      expect(row.dueAt).toEqual(row.nextAttemptAt)
     }
+    // Whoever claims by its name or its server, or looks for what is overdue, passes over it; and readiness does not miss it.
+    const [waiting] = rows.slice(5)
+    expect(await claimDelivery(seed.database, waiting?.id ?? '', 1_000)).toBeNull()
+    expect(await claimNextDelivery(seed.database, waiting?.target ?? '', 1_000)).toBeNull()
+    await seed.sql(`UPDATE deliveries SET due_at = now() - interval '1 hour' WHERE state = 'pending'`)
+    expect(await claimOverdueDeliveries(seed.database, 100)).toEqual([])
+    await seed.sql(`DELETE FROM delivery_attempts`)
+    expect(await overdueWork(seed.database, 60_000)).toEqual({ count: 0, stalled: [] })
+    await seed.sql(`UPDATE deliveries SET next_attempt_at = due_at WHERE state = 'pending'`)
+    await seed.sql(`INSERT INTO step_runs VALUES ('deliver', now() - interval '5 minutes')`)
+    expect(await overdueWork(seed.database, 60_000)).toEqual({ count: 0, stalled: [] })
+    await seed.sql('DELETE FROM step_runs')
     // One that is made meanwhile waits too.
     const [late = ''] = await owed(dead)
     await attempt(late)
@@ -172,14 +185,20 @@ describe('a server', () => {
 
   it('that has not answered for five days is given up, delivery by delivery', async () => {
     const dead = `http://127.0.0.1:${await closedPort()}/`
-    const ids = await owed(dead, 6)
-    const [old = '', ...others] = ids
+    const [first = '', ...others] = await owed(dead, 7)
     await seed.sql(
-      `UPDATE deliveries SET pending_since = now() - interval '6 days', next_attempt_at = now() WHERE id = $1`,
-      [old],
+      `UPDATE deliveries SET next_attempt_at = now() - CASE WHEN id = $1 THEN interval '4 days' ELSE interval '6 days' END WHERE id <> $2 AND state = 'pending'`,
+      [others[5], first],
     )
-    await attempt(others[0] ?? '')
-    expect(await read(old)).toMatchObject({ state: 'failed', nextAttemptAt: null, finishedAt: expect.any(Date) })
+    // Five are attempted; what is left has waited for six days, and for four.
+    await attempt(first)
+    const left = (await Promise.all(others.map(read))).filter((row) => row.attempts === 0)
+    expect(left.map(({ state }) => state).toSorted()).toEqual(['failed', 'pending'])
+    expect(left.find(({ state }) => state === 'failed')).toMatchObject({
+      nextAttemptAt: null,
+      finishedAt: expect.any(Date),
+    })
+    expect((await read(others[5] ?? '')).state).toBe('pending')
   })
 })
 

@@ -6,7 +6,7 @@ import { newId } from '@reelqueue/shared/domain/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'
 import { PLANNING, PREPARED } from '@reelqueue/shared/store/database'
-import { abandonUnwanted, postponeDeliveries } from '@reelqueue/shared/store/deliveries'
+import { abandonUnwanted, giveUpWaiting } from '@reelqueue/shared/store/delivery-ends'
 import { busyTargets, listDeliveries, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
 import { disableEndpoint } from '@reelqueue/shared/store/endpoint-events'
 import {
@@ -216,7 +216,7 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
     ['end of graces of deliveries', 'deliveries_due_idx', () => endGraces(database(), 500)],
     ['claim of a delivery', 'deliveries_pkey', () => claimDelivery(database(), 'dlv_none', 1_000)],
     ['next delivery of a server', 'deliveries_target_idx', () => claimNextDelivery(database(), target(), 1_000)],
-    ['a server that rests', 'deliveries_target_idx', () => postponeDeliveries(database(), { target: target() }, 1_000)],
+    ['what has waited for days', 'deliveries_target_idx', () => giveUpWaiting(database(), target())],
     ['list of deliveries', 'deliveries_project_id_id_idx', () => listDeliveries(database(), project(), {}, 51)],
     [
       'those that failed',

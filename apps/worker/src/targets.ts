@@ -18,8 +18,6 @@ export type Admission =
   | { readonly kind: 'go' }
   /** As many as may be are under way: whoever delivers them goes on with this one. */
   | { readonly kind: 'busy' }
-  /** The server is left alone for this long. */
-  | { readonly kind: 'resting'; readonly forMs: number }
 
 /** What an attempt says of the server; `unknown`: it was not asked. */
 export type Conduct = 'quick' | 'answered' | 'slow' | 'silent' | 'unknown'
@@ -81,8 +79,6 @@ export function createTargets(now: () => number = () => performance.now()): Targ
         rests: 0,
         restsUntil: 0,
       }
-      const forMs = target.restsUntil - now()
-      if (forMs > 0) return { kind: 'resting', forMs }
       if (roomOf(target) <= 0) {
         target.turnedAway++
         return { kind: 'busy' }

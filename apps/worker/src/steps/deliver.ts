@@ -13,16 +13,11 @@ import { nextAttemptDelayMs } from '@reelqueue/shared/domain/retry-schedule'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { readBatch } from '@reelqueue/shared/store/batches'
 import type { Database } from '@reelqueue/shared/store/database'
-import {
-  abandonUnwanted,
-  type ClaimedDelivery,
-  type DeliveryVerdict,
-  postponeDeliveries,
-  type Wanted,
-  type WokenDelivery,
-} from '@reelqueue/shared/store/deliveries'
+import type { ClaimedDelivery, DeliveryVerdict, Wanted, WokenDelivery } from '@reelqueue/shared/store/deliveries'
+import { abandonUnwanted, giveUpWaiting } from '@reelqueue/shared/store/delivery-ends'
 import { disableEndpoint, FAILING_MAX_MS, noteFailing } from '@reelqueue/shared/store/endpoint-events'
 import { isSameOrigin } from '@reelqueue/shared/store/endpoint-headers'
+import { restTarget } from '@reelqueue/shared/store/target-rests'
 import type { SendOutcome } from '@reelqueue/shared/webhooks/send-outcome'
 import { signWebhook } from '@reelqueue/shared/webhooks/sign'
 import type { DeliveryTurns } from '../delivery-turns.ts'
@@ -51,7 +46,8 @@ export async function deliver(
   stopping: AbortSignal,
 ): Promise<StepOutcome> {
   const woken = await deps.batches.findWoken(id)
-  if (!woken) return { kind: 'done' }
+  // Reconcile wakes it again when its server has rested.
+  if (!woken || (woken.isResting && woken.unwantedEndpointId === null)) return { kind: 'done' }
   turns.add({
     id,
     projectId: woken.projectId,
@@ -68,23 +64,23 @@ export async function deliver(
 export async function attemptDue(
   deps: DeliverDeps,
   deliveryId: string,
-  { target, isDue, unwantedEndpointId }: WokenDelivery,
+  { target, isDue, isResting, unwantedEndpointId }: WokenDelivery,
   stopping: AbortSignal,
 ): Promise<void> {
   const { database, queues } = deps
   if (unwantedEndpointId !== null) await abandonUnwanted(database, unwantedEndpointId)
+  if (isResting) return
   const endsAt = performance.now() + CHAIN_MAX_MS
   const chains: Promise<unknown>[] = []
   const errors: unknown[] = []
-  const begin = (wokenId: string, first: Wanted) =>
-    chains.push(chain(wokenId, first).catch((error) => errors.push(error)))
+  const begin = (first: Wanted) => chains.push(chain(first).catch((error) => errors.push(error)))
 
-  async function chain(wokenId: string, first: Wanted): Promise<void> {
+  async function chain(first: Wanted): Promise<void> {
     let wanted = first
     let before: Made | null = null
     try {
       for (;;) {
-        const made = await deliverOne(deps, wokenId, target, wanted)
+        const made = await deliverOne(deps, target, wanted)
         // An attempt that succeeded is recorded while the next one is made; what else it leads to is to be known before.
         await before?.recorded
         before = made
@@ -96,13 +92,13 @@ export async function attemptDue(
           queues.wakeAgain('deliver', made.id)
           return
         }
-        if (deps.targets.takeRoomAgain(target)) begin(made.id, wanted)
+        if (deps.targets.takeRoomAgain(target)) begin(wanted)
       }
     } finally {
       await before?.recorded
     }
   }
-  begin(deliveryId, isDue && unwantedEndpointId === null ? { id: deliveryId } : { target })
+  begin(isDue && unwantedEndpointId === null ? { id: deliveryId } : { target })
   // Each may begin others before it ends.
   for (const ended of chains) await ended
   if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors, 'several deliveries failed')
@@ -116,10 +112,9 @@ interface Made {
 }
 
 /** @returns null when nothing was claimed; else more may be due */
-async function deliverOne(deps: DeliverDeps, deliveryId: string, target: string, wanted: Wanted): Promise<Made | null> {
+async function deliverOne(deps: DeliverDeps, target: string, wanted: Wanted): Promise<Made | null> {
   const { database, batches, targets, log } = deps
   const admission = targets.enter(target)
-  if (admission.kind === 'resting') await postponeDeliveries(database, { id: deliveryId }, admission.forMs)
   if (admission.kind !== 'go') return null
   let conduct: Conduct = 'unknown'
   try {
@@ -136,7 +131,8 @@ async function deliverOne(deps: DeliverDeps, deliveryId: string, target: string,
     const forMs = targets.leave(target, conduct)
     if (forMs !== null) {
       log.warn({ event: 'deliver.resting', target, forMs })
-      await postponeDeliveries(database, { target }, forMs)
+      await restTarget(database, target, forMs)
+      await giveUpWaiting(database, target)
     }
   }
 }

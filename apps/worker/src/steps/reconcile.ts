@@ -5,6 +5,7 @@ import { layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
 import type { QueueName } from '@reelqueue/shared/queues/queues'
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { finishBatches } from '@reelqueue/shared/store/batches'
+import { abandonUnwanted, findUnwanted } from '@reelqueue/shared/store/delivery-ends'
 import {
   claimOverdueDeliveries,
   claimOverdueGenerations,
@@ -13,6 +14,7 @@ import {
 } from '@reelqueue/shared/store/overdue'
 import { forgetOldAdmissions } from '@reelqueue/shared/store/queue-place'
 import { forgetEnded } from '@reelqueue/shared/store/retention'
+import { forgetRests } from '@reelqueue/shared/store/target-rests'
 import { forgetUnstorable } from '@reelqueue/shared/store/unstorable'
 import type { StepDeps } from '../deps.ts'
 import { isWorkAhead } from '../lane-pace.ts'
@@ -48,6 +50,7 @@ export async function reconcile(deps: StepDeps): Promise<void> {
   await Promise.all([
     heal(deps, 'generations', wakeGenerations),
     heal(deps, 'deliveries', wakeDeliveries),
+    heal(deps, 'endpoints', abandonPending),
     heal(deps, 'batches', finishEnded),
     heal(deps, 'changes', takeOverChanges),
     heal(deps, 'history', forgetHistory),
@@ -117,6 +120,15 @@ async function wakeDeliveries(deps: StepDeps): Promise<void> {
   })
 }
 
+/** Goes on with what was pending for endpoints that were disabled, some of it in each round. */
+async function abandonPending({ database, log }: StepDeps): Promise<void> {
+  for (const endpointId of await findUnwanted(database)) {
+    let pages = 1
+    while ((await abandonUnwanted(database, endpointId)) && pages < PAGES_MAX) pages++
+    log.info({ event: 'reconcile.abandoned', endpointId, pages })
+  }
+}
+
 async function finishEnded({ database, queues }: StepDeps): Promise<void> {
   const deliveryIds = await finishBatches(database, await endedBatches(database, PAGE))
   queues.wake(
@@ -136,6 +148,7 @@ async function takeOverChanges({ changer }: StepDeps): Promise<void> {
  */
 async function forgetHistory({ database, settings, log }: StepDeps): Promise<void> {
   await forgetOldAdmissions(database)
+  await forgetRests(database)
   await forgetUnstorable(database)
   const { retentionDays } = settings
   if (retentionDays === undefined) return

@@ -16,6 +16,7 @@ const PENDING: DeliveryFacts = {
   finishedAt: null,
   isUnwanted: false,
   isBehindOthers: false,
+  restsUntil: null,
   log: [],
 }
 const failed = (number: number) => ({
@@ -35,6 +36,11 @@ describe('why a delivery is held', () => {
     ['after a failed attempt: by the schedule', { attempts: 2, log: [failed(2)] }, 'retry_scheduled'],
     ['while an attempt is under way: nothing', { attempts: 2, log: [failed(1)] }, null],
     ['while its first attempt is under way: nothing', { attempts: 1 }, null],
+    [
+      'when it is due, and its server rests',
+      { nextAttemptAt: new Date(Date.now() - 1), restsUntil: SOON, isBehindOthers: true },
+      'server_resting',
+    ],
     ['when it is due: nothing', { nextAttemptAt: new Date(Date.now() - 1) }, null],
     ['when it has ended: nothing', { state: 'failed', nextAttemptAt: null, attempts: 1, log: [failed(1)] }, null],
     [

@@ -87,6 +87,8 @@ export interface DeliveryFacts {
   readonly isUnwanted: boolean
   /** It is due, and others are under way to its server. */
   readonly isBehindOthers: boolean
+  /** It is due, and its server is left alone until then. */
+  readonly restsUntil: Date | null
   /** The last one first; all of them, or only that one. */
   readonly log: readonly AttemptFacts[]
 }
@@ -96,9 +98,12 @@ function holdOf(row: DeliveryFacts): DeliveryJson['held'] {
   const { state, attempts, attemptsBefore, nextAttemptAt } = row
   if (state !== 'pending' || nextAttemptAt === null) return null
   if (row.isUnwanted) return { reason: 'endpoint_disabled', until: null }
-  if (nextAttemptAt.getTime() <= Date.now()) return row.isBehindOthers ? { reason: 'server_busy', until: null } : null
+  if (nextAttemptAt.getTime() <= Date.now()) {
+    if (row.restsUntil) return { reason: 'server_resting', until: row.restsUntil.toISOString() }
+    return row.isBehindOthers ? { reason: 'server_busy', until: null } : null
+  }
   const until = nextAttemptAt.toISOString()
-  // Nothing but a server's rest puts off a delivery that was not attempted.
+  // So a release before this one put off what was due for a server that rested.
   if (attempts === attemptsBefore) return { reason: 'server_resting', until }
   // The attempt that is under way is not in the log yet.
   return row.log[0]?.number === attempts ? { reason: 'retry_scheduled', until } : null

@@ -1,11 +1,12 @@
 // Deliveries of events to URLs: claims, and the log of attempts.
 
 import { newId } from '../domain/ids.ts'
-import { type Database, PREPARED, type Sql, withRetry } from './database.ts'
+import { type Database, PREPARED, withRetry } from './database.ts'
 import { readSealedHeaders } from './endpoint-headers.ts'
 import { type Event, type Generation, Prisma, type WebhookPayload } from './generated/client.ts'
 import { signingStill } from './rotation.ts'
 import { sqlState } from './sql-state.ts'
+import { rests } from './target-rests.ts'
 import { isCommonFailure } from './unavailable.ts'
 import { isStorable, noteUnstorable } from './unstorable.ts'
 
@@ -16,12 +17,14 @@ export interface WokenDelivery {
   readonly target: string
   /** An attempt is due. Else somebody was first; more may be due for the same server. */
   readonly isDue: boolean
+  /** Its server does not answer, and is left alone for now. */
+  readonly isResting: boolean
   /** Its endpoint, if that was disabled or deleted meanwhile. */
   readonly unwantedEndpointId: string | null
 }
 
 /** That a delivery's endpoint gets nothing any more. */
-const UNWANTED = Prisma.sql`EXISTS (
+export const UNWANTED = Prisma.sql`EXISTS (
   SELECT 1 FROM webhook_endpoints endpoint WHERE endpoint.id = deliveries.endpoint_id AND endpoint.disabled_at IS NOT NULL)`
 
 /** The deliveries that somebody was woken for, in their order; null for one that is gone. */
@@ -30,7 +33,7 @@ export async function findWokenDeliveries(
   ids: readonly string[],
 ): Promise<(WokenDelivery | null)[]> {
   const rows = await prisma.$queryRaw<(WokenDelivery & { id: string })[]>`
-    ${Prisma.raw(PREPARED)} SELECT id, project_id AS "projectId", target, next_attempt_at IS NOT NULL AND next_attempt_at <= now() AS "isDue",
+    ${Prisma.raw(PREPARED)} SELECT id, project_id AS "projectId", target, next_attempt_at IS NOT NULL AND next_attempt_at <= now() AS "isDue", ${rests('deliveries.target')} AS "isResting",
       CASE WHEN state = 'pending' AND ${UNWANTED} THEN endpoint_id END AS "unwantedEndpointId"
     FROM deliveries WHERE id = ANY (${ids}::text[])`
   const byId = new Map(rows.map(({ id, ...woken }) => [id, woken]))
@@ -112,7 +115,7 @@ export async function claimDeliveries(
     () => prisma.$queryRaw<ClaimedRow[]>`
       ${Prisma.raw(PREPARED)} WITH named AS (
         SELECT id FROM deliveries WHERE id = ANY (${ids}::text[]) AND next_attempt_at <= now()
-          AND ${isStorable('deliveries.id')} FOR UPDATE SKIP LOCKED
+          AND NOT ${rests('deliveries.target')} AND ${isStorable('deliveries.id')} FOR UPDATE SKIP LOCKED
       ), next AS (
         SELECT due.id FROM (SELECT target, count(*) FROM unnest(${targets}::text[]) AS target GROUP BY target) asked
         CROSS JOIN LATERAL (
@@ -120,6 +123,7 @@ export async function claimDeliveries(
           WHERE ${dueFor(Prisma.sql`asked.target`)} AND id <> ALL (${ids}::text[]) AND NOT ${UNWANTED}
             AND ${isStorable('deliveries.id')}
           ORDER BY next_attempt_at LIMIT asked.count FOR UPDATE SKIP LOCKED) due
+        WHERE NOT ${rests('asked.target')}
       ), claimed AS (
         ${begin(leaseMs)} WHERE id = ANY (ARRAY(SELECT id FROM named UNION ALL SELECT id FROM next))
         RETURNING id, target, url, payload, attempts, attempts_before, event_id, endpoint_id, project_id
@@ -134,6 +138,7 @@ export async function claimDeliveries(
       FROM claimed JOIN events event ON event.id = claimed.event_id JOIN projects project ON project.id = claimed.project_id
         LEFT JOIN webhook_endpoints endpoint ON endpoint.id = claimed.endpoint_id`,
   )
+  const moved = await moveDeliveries(prisma, rows)
   // INVARIANT: what was claimed once is handed out once.
   const left = new Set(rows)
   const handOut = (one: Wanted) => {
@@ -159,9 +164,9 @@ export async function claimDeliveries(
         ...rest
       } = row
       const { eventId, generation, ...event } = rest
-      const isMoved = endpointUrl !== null && endpointUrl !== row.url
       try {
-        const [url = row.url] = isMoved ? await withRetry(() => moveDeliveries(prisma, Prisma.sql`id = ${id}`)) : []
+        const url = moved.get(id) ?? row.url
+        if (url instanceof Error) throw url
         return {
           id,
           projectId,
@@ -249,50 +254,38 @@ export const PRESENT_URL = Prisma.sql`coalesce((SELECT endpoint.url FROM webhook
   WHERE endpoint.id = deliveries.endpoint_id AND NOT EXISTS (
     SELECT 1 FROM deliveries other WHERE other.event_id = deliveries.event_id AND other.url = endpoint.url)), url)`
 
-/** Sends what was made for an endpoint to where it is now. @returns their URLs */
-export async function moveDeliveries(sql: Sql, condition: Prisma.Sql): Promise<string[]> {
-  const rows = await sql.$queryRaw<{ url: string }[]>`
-    UPDATE deliveries SET url = ${PRESENT_URL}
-    -- Locked in one order, as everywhere: no two can wait for each other.
-    WHERE id = ANY (ARRAY(SELECT id FROM deliveries WHERE ${condition} ORDER BY id FOR UPDATE)) RETURNING url`
-  return rows.map((row) => row.url)
-}
-
-/** Rows of one statement. */
-const ABANDON_PAGE = 5_000
-
-/** Ends what is pending for an endpoint that is disabled or deleted, as failed: it can be delivered anew. Page by page. */
-export async function abandonUnwanted({ prisma }: Database, endpointId: string): Promise<void> {
-  const page = Prisma.sql`endpoint_id = ${endpointId} AND state = 'pending' AND ${UNWANTED}`
-  const abandon = () => prisma.$executeRaw`
-    UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL, finished_at = now()
-    WHERE id = ANY (ARRAY(SELECT id FROM deliveries WHERE ${page} ORDER BY id LIMIT ${ABANDON_PAGE} FOR UPDATE))`
-  while ((await withRetry(abandon)) === ABANDON_PAGE);
-}
-
-/** A delivery that has waited this long for a server that does not answer is given up. */
-const WAITING_MAX = Prisma.raw(`interval '5 days'`)
-
-/** Puts off one delivery, or all that are due for a server that does not answer, by once or twice `forMs`. */
-export async function postponeDeliveries(
-  { prisma }: Database,
-  which: { readonly id: string } | { readonly target: string },
-  forMs: number,
-): Promise<void> {
-  const condition =
-    'id' in which
-      ? Prisma.sql`id = ${which.id} AND state = 'pending' AND next_attempt_at <= now()`
-      : dueFor(which.target)
-  const postpone = () => prisma.$executeRaw`
-    WITH due AS (
-      SELECT id, pending_since < now() - ${WAITING_MAX} AS "isGivenUp", now() + ${forMs} * (1 + random()) * interval '1 ms' AS at
-      FROM deliveries WHERE ${condition} ORDER BY id FOR UPDATE
+/**
+ * Sends those whose endpoint has another URL by now to where it is. An endpoint's URL is read here and not written to all that is
+ * pending for it: that may be hundreds of thousands.
+ * @returns by id, where each goes that was not to go there before; an Error where that could not be written
+ */
+async function moveDeliveries(
+  prisma: Database['prisma'],
+  rows: readonly Pick<ClaimedRow, 'id' | 'url' | 'endpointUrl'>[],
+): Promise<Map<string, string | Error>> {
+  const ids = rows.filter(({ url, endpointUrl }) => endpointUrl !== null && endpointUrl !== url).map(({ id }) => id)
+  const move = async (some: readonly string[]) =>
+    await withRetry(
+      () => prisma.$queryRaw<{ id: string; url: string }[]>`
+        UPDATE deliveries SET url = ${PRESENT_URL}
+        -- Locked in one order, as everywhere: no two can wait for each other.
+        WHERE id = ANY (ARRAY(SELECT id FROM deliveries WHERE id = ANY (${some}::text[]) ORDER BY id FOR UPDATE))
+        RETURNING id, url`,
     )
-    UPDATE deliveries SET state = CASE WHEN "isGivenUp" THEN 'failed'::delivery_state ELSE state END,
-      next_attempt_at = CASE WHEN NOT "isGivenUp" THEN at END, due_at = CASE WHEN NOT "isGivenUp" THEN at END,
-      finished_at = CASE WHEN "isGivenUp" THEN now() END
-    FROM due WHERE due.id = deliveries.id`
-  await withRetry(postpone)
+  const moved = new Map<string, string | Error>()
+  if (ids.length === 0) return moved
+  try {
+    for (const { id, url } of await move(ids)) moved.set(id, url)
+  } catch {
+    // One that cannot go there must not take the others along.
+    for (const one of ids) {
+      const [row] = await move([one]).catch((cause: unknown) => [
+        { id: one, url: new Error('its URL cannot be changed', { cause }) },
+      ])
+      if (row) moved.set(one, row.url)
+    }
+  }
+  return moved
 }
 
 export interface AttemptRecord {

@@ -5,6 +5,7 @@ import { type Database, withRetry } from './database.ts'
 import { PRESENT_URL } from './deliveries.ts'
 import { type Delivery, type DeliveryAttempt, Prisma } from './generated/client.ts'
 import type { WakeUp } from './overdue.ts'
+import { findRests } from './target-rests.ts'
 
 export interface LoggedDelivery extends Delivery {
   readonly event: { readonly type: string; readonly generationId: string | null; readonly batchId: string | null }
@@ -12,6 +13,8 @@ export interface LoggedDelivery extends Delivery {
   readonly isUnwanted: boolean
   /** It has been due for a moment, and others are under way to its server. */
   readonly isBehindOthers: boolean
+  /** It is due, and its server rests until then. */
+  readonly restsUntil: Date | null
   /** The last attempt first. */
   readonly log: readonly DeliveryAttempt[]
 }
@@ -24,7 +27,7 @@ export interface DeliveryFilters {
 }
 
 const EVENT = { select: { type: true, generationId: true, batchId: true } }
-const ENDPOINT = { select: { disabledAt: true } }
+const ENDPOINT = { select: { disabledAt: true, url: true } }
 /** Events of one generation or batch: few, but for one that was retried without end. */
 const EVENTS_MAX = 1_000
 
@@ -80,24 +83,44 @@ export async function findDelivery(
   return held ?? null
 }
 
-type ReadDelivery = Omit<LoggedDelivery, 'isUnwanted' | 'isBehindOthers'> & {
-  readonly endpoint: { readonly disabledAt: Date | null } | null
+type ReadDelivery = Omit<LoggedDelivery, 'isUnwanted' | 'isBehindOthers' | 'restsUntil'> & {
+  readonly endpoint: { readonly disabledAt: Date | null; readonly url: string } | null
 }
 
 /** Whoever is woken for a delivery that is due begins it within milliseconds, unless something keeps it. */
 const DUE_FOR_A_MOMENT_MS = 1_000
 
-/** Adds what the row itself does not say of why it waits. Costs a statement only where one is due and does not go. */
+/** Adds what the row itself does not say of why it waits, and where it goes. Costs statements only where one is due and does not go. */
 async function withHolds(prisma: Database['prisma'], rows: readonly ReadDelivery[]): Promise<LoggedDelivery[]> {
-  const before = Date.now() - DUE_FOR_A_MOMENT_MS
-  const isLate = ({ state, nextAttemptAt }: ReadDelivery) =>
-    state === 'pending' && nextAttemptAt !== null && nextAttemptAt.getTime() < before
-  const busy = await busyTargets({ prisma }, [...new Set(rows.filter(isLate).map((row) => row.target))])
+  const now = Date.now()
+  const targetsDueBefore = (at: number) => {
+    const due = rows.filter(({ nextAttemptAt }) => nextAttemptAt !== null && nextAttemptAt.getTime() <= at)
+    return [...new Set(due.map((row) => row.target))]
+  }
+  const moving = rows.filter((row) => row.state === 'pending' && row.endpoint && row.endpoint.url !== row.url)
+  const [busy, resting, urls] = await Promise.all([
+    busyTargets({ prisma }, targetsDueBefore(now - DUE_FOR_A_MOMENT_MS)),
+    findRests({ prisma }, targetsDueBefore(now)),
+    presentUrls(
+      prisma,
+      moving.map(({ id }) => id),
+    ),
+  ])
   return rows.map(({ endpoint, ...row }) => ({
     ...row,
+    url: urls.get(row.id) ?? row.url,
     isUnwanted: endpoint !== null && endpoint.disabledAt !== null,
     isBehindOthers: busy.has(row.target),
+    restsUntil: resting.get(row.target) ?? null,
   }))
+}
+
+/** Where these go when they are claimed: their endpoints have moved, which is not written to what is pending. */
+async function presentUrls(prisma: Database['prisma'], ids: readonly string[]): Promise<Map<string, string>> {
+  if (ids.length === 0) return new Map()
+  const rows = await prisma.$queryRaw<{ id: string; url: string }[]>`
+    SELECT id, ${PRESENT_URL} AS url FROM deliveries WHERE id = ANY (${ids}::text[])`
+  return new Map(rows.map(({ id, url }) => [id, url]))
 }
 
 /** Of what is next for one server, so many are looked at: leases are short, so those under way come first. */

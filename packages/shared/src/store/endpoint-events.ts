@@ -3,7 +3,7 @@
 import { ENDPOINT_DISABLED, ENDPOINT_TEST } from '../domain/events.ts'
 import { newId } from '../domain/ids.ts'
 import { type Database, type Sql, withRetry } from './database.ts'
-import { abandonUnwanted } from './deliveries.ts'
+import { abandonUnwanted } from './delivery-ends.ts'
 import { Prisma, type WebhookEndpoint } from './generated/client.ts'
 import { OWED_DELIVERIES } from './moves.ts'
 

@@ -3,10 +3,11 @@
 import { changedHeaders, HEADERS_MAX, type HeaderChanges } from '../domain/custom-headers.ts'
 import { newId } from '../domain/ids.ts'
 import { type Database, isUniqueViolation, type Sql, withRetry } from './database.ts'
-import { abandonUnwanted, moveDeliveries } from './deliveries.ts'
+import { abandonUnwanted } from './delivery-ends.ts'
 import { isSameOrigin, readSealedHeaders } from './endpoint-headers.ts'
-import { Prisma, type WebhookEndpoint, type WebhookPayload } from './generated/client.ts'
+import type { WebhookEndpoint, WebhookPayload } from './generated/client.ts'
 import { rotation } from './rotation.ts'
+import { endRest } from './target-rests.ts'
 
 export type { WebhookEndpoint }
 
@@ -92,7 +93,7 @@ export type ChangeEndpointResult =
   | { readonly kind: 'headers_left_behind' }
 
 /**
- * Changes what is named. A new URL holds also for what is still to be delivered, and begins without failures; so does enabling. Headers
+ * Changes what is named. A new URL holds also for what is still to be delivered (which reads it when it is claimed), and begins without failures; so does enabling. Headers
  * never follow to another origin: the change must give them again, or take them away.
  */
 export async function changeEndpoint(
@@ -123,8 +124,7 @@ export async function changeEndpoint(
         ...(enabled === false && !before.isDisabled && { disabledAt: new Date(), disabledReason: 'by_request' }),
       },
     })
-    if (moves && endpoint.disabledAt === null)
-      await moveDeliveries(tx, Prisma.sql`endpoint_id = ${id} AND state = 'pending'`)
+    if (moves) await endRest(tx, endpoint.projectId, before.url)
     return { kind: 'changed', endpoint }
   }
   try {

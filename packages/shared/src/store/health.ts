@@ -5,6 +5,7 @@ import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { sqlState } from './sql-state.ts'
 import type { NotedStep } from './step-runs.ts'
+import { rests } from './target-rests.ts'
 import { isStorable } from './unstorable.ts'
 
 export interface Overdue {
@@ -42,8 +43,8 @@ export async function overdueWork({ prisma }: Database, graceMs: number): Promis
       UNION ALL
       SELECT step FROM quiet WHERE step = 'deliver' AND EXISTS (
         SELECT 1 FROM (
-          SELECT next_attempt_at FROM deliveries WHERE due_at <= now() + ${GRACE} AND state = 'pending' AND ${isStorable('deliveries.id', SINCE)}
-          ORDER BY due_at LIMIT 1000) AS due, since WHERE due.next_attempt_at < since.at)
+          SELECT target, next_attempt_at FROM deliveries WHERE due_at <= now() + ${GRACE} AND state = 'pending' AND ${isStorable('deliveries.id', SINCE)}
+          ORDER BY due_at LIMIT 1000) AS due, since WHERE due.next_attempt_at < since.at AND NOT ${rests('due.target')})
     )
     SELECT least(1000, count(*))::int AS count, ARRAY(SELECT step FROM stalled ORDER BY step) AS stalled FROM (
       (SELECT 1 FROM generations, since WHERE due_at < since.at AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL
@@ -53,8 +54,11 @@ export async function overdueWork({ prisma }: Database, graceMs: number): Promis
         AND ${isStorable('generations.id', SINCE)} LIMIT 1000)
       UNION ALL
       -- Deliveries wait for those before them to the same server: overdue when none at all is looked at.
-      (SELECT 1 FROM deliveries, since WHERE due_at < since.at AND state = 'pending' AND NOT (SELECT now FROM delivering)
-        AND ${isStorable('deliveries.id', SINCE)} LIMIT 1000)
+      -- Those of a server that rests are looked at when its rest is over.
+      (SELECT 1 FROM (
+        SELECT target FROM deliveries, since WHERE due_at < since.at AND state = 'pending' AND NOT (SELECT now FROM delivering)
+          AND ${isStorable('deliveries.id', SINCE)} LIMIT 1000) AS due
+        WHERE NOT ${rests('due.target')})
     ) AS overdue`
   return row ?? { count: 0, stalled: [] }
 }

@@ -6,6 +6,7 @@ import { ALL_ENDED } from './batches.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { WOKEN_PER_TARGET } from './moves.ts'
+import { rests } from './target-rests.ts'
 import { claimStorable, isStorable } from './unstorable.ts'
 
 const GRACE_MAX_S = 120
@@ -80,7 +81,7 @@ export async function claimOverdueDeliveries(database: Database, limit: number):
     ), asked AS (
       -- In any order: where there are more than a page holds, all come to their turns.
       SELECT target, row_number() OVER (PARTITION BY split_part(target, ' ', 1) ORDER BY random()) AS turn
-      FROM known WHERE next_attempt_at <= now()
+      FROM known WHERE next_attempt_at <= now() AND NOT ${rests('known.target')}
     )
     SELECT due.id FROM (SELECT target FROM asked ORDER BY turn, random()) AS shuffled CROSS JOIN LATERAL (
       SELECT id FROM deliveries
