@@ -1,8 +1,13 @@
 // What one project can take of an API: its share of the connections to Postgres, and no more endpoints than it may have.
 
+import { settleSubmission } from '@reelqueue/shared/store/settlement'
+import { buildSimulator } from '@reelqueue/simulator/app'
 import { expect, it } from 'vitest'
 import { clientOfNewProject, generationOf, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
-import { openClient } from './support/database.ts'
+import { createDatabase, openClient } from './support/database.ts'
+import { openSubmission } from './support/endings.ts'
+import { startHouse } from './support/house.ts'
+import { until } from './support/wait.ts'
 
 const { database, house, client } = await startApi()
 
@@ -50,3 +55,35 @@ it('eighty endpoints that are made at once become fifty', async () => {
   expect(new Set(refused.map((reply) => problemOf(reply).code))).toEqual(new Set(['too_many_endpoints']))
   expect(refused).toHaveLength(30)
 })
+
+it('adoptions that wait for a provider which does not answer keep nobody from changing anything', async () => {
+  const simulator = buildSimulator({ speed: 1 })
+  const upstream = await simulator.listen({ host: '127.0.0.1', port: 0 })
+  await simulator.inject({ method: 'POST', url: '/control/faults', payload: { on: 'poll', fault: 'hang' } })
+  const own = await createDatabase()
+  const env = { UPSTREAM_BASE_URL: upstream, UPSTREAM_API_KEY: 'any' }
+  const waiting = await startHouse({ databaseUrl: own.url, api: true, env })
+  const result = { kind: 'unknown', code: 'upstream_timeout', message: 'no answer', httpStatus: null } as const
+  const adoptions: Promise<Reply>[] = []
+  for (const name of ['one', 'two', 'three']) {
+    const noisy = await clientOfNewProject(waiting, name)
+    const { id } = generationOf(await noisy.post('/v1/generations', MINIMAL))
+    const submission = await openSubmission(waiting.database, id)
+    await settleSubmission(waiting.database, submission, result, { firstPollMs: 60_000, renderMaxMs: 60_000 })
+    for (let n = 0; n < 3; n++)
+      adoptions.push(noisy.post(`/v1/generations/${id}/adopt`, { upstream_task_id: `sora_${name}_${n}` }))
+  }
+  const asked = async () => (await simulator.inject('/control/stats')).json<{ polls: Record<string, number> }>().polls
+  await until('the provider is asked', async () => Object.keys(await asked()).length > 0)
+  const quiet = await clientOfNewProject(waiting, 'quiet')
+  for (let n = 0; n < 20; n++) {
+    const { id } = generationOf(await quiet.post('/v1/generations', MINIMAL))
+    expect(generationOf(await quiet.post(`/v1/generations/${id}/cancel`)).status).toBe('cancelled')
+  }
+  // The provider still says nothing: all of them were waiting meanwhile.
+  expect(await Promise.race([...adoptions, 'none'])).toBe('none')
+  for (const reply of await Promise.all(adoptions)) expect(problemOf(reply).code).toBe('upstream_unavailable')
+  await waiting.close()
+  await own.drop()
+  await simulator.close()
+}, 120_000)

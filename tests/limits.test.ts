@@ -65,7 +65,6 @@ const WAITS = /\b(?:fairTurns|takeTurns)\(|pg_advisory_xact_lock\(/
 const ELSEWHERE: Readonly<Record<string, string>> = {
   'packages/shared/src/runtime/turns.ts': 'the definition',
   'packages/shared/src/runtime/fair-turns.ts': 'the definition',
-  'apps/api/src/routes/batch-intake.ts': 'apps/api/src/request-turns.ts',
   'bin/api.ts': 'packages/shared/src/runtime/micro-batch.ts',
 }
 

@@ -5,9 +5,11 @@ import { type GenerationJson, generationJson, toGenerationJson } from '@reelqueu
 import { Later, Problem } from '@reelqueue/shared/domain/problem'
 import { type Adoption, adoptTask } from '@reelqueue/shared/store/adoption'
 import { findAnyGeneration, type Generation } from '@reelqueue/shared/store/generations'
+import type { AskTask } from '../ask-task.ts'
 import type { ApiDeps } from '../deps.ts'
 import { byId, mustFind, notFailed } from '../generations.ts'
 import { problems, refusals } from '../openapi.ts'
+import { waitOutside } from '../request-turns.ts'
 import type { App } from '../typed-app.ts'
 
 /** A render ends within minutes. */
@@ -39,9 +41,11 @@ export function adoptionRoute(app: App, deps: ApiDeps): void {
         response: { 200: generationJson, ...problems(...REFUSED, 'no_unknown_submission') },
       },
     },
-    async ({ project, params, body }) => {
+    async (request) => {
+      const { project, params, body } = request
       const generation = await mustFind(deps, project, params.id)
-      await adopt(deps, generation, body.upstream_task_id, false)
+      const askTask: AskTask = (...asked) => waitOutside(request, () => deps.askTask(...asked))
+      await adopt({ ...deps, askTask }, generation, body.upstream_task_id, false)
       return toGenerationJson(await mustFind(deps, project, params.id))
     },
   )

@@ -78,6 +78,7 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
   app.post(
     '/v1/batches/:id/retry',
     {
+      config: { isInsert: true },
       schema: {
         tags: ['Batches'],
         summary: 'Retry what failed, as a batch of its own',

@@ -6,7 +6,6 @@ import type { NormalRequest } from '@reelqueue/shared/contract/generation-reques
 import { createKindCounter } from '@reelqueue/shared/domain/batch-estimate'
 import { newId } from '@reelqueue/shared/domain/ids'
 import { Problem } from '@reelqueue/shared/domain/problem'
-import { fairTurns } from '@reelqueue/shared/runtime/fair-turns'
 import { findBatch, findBatchByIdempotencyKey, insertBatch } from '@reelqueue/shared/store/batches'
 import type { NewGeneration } from '@reelqueue/shared/store/generations'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -19,7 +18,6 @@ import { type BatchUpload, receiveDocument, receiveLines } from '../intake/batch
 import { type BatchFrame, readItems } from '../intake/batch-items.ts'
 import { checkAll, checkedItems, WrongItem } from '../intake/checked-items.ts'
 import { problems } from '../openapi.ts'
-import { insertsOf } from '../request-turns.ts'
 import { withZod } from '../typed-app.ts'
 
 const LINES_TYPES = [
@@ -36,7 +34,6 @@ const CHUNK_ROWS = 2_500
 const CHUNK_CHARS = 1024 * 1024
 /** A plugin of its own: elsewhere JSON Lines are an unknown type. */
 export async function batchIntake(fastify: FastifyInstance, deps: ApiDeps): Promise<void> {
-  const inserts = fairTurns(insertsOf(deps.database.connectionsMax))
   fastify.decorateRequest('batchUpload', null)
   fastify.removeContentTypeParser('application/json')
   fastify.addContentTypeParser('application/json', async (request: FastifyRequest, body: Readable) =>
@@ -83,7 +80,7 @@ export async function batchIntake(fastify: FastifyInstance, deps: ApiDeps): Prom
       const upload = request.batchUpload
       // As a route does whose body is absent.
       if (upload === null) throw new Problem('malformed_json')
-      const giveBack = await inserts.take(request.project.id)
+      const giveBack = await fastify.insertTurns.take(request.project.id)
       try {
         return upload.form === 'lines'
           ? await acceptLines(deps, request, reply, upload)
