@@ -44,7 +44,7 @@ export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: num
   try {
     const requests = Array.from({ length: count }, (_, index) => lineOf(index))
     const body = requests.map((request) => `${JSON.stringify(request)}\n`).join('')
-    const project = await ensureProject(house.database, 'default', '')
+    const project = await ensureProject(house.database, 'default', () => '')
     const rates = { ours: [] as number[], createMany: [] as number[], single: [] as number[] }
     let batchId = ''
     for (let round = 0; round < ROUNDS; round++) {

@@ -3,6 +3,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { newId } from '@reelqueue/shared/domain/ids'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { openDatabase } from '@reelqueue/shared/store/database'
 import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { createSealer } from '@reelqueue/shared/webhooks/seal'
@@ -27,19 +28,20 @@ export async function benchLargeCancel(servers: Servers, lines: number): Promise
     slots: SLOTS,
   })
   const database = openDatabase(servers.databaseUrl, console.error)
-  const secret = createSealer(Buffer.from(SECRET, 'base64')).seal(`whsec_${SECRET}`)
+  const sealer = createSealer(Buffer.from(SECRET, 'base64'))
+  const secretOf = (id: string) => sealer.seal(`whsec_${SECRET}`, secretPlace(id))
   try {
-    const noisy = await ensureProject(database, 'default', '')
+    const noisy = await ensureProject(database, 'default', () => '')
     await database.prisma.webhookEndpoint.createMany({
-      data: Array.from({ length: ENDPOINTS }, (_, index) => ({
-        id: newId('endpoint'),
+      data: Array.from({ length: ENDPOINTS }, () => newId('endpoint')).map((id, index) => ({
+        id,
         projectId: noisy.id,
         url: `https://hooks.invalid/${index}`,
         eventTypes: ['generation.cancelled'],
-        secret,
+        secret: secretOf(id),
       })),
     })
-    const quiet = await ensureProject(database, 'quiet', secret)
+    const quiet = await ensureProject(database, 'quiet', secretOf)
     const key = newApiKey()
     await addApiKey(database, quiet.id, 'bench', key)
     const asQuiet = { authorization: `Bearer ${key}` }

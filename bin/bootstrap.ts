@@ -2,6 +2,7 @@
 // what it made up.
 
 import { randomBytes } from 'node:crypto'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import type { Database } from '@reelqueue/shared/store/database'
 import { storeOperatorPassword } from '@reelqueue/shared/store/operator-login'
 import { createProject, DEFAULT_PROJECT, hashOf, newApiKey } from '@reelqueue/shared/store/projects'
@@ -26,7 +27,12 @@ export async function bootstrapProject(
   const apiKey = config.BOOTSTRAP_API_KEY ?? newApiKey()
   const webhookSecret = config.BOOTSTRAP_WEBHOOK_SECRET ?? newWebhookSecret()
   const firstKey = { name: 'bootstrap', key: apiKey }
-  const created = await createProject(database, DEFAULT_PROJECT, sealer.seal(webhookSecret), firstKey)
+  const created = await createProject(
+    database,
+    DEFAULT_PROJECT,
+    (id) => sealer.seal(webhookSecret, secretPlace(id)),
+    firstKey,
+  )
   show({
     apiKey: created && config.BOOTSTRAP_API_KEY === undefined ? apiKey : null,
     webhookSecret: created && config.BOOTSTRAP_WEBHOOK_SECRET === undefined ? webhookSecret : null,

@@ -2,6 +2,7 @@
 // It reads nothing of a real installation: neither DATABASE_URL nor REDIS_URL nor any key.
 
 import { join } from 'node:path'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { type Config, loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { createProject, newApiKey } from '@reelqueue/shared/store/projects'
@@ -108,7 +109,10 @@ async function choosePorts({ HOST, PORT, SIMULATOR_PORT }: Config): Promise<{ ap
 async function createDemoProject({ database, sealer }: House): Promise<{ key: string; receiver: Receiver }> {
   const secret = newWebhookSecret()
   const key = newApiKey()
-  await createProject(database, `demo ${new Date().toISOString()}`, sealer.seal(secret), { name: 'demo', key })
+  await createProject(database, `demo ${new Date().toISOString()}`, (id) => sealer.seal(secret, secretPlace(id)), {
+    name: 'demo',
+    key,
+  })
   return { key, receiver: await startReceiver(secret) }
 }
 

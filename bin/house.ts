@@ -13,7 +13,8 @@ import { finishBatches } from '@reelqueue/shared/store/batches'
 import { type Database, openDatabase } from '@reelqueue/shared/store/database'
 import { migrate } from '@reelqueue/shared/store/migrate'
 import { isCommonFailure } from '@reelqueue/shared/store/unavailable'
-import { createSealer, type Sealer } from '@reelqueue/shared/webhooks/seal'
+import type { Sealer } from '@reelqueue/shared/webhooks/seal'
+import { sealerOf } from './sealer.ts'
 
 /** The parts that API and worker stand on; `config` has `DATABASE_URL` and `SECRET_KEY`. */
 export interface House {
@@ -35,7 +36,7 @@ const WAKES_PER_PAGE = 50
 /** Opens the house. @throws ConfigError when `DATABASE_URL` or `SECRET_KEY` is missing */
 export function openHouse(config: Config, log: Logger): House {
   const databaseUrl = required(config, 'DATABASE_URL')
-  const sealer = createSealer(Buffer.from(required(config, 'SECRET_KEY'), 'base64'))
+  const sealer = sealerOf(config)
   const stopping = new AbortController()
   const onDatabaseError = warnUntil(stopping.signal, log, 'postgres.error', 'Postgres: see DATABASE_URL')
   const serverOfQueues = config.REDIS_URL === undefined ? 'Postgres: see DATABASE_URL' : 'Redis: see REDIS_URL'

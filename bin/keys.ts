@@ -1,6 +1,7 @@
-// `npm run keys -- create|list|revoke|operator-password`: manages API keys and the operator's password until the console does.
+// `npm run keys -- create|list|revoke|reseal|operator-password`: manages keys and the operator's password until the console does.
 
 import { parseArgs } from 'node:util'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { type Config, loadConfig, required } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { type Database, openDatabase } from '@reelqueue/shared/store/database'
@@ -12,25 +13,30 @@ import {
   newApiKey,
   revokeApiKey,
 } from '@reelqueue/shared/store/projects'
-import { createSealer } from '@reelqueue/shared/webhooks/seal'
+import { resealAll } from '@reelqueue/shared/store/resealing'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { makeOperatorPassword } from './bootstrap.ts'
 import { runToEnd, UserError } from './command.ts'
 import { refuseOldTables } from './doctor/refuse.ts'
 import { joinEmbedded } from './embedded.ts'
 import { prepareDatabase } from './house.ts'
+import { sealerOf } from './sealer.ts'
 
 const USAGE = `Usage:
   npm run keys -- create [--project default] [--name NAME]   prints a new key, once
   npm run keys -- list
   npm run keys -- revoke KEY_ID                              the key is refused from then on
+  npm run keys -- reseal                                     seals every stored secret with SECRET_KEY, after it was changed
   npm run keys -- operator-password                          makes and prints a new password of the operator pages, once`
+
+/** Projects and endpoints that are named. */
+const CLOSED_SHOWN = 20
 
 await runToEnd(async (stops) => {
   const given = loadConfig()
   const { positionals, values } = parseWords()
   const [action = '', id] = positionals
-  if (!['create', 'list', 'operator-password'].includes(action) && !(action === 'revoke' && id !== undefined))
+  if (!['create', 'list', 'reseal', 'operator-password'].includes(action) && !(action === 'revoke' && id !== undefined))
     throw new UserError(USAGE)
   const { config } = await joinEmbedded(given, createLogger('silent'), stops)
   const databaseUrl = required(config, 'DATABASE_URL')
@@ -42,6 +48,7 @@ await runToEnd(async (stops) => {
   stops.push(() => database.close())
   if (action === 'create') await create(database, config, values.project, values.name)
   else if (action === 'list') await list(database)
+  else if (action === 'reseal') await reseal(database, config)
   else if (action === 'operator-password') await changePassword(database, config)
   else if (id !== undefined) await revoke(database, id)
 })
@@ -58,9 +65,9 @@ function parseWords() {
 }
 
 async function create(database: Database, config: Config, projectName: string, name: string): Promise<void> {
-  const sealer = createSealer(Buffer.from(required(config, 'SECRET_KEY'), 'base64'))
+  const sealer = sealerOf(config)
   const webhookSecret = newWebhookSecret()
-  const project = await ensureProject(database, projectName, sealer.seal(webhookSecret))
+  const project = await ensureProject(database, projectName, (id) => sealer.seal(webhookSecret, secretPlace(id)))
   if (project.created)
     console.log(`The project ${projectName} was created. Its webhook secret, shown only once: ${webhookSecret}`)
   const key = newApiKey()
@@ -97,4 +104,18 @@ async function changePassword(database: Database, config: Config): Promise<void>
   )
   if (config.OPERATOR_PASSWORD !== undefined)
     console.log('OPERATOR_PASSWORD is set: where an API process has it too, that one holds, and not this.')
+}
+
+/** @throws UserError when something stays sealed with a key that is not known */
+async function reseal(database: Database, config: Config): Promise<void> {
+  const sealer = sealerOf(config)
+  const { values, closed } = await resealAll(database, (sealed, place) =>
+    sealer.isPresent(sealed) ? null : sealer.seal(sealer.open(sealed, place), place),
+  )
+  console.log(`${values} stored secrets were sealed anew with SECRET_KEY.`)
+  if (closed.length === 0) return
+  const some = closed.slice(0, CLOSED_SHOWN).join(', ')
+  throw new UserError(
+    `The secrets of ${closed.length} projects or endpoints open neither with SECRET_KEY nor with SECRET_KEY_PREVIOUS (${some}). Set SECRET_KEY_PREVIOUS to the key that sealed them, or give each another secret.`,
+  )
 }

@@ -25,7 +25,7 @@ export const COMMANDS = {
   },
   migrate: { line: 'migrate', about: 'Prepares or upgrades the database of DATABASE_URL. May be repeated.' },
   keys: {
-    line: 'keys -- create | list | revoke KEY_ID | operator-password',
+    line: 'keys -- create | list | revoke KEY_ID | reseal | operator-password',
     about: 'Manages API keys and the password of the operator pages.',
     options: { project: text, name: text },
     words: 2,
@@ -33,6 +33,7 @@ export const COMMANDS = {
       'create [--project default] [--name NAME]   prints a new key, once',
       'list                                       shows all keys',
       'revoke KEY_ID                              the key is refused from then on',
+      'reseal                                     seals every stored secret with SECRET_KEY, after it was changed',
       'operator-password                          makes and prints a new password, once',
     ],
   },

@@ -53,7 +53,7 @@ describe('an API key', () => {
   ] as const
 
   async function revokedKey(): Promise<string> {
-    const project = await ensureProject(house.database, 'default', '')
+    const project = await ensureProject(house.database, 'default', () => '')
     const key = newApiKey()
     await addApiKey(house.database, project.id, 'to be revoked', key)
     expect((await clientOf(house.url, key).get('/v1/generations')).status).toBe(200)
@@ -90,7 +90,7 @@ describe('an API key', () => {
   })
 
   it('is refused from the moment it is revoked, also by a request that is repeated by its idempotency key', async () => {
-    const project = await ensureProject(house.database, 'default', '')
+    const project = await ensureProject(house.database, 'default', () => '')
     const key = newApiKey()
     await addApiKey(house.database, project.id, 'to be revoked too', key)
     const client = clientOf(house.url, key)

@@ -4,6 +4,7 @@ import { projectWithSecret } from '@reelqueue/shared/contract/project'
 import { deliveryJson, deliveryWithLog } from '@reelqueue/shared/contract/webhook-delivery'
 import { endpointJson, endpointWithSecret } from '@reelqueue/shared/contract/webhook-endpoint'
 import { newId } from '@reelqueue/shared/domain/ids'
+import { headerPlace, secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import type { DeliveryVerdict } from '@reelqueue/shared/store/deliveries'
 import { restTarget } from '@reelqueue/shared/store/target-rests'
 import { isWebhookSecret } from '@reelqueue/shared/webhooks/sign'
@@ -68,7 +69,7 @@ describe('an endpoint', () => {
       database.url,
       `SELECT secret FROM webhook_endpoints WHERE id = '${made.id}'`,
     )
-    expect(row?.secret).toMatch(/^v1\./)
+    expect(row?.secret).toMatch(/^v2\./)
     const list = await client.get('/v1/webhook_endpoints?limit=1')
     expect(JSON.parse(list.text).data).toEqual([made])
     expect(list.text).not.toContain('whsec_')
@@ -140,10 +141,12 @@ describe('an endpoint', () => {
     const { headers, payload } = await stored()
     expect(payload).toBe('thin')
     expect(JSON.stringify(headers)).not.toContain('of-mine')
-    expect(house.house.sealer.open(headers.authorization ?? '')).toBe('Bearer of-mine')
+    expect(house.house.sealer.open(headers.authorization ?? '', headerPlace(made.id, 'authorization'))).toBe(
+      'Bearer of-mine',
+    )
     const shown =
       (await client.get('/v1/webhook_endpoints')).text + (await client.get(`/v1/webhook_endpoints/${made.id}`)).text
-    expect(shown).not.toMatch(/of-mine|seven|v1\./)
+    expect(shown).not.toMatch(/of-mine|seven|v[12]\./)
     // What is not named stays.
     expect(await names({ headers: { 'X-TENANT': null, 'x-new': '1' }, payload: 'full' })).toEqual([
       'authorization',
@@ -203,12 +206,15 @@ describe('an endpoint', () => {
       id: string
     }
     const claimed = await claimDelivery(house.database, deliveryId, 60_000)
-    expect(claimed?.sealedSecrets.map((one) => house.house.sealer.open(one))).toEqual([rotated.secret, secret])
+    expect(claimed?.sealedSecrets.map((one) => house.house.sealer.open(one, secretPlace(id)))).toEqual([
+      rotated.secret,
+      secret,
+    ])
     // Once more, because the answer got lost: the one that receivers know signs all the same.
     const again = await rotate({ overlap_seconds: 60 })
     const { id: nextId } = JSON.parse((await client.post(`/v1/webhook_endpoints/${id}/test`)).text) as { id: string }
     const next = await claimDelivery(house.database, nextId, 60_000)
-    expect(next?.sealedSecrets.map((one) => house.house.sealer.open(one))).toEqual([
+    expect(next?.sealedSecrets.map((one) => house.house.sealer.open(one, secretPlace(id)))).toEqual([
       again.secret,
       rotated.secret,
       secret,
@@ -231,7 +237,7 @@ it('the project’s own secret is changed over in the same way', async () => {
   await by.post(`/v1/generations/${id}/cancel`)
   const [delivery] = await deliveriesOf(`generation_id=${id}`, by)
   const claimed = await claimDelivery(house.database, delivery?.id ?? '', 60_000)
-  const secrets = claimed?.sealedSecrets.map((one) => house.house.sealer.open(one))
+  const secrets = claimed?.sealedSecrets.map((one) => house.house.sealer.open(one, secretPlace(claimed.projectId)))
   expect(secrets).toEqual([webhook_secret, house.webhookSecret])
 })
 

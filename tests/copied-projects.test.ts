@@ -20,7 +20,7 @@ afterAll(() => seed.close())
 
 it('are those of the subject, whatever was written, also where two projects share a statement', async () => {
   const { database } = seed
-  const other = await ensureProject(database, 'other', 'sealed')
+  const other = await ensureProject(database, 'other', () => 'sealed')
   const projects = [seed.projectId, other.id]
   const wishes = await Promise.all(projects.map(wishOf))
   await acceptGenerations(database, wishes)
@@ -76,6 +76,7 @@ async function batchOf(projectId: string) {
 async function endpointOf(projectId: string, name: string) {
   const url = `https://example.com/${name}`
   const made = await createEndpoint(seed.database, {
+    id: newId('endpoint'),
     projectId,
     url,
     description: null,

@@ -1,4 +1,6 @@
 import { toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
+import { newId } from '@reelqueue/shared/domain/ids'
+import { headerPlace, secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { redeliver, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
 import { testEndpoint } from '@reelqueue/shared/store/endpoint-events'
 import { changeEndpoint, rotateSecret } from '@reelqueue/shared/store/endpoints'
@@ -19,7 +21,7 @@ describe('what is sent', () => {
     const made = await addEndpoint(server.url)
     const { id, secret } = made
     const next = newWebhookSecret()
-    await rotateSecret(seed.database, id, sealer.seal(next), 60_000)
+    await rotateSecret(seed.database, id, sealer.seal(next, secretPlace(id)), 60_000)
     await attempt(await testEndpoint(seed.database, made))
     const [request] = server.seen.requests
     const { body = '', headers } = request ?? {}
@@ -122,9 +124,11 @@ describe('the form of a body', () => {
 })
 
 describe('headers of its own', () => {
-  const sealed = (headers: Readonly<Record<string, string>>) => ({
-    sealedHeaders: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, sealer.seal(value)])),
-  })
+  const sealed = (headers: Readonly<Record<string, string>>) => {
+    const id = newId('endpoint')
+    const values = Object.entries(headers).map(([name, value]) => [name, sealer.seal(value, headerPlace(id, name))])
+    return { id, sealedHeaders: Object.fromEntries(values) }
+  }
 
   it('reach the server of the endpoint, beside ours, and are not in the log though it answers with them', async () => {
     const server = await endpoint((response) => response.writeHead(500).end('you sent Bearer of-mine, Café'))

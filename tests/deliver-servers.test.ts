@@ -295,7 +295,7 @@ it('reconcile wakes a few of each server, however many are due for one', async (
 it('reconcile wakes for each project in turn, however many servers another one has', async () => {
   const many = await Promise.all(Array.from({ length: 60 }, (_, n) => owed(`http://h${n}.example/`)))
   const [few = ''] = await owed('http://quiet.example/')
-  const other = await ensureProject(seed.database, 'another', 'sealed')
+  const other = await ensureProject(seed.database, 'another', () => 'sealed')
   await seed.sql('UPDATE deliveries SET project_id = $1 WHERE id = $2', [other.id, few])
   const woken = (await claimOverdueDeliveries(seed.database, 3)).map((one) => one.id)
   expect(woken).toContain(few)

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { clockDifferenceMs } from '@reelqueue/shared/domain/clock-finding'
 import { CHECKS } from '@reelqueue/shared/domain/finding'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
 import { createLogger } from '@reelqueue/shared/runtime/log'
@@ -378,7 +379,9 @@ test('a SECRET_KEY that sealed nothing of what is stored is refused, by name; on
   const other = await createDatabase()
   ends.push(() => other.drop())
   const opened = openDatabase(other.url, () => undefined)
-  await ensureProject(opened, 'films', createSealer(Buffer.from(SECRET_KEY, 'base64')).seal('whsec_x'))
+  await ensureProject(opened, 'films', (id) =>
+    createSealer(Buffer.from(SECRET_KEY, 'base64')).seal('whsec_x', secretPlace(id)),
+  )
   await opened.close()
   const env = { DATABASE_URL: other.url, REDIS_URL: `redis://${DEAF}` }
   await refused(env)

@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { batchJson } from '@reelqueue/shared/contract/batch'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { markCancelled } from '@reelqueue/shared/store/batch-changes'
 import { afterEach, describe, expect, it } from 'vitest'
 import { bundleEntries } from './chaos/bundle.ts'
@@ -33,7 +34,7 @@ async function acceptLarge({ api }: Pipeline, client: Client, lines: number, end
       projectId,
       url: `https://hooks.invalid/${index}`,
       eventTypes: ['generation.cancelled'],
-      secret: api.house.sealer.seal(api.webhookSecret),
+      secret: api.house.sealer.seal(api.webhookSecret, secretPlace(`we_${index}`)),
     })),
   })
   const body = Array.from({ length: lines }, () => `${JSON.stringify(MINIMAL)}\n`).join('')

@@ -19,7 +19,7 @@ it.each(BACKENDS)('one per cent of silent polls holds up nobody on %s', { timeou
   const { database } = pipeline.api
   const tagsOf = (n: number) => (n % (ALL / SILENT) === 0 ? '[sim:pollhang]' : '')
   const batch = await pipeline.postBatch(Array.from({ length: ALL }, (_, n) => ({ ...MINIMAL, prompt: tagsOf(n) })))
-  const quiet = await ensureProject(database, 'quiet', 'sealed')
+  const quiet = await ensureProject(database, 'quiet', () => 'sealed')
   const key = newApiKey()
   await addApiKey(database, quiet.id, 'tests', key)
   const client = clientOf(pipeline.api.url, key)

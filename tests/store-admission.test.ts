@@ -57,7 +57,7 @@ describe('the cap', () => {
   })
 
   it('waits neither for a row that somebody has locked nor for long for another process', async () => {
-    const { id: other } = await ensureProject(seed.database, 'other', 'sealed')
+    const { id: other } = await ensureProject(seed.database, 'other', () => 'sealed')
     const [first] = await queue(1)
     const late = newGeneration(other)
     await insert([late])
@@ -127,7 +127,7 @@ describe('limits', () => {
   const PRO = { model: 'openAiSora2Pro' }
 
   it('of a project hold, and leave the slots to others', async () => {
-    const { id: other } = await ensureProject(seed.database, 'other', 'sealed')
+    const { id: other } = await ensureProject(seed.database, 'other', () => 'sealed')
     await seed.sql('UPDATE projects SET max_in_flight = 2 WHERE id = $1', [seed.projectId])
     const mine = await queue(5)
     const rows = Array.from({ length: 5 }, () => newGeneration(other))
@@ -139,7 +139,7 @@ describe('limits', () => {
   })
 
   it('of a model hold over all projects, and do not hold up what is behind them', async () => {
-    const { id: other } = await ensureProject(seed.database, 'other', 'sealed')
+    const { id: other } = await ensureProject(seed.database, 'other', () => 'sealed')
     const slow = await queue(50, PRO)
     await insert([newGeneration(other, PRO)])
     const fast = await queue(3)
@@ -152,7 +152,7 @@ describe('limits', () => {
   })
 
   it('of a model that is full do not hold up another model of a project that may have but one', async () => {
-    const { id: other } = await ensureProject(seed.database, 'other', 'sealed')
+    const { id: other } = await ensureProject(seed.database, 'other', () => 'sealed')
     await insert([newGeneration(other, PRO)])
     expect((await admitGenerations(seed.database, 10, { openAiSora2Pro: 1 })).admitted).toHaveLength(1)
     await seed.sql('UPDATE projects SET max_in_flight = 1')
@@ -186,7 +186,7 @@ describe('limits', () => {
 
 describe('the order', () => {
   it('with a single slot goes round the projects too, whatever their priorities', async () => {
-    const { id: other } = await ensureProject(seed.database, 'other', 'sealed')
+    const { id: other } = await ensureProject(seed.database, 'other', () => 'sealed')
     const urgent = await queue(20, { priority: 100 })
     const late = [newGeneration(other), newGeneration(other)]
     await insert(late)
@@ -200,7 +200,7 @@ describe('the order', () => {
   })
 
   it('gives ten that come late their turn before the next fifty of a project with ten thousand', async () => {
-    const { id: other } = await ensureProject(seed.database, 'other', 'sealed')
+    const { id: other } = await ensureProject(seed.database, 'other', () => 'sealed')
     await queue(10_000)
     expect((await admit(50)).ids).toHaveLength(50)
     const late = Array.from({ length: 10 }, () => newGeneration(other))
@@ -220,7 +220,7 @@ describe('the order', () => {
 
   it('goes round the projects: one with a thousand waiting delays nobody else', async () => {
     const names = ['b', 'c']
-    const others = await Promise.all(names.map((name) => ensureProject(seed.database, name, 'sealed')))
+    const others = await Promise.all(names.map((name) => ensureProject(seed.database, name, () => 'sealed')))
     await queue(1_000)
     const late = others.flatMap(({ id }) => [newGeneration(id), newGeneration(id)])
     await insert(late)

@@ -71,6 +71,7 @@ describe('what ended long ago', () => {
 
   it('is forgotten of endpoints too: their tests, once they are delivered or given up', async () => {
     const made = await createEndpoint(seed.database, {
+      id: newId('endpoint'),
       projectId: seed.projectId,
       url: 'https://hooks.example',
       description: null,

@@ -183,7 +183,7 @@ describe('the same refusal of requests', () => {
     expect((await readGate(seed.database)).isOpen).toBe(false)
     const [last = ''] = ids.slice(5)
     expect(await seed.row(last)).toMatchObject({ status: 'queued', admittedAt: null })
-    const { id: project } = await ensureProject(seed.database, 'other', 'sealed')
+    const { id: project } = await ensureProject(seed.database, 'other', () => 'sealed')
     const other = await seed.queued()
     await seed.sql(`UPDATE generations SET project_id = $2 WHERE id = $1`, [other, project])
     // It had a slot later than the one that was refused, so by the ordinary turns it would come after it.

@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type Client, clientOf } from './support/api.ts'
@@ -57,7 +58,9 @@ describe.each(BACKENDS)('on %s', (backend) => {
       worker: true,
     })
     closers.push(() => house.close())
-    const { id: quietId } = await ensureProject(house.database, 'quiet', house.house.sealer.seal(house.webhookSecret))
+    const { id: quietId } = await ensureProject(house.database, 'quiet', (id) =>
+      house.house.sealer.seal(house.webhookSecret, secretPlace(id)),
+    )
     const key = newApiKey()
     await addApiKey(house.database, quietId, 'key', key)
     const [loud, quiet] = [clientOf(house.url, house.key), clientOf(house.url, key)]

@@ -4,6 +4,7 @@ import { clockDifferenceMs, clockFinding } from '@reelqueue/shared/domain/clock-
 import { type Finding, fine } from '@reelqueue/shared/domain/finding'
 import { missingRight, type PostgresFacts, postgresFindings } from '@reelqueue/shared/domain/postgres-findings'
 import { redisFindings } from '@reelqueue/shared/domain/redis-findings'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import {
   bootstrapKeyFinding,
   ledgerFinding,
@@ -14,6 +15,7 @@ import {
   proxyFinding,
   secretKeyFinding,
   startPausedFinding,
+  type TriedKeys,
   trustedProxiesFinding,
   upstreamFinding,
 } from '@reelqueue/shared/domain/setting-findings'
@@ -22,15 +24,15 @@ import { inspectRedis } from '@reelqueue/shared/queues/inspection'
 import type { Config } from '@reelqueue/shared/runtime/config'
 import { DatabaseError } from '@reelqueue/shared/store/connect'
 import { openDatabase } from '@reelqueue/shared/store/database'
-import { inspectPostgres } from '@reelqueue/shared/store/inspection'
+import { inspectPostgres, type SealedSecret } from '@reelqueue/shared/store/inspection'
 import { pendingMigrations } from '@reelqueue/shared/store/migrate'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
 import { proxyName } from '@reelqueue/shared/upstream/proxy-choice'
 import { openMetadataAddresses } from '@reelqueue/shared/webhooks/address-guard'
-import { createSealer } from '@reelqueue/shared/webhooks/seal'
 import { examineLedger } from '../ledger.ts'
 import { proxyOf } from '../provider-proxy.ts'
+import { sealerOf } from '../sealer.ts'
 
 /** The parts run side by side, and none waits for long but for a migration under way. */
 export interface Examination {
@@ -101,7 +103,7 @@ async function examinePostgres(
       migrations,
       ...(migrations.level === 'ok' ? [await examineCopy(config, url)] : []),
       clockFinding(clockDifferenceMs(clockSamples)),
-      secretKeyFinding(key === undefined ? 'no key' : tryKey(key, sealedSecrets)),
+      secretKeyFinding(key === undefined ? 'no key' : tryKeys(config, sealedSecrets)),
     ]
   } catch (error) {
     return [wrongDatabase('postgres', error)]
@@ -150,17 +152,18 @@ function wrongDatabase(check: 'postgres' | 'migrations', error: unknown): Findin
   return { check, level: 'wrong', detail: error.message, fix: null }
 }
 
-function tryKey(key: string, sealed: readonly string[]): { readonly stored: number; readonly opened: number } {
-  const sealer = createSealer(Buffer.from(key, 'base64'))
-  const opened = sealed.filter((text) => {
+function tryKeys(config: Config, secrets: readonly SealedSecret[]): TriedKeys {
+  const sealer = sealerOf(config)
+  const opened = secrets.filter(({ projectId, sealed }) => {
     try {
-      sealer.open(text)
+      sealer.open(sealed, secretPlace(projectId))
       return true
     } catch {
       return false
     }
   })
-  return { stored: sealed.length, opened: opened.length }
+  const present = opened.filter(({ sealed }) => sealer.isPresent(sealed))
+  return { stored: secrets.length, opened: opened.length, present: present.length }
 }
 
 async function examineRedis({ REDIS_URL: url }: Config): Promise<readonly Finding[]> {

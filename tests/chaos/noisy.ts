@@ -2,6 +2,7 @@
 // nobody listens, adopts tasks that it makes up and leaves uploads half sent. Its own generations are judged like all others.
 
 import { connect } from 'node:net'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { openDatabase } from '@reelqueue/shared/store/database'
 import { createProject } from '@reelqueue/shared/store/projects'
 import { createSealer } from '@reelqueue/shared/webhooks/seal'
@@ -32,8 +33,11 @@ export interface NoisyTenant {
 export async function storeNoisyProject(databaseUrl: string, secretKey: string, webhookSecret: string): Promise<void> {
   const database = openDatabase(databaseUrl, (error) => console.error(error.message))
   try {
-    const sealed = createSealer(Buffer.from(secretKey, 'base64')).seal(webhookSecret)
-    await createProject(database, 'noisy', sealed, { name: 'noisy', key: KEY })
+    const sealer = createSealer(Buffer.from(secretKey, 'base64'))
+    await createProject(database, 'noisy', (id) => sealer.seal(webhookSecret, secretPlace(id)), {
+      name: 'noisy',
+      key: KEY,
+    })
   } finally {
     await database.close()
   }

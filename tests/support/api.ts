@@ -6,6 +6,7 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage 
 import { text } from 'node:stream/consumers'
 import { PROBLEM_TYPE, problemJson } from '@reelqueue/api/problem-reply'
 import { generationJson } from '@reelqueue/shared/contract/generation'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { afterAll, expect } from 'vitest'
 import { createDatabase, runSql, type TestDatabase } from './database.ts'
@@ -105,7 +106,7 @@ export async function clientOfNewProject(
   { house, url, webhookSecret }: Pick<TestHouse, 'house' | 'url' | 'webhookSecret'>,
   name: string,
 ): Promise<Client> {
-  const project = await ensureProject(house.database, name, house.sealer.seal(webhookSecret))
+  const project = await ensureProject(house.database, name, (id) => house.sealer.seal(webhookSecret, secretPlace(id)))
   const key = newApiKey()
   await addApiKey(house.database, project.id, name, key)
   return clientOf(url, key)

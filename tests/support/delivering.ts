@@ -1,5 +1,7 @@
 // Delivering by plain calls, against a real Postgres and real servers that stand where a customer's stands.
 
+import { newId } from '@reelqueue/shared/domain/ids'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { findDelivery } from '@reelqueue/shared/store/delivery-log'
 import { createEndpoint, type NewEndpoint } from '@reelqueue/shared/store/endpoints'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
@@ -23,7 +25,7 @@ export async function startDelivering() {
   const running = new AbortController()
   let deps: DeliverDeps
   const projectSecret = newWebhookSecret()
-  await seed.sql('UPDATE projects SET webhook_secret = $1', [sealer.seal(projectSecret)])
+  await seed.sql('UPDATE projects SET webhook_secret = $1', [sealer.seal(projectSecret, secretPlace(seed.projectId))])
 
   beforeEach(async () => {
     deps = { ...stepDeps(house), webhooks, targets: createTargets() }
@@ -51,8 +53,9 @@ export async function startDelivering() {
     },
     async addEndpoint(url: string, eventTypes: readonly string[] = [], more: Partial<NewEndpoint> = {}) {
       const secret = newWebhookSecret()
-      const sealedSecret = sealer.seal(secret)
-      const row = { projectId: seed.projectId, url, description: null, eventTypes, sealedSecret, ...more }
+      const id = more.id ?? newId('endpoint')
+      const sealedSecret = sealer.seal(secret, secretPlace(id))
+      const row = { id, projectId: seed.projectId, url, description: null, eventTypes, sealedSecret, ...more }
       const made = await createEndpoint(seed.database, row)
       if (made.kind !== 'created') throw new Error(made.kind)
       return { ...made.endpoint, secret }

@@ -55,7 +55,7 @@ export async function seedDatabase(): Promise<Seed> {
   }
   const database = openDatabase(url, noError)
   const pool = new pg.Pool({ connectionString: url, max: 4, onConnect: (client) => client.query(PLAIN_SESSION) })
-  const { id: projectId } = await ensureProject(database, 'default', 'sealed')
+  const { id: projectId } = await ensureProject(database, 'default', () => 'sealed')
   const sql: Seed['sql'] = async (text, values = []) => (await pool.query(text, values)).rows
 
   const queued: Seed['queued'] = async (fields = {}) => {

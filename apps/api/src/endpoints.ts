@@ -3,6 +3,7 @@
 import { toEndpointJson } from '@reelqueue/shared/contract/webhook-endpoint'
 import { HEADERS_MAX, type HeaderChanges } from '@reelqueue/shared/domain/custom-headers'
 import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
+import { headerPlace } from '@reelqueue/shared/domain/sealed-places'
 import type { Database } from '@reelqueue/shared/store/database'
 import { readSealedHeaders } from '@reelqueue/shared/store/endpoint-headers'
 import { type ChangeEndpointResult, findEndpoint, type WebhookEndpoint } from '@reelqueue/shared/store/endpoints'
@@ -30,8 +31,8 @@ export function toJson(endpoint: WebhookEndpoint) {
   })
 }
 
-export function sealedChanges(sealer: Sealer, headers: HeaderChanges): HeaderChanges {
-  return new Map([...headers].map(([name, value]) => [name, value && sealer.seal(value)]))
+export function sealedChanges(sealer: Sealer, id: string, headers: HeaderChanges): HeaderChanges {
+  return new Map([...headers].map(([name, value]) => [name, value && sealer.seal(value, headerPlace(id, name))]))
 }
 
 /** The endpoint that was changed. @throws Problem that says why it was not */

@@ -23,8 +23,7 @@ export function createKnownDevices(sealer: Sealer, publicUrl: string | undefined
 
   function isOurs(cookie: string): boolean {
     try {
-      const [purpose, until] = sealer.open(cookie).split(' ')
-      return purpose === PURPOSE && Number(until) > Date.now()
+      return Number(sealer.open(cookie, PURPOSE)) > Date.now()
     } catch {
       return false
     }
@@ -38,7 +37,7 @@ export function createKnownDevices(sealer: Sealer, publicUrl: string | undefined
     },
     remember({ headers }, reply) {
       if (!headers.accept?.includes('text/html')) return
-      const value = sealer.seal(`${PURPOSE} ${Date.now() + KNOWN_SECONDS * 1_000}`)
+      const value = sealer.seal(String(Date.now() + KNOWN_SECONDS * 1_000), PURPOSE)
       reply.header(
         'set-cookie',
         `${COOKIE}=${value}; Max-Age=${KNOWN_SECONDS}; Path=${path}; HttpOnly; SameSite=Strict${secure}`,

@@ -2,6 +2,7 @@
 
 import { projectChange, projectJson, projectWithSecret, toProjectJson } from '@reelqueue/shared/contract/project'
 import { overlapMs, secretRotation } from '@reelqueue/shared/contract/webhook-endpoint'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { releaseAdmitted } from '@reelqueue/shared/store/admission'
 import { changeProject, pauseProject, rotateProjectSecret } from '@reelqueue/shared/store/projects'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
@@ -57,7 +58,12 @@ export function projectRoutes(app: App, { database, admit, sealer }: ApiDeps): v
     },
     async ({ project, body }) => {
       const webhook_secret = newWebhookSecret()
-      await rotateProjectSecret(database, project.id, sealer.seal(webhook_secret), overlapMs(body))
+      await rotateProjectSecret(
+        database,
+        project.id,
+        sealer.seal(webhook_secret, secretPlace(project.id)),
+        overlapMs(body),
+      )
       return { ...toProjectJson(project), webhook_secret }
     },
   )

@@ -3,6 +3,7 @@
 import { deliveryJson, redeliverSince, toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
 import { endpointWithSecret, overlapMs, secretRotation } from '@reelqueue/shared/contract/webhook-endpoint'
 import { Problem } from '@reelqueue/shared/domain/problem'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { findDelivery, redeliverFailed, someToWake } from '@reelqueue/shared/store/delivery-log'
 import { testEndpoint } from '@reelqueue/shared/store/endpoint-events'
 import { rotateSecret } from '@reelqueue/shared/store/endpoints'
@@ -34,7 +35,7 @@ export function webhookEndpointActionRoutes(app: App, { database, queues, sealer
     async ({ project, params, body }) => {
       const { id } = await mustFindEndpoint(database, project, params.id)
       const secret = newWebhookSecret()
-      const rotated = await rotateSecret(database, id, sealer.seal(secret), overlapMs(body))
+      const rotated = await rotateSecret(database, id, sealer.seal(secret, secretPlace(id)), overlapMs(body))
       if (!rotated) throw new Problem('not_found')
       return { ...toJson(rotated), secret }
     },

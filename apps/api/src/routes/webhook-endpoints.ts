@@ -8,7 +8,9 @@ import {
   endpointWithSecret,
 } from '@reelqueue/shared/contract/webhook-endpoint'
 import { changedHeaders } from '@reelqueue/shared/domain/custom-headers'
+import { newId } from '@reelqueue/shared/domain/ids'
 import { Problem } from '@reelqueue/shared/domain/problem'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { changeEndpoint, createEndpoint, deleteEndpoint, listEndpoints } from '@reelqueue/shared/store/endpoints'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import type { ApiDeps } from '../deps.ts'
@@ -35,15 +37,17 @@ export function webhookEndpointRoutes(app: App, { database, sealer }: ApiDeps): 
     },
     async ({ project, body }, reply) => {
       const secret = newWebhookSecret()
+      const id = newId('endpoint')
       const { url, description, event_types, payload, headers } = body
       const row = {
+        id,
         projectId: project.id,
         url,
         description: description ?? null,
         eventTypes: [...new Set(event_types ?? [])],
-        sealedSecret: sealer.seal(secret),
+        sealedSecret: sealer.seal(secret, secretPlace(id)),
         payload: payload ?? undefined,
-        sealedHeaders: changedHeaders({}, sealedChanges(sealer, headers ?? new Map())),
+        sealedHeaders: changedHeaders({}, sealedChanges(sealer, id, headers ?? new Map())),
       }
       const made = await createEndpoint(database, row)
       if (made.kind !== 'created') throw new Problem(made.kind === 'taken' ? 'endpoint_exists' : 'too_many_endpoints')
@@ -98,8 +102,8 @@ export function webhookEndpointRoutes(app: App, { database, sealer }: ApiDeps): 
     async ({ project, params, body }) => {
       const { event_types, headers: named, ...rest } = body
       const eventTypes = event_types && [...new Set(event_types)]
-      const headers = named === null ? 'all' : named && sealedChanges(sealer, named)
       const { id } = await mustFindEndpoint(database, project, params.id)
+      const headers = named === null ? 'all' : named && sealedChanges(sealer, id, named)
       return toJson(changedOr(await changeEndpoint(database, id, { ...rest, eventTypes, headers })))
     },
   )

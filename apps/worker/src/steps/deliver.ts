@@ -10,6 +10,7 @@ import {
   webhookBody,
 } from '@reelqueue/shared/contract/webhook-body'
 import { nextAttemptDelayMs } from '@reelqueue/shared/domain/retry-schedule'
+import { headerPlace, secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { readBatch } from '@reelqueue/shared/store/batches'
 import type { Database } from '@reelqueue/shared/store/database'
@@ -231,7 +232,9 @@ async function send({ database, sealer, webhooks }: StepDeps, delivery: ClaimedD
     id: delivery.event.id,
     timestamp: new Date(),
     body,
-    secrets: delivery.sealedSecrets.map((sealed) => sealer.open(sealed)),
+    secrets: delivery.sealedSecrets.map((sealed) =>
+      sealer.open(sealed, secretPlace(delivery.endpoint?.id ?? delivery.projectId)),
+    ),
   })
   const custom = customHeaders(delivery, sealer)
   // Ours come last: none of theirs may take the place of one.
@@ -243,8 +246,10 @@ async function send({ database, sealer, webhooks }: StepDeps, delivery: ClaimedD
 /** What the endpoint asks to be sent to its server, and to no other: a delivery may still be for a URL that it has left. */
 function customHeaders({ endpoint, url }: ClaimedDelivery, sealer: StepDeps['sealer']): Record<string, string> {
   if (endpoint === null || !isSameOrigin(endpoint.url, url)) return {}
-  const { sealedHeaders } = endpoint
-  return Object.fromEntries(Object.entries(sealedHeaders).map(([name, sealed]) => [name, sealer.open(sealed)]))
+  const { id, sealedHeaders } = endpoint
+  return Object.fromEntries(
+    Object.entries(sealedHeaders).map(([name, sealed]) => [name, sealer.open(sealed, headerPlace(id, name))]),
+  )
 }
 
 /** Values that are shorter could be part of any text. */

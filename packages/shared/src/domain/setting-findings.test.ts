@@ -66,12 +66,17 @@ describe('the networks of webhooks', () => {
 
 describe('the secret key', () => {
   test('that opens all there is, or has nothing to open, is ok', () => {
-    expect(secretKeyFinding({ stored: 0, opened: 0 }).level).toBe('ok')
-    expect(secretKeyFinding({ stored: 3, opened: 3 }).level).toBe('ok')
+    expect(secretKeyFinding({ stored: 0, opened: 0, present: 0 }).level).toBe('ok')
+    expect(secretKeyFinding({ stored: 3, opened: 3, present: 3 })).toMatchObject({
+      level: 'ok',
+      detail: 'it opens what is stored',
+    })
+    const changing = secretKeyFinding({ stored: 3, opened: 3, present: 1 })
+    expect(changing).toMatchObject({ level: 'ok', detail: expect.stringMatching(/2 of 3 .* reseal/) })
   })
 
   test('that opens nothing is wrong: it is not the one that sealed', () => {
-    expect(secretKeyFinding({ stored: 3, opened: 0 })).toMatchObject({
+    expect(secretKeyFinding({ stored: 3, opened: 0, present: 0 })).toMatchObject({
       check: 'secret_key',
       level: 'wrong',
       fix: expect.stringContaining('the key that sealed them'),
@@ -79,7 +84,7 @@ describe('the secret key', () => {
   })
 
   test('that opens some is a warning: no other key would do better', () => {
-    expect(secretKeyFinding({ stored: 3, opened: 2 })).toMatchObject({
+    expect(secretKeyFinding({ stored: 3, opened: 2, present: 2 })).toMatchObject({
       level: 'warning',
       detail: expect.stringContaining('2 of 3'),
     })

@@ -109,8 +109,16 @@ export function networksFinding(networks: readonly string[], metadataAddresses: 
   return fine(check, networks.length === 0 ? 'no private network is allowed' : `allowed: ${networks.join(', ')}`)
 }
 
-/** `stored`: how many sealed secrets were tried; `opened`: how many of them the key opens. */
-export function secretKeyFinding(tried: { readonly stored: number; readonly opened: number } | 'no key'): Finding {
+export interface TriedKeys {
+  /** Sealed secrets that were tried. */
+  readonly stored: number
+  /** Of these, those that open. */
+  readonly opened: number
+  /** Of these, those that are sealed with SECRET_KEY, and bound to their rows. */
+  readonly present: number
+}
+
+export function secretKeyFinding(tried: TriedKeys | 'no key'): Finding {
   const check = 'secret_key'
   if (tried === 'no key') {
     return {
@@ -120,8 +128,13 @@ export function secretKeyFinding(tried: { readonly stored: number; readonly open
       fix: 'Set it to the key that sealed what is stored; for a new database, to 32 random bytes (openssl rand -base64 32).',
     }
   }
-  const { stored, opened } = tried
-  if (opened === stored) return fine(check, stored === 0 ? 'nothing is sealed yet' : 'it opens what is stored')
+  const { stored, opened, present } = tried
+  if (stored === 0) return fine(check, 'nothing is sealed yet')
+  if (present === stored) return fine(check, 'it opens what is stored')
+  if (opened === stored) {
+    const detail = `what is stored opens; ${stored - present} of ${stored} secrets were sealed with another key, or by an older version`
+    return fine(check, `${detail}: \`npm run keys -- reseal\` seals them anew`)
+  }
   const fix = 'Set SECRET_KEY to the key that sealed them: the one with which the project was created.'
   if (opened === 0) {
     return {

@@ -53,6 +53,7 @@ const WRONG: Readonly<Record<VariableName, readonly string[]>> = {
   RECONCILE_INTERVAL_MS: [WORD, '99', '600001'],
   LOG_LEVEL: [WORD],
   SECRET_KEY: [WORD, Buffer.alloc(31, WORD).toString('base64'), Buffer.alloc(33, WORD).toString('base64')],
+  SECRET_KEY_PREVIOUS: [WORD, Buffer.alloc(31, WORD).toString('base64')],
   DATA_DIR: [],
   SIMULATOR_PORT: [WORD, '65536'],
 }

@@ -85,6 +85,11 @@ const slotsPerModel = z
   )
   .transform((pairs) => Object.fromEntries(pairs.map(([model = '', slots]) => [model, Number(slots)])))
 
+const secretKey = text.refine(
+  (value) => Buffer.from(value, 'base64').length === 32,
+  'must be 32 bytes in base64 (openssl rand -base64 32)',
+)
+
 export const VARIABLES = {
   DATABASE_URL: url('postgres', 'postgresql')
     .superRefine((value, context) => {
@@ -215,14 +220,15 @@ export const VARIABLES = {
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')
     .describe('Least severe log line that is written.'),
-  SECRET_KEY: text
-    .refine(
-      (value) => Buffer.from(value, 'base64').length === 32,
-      'must be 32 bytes in base64 (openssl rand -base64 32)',
-    )
+  SECRET_KEY: secretKey
     .optional()
     .describe(
       'Encrypts webhook secrets at rest: 32 bytes in base64. Made in DATA_DIR beside the embedded Postgres, else required.',
+    ),
+  SECRET_KEY_PREVIOUS: secretKey
+    .optional()
+    .describe(
+      'While SECRET_KEY changes: the other key. Secrets that it sealed open too; nothing is sealed with it. See docs/secret-key.md.',
     ),
   DATA_DIR: text
     .default('.reelqueue')

@@ -1,7 +1,6 @@
 // Webhook endpoints of a project: made, changed, rotated, disabled. A deleted one stays for its log, without its secrets.
 
 import { changedHeaders, HEADERS_MAX, type HeaderChanges } from '../domain/custom-headers.ts'
-import { newId } from '../domain/ids.ts'
 import { type Database, isUniqueViolation, type Sql, withRetry } from './database.ts'
 import { abandonUnwanted } from './delivery-ends.ts'
 import { isSameOrigin, readSealedHeaders } from './endpoint-headers.ts'
@@ -12,6 +11,8 @@ import { endRest } from './target-rests.ts'
 export type { WebhookEndpoint }
 
 export interface NewEndpoint {
+  /** Its secrets are sealed for it. */
+  readonly id: string
   readonly projectId: string
   readonly url: string
   readonly description: string | null
@@ -35,9 +36,9 @@ const ENDPOINTS_MAX = 50
 const COUNT_LOCKS = 7_302
 
 export async function createEndpoint({ prisma }: Database, row: NewEndpoint): Promise<CreateEndpointResult> {
-  const { projectId, url, description, eventTypes, sealedSecret: secret, payload, sealedHeaders: headers } = row
+  const { id, projectId, url, description, eventTypes, sealedSecret: secret, payload, sealedHeaders: headers } = row
   const named = { ...(payload && { payload }), ...(headers && { headers }) }
-  const data = { id: newId('endpoint'), projectId, url, description, eventTypes: [...eventTypes], secret, ...named }
+  const data = { id, projectId, url, description, eventTypes: [...eventTypes], secret, ...named }
   try {
     return await prisma.$transaction(async (tx) => {
       // One at a time: else many at once would all be counted before the first is there. Not by the project's row, which admission marks.

@@ -9,11 +9,16 @@ import { SPILL } from './health.ts'
 import { shareBackends } from './pooler.ts'
 import { AWAY, type Away, whyUnavailable } from './unavailable.ts'
 
+export interface SealedSecret {
+  readonly projectId: string
+  readonly sealed: string
+}
+
 export interface Inspection {
   readonly facts: PostgresFacts
   readonly clockSamples: readonly ClockSample[]
   /** Webhook secrets of projects, still sealed; none where there are no tables yet. */
-  readonly sealedSecrets: readonly string[]
+  readonly sealedSecrets: readonly SealedSecret[]
 }
 
 const ANSWER_TIMEOUT_MS = 5_000
@@ -102,13 +107,13 @@ async function readClock(client: pg.Client): Promise<ClockSample> {
   return { askedAtMs, databaseMs: rows[0]?.ms ?? askedAtMs, answeredAtMs: Date.now() }
 }
 
-async function readSealedSecrets(client: pg.Client): Promise<string[]> {
+async function readSealedSecrets(client: pg.Client): Promise<SealedSecret[]> {
   const { rows: tables } = await client.query<{ exists: boolean }>(
     "SELECT to_regclass('projects') IS NOT NULL AS exists",
   )
   if (!tables[0]?.exists) return []
-  const { rows } = await client.query<{ sealed: string }>(
-    `SELECT webhook_secret AS sealed FROM projects ORDER BY id LIMIT ${SECRETS_MAX}`,
+  const { rows } = await client.query<SealedSecret>(
+    `SELECT id AS "projectId", webhook_secret AS sealed FROM projects ORDER BY id LIMIT ${SECRETS_MAX}`,
   )
-  return rows.map((row) => row.sealed)
+  return rows
 }

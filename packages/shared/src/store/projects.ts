@@ -42,16 +42,18 @@ export async function findProjectsByKeys(
 }
 
 /**
- * Creates the project unless one of that name exists; safe when several processes start at once.
+ * Creates the project unless one of that name exists; safe when several processes start at once. `sealedSecret`: its webhook secret,
+ * sealed for the project of this id.
  * @returns the project's id, and whether this call created it
  */
 export async function ensureProject(
   { prisma }: Database,
   name: string,
-  sealedWebhookSecret: string,
+  sealedSecret: (id: string) => string,
 ): Promise<{ readonly id: string; readonly created: boolean }> {
+  const newProjectId = newId('project')
   const created = await prisma.$executeRaw`
-    INSERT INTO projects (id, name, webhook_secret) VALUES (${newId('project')}, ${name}, ${sealedWebhookSecret})
+    INSERT INTO projects (id, name, webhook_secret) VALUES (${newProjectId}, ${name}, ${sealedSecret(newProjectId)})
     ON CONFLICT (name) DO NOTHING`
   const project = await prisma.project.findUniqueOrThrow({ where: { name }, select: { id: true } })
   return { id: project.id, created: created === 1 }
@@ -64,12 +66,13 @@ export async function ensureProject(
 export async function createProject(
   { prisma }: Database,
   name: string,
-  sealedWebhookSecret: string,
+  sealedSecret: (id: string) => string,
   firstKey: { readonly name: string; readonly key: string },
 ): Promise<boolean> {
+  const id = newId('project')
   const stored = await prisma.$executeRaw`
     WITH made AS (
-      INSERT INTO projects (id, name, webhook_secret) VALUES (${newId('project')}, ${name}, ${sealedWebhookSecret})
+      INSERT INTO projects (id, name, webhook_secret) VALUES (${id}, ${name}, ${sealedSecret(id)})
       ON CONFLICT (name) DO NOTHING RETURNING id
     )
     INSERT INTO api_keys (id, project_id, name, hash, hint)

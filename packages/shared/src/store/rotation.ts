@@ -6,7 +6,7 @@ import { Prisma } from './generated/client.ts'
 /** More than anyone changes within an overlap. */
 const PREVIOUS_MAX = 3
 
-const previousSecrets = z.array(z.object({ secret: z.string(), until: z.coerce.date() }))
+const previousSecrets = z.array(z.object({ secret: z.string(), until: z.string() }))
 
 /**
  * Assignments that put `sealed` in the place of the secret in `column`, which signs on for `overlapMs`, as do those before it for as
@@ -24,5 +24,12 @@ export function rotation(column: 'secret' | 'webhook_secret', sealed: string, ov
 
 /** Of the secrets before the present one, those that sign still: sealed, the latest first. */
 export function signingStill(previous: unknown, now: Date): { readonly secret: string; readonly until: Date }[] {
-  return previousSecrets.parse(previous).filter((one) => one.until > now)
+  return readPreviousSecrets(previous)
+    .map(({ secret, until }) => ({ secret, until: new Date(until) }))
+    .filter((one) => one.until > now)
+}
+
+/** Those before the present one as their row keeps them: sealed, each with the instant until which it signs. */
+export function readPreviousSecrets(previous: unknown): { readonly secret: string; readonly until: string }[] {
+  return previousSecrets.parse(previous)
 }

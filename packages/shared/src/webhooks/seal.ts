@@ -1,42 +1,73 @@
-// Seals secrets at rest: AES-256-GCM under SECRET_KEY, as the text `v1.<base64url of iv, ciphertext, tag>`.
-// Sealing the same text twice gives different results: sealed values cannot be compared or looked up.
+// Seals secrets at rest: AES-256-GCM under SECRET_KEY, as the text `v2.<name of the key>.<base64url of iv, ciphertext, tag>`. A value is
+// bound to its place: moved to another row or field, it does not open. Sealing the same text twice gives different results: sealed
+// values cannot be compared or looked up.
 
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
 
 const CIPHER = 'aes-256-gcm'
 const KEY_BYTES = 32
 const IV_BYTES = 12
 const TAG_BYTES = 16
-const SEALED = /^v1\.([A-Za-z0-9_-]+)$/
+const KEY_NAME_CHARS = 8
+const SEALED = /^v2\.([\w-]{8})\.([\w-]+)$/
+/** Of versions that bound no value to its place and named no key. They open until they are sealed anew. */
+const UNBOUND = /^v1\.([\w-]+)$/
 
 export interface Sealer {
-  seal(plain: string): string
-  /** Throws an Error that says whether the text is no sealed value, or does not open with this key. */
-  open(sealed: string): string
+  /** `place`: where the value is kept (domain/sealed-places.ts). */
+  seal(plain: string, place: string): string
+  /** @throws Error that says whether the text is no sealed value, or does not open here with any of the keys */
+  open(sealed: string, place: string): string
+  /** Whether `seal` would seal it the same way: with the present key, and bound to its place. */
+  isPresent(sealed: string): boolean
 }
 
-/** Builds a sealer from a key of exactly 32 bytes; throws for any other length. */
-export function createSealer(key: Buffer): Sealer {
-  if (key.length !== KEY_BYTES) throw new Error(`the secret key must be ${KEY_BYTES} bytes, not ${key.length}`)
+/**
+ * Builds a sealer that seals with `key` and opens also what `previous` has sealed.
+ * @throws Error for a key that is not 32 bytes long
+ */
+export function createSealer(key: Buffer, previous: Buffer | null = null): Sealer {
+  const keys = new Map([key, ...(previous ? [previous] : [])].map((one) => [nameOf(one), one]))
+  const present = nameOf(key)
+
   return {
-    seal(plain) {
+    seal(plain, place) {
       const iv = randomBytes(IV_BYTES)
       const cipher = createCipheriv(CIPHER, key, iv, { authTagLength: TAG_BYTES })
+      cipher.setAAD(Buffer.from(place))
       const ciphertext = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()])
-      return `v1.${Buffer.concat([iv, ciphertext, cipher.getAuthTag()]).toString('base64url')}`
+      return `v2.${present}.${Buffer.concat([iv, ciphertext, cipher.getAuthTag()]).toString('base64url')}`
     },
-    open(sealed) {
-      const bytes = Buffer.from(SEALED.exec(sealed)?.[1] ?? '', 'base64url')
-      if (bytes.length < IV_BYTES + TAG_BYTES) throw new Error('not a sealed value: expected v1.<base64url>')
-      const iv = bytes.subarray(0, IV_BYTES)
-      const decipher = createDecipheriv(CIPHER, key, iv, { authTagLength: TAG_BYTES })
-      decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
-      const opened = decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES))
-      try {
-        return Buffer.concat([opened, decipher.final()]).toString('utf8')
-      } catch (cause) {
-        throw new Error('the sealed value does not open: sealed with another SECRET_KEY, or altered', { cause })
+    open(sealed, place) {
+      const [, name, bound] = SEALED.exec(sealed) ?? []
+      const bytes = Buffer.from(bound ?? UNBOUND.exec(sealed)?.[1] ?? '', 'base64url')
+      if (bytes.length < IV_BYTES + TAG_BYTES) throw new Error('not a sealed value: expected v2.<key>.<base64url>')
+      const tried =
+        name === undefined ? [...keys.values()] : [...keys].filter(([own]) => own === name).map(([, one]) => one)
+      for (const one of tried) {
+        const plain = openWith(one, bytes, name === undefined ? null : place)
+        if (plain !== null) return plain
       }
+      throw new Error('the sealed value does not open: sealed with another SECRET_KEY or for another place, or altered')
     },
+    isPresent: (sealed) => SEALED.exec(sealed)?.[1] === present,
+  }
+}
+
+/** Tells keys apart and tells nothing of them. */
+function nameOf(key: Buffer): string {
+  if (key.length !== KEY_BYTES) throw new Error(`the secret key must be ${KEY_BYTES} bytes, not ${key.length}`)
+  return createHash('sha256').update('reelqueue seal').update(key).digest('base64url').slice(0, KEY_NAME_CHARS)
+}
+
+function openWith(key: Buffer, bytes: Buffer, place: string | null): string | null {
+  const decipher = createDecipheriv(CIPHER, key, bytes.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES })
+  if (place !== null) decipher.setAAD(Buffer.from(place))
+  decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
+  const opened = decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES))
+  try {
+    return Buffer.concat([opened, decipher.final()]).toString('utf8')
+  } catch {
+    return null
   }
 }

@@ -1,0 +1,11 @@
+// The sealer that the configuration asks for.
+
+import { type Config, required } from '@reelqueue/shared/runtime/config'
+import { createSealer, type Sealer } from '@reelqueue/shared/webhooks/seal'
+
+/** @throws ConfigError when `SECRET_KEY` is missing */
+export function sealerOf(config: Config): Sealer {
+  const { SECRET_KEY_PREVIOUS: previous } = config
+  const key = Buffer.from(required(config, 'SECRET_KEY'), 'base64')
+  return createSealer(key, previous === undefined ? null : Buffer.from(previous, 'base64'))
+}
