@@ -12,7 +12,15 @@ const BODY_BYTES = 1024 * 1024
 const IN_SHARE = BODIES_BYTES.maxPerKey / BODY_BYTES
 
 /** Sends the head of a request and the beginning of its body. */
-async function begin(path: string, headers: readonly string[], beginning: string) {
+function begin(path: string, headers: readonly string[], beginning: string) {
+  const head = [`POST ${path} HTTP/1.1`, 'Host: test', `Authorization: Bearer ${house.key}`, ...headers]
+  return open(`${head.join('\r\n')}\r\n\r\n${beginning}`)
+}
+
+/** A head that does not come to its end. */
+const beginHead = () => open('GET / HTTP/1.1\r\nX-Slow: ')
+
+async function open(beginning: string) {
   const socket = connect(Number(new URL(house.url).port))
   let heard = ''
   socket.on('data', (piece) => {
@@ -20,8 +28,7 @@ async function begin(path: string, headers: readonly string[], beginning: string
   })
   socket.on('error', () => undefined)
   await once(socket, 'connect')
-  const head = [`POST ${path} HTTP/1.1`, 'Host: test', `Authorization: Bearer ${house.key}`, ...headers]
-  socket.write(`${head.join('\r\n')}\r\n\r\n${beginning}`)
+  socket.write(beginning)
   return { socket, heard: () => heard }
 }
 
@@ -60,12 +67,16 @@ it('bodies that do not come take the share of their own project, and that for a 
   expect((await client.post('/v1/generations', wide)).status).toBe(202)
 }, 180_000)
 
-it('an upload may be slow, but not silent', async () => {
-  const [slow, silent] = await Promise.all([beginUpload(), beginUpload()])
-  const dripping = setInterval(() => slow.socket.write(chunk(LINE)), 1_000)
+it('an upload may be slow, but not silent; headers may be neither', async () => {
+  const [slow, silent, headless] = await Promise.all([beginUpload(), beginUpload(), beginHead()])
+  const dripping = setInterval(() => {
+    slow.socket.write(chunk(LINE))
+    headless.socket.write('x')
+  }, 1_000)
   await until('the silent one is given up', () => silent.heard().includes('"request_timeout"'), { timeoutMs: 120_000 })
   expect(silent.heard()).toMatch(/^HTTP\/1.1 408 /)
   expect(slow.heard()).toBe('')
+  expect(headless.heard()).toMatch(/^HTTP\/1.1 408 /)
   clearInterval(dripping)
   slow.socket.write('0\r\n\r\n')
   await until('the slow one is a batch', () => slow.heard().startsWith('HTTP/1.1 202 '))

@@ -108,9 +108,9 @@ describe('cancelling a batch', () => {
     const readers = [read(), read(), read()]
     await until('everybody reads', () => seen.length >= 6)
     const acts = [`/v1/batches/${id}/cancel`, `/v1/generations/${first}/cancel`].map((path) => client.post(path))
-    expect((await Promise.all(acts)).map((reply) => reply.status)).toEqual([200, 200])
-    const readsThen = seen.length
-    await until('everybody has read once more', () => seen.length >= readsThen + 6)
+    // On a busy machine the rest of it goes on behind the answer.
+    for (const { status } of await Promise.all(acts)) expect([200, 202]).toContain(status)
+    await until('everybody has read the end', () => seen.slice(-6).every((count) => count === total))
     isOver = true
     await Promise.all(readers)
     expect(seen[0]).toBe(0)
