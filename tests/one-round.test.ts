@@ -83,19 +83,6 @@ describe.each(BACKENDS)('on %s, one round', (backend) => {
     expect((await readBatch(seed.database, id)).completedAt).toBeInstanceOf(Date)
   })
 
-  it('forgets all that is old, however much it is', async () => {
-    await seed.sql(
-      `INSERT INTO generations (id, project_id, model, prompt, status, finished_at)
-      SELECT 'gen_' || to_char(n, 'FM00000000000000000000000000'), $1, 'openAiSora2Plus', 'a fox', 'cancelled', now() - interval '100 days'
-      FROM generate_series(1, 1250) n`,
-      [seed.projectId],
-    )
-    const kept = await seed.queued()
-    const deps = stepDeps(house)
-    await reconcile({ ...deps, settings: { ...deps.settings, retentionDays: 90 } })
-    expect(await seed.sql('SELECT id FROM generations')).toEqual([{ id: kept }])
-  })
-
   it('while nothing was lost leaves alone what it has woken', async () => {
     await round()
     const admitted = await seed.admitted()

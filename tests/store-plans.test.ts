@@ -26,12 +26,12 @@ import {
 } from '@reelqueue/shared/store/overdue'
 import { claimDuePolls, isPollDueWithin } from '@reelqueue/shared/store/polling'
 import { findLastPlace } from '@reelqueue/shared/store/queue-place'
-import { forgetEnded } from '@reelqueue/shared/store/retention'
 import { beginSubmission } from '@reelqueue/shared/store/submissions'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { PLAIN_SESSION } from './support/database.ts'
 import { claimDelivery, claimNextDelivery } from './support/deliveries.ts'
+import { forgetEnded } from './support/history.ts'
 import { type Seed, seedDatabase, wishFor } from './support/seed.ts'
 
 const ROWS = 50_000
@@ -282,7 +282,7 @@ it('forgetting reads what it forgets, and not all events or all that is pending'
       SELECT id FROM generations WHERE status = 'completed' ORDER BY id LIMIT 100))`,
   )
   const nodes = await plansOf(async () => {
-    expect(await forgetEnded(seed.database, 90, 50, Date.now() + 91 * DAY_MS)).toMatchObject({ generations: 50 })
+    expect(await forgetEnded(seed.database, 90, 500, Date.now() + 91 * DAY_MS)).toMatchObject({ generations: 100 })
   }, "the store's")
   expect(readWhole(nodes)).toEqual([])
   // What is due, of all that is pending.

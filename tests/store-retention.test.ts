@@ -1,20 +1,27 @@
 // What ended long ago is forgotten with all that belongs to it; nothing else is.
 
 import { idBefore, newId } from '@reelqueue/shared/domain/ids'
+import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
+import { createLogger } from '@reelqueue/shared/runtime/log'
 import { finishBatches, insertBatch } from '@reelqueue/shared/store/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
+import type { Database } from '@reelqueue/shared/store/database'
 import { testEndpoint } from '@reelqueue/shared/store/endpoint-events'
 import { createEndpoint } from '@reelqueue/shared/store/endpoints'
-import { forgetEnded } from '@reelqueue/shared/store/retention'
+import { HISTORY } from '@reelqueue/shared/store/retention'
+import { forgetHistory } from '@reelqueue/worker/steps/forget'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { countRows } from './support/api.ts'
 import { claimDelivery } from './support/deliveries.ts'
 import { endGeneration } from './support/endings.ts'
+import { forgetEnded, makeOldGenerations } from './support/history.ts'
 import { newGeneration, type Seed, seedDatabase } from './support/seed.ts'
+import { until } from './support/wait.ts'
 
 const DAY_MS = 24 * 3_600_000
 /** From then the rows of the test are old. */
 const LATER_MS = Date.now() + 100 * DAY_MS
+const AGE = { days: 90, nowMs: LATER_MS }
 
 let seed: Seed
 beforeEach(async () => {
@@ -51,6 +58,7 @@ async function batch(count: number): Promise<{ id: string; items: string[] }> {
   await insertBatch(seed.database, row, [items])
   return { id, items: items.map((item) => item.id) }
 }
+const SETTINGS = { poll: pollLimits(1_000, 1_000, 60_000), upstreamTimeoutMs: 1_000, reconcileIntervalMs: 1_000 }
 const NOTHING = { generations: 0, batches: 0, events: 0, submissions: 0, deliveries: 0 }
 
 describe('what ended long ago', () => {
@@ -63,9 +71,9 @@ describe('what ended long ago', () => {
       [delivery?.id],
     )
     await age()
-    expect(await forget()).toEqual({ generations: 0, batches: 0 })
+    expect(await forget()).toEqual({ generations: 0, batches: 0, endpointEvents: 0 })
     await seed.sql(`UPDATE deliveries SET state = 'succeeded', next_attempt_at = NULL, due_at = NULL`)
-    expect(await forget()).toEqual({ generations: 1, batches: 0 })
+    expect(await forget()).toMatchObject({ generations: 1 })
     expect(await countRows(seed.url)).toEqual(NOTHING)
   })
 
@@ -93,22 +101,24 @@ describe('what ended long ago', () => {
   it('goes in bounded steps, the oldest first', async () => {
     const ids = [await ended(), await ended(), await ended()]
     await age()
-    expect((await forget(2)).generations).toBe(2)
+    const [generations] = HISTORY
+    const last = await generations?.lastOfPage(seed.database, AGE, '', 2)
+    expect(last).toBe(ids[1])
+    expect(await generations?.forget(seed.database, AGE, '', last ?? '')).toBe(2)
     expect(await seed.sql('SELECT id FROM generations')).toEqual([{ id: ids[2] }])
-    expect((await forget(2)).generations).toBe(1)
+    expect((await forget(1)).generations).toBe(1)
   })
 
   it('stays while its batch is open; the batch goes after its generations', async () => {
     const { id, items } = await batch(2)
     await cancelGeneration(seed.database, items[0] ?? '', 0)
     await age()
-    expect(await forget()).toEqual({ generations: 0, batches: 0 })
+    expect(await forget()).toEqual({ generations: 0, batches: 0, endpointEvents: 0 })
     await cancelGeneration(seed.database, items[1] ?? '', 0)
     await finishBatches(seed.database, [id])
     await seed.sql(`UPDATE deliveries SET state = 'succeeded', next_attempt_at = NULL, due_at = NULL`)
     await age()
-    expect((await forget()).generations).toBe(2)
-    expect((await forget()).batches).toBe(1)
+    expect(await forget()).toMatchObject({ generations: 2, batches: 1 })
     expect(await countRows(seed.url)).toEqual(NOTHING)
   })
 })
@@ -118,11 +128,100 @@ it('nothing younger goes, nor what is open or still asked about', async () => {
   await seed.queued()
   await seed.processing()
   const before = await countRows(seed.url)
-  expect(await forget()).toEqual({ generations: 0, batches: 0 })
+  expect(await forget()).toEqual({ generations: 0, batches: 0, endpointEvents: 0 })
   await age()
   await seed.sql(`UPDATE generations SET due_at = now() WHERE status = 'completed'`)
-  expect(await forget()).toEqual({ generations: 0, batches: 0 })
+  expect(await forget()).toEqual({ generations: 0, batches: 0, endpointEvents: 0 })
   expect(await countRows(seed.url)).toEqual(before)
+})
+
+describe('what cannot go now', () => {
+  const OLD = 40
+  const left = async () =>
+    (await seed.sql<{ id: string }>('SELECT id FROM generations ORDER BY id')).map(({ id }) => id)
+  const refuse = (table: string, id: string) =>
+    seed.sql(
+      `CREATE TRIGGER refuses BEFORE DELETE ON ${table} FOR EACH ROW WHEN (OLD.id = '${id}') EXECUTE FUNCTION refuse()`,
+    )
+
+  it('keeps nothing else: a row that is locked, or that a trigger refuses, whether its own or one of what belongs to it', async () => {
+    const ids = await makeOldGenerations(seed, OLD)
+    const [locked = '', owner = '', refused = '', refusedBelow = ''] = [ids[3], ids[11], ids[20], ids[21]]
+    await seed.sql(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$`)
+    await refuse('generations', refused)
+    await refuse('submissions', `sub_${refusedBelow}`)
+    await seed.holding(`SELECT 1 FROM generations WHERE id = '${locked}' FOR UPDATE`, async (sql) => {
+      await sql(`SELECT 1 FROM deliveries WHERE id = 'dlv_${owner}' FOR UPDATE`)
+      expect((await forget()).generations).toBe(OLD - 4)
+      expect(await left()).toEqual([locked, owner, refused, refusedBelow])
+    })
+    expect((await forget()).generations).toBe(2)
+    expect(await left()).toEqual([refused, refusedBelow])
+    for (const table of ['generations', 'submissions']) await seed.sql(`DROP TRIGGER refuses ON ${table}`)
+    await seed.sql(`UPDATE unstorable_rows SET retry_at = now()`)
+    expect((await forget()).generations).toBe(2)
+    expect(await countRows(seed.url)).toEqual(NOTHING)
+  })
+
+  it('is passed over, however much of it is older: a page looks at no more rows than it may have', async () => {
+    const ids = await makeOldGenerations(seed, OLD)
+    await seed.sql(`UPDATE generations SET due_at = now() WHERE id < $1`, [ids[30]])
+    expect(await HISTORY[0]?.lastOfPage(seed.database, AGE, '', 10)).toBe(ids[9])
+    expect((await forget(10)).generations).toBe(10)
+    expect(await left()).toEqual(ids.slice(0, 30))
+  })
+})
+
+describe('several workers', () => {
+  it('share a history: what one is deleting the others pass over, without waiting', async () => {
+    const ids = await makeOldGenerations(seed, 40)
+    const page = `SELECT 1 FROM generations WHERE id <= '${ids[9]}' FOR UPDATE`
+    // Whoever waits for a row gives up after a while, and tries again with half of the page.
+    let transactions = 0
+    const get = (target: Database['prisma'], name: string | symbol) => {
+      if (name === '$transaction') transactions += 1
+      return Reflect.get(target, name, target)
+    }
+    const database = { ...seed.database, prisma: new Proxy(seed.database.prisma, { get }) }
+    const forgotten = await seed.holding(page, () => forgetEnded(database, AGE.days, 10, AGE.nowMs))
+    expect([forgotten.generations, transactions]).toEqual([30, 4])
+  })
+
+  it('at once forget everything once', async () => {
+    await makeOldGenerations(seed, 300)
+    const counts = await Promise.all([forget(20), forget(30), forget(20)])
+    expect(counts.reduce((sum, { generations }) => sum + generations, 0) + (await forget()).generations).toBe(300)
+    expect(await countRows(seed.url)).toEqual(NOTHING)
+  })
+})
+
+describe('a sweep of a worker', () => {
+  const deps = () => ({
+    database: seed.database,
+    log: createLogger('silent'),
+    settings: { ...SETTINGS, retentionDays: 90 },
+  })
+
+  it('goes over all that is old', async () => {
+    await makeOldGenerations(seed, 250)
+    await forgetHistory(deps(), new AbortController().signal)
+    expect(await countRows(seed.url)).toEqual(NOTHING)
+  })
+
+  it('commits page by page, and ends between two of them when the worker stops', async () => {
+    const ids = await makeOldGenerations(seed, 1_000)
+    const stopping = new AbortController()
+    // It makes the second page last.
+    await seed.holding(`SELECT 1 FROM deliveries WHERE id = 'dlv_${ids[150]}' FOR UPDATE`, async () => {
+      const sweeping = forgetHistory(deps(), stopping.signal)
+      await until('a page is committed', async () => (await countRows(seed.url)).generations < 1_000)
+      stopping.abort()
+      await sweeping
+    })
+    expect((await countRows(seed.url)).generations).toBeGreaterThanOrEqual(500)
+    await forgetHistory(deps(), new AbortController().signal)
+    expect(await countRows(seed.url)).toEqual(NOTHING)
+  })
 })
 
 it('an id of a moment is below all that are made from then on, and above all from before', () => {

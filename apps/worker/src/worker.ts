@@ -1,4 +1,4 @@
-// Puts the worker together: one consumer for each queue, and the reconcile timer.
+// Puts the worker together: one consumer for each queue, and the timers of reconcile and of retention.
 
 import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import { type Consumer, consume, type StepOutcome } from '@reelqueue/shared/queues/consumer'
@@ -15,6 +15,7 @@ import { createRunNotes } from './run-notes.ts'
 import { complete } from './steps/complete.ts'
 import { deliver } from './steps/deliver.ts'
 import { finishBatch } from './steps/finish-batch.ts'
+import { forgetForever } from './steps/forget.ts'
 import { pollLane } from './steps/poll.ts'
 import { probeForever } from './steps/probe.ts'
 import { reconcileForever } from './steps/reconcile.ts'
@@ -65,7 +66,11 @@ export function startWorker(
     consumers.push(consume({ backend, queue, concurrency: CONCURRENCY[queue], run: logged, later, onError }))
   }
 
-  const timers = [reconcileForever(deps, stopping.signal), renders.recordForever(stopping.signal)]
+  const timers = [
+    reconcileForever(deps, stopping.signal),
+    forgetForever(deps, stopping.signal),
+    renders.recordForever(stopping.signal),
+  ]
   if (upstream) {
     const schedules = createPollSchedules(deps, upstream.name, deps.settings.poll.known)
     const counting = countAnswers(upstream, deps)

@@ -12,10 +12,7 @@ import {
   endedBatches,
   endGraces,
 } from '@reelqueue/shared/store/overdue'
-import { forgetOldAdmissions } from '@reelqueue/shared/store/queue-place'
-import { forgetEnded } from '@reelqueue/shared/store/retention'
 import { forgetRests } from '@reelqueue/shared/store/target-rests'
-import { forgetUnstorable } from '@reelqueue/shared/store/unstorable'
 import type { StepDeps } from '../deps.ts'
 import { isWorkAhead } from '../lane-pace.ts'
 
@@ -23,9 +20,6 @@ import { isWorkAhead } from '../lane-pace.ts'
 const PAGE = 500
 /** Rows of a kind whose grace one statement ends. */
 const GRACES_PAGE = 5_000
-/** Generations that one transaction forgets, with all that belongs to them; and how long a round forgets at the most. */
-const FORGET_PAGE = 100
-const FORGETTING_MAX_MS = 5_000
 /** Pages of one round: the next round, or another worker, goes on. */
 const PAGES_MAX = 20
 /** Waiting jobs of one queue beyond which reconcile adds none. */
@@ -53,7 +47,7 @@ export async function reconcile(deps: StepDeps): Promise<void> {
     heal(deps, 'endpoints', abandonPending),
     heal(deps, 'batches', finishEnded),
     heal(deps, 'changes', takeOverChanges),
-    heal(deps, 'history', forgetHistory),
+    heal(deps, 'rests', ({ database }) => forgetRests(database)),
   ])
   deps.admit()
 }
@@ -140,27 +134,6 @@ async function finishEnded({ database, queues }: StepDeps): Promise<void> {
 /** Changes of batches whose process has died go on in this one, beside the rounds. */
 async function takeOverChanges({ changer }: StepDeps): Promise<void> {
   await changer.takeOver()
-}
-
-/**
- * Small pages, because fifty endpoints make each generation a hundred rows; as many in a round as fit its time, because a worker that
- * submits for weeks must not fall behind what becomes old.
- */
-async function forgetHistory({ database, settings, log }: StepDeps): Promise<void> {
-  await forgetOldAdmissions(database)
-  await forgetRests(database)
-  await forgetUnstorable(database)
-  const { retentionDays } = settings
-  if (retentionDays === undefined) return
-  const total = { generations: 0, batches: 0 }
-  const endsAt = performance.now() + FORGETTING_MAX_MS
-  for (let isFull = true; isFull && performance.now() < endsAt; ) {
-    const { generations, batches } = await forgetEnded(database, retentionDays, FORGET_PAGE, Date.now())
-    total.generations += generations
-    total.batches += batches
-    isFull = generations === FORGET_PAGE || batches === FORGET_PAGE
-  }
-  if (total.generations + total.batches > 0) log.info({ event: 'reconcile.forgotten', ...total })
 }
 
 /**

@@ -1,5 +1,6 @@
-// Forgets what ended long ago, in bounded steps: a generation goes with its ledger, its events and their deliveries, a batch
-// after the last of its generations.
+// Forgets what ended long ago: a generation goes with its ledger, its events and their deliveries, a batch after the last of its
+// generations. Three kinds of rows are read in the order of an index, in pages with a transaction each, so that the cost of a page does
+// not grow with what may not go yet.
 
 import { idBefore } from '../domain/ids.ts'
 import type { Database, Sql } from './database.ts'
@@ -7,78 +8,134 @@ import { Prisma } from './generated/client.ts'
 import { claimStorable, isStorable } from './unstorable.ts'
 
 const DAY_MS = 24 * 3_600_000
+/** A page waits no longer for a row that somebody else works on: that one goes in a later sweep. */
+const LOCK_WAIT_MAX_MS = 200
 
-/**
- * Deletes up to `limit` generations that ended more than `days` ago and owe nothing, and as many batches; those of an open batch
- * stay. Safe from several workers at once.
- * @param nowMs by the database's clock or not: a day more or less is no matter
- * @returns how many generations and batches
- */
-export async function forgetEnded(
-  database: Database,
-  days: number,
-  limit: number,
-  nowMs: number,
-): Promise<{ generations: number; batches: number }> {
-  const before = Prisma.sql`now() - ${days} * interval '1 day'`
-  // Ids ascend with age: nothing younger is even looked at.
-  const generations = (among: Prisma.Sql) => Prisma.sql`
-    SELECT id FROM generations g
-    WHERE id < ${idBefore('generation', nowMs - days * DAY_MS)} AND finished_at < ${before} AND due_at IS NULL
-      AND (slot_until IS NULL OR slot_until < now())
-      AND (batch_id IS NULL OR EXISTS (SELECT 1 FROM batches WHERE batches.id = g.batch_id AND completed_at < ${before}))
-      AND NOT ${owesDelivery(Prisma.sql`events.generation_id = g.id`)} AND ${isStorable('g.id')} ${among}
-    ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
-  const batches = (among: Prisma.Sql) => Prisma.sql`
-    SELECT id FROM batches b
-    WHERE id < ${idBefore('batch', nowMs - days * DAY_MS)} AND completed_at < ${before}
-      AND NOT EXISTS (SELECT 1 FROM generations WHERE generations.batch_id = b.id OFFSET 0)
-      AND NOT ${owesDelivery(Prisma.sql`events.batch_id = b.id`)} AND ${isStorable('b.id')} ${among}
-    ORDER BY id LIMIT ${limit} FOR UPDATE SKIP LOCKED`
-  // Tests of endpoints, and that they were disabled.
-  const events = (among: Prisma.Sql) => Prisma.sql`
-    SELECT id FROM events WHERE endpoint_id IS NOT NULL AND created_at < ${before}
-      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.state = 'pending' OFFSET 0)
-      AND ${isStorable('events.id')} ${among}
-    LIMIT ${limit} FOR UPDATE SKIP LOCKED`
-  const forget = (pick: (among: Prisma.Sql) => Prisma.Sql, act: (tx: Sql, ids: readonly string[]) => Promise<void>) =>
-    claimStorable(database, 'forget', pick, (picked) => forgetPicked(database, picked, act))
-  const forgottenBatches = await forget(batches, forgetBatches)
-  const forgotten = await forget(generations, forgetGenerations)
-  await forget(events, forgetEvents)
-  return { generations: forgotten.length, batches: forgottenBatches.length }
+/** What is old enough: ended more than `days` ago. `nowMs` may be hours wrong: only ids are compared with it. */
+export interface Age {
+  readonly days: number
+  readonly nowMs: number
 }
 
-async function forgetPicked(
-  { prisma }: Database,
-  picked: Prisma.Sql,
+export interface HistoryKind {
+  readonly name: 'generations' | 'batches' | 'endpointEvents'
+  /** The last of the up to `rows` rows that follow `after` ('' is the beginning); null when none that may be old enough follows. */
+  readonly lastOfPage: (database: Database, age: Age, after: string, rows: number) => Promise<string | null>
+  /**
+   * Deletes what may go of the rows after `after` up to `last`, in one transaction. A row that somebody has locked or that Postgres
+   * refuses to delete stays, and keeps no other. Safe from several workers at once: each passes over what another is deleting.
+   * @returns how many rows are deleted
+   */
+  readonly forget: (database: Database, age: Age, after: string, last: string) => Promise<number>
+}
+
+/** Batches come after generations, for they go when they have none left. */
+export const HISTORY: readonly HistoryKind[] = [
+  {
+    name: 'generations',
+    lastOfPage: lastById('generations', 'generation'),
+    forget: (database, age, after, last) =>
+      forget(database, (among) => oldGenerations(age, after, last, among), forgetGenerations),
+  },
+  {
+    name: 'batches',
+    lastOfPage: lastById('batches', 'batch'),
+    forget: (database, age, after, last) =>
+      forget(database, (among) => oldBatches(age, after, last, among), forgetBatches),
+  },
+  {
+    name: 'endpointEvents',
+    lastOfPage: lastEndpointEvent,
+    forget: (database, age, after, last) =>
+      forget(database, (among) => oldEndpointEvents(age, after, last, among), forgetEvents),
+  },
+]
+
+const before = ({ days }: Age) => Prisma.sql`now() - ${days} * interval '1 day'`
+
+function lastById(table: 'generations' | 'batches', noun: 'generation' | 'batch'): HistoryKind['lastOfPage'] {
+  return async ({ prisma }, { days, nowMs }, after, rows) => {
+    // Ids ascend with age: nothing younger is even looked at.
+    const [page] = await prisma.$queryRaw<{ last: string | null }[]>`
+      SELECT max(id) AS last FROM (
+        SELECT id FROM ${Prisma.raw(table)} WHERE id > ${after} AND id < ${idBefore(noun, nowMs - days * DAY_MS)}
+        ORDER BY id LIMIT ${rows}) page`
+    return page?.last ?? null
+  }
+}
+
+/** A place among the events of endpoints is an endpoint's id and a number, as in their index. */
+async function lastEndpointEvent({ prisma }: Database, _age: Age, after: string, rows: number): Promise<string | null> {
+  const [event] = await prisma.$queryRaw<{ last: string }[]>`
+    SELECT endpoint_id || ' ' || sequence AS last FROM (
+      SELECT endpoint_id, sequence FROM events WHERE endpoint_id IS NOT NULL AND (endpoint_id, sequence) > ${placeOf(after)}
+      ORDER BY endpoint_id, sequence LIMIT ${rows}) page
+    ORDER BY endpoint_id DESC, sequence DESC LIMIT 1`
+  return event?.last ?? null
+}
+
+function placeOf(place: string): Prisma.Sql {
+  const [endpointId = '', sequence = '0'] = place.split(' ')
+  return Prisma.sql`(${endpointId}, ${Number(sequence)}::int)`
+}
+
+const oldGenerations = (age: Age, after: string, last: string, among: Prisma.Sql) => Prisma.sql`
+  SELECT id FROM generations g
+  WHERE id > ${after} AND id <= ${last} AND finished_at < ${before(age)} AND due_at IS NULL
+    AND (slot_until IS NULL OR slot_until < now())
+    AND (batch_id IS NULL OR EXISTS (SELECT 1 FROM batches WHERE batches.id = g.batch_id AND completed_at < ${before(age)} OFFSET 0))
+    AND NOT ${owesDelivery(Prisma.sql`events.generation_id = g.id`)} AND ${isStorable('g.id')} ${among}
+  ORDER BY id FOR UPDATE SKIP LOCKED`
+
+const oldBatches = (age: Age, after: string, last: string, among: Prisma.Sql) => Prisma.sql`
+  SELECT id FROM batches b
+  WHERE id > ${after} AND id <= ${last} AND completed_at < ${before(age)}
+    AND NOT EXISTS (SELECT 1 FROM generations WHERE generations.batch_id = b.id OFFSET 0)
+    AND NOT ${owesDelivery(Prisma.sql`events.batch_id = b.id`)} AND ${isStorable('b.id')} ${among}
+  ORDER BY id FOR UPDATE SKIP LOCKED`
+
+/** Tests of endpoints, and that they were disabled. */
+const oldEndpointEvents = (age: Age, after: string, last: string, among: Prisma.Sql) => Prisma.sql`
+  SELECT id FROM events
+  WHERE endpoint_id IS NOT NULL AND (endpoint_id, sequence) > ${placeOf(after)} AND (endpoint_id, sequence) <= ${placeOf(last)}
+    AND created_at < ${before(age)} AND NOT ${HAS_PENDING} AND ${isStorable('events.id')} ${among}
+  ORDER BY endpoint_id, sequence FOR UPDATE SKIP LOCKED`
+
+/**
+ * By the instant, which a delivery has exactly while it is pending: by its state, an index of all that is pending may be read for each
+ * event. OFFSET 0: looked up row by row, for the same reason.
+ */
+const HAS_PENDING = Prisma.sql`EXISTS (
+  SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.next_attempt_at IS NOT NULL OFFSET 0)`
+const owesDelivery = (which: Prisma.Sql) =>
+  Prisma.sql`EXISTS (SELECT 1 FROM events WHERE ${which} AND ${HAS_PENDING} OFFSET 0)`
+
+async function forget(
+  database: Database,
+  pick: (among: Prisma.Sql) => Prisma.Sql,
   act: (tx: Sql, ids: readonly string[]) => Promise<void>,
-): Promise<string[]> {
-  return await prisma.$transaction(async (tx) => {
-    const ids = (await tx.$queryRaw<{ id: string }[]>`${picked}`).map((row) => row.id)
-    if (ids.length > 0) await act(tx, ids)
-    return ids
-  })
+): Promise<number> {
+  const forgotten = await claimStorable(database, 'forget', pick, (picked) =>
+    database.prisma.$transaction(async (tx) => {
+      await tx.$executeRaw`SELECT set_config('lock_timeout', ${String(LOCK_WAIT_MAX_MS)}, true)`
+      const ids = await idsOf(tx, picked)
+      if (ids.length > 0) await act(tx, ids)
+      return ids
+    }),
+  )
+  return forgotten.length
 }
 
 async function forgetGenerations(tx: Sql, ids: readonly string[]): Promise<void> {
-  await forgetEvents(tx, await eventsOf(tx, Prisma.sql`generation_id = ANY (${ids}::text[])`))
+  await forgetEvents(tx, await idsOf(tx, Prisma.sql`SELECT id FROM events WHERE generation_id = ANY (${ids}::text[])`))
   await tx.$executeRaw`DELETE FROM submissions WHERE generation_id = ANY (${ids}::text[])`
   await tx.$executeRaw`DELETE FROM generations WHERE id = ANY (${ids}::text[])`
 }
 
 async function forgetBatches(tx: Sql, ids: readonly string[]): Promise<void> {
-  await forgetEvents(tx, await eventsOf(tx, Prisma.sql`batch_id = ANY (${ids}::text[])`))
+  await forgetEvents(tx, await idsOf(tx, Prisma.sql`SELECT id FROM events WHERE batch_id = ANY (${ids}::text[])`))
   await tx.$executeRaw`DELETE FROM batches WHERE id = ANY (${ids}::text[])`
 }
-
-async function eventsOf(tx: Sql, which: Prisma.Sql): Promise<string[]> {
-  return (await tx.$queryRaw<{ id: string }[]>`SELECT id FROM events WHERE ${which}`).map((event) => event.id)
-}
-
-/** OFFSET 0: looked up row by row. Joined, all that is pending may be read for each of them. */
-const owesDelivery = (which: Prisma.Sql) => Prisma.sql`EXISTS (
-  SELECT 1 FROM events JOIN deliveries ON deliveries.event_id = events.id WHERE ${which} AND deliveries.state = 'pending' OFFSET 0)`
 
 /** Events with their deliveries and their attempts. */
 async function forgetEvents(tx: Sql, ids: readonly string[]): Promise<void> {
@@ -86,4 +143,8 @@ async function forgetEvents(tx: Sql, ids: readonly string[]): Promise<void> {
     DELETE FROM delivery_attempts WHERE delivery_id = ANY (ARRAY(SELECT id FROM deliveries WHERE event_id = ANY (${ids}::text[])))`
   await tx.$executeRaw`DELETE FROM deliveries WHERE event_id = ANY (${ids}::text[])`
   await tx.$executeRaw`DELETE FROM events WHERE id = ANY (${ids}::text[])`
+}
+
+async function idsOf(tx: Sql, query: Prisma.Sql): Promise<string[]> {
+  return (await tx.$queryRaw<{ id: string }[]>`${query}`).map((row) => row.id)
 }

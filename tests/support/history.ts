@@ -1,0 +1,41 @@
+// What ended long ago: made by one statement, and forgotten by hand, without the pauses of a worker.
+
+import { idBefore } from '@reelqueue/shared/domain/ids'
+import type { Database } from '@reelqueue/shared/store/database'
+import { HISTORY, type HistoryKind } from '@reelqueue/shared/store/retention'
+import type { Seed } from './seed.ts'
+
+/** Makes generations that ended in 2020, each with an event, a submission, a delivery and its attempt. @returns their ids, oldest first */
+export async function makeOldGenerations(seed: Seed, count: number): Promise<string[]> {
+  const start = idBefore('generation', Date.UTC(2020, 0)).slice(0, -8)
+  const ids = Array.from({ length: count }, (_, n) => start + String(n).padStart(8, '0'))
+  await seed.sql(
+    `INSERT INTO generations (id, project_id, model, prompt, status, finished_at)
+     SELECT id, $2, 'openAiSora2Plus', 'a fox', 'cancelled', '2020-01-02' FROM unnest($1::text[]) AS id`,
+    [ids, seed.projectId],
+  )
+  await seed.sql(`
+    INSERT INTO submissions (id, generation_id, upstream, lease_until) SELECT 'sub_' || id, id, 'globalai', now() FROM generations`)
+  await seed.sql(`INSERT INTO events (id, project_id, generation_id, sequence, type, data)
+    SELECT 'evt_' || id, project_id, id, 1, 'generation.cancelled', '{}' FROM generations`)
+  await seed.sql(`INSERT INTO deliveries (id, project_id, event_id, url, state, next_attempt_at, due_at)
+    SELECT 'dlv_' || generation_id, project_id, id, 'https://hooks.example', 'succeeded', NULL, NULL FROM events`)
+  await seed.sql(`INSERT INTO delivery_attempts (id, delivery_id, number, message, duration_ms)
+    SELECT 'att_' || id, id, 1, 'ok', 1 FROM deliveries`)
+  return ids
+}
+
+/** One sweep over what ended more than `days` ago, in pages of `rows`. @returns how many rows of each kind are gone */
+export async function forgetEnded(database: Database, days: number, rows: number, nowMs: number) {
+  const forgotten: Record<HistoryKind['name'], number> = { generations: 0, batches: 0, endpointEvents: 0 }
+  for (const kind of HISTORY) {
+    let after: string | null = ''
+    for (;;) {
+      const last: string | null = await kind.lastOfPage(database, { days, nowMs }, after, rows)
+      if (last === null) break
+      forgotten[kind.name] += await kind.forget(database, { days, nowMs }, after, last)
+      after = last
+    }
+  }
+  return forgotten
+}
