@@ -5,6 +5,7 @@ import { completeGeneration } from '@reelqueue/shared/store/completion'
 import { insertGenerations } from '@reelqueue/shared/store/generations'
 import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import { afterAll, beforeEach, expect, it } from 'vitest'
+import { lockOf } from './support/attempts.ts'
 import { startHouse } from './support/house.ts'
 import { laneOf, runLane } from './support/polling.ts'
 import { answer, hang, startScriptedUpstream } from './support/scripted-upstream.ts'
@@ -261,13 +262,53 @@ it('whose completion Postgres refuses is alone in that, and fails at its deadlin
   await run()
   expect(await seed.row(bad)).toMatchObject({ status: 'failed', errorCode: 'unstorable_answer', mayBeCharged: true })
   const told = (await house.logLines()).filter((line) => line.event === 'poll.unstorable')
-  expect(told).toMatchObject([{ generationId: bad, answer: expect.stringContaining('https://v/refused') }])
+  expect(told).toMatchObject([
+    { generationId: bad, upstreamTaskId: taskIdOf(bad), answer: 'completed', sqlState: 'P0001' },
+  ])
+  expect(JSON.stringify(told)).not.toContain('https://v/')
 
   await seed.sql(`DROP FUNCTION refuse CASCADE`)
   await isDue()
   await run()
   await completeGeneration(seed.database, bad)
   expect(await seed.row(bad)).toMatchObject({ status: 'completed', videoUrl: 'https://v/refused' })
+})
+
+it('whose row is locked when it completes past its deadline stays due, and is not failed', async () => {
+  const [id = ''] = await due(1)
+  await seed.sql(`UPDATE generations SET submitted_at = now() - interval '2 hours' WHERE id = $1`, [id])
+  const held: (() => void)[] = []
+  provider.play((response) => held.push(() => response.end(JSON.stringify(COMPLETED))))
+  const polling = laneOf(withLimits(deps.settings.poll))
+  await polling.run()
+  await until('it is asked', () => held.length === 1)
+  let hasEnded = false
+  /** When the statement began that waits for the row. */
+  const waiting = async () => {
+    const [row] = await seed.sql<{ since: string }>(
+      `SELECT query_start::text AS since FROM pg_stat_activity
+       WHERE datname = current_database() AND application_name = 'reelqueue' AND wait_event_type = 'Lock'`,
+    )
+    return row?.since
+  }
+  await seed.holding(lockOf(id), async () => {
+    for (const done of held) done()
+    void polling.idle().then(() => {
+      hasEnded = true
+    })
+    const first = await until('its completion waits for the row', waiting)
+    await until('nothing is done about it any more, or something else waits for the row', async () => {
+      const since = await waiting()
+      return hasEnded || (since !== undefined && since !== first)
+    })
+  })
+  await polling.idle()
+  expect(await seed.row(id)).toMatchObject({ status: 'processing', errorCode: null })
+
+  provider.play(answer(200, COMPLETED))
+  await seed.sql(`UPDATE generations SET due_at = now() WHERE id = $1`, [id])
+  await run()
+  expect(await seed.row(id)).toMatchObject({ status: 'completed', videoUrl: 'https://v/1' })
 })
 
 it('keeps the last answer that was of no use, says it at the deadline, and forgets it when the task is seen again', async () => {

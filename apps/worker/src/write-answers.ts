@@ -4,6 +4,7 @@
 import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import { completeSeen } from '@reelqueue/shared/store/completion'
 import { type DuePoll, failOverdue, recordPolls } from '@reelqueue/shared/store/polling'
+import { refusedAmong } from '@reelqueue/shared/store/unstorable'
 import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from './deps.ts'
 import { readAnswer } from './read-answer.ts'
@@ -53,12 +54,9 @@ async function recordAll(deps: UpstreamDeps, answered: readonly Answered[]): Pro
   )
 }
 
-/** Characters of an answer that the log keeps. */
-const ANSWER_CHARS_MAX = 2_000
-
 /**
- * Fails what has its answer, is past its deadline and is still rendering for Postgres: it refused to store the answer all the time. Who
- * was written just now has moved on, and is left alone.
+ * Fails what has its answer, is past its deadline, and was refused by Postgres just now: it refuses to store the answer all the time.
+ * What was only locked is due again. The log has no answer, whose link is a secret: the provider tells it again by the task's id.
  */
 async function failUnstorable(deps: UpstreamDeps, answers: readonly Answered[]): Promise<void> {
   const late = answers.filter(({ poll, answer }) => {
@@ -66,17 +64,20 @@ async function failUnstorable(deps: UpstreamDeps, answers: readonly Answered[]):
     return hasEnded && poll.status === 'processing' && poll.elapsedMs >= deps.settings.poll.deadlineMs
   })
   if (late.length === 0) return
-  const polls = late.map(({ poll }) => poll)
+  const ids = late.map(({ poll }) => poll.id)
+  // Claims leave out what is noted: a note of these is of after their claim.
+  const refused = await refusedAmong(deps.database, ids)
+  const polls = late.map(({ poll }) => poll).filter(({ id }) => refused.has(id))
   const moved = await failOverdue(deps.database, polls, 'unstorable_answer', RENDER_MAX_MS)
   deps.queues.wakeOwed(moved)
   for (const { poll, answer } of late) {
     if (!moved.some(({ id }) => id === poll.id)) continue
-    const kept = JSON.stringify(answer).slice(0, ANSWER_CHARS_MAX)
     deps.log.error({
       event: 'poll.unstorable',
       generationId: poll.id,
       upstreamTaskId: poll.upstreamTaskId,
-      answer: kept,
+      answer: answer.kind,
+      sqlState: refused.get(poll.id),
     })
   }
 }

@@ -13,6 +13,6 @@ export const FAILURES = {
   adopted_task_reclaimed: 'The task that was adopted turned out to be that of another generation, which has it now.',
   completed_without_url: 'The provider says that it has finished but gave no video URL before the deadline.',
   unstorable_answer:
-    'The provider has answered, and Postgres refuses to store what it said: the log of the worker has both. It is still asked about at a low rate for a day after submission.',
+    'The provider has answered, and Postgres refuses to store what it said: the log of the worker names the task and the error. It is still asked about at a low rate for a day after submission.',
 } as const
 export type FailureCode = keyof typeof FAILURES

@@ -134,6 +134,13 @@ export async function findUnstorable({ prisma }: Database, id: string): Promise<
   return await prisma.unstorableRow.findUnique({ where: { id } })
 }
 
+/** Of these rows those that are noted and left out for now, each with its SQLSTATE. What was only locked is not among them. */
+export async function refusedAmong({ prisma }: Database, ids: readonly string[]): Promise<Map<string, string>> {
+  const rows = await prisma.$queryRaw<{ id: string; sqlState: string }[]>`
+    SELECT id, sql_state AS "sqlState" FROM unstorable_rows WHERE id = ANY (${ids}::text[]) AND retry_at > now()`
+  return new Map(rows.map((row) => [row.id, row.sqlState]))
+}
+
 const COUNTED_MAX = 1_000
 
 export interface UnstorableCount {
