@@ -9,6 +9,7 @@ import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/pro
 import { createSealer } from '@reelqueue/shared/webhooks/seal'
 import { startOutside } from './children.ts'
 import { HEADERS, lineOf, SECRET, start } from './contestants.ts'
+import { cpuSeconds } from './cpu.ts'
 import { quantile } from './requests.ts'
 import type { Servers } from './servers.ts'
 
@@ -53,6 +54,7 @@ export async function benchLargeCancel(servers: Servers, lines: number): Promise
     const headers = { ...HEADERS, 'content-type': 'application/x-ndjson' }
     const { id } = (await ask(ours.url, '/v1/batches', { method: 'POST', headers, body })).json
     await ask(ours.url, '/v1/project/resume', { method: 'POST', headers: HEADERS })
+    const cpuBefore = await cpuSeconds(servers.pids.slice(0, 1))
     const startedAt = performance.now()
     let doneAfterMs = Number.NaN
     const cancelling = ask(ours.url, `/v1/batches/${id}/cancel`, { method: 'POST', headers: HEADERS })
@@ -67,6 +69,7 @@ export async function benchLargeCancel(servers: Servers, lines: number): Promise
     })
     const during = await look(ours.url, asQuiet, () => Number.isNaN(doneAfterMs))
     const answer = await done
+    const cpuAfter = await cpuSeconds(servers.pids.slice(0, 1))
     const deliveries = await database.prisma.delivery.count()
     const size = `${lines.toLocaleString('en')} generations, ${deliveries.toLocaleString('en')} deliveries`
     return [
@@ -74,6 +77,9 @@ export async function benchLargeCancel(servers: Servers, lines: number): Promise
       '| --- | --: |',
       `| the cancel was answered with ${answer.status} after | ${(answer.ms / 1_000).toFixed(1)} s |`,
       `| all were cancelled after | ${(doneAfterMs / 1_000).toFixed(1)} s |`,
+      ...(cpuBefore === null || cpuAfter === null
+        ? []
+        : [`| processor time of Postgres | ${(cpuAfter - cpuBefore).toFixed(1)} s |`]),
       row('an accept of another project before', before.acceptMs),
       row('the same during the cancel', during.acceptMs),
       row('from its accept to its submission before', before.submitMs),
