@@ -67,7 +67,9 @@ export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: num
       'Prisma create and queue.add, each': row(single, ours),
     })
     const startedAt = performance.now()
+    // A large one goes on behind its answer.
     await post(api.url, `/v1/batches/${batchId}/cancel`)
+    await house.changer.idle()
     const cancelMs = performance.now() - startedAt
     console.log(`Cancelling the ${count.toLocaleString('en')} of a batch: ${Math.round(cancelMs)} ms`)
     if (redisUrl !== undefined) console.log(`Keys in Redis: ${await countKeys(redisUrl)}`)

@@ -4,6 +4,7 @@
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
+import { changePage, claimChange, markCancelled } from '@reelqueue/shared/store/batch-changes'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'
 import { PLANNING, PREPARED } from '@reelqueue/shared/store/database'
 import { abandonUnwanted, giveUpWaiting } from '@reelqueue/shared/store/delivery-ends'
@@ -251,6 +252,22 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
         await disableEndpoint(database(), { id: endpointId, url: 'https://e.com' }, 'gone')
       },
     ],
+    ['a cancel of a batch', 'generations_batch_status_idx', () => markCancelled(database(), batchId, true)],
+    ['a page of it', 'generations_batch_status_idx', () => changePage(database(), batchId, { after: '', rows: 5 }, 1)],
+    [
+      'its end',
+      'generations_batch_status_idx',
+      () => changePage(database(), batchId, { after: 'gen_zzz', rows: 5 }, 1),
+    ],
+    [
+      'a page of another priority',
+      'generations_batch_status_idx',
+      async () => {
+        await seed.sql('UPDATE batches SET cancel_requested_at = NULL, wanted_priority = 9 WHERE id = $1', [batchId])
+        await changePage(database(), batchId, { after: '', rows: 5 }, 1)
+      },
+    ],
+    ['changes that nobody carries out', 'batches_changing_idx', () => claimChange(database())],
     ['the last of a batch', /generations_(batch|backlog)/, () => findLastPlace(database(), batchId, 15)],
     ['metrics', 'generations_slots_idx', () => countOpenWork(database())],
     ['admission', 'generations_backlog_idx', () => admitGenerations(database(), 1_000)],

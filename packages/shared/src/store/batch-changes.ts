@@ -22,6 +22,14 @@ export const BEING_CANCELLED = Prisma.sql`EXISTS (SELECT 1 FROM batches WHERE ba
 const QUEUED = Prisma.sql`batch_id = batches.id AND status = 'queued'`
 const UNDER_WAY = Prisma.sql`batch_id = batches.id AND status IN ('submitting', 'processing') AND cancel_requested_at IS NULL`
 const hasOther = (priority: number) => Prisma.sql`${QUEUED} AND admitted_at IS NULL AND priority <> ${priority}`
+/**
+ * What is queued of a batch behind a generation, in its order. Said by the whole of `generations_batch_status_idx`: of `id` alone Postgres
+ * would also find the order in the primary key, and might read all that is older than the batch on the way.
+ */
+const queuedBehind = (batchId: string, after: string) => Prisma.sql`batch_id IS NOT NULL
+  AND (batch_id, status, id) > (${batchId}, 'queued'::generation_status, ${after})
+  AND (batch_id, status) <= (${batchId}, 'queued'::generation_status)`
+const IN_ORDER = Prisma.sql`ORDER BY batch_id, status, id`
 const some = (which: Prisma.Sql) => Prisma.sql`EXISTS (SELECT 1 FROM generations WHERE ${which})`
 
 /**
@@ -124,8 +132,7 @@ async function cancelPage(
   renderMaxMs: number | null,
 ): Promise<Omit<ChangedPage, 'isOver'>> {
   const first = Prisma.sql`page AS MATERIALIZED (
-      SELECT id FROM generations WHERE batch_id = ${batchId} AND status = 'queued' AND id > ${after}
-      ORDER BY id LIMIT ${rows} FOR UPDATE SKIP LOCKED)`
+      SELECT id FROM generations WHERE ${queuedBehind(batchId, after)} ${IN_ORDER} LIMIT ${rows} FOR UPDATE SKIP LOCKED)`
   const which = Prisma.sql`id IN (SELECT id FROM page)`
   const set = Prisma.sql`due_at = NULL`
   const moved = await withRetry(() => moveGenerations(prisma, which, 'cancel', { first, set }))
@@ -135,7 +142,7 @@ async function cancelPage(
     prisma.$transaction(async (tx) => {
       const locked = await tx.$queryRaw<{ id: string }[]>`
         SELECT id FROM generations WHERE batch_id = ${batchId} AND status IN ('submitting', 'processing') AND cancel_requested_at IS NULL
-        ORDER BY id LIMIT ${rows} FOR UPDATE SKIP LOCKED`
+        LIMIT ${rows} FOR UPDATE SKIP LOCKED`
       const ids = locked.map((row) => row.id)
       return { changed: ids.length, moved: await cancelLocked(tx, ids, renderMaxMs) }
     }),
@@ -154,9 +161,8 @@ async function priorityPage(
   const change = () => prisma.$queryRaw<{ id: string }[]>`
     UPDATE generations SET priority = ${priority}
     WHERE id = ANY (ARRAY(
-      SELECT id FROM generations WHERE batch_id = ${batchId} AND status = 'queued' AND id > ${after}
-        AND admitted_at IS NULL AND priority <> ${priority}
-      ORDER BY id LIMIT ${rows} FOR UPDATE SKIP LOCKED))
+      SELECT id FROM generations WHERE ${queuedBehind(batchId, after)} AND admitted_at IS NULL AND priority <> ${priority}
+      ${IN_ORDER} LIMIT ${rows} FOR UPDATE SKIP LOCKED))
     RETURNING id`
   const changed = await withRetry(change)
   return { changed: changed.length, moved: [], after: changed.length === rows ? lastOf(changed) : null }
@@ -171,7 +177,7 @@ const lastOf = (rows: readonly { readonly id: string }[]) =>
 /** The page behind the next row, which cannot be written: it is left as it is, and the mark stays. */
 export async function leaveOut({ prisma }: Database, batchId: string, after: string): Promise<ChangedPage> {
   const [row] = await prisma.$queryRaw<{ id: string }[]>`
-    SELECT id FROM generations WHERE batch_id = ${batchId} AND status = 'queued' AND id > ${after} ORDER BY id LIMIT 1`
+    SELECT id FROM generations WHERE ${queuedBehind(batchId, after)} ${IN_ORDER} LIMIT 1`
   return { changed: 0, moved: [], after: row?.id ?? null, isOver: false }
 }
 
