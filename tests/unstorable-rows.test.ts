@@ -4,7 +4,8 @@
 import { newId } from '@reelqueue/shared/domain/ids'
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
 import { createLogger } from '@reelqueue/shared/runtime/log'
-import { admitGenerations } from '@reelqueue/shared/store/admission'
+import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission'
+import { claimChange } from '@reelqueue/shared/store/batch-changes'
 import { finishBatches, insertBatch } from '@reelqueue/shared/store/batches'
 import { completeSeen } from '@reelqueue/shared/store/completion'
 import type { Database, RefusedRow } from '@reelqueue/shared/store/database'
@@ -17,6 +18,7 @@ import {
 } from '@reelqueue/shared/store/overdue'
 import { claimDuePolls, failOverdue, recordPolls, releasePolls } from '@reelqueue/shared/store/polling'
 import { addApiKey, newApiKey } from '@reelqueue/shared/store/projects'
+import { noteAcceptance } from '@reelqueue/shared/store/submitting-gate'
 import { countUnstorable, findUnstorable } from '@reelqueue/shared/store/unstorable'
 import { createMicroBatches, type MicroBatches } from '@reelqueue/worker/micro-batches'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
@@ -51,7 +53,8 @@ beforeEach(async () => {
   refused.length = 0
   await seed.sql('DROP TRIGGER IF EXISTS refuses ON generations')
   await seed.sql(
-    'TRUNCATE unstorable_rows, delivery_attempts, deliveries, events, submissions, generations, batches, admissions CASCADE',
+    `TRUNCATE unstorable_rows, delivery_attempts, deliveries, events, submissions, generations, batches, admissions, upstream_gates
+     CASCADE`,
   )
 })
 
@@ -224,6 +227,26 @@ const CASES: Record<string, Case> = {
     act: () => admitGenerations(database, ROWS),
     moved: `generations WHERE admitted_at IS NOT NULL`,
   },
+  'slots that are given back': {
+    table: 'generations',
+    prepare: () => generations('admitted_at = now(), due_at = now()'),
+    act: () => releaseAdmitted(database, null),
+    moved: `generations WHERE admitted_at IS NULL`,
+  },
+  'slots kept for what an outage left': {
+    table: 'generations',
+    prepare: async () => {
+      await seed.sql(`INSERT INTO upstream_gates (upstream, silences) VALUES ('globalai', 100)`)
+      return await generations(
+        `status = 'failed', finished_at = now(), error_code = 'submission_unknown', slot_until = now() + interval '1 hour'`,
+      )
+    },
+    act: async () => {
+      await seed.sql(`UPDATE upstream_gates SET silences = 100`)
+      await noteAcceptance(database, 'globalai')
+    },
+    moved: `generations WHERE slot_until IS NULL`,
+  },
   'intents to submit': {
     table: 'generations',
     prepare: () => generations(`admitted_at = now(), due_at = now()`),
@@ -273,6 +296,20 @@ const CASES: Record<string, Case> = {
     act: async () => finishBatches(database, await endedBatches(database, 500)),
     moved: `batches WHERE completed_at IS NOT NULL`,
   },
+  'changes of batches': {
+    table: 'batches',
+    prepare: async () => {
+      const ids = await openBatches()
+      await seed.sql(`UPDATE batches SET cancel_requested_at = now()`)
+      return ids
+    },
+    // Each on its own.
+    act: async () => {
+      for (let n = 0; n <= ROWS; n++) await claimChange(database)
+    },
+    moved: `batches WHERE change_until IS NOT NULL`,
+    isSingly: true,
+  },
   retention: {
     table: 'generations',
     prepare: ended,
@@ -310,6 +347,22 @@ describe.each(Object.entries(CASES))('of a hundred %s', (_, one) => {
       await one.act(ids)
       return (await countOf(one.moved)) === ROWS
     })
+  })
+})
+
+describe('deliveries that are claimed for one server', () => {
+  it('go on beside one that is refused, also when it is the first', async () => {
+    const [bad = ''] = await deliveries()
+    await seed.sql(`UPDATE deliveries SET url = 'http://one.example/' || id`)
+    await seed.sql(`UPDATE deliveries SET next_attempt_at = now() - interval '1 hour' WHERE id = $1`, [bad])
+    await refuse('deliveries', bad)
+    const target = `${seed.projectId} http://one.example`
+    await until('the others are claimed', async () => {
+      await settled(Array.from({ length: ROWS }, () => batches.claim({ target })))
+      return (await countOf(`deliveries WHERE attempts = 1`)) === ROWS - 1
+    })
+    expect(refused).toMatchObject([{ id: bad, failures: 1 }])
+    await allow('deliveries')
   })
 })
 

@@ -8,7 +8,7 @@ import type { WakeUp } from './overdue.ts'
 import { sqlState } from './sql-state.ts'
 import { AFTER_REFUSAL, GATE_OPENS_MS, SUBMITTING_PAUSED } from './submitting-gate.ts'
 import { isCommonFailure } from './unavailable.ts'
-import { isStorable, withoutUnstorable } from './unstorable.ts'
+import { claimStorable, isStorable, withoutUnstorable } from './unstorable.ts'
 
 /** Rows admitted by one call, and rows compared by it: they bound the transaction that holds the lock. */
 const ADMIT_MAX = 1_000
@@ -276,18 +276,20 @@ const RELEASE_PAGE = 500
  * Gives back the slots of what was admitted and not yet submitted, of one project or of all; it waits in its place again. By pages, and
  * without what somebody has in hand: the submit step gives that back.
  */
-export async function releaseAdmitted({ prisma }: Database, projectId: string | null): Promise<number> {
+export async function releaseAdmitted(database: Database, projectId: string | null): Promise<number> {
   const ofProject = projectId === null ? Prisma.empty : Prisma.sql`AND project_id = ${projectId}`
-  const release = () => prisma.$executeRaw`
-    UPDATE generations SET admitted_at = NULL, due_at = NULL, wakes = wakes + 1
-    WHERE id = ANY (ARRAY(
-      SELECT id FROM generations
-      WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing') AND status = 'queued' ${ofProject}
-      ORDER BY id LIMIT ${RELEASE_PAGE} FOR UPDATE SKIP LOCKED))`
+  const pick = (among: Prisma.Sql) => Prisma.sql`
+    SELECT id FROM generations
+    WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing') AND status = 'queued' ${ofProject}
+      AND ${isStorable('generations.id')} ${among}
+    ORDER BY id LIMIT ${RELEASE_PAGE} FOR UPDATE SKIP LOCKED`
+  const release = (picked: Prisma.Sql) => database.prisma.$queryRaw<unknown[]>`
+    UPDATE generations SET admitted_at = NULL, due_at = NULL, wakes = wakes + 1 WHERE id = ANY (ARRAY(${picked})) RETURNING 1`
   let released = 0
   for (;;) {
-    const page = await withRetry(release)
-    released += page
-    if (page < RELEASE_PAGE) return released
+    const page = await withRetry(() => claimStorable(database, 'admit', pick, release))
+    released += page.length
+    // One that is short of a row may have left out what Postgres refuses.
+    if (page.length === 0) return released
   }
 }

@@ -7,6 +7,7 @@ import { cancelLocked } from './cancellation.ts'
 import { type Database, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
+import { claimStorable, isStorable } from './unstorable.ts'
 
 /** Longer than a page and its turn take: a process that does not come back for so long has died. */
 const LEASE_MS = 15_000
@@ -64,16 +65,22 @@ export interface ClaimedChange {
 }
 
 /** Takes the lease of this batch, or of any that has a mark; null when somebody has it, or nothing is marked. */
-export async function claimChange({ prisma }: Database, batchId?: string): Promise<ClaimedChange | null> {
-  const [row] = await prisma.$queryRaw<ClaimedChange[]>`
-    UPDATE batches SET change_until = ${LEASE}
-    WHERE id = (
-      SELECT id FROM batches WHERE ${MARKED} AND ${FREE} ${batchId === undefined ? Prisma.empty : Prisma.sql`AND id = ${batchId}`}
-      -- Of a project for which nobody works, if there is one.
-      ORDER BY EXISTS (SELECT 1 FROM batches other WHERE other.project_id = batches.project_id AND other.change_until > now()
-        AND (other.cancel_requested_at IS NOT NULL OR other.wanted_priority IS NOT NULL)), id
-      LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
-    RETURNING id AS "batchId", project_id AS "projectId"`
+export async function claimChange(database: Database, batchId?: string): Promise<ClaimedChange | null> {
+  const pick = (among: Prisma.Sql) => Prisma.sql`
+    SELECT id FROM batches WHERE ${MARKED} AND ${FREE} ${batchId === undefined ? Prisma.empty : Prisma.sql`AND id = ${batchId}`}
+      AND ${isStorable('batches.id')} ${among}
+    -- Of a project for which nobody works, if there is one.
+    ORDER BY EXISTS (SELECT 1 FROM batches other WHERE other.project_id = batches.project_id AND other.change_until > now()
+      AND (other.cancel_requested_at IS NOT NULL OR other.wanted_priority IS NOT NULL)), id
+    LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED`
+  const [row] = await claimStorable(
+    database,
+    'claim',
+    pick,
+    (picked) => database.prisma.$queryRaw<ClaimedChange[]>`
+      UPDATE batches SET change_until = ${LEASE} WHERE id = ANY (ARRAY(${picked}))
+      RETURNING id AS "batchId", project_id AS "projectId"`,
+  )
   return row ?? null
 }
 

@@ -8,7 +8,7 @@ import { signingStill } from './rotation.ts'
 import { sqlState } from './sql-state.ts'
 import { rests } from './target-rests.ts'
 import { isCommonFailure } from './unavailable.ts'
-import { isStorable, noteUnstorable } from './unstorable.ts'
+import { isStorable, notingUnstorable } from './unstorable.ts'
 
 /** What must be known of a delivery before it is claimed: whose server it is for. */
 export interface WokenDelivery {
@@ -195,15 +195,20 @@ export async function claimDelivery(
   wanted: Wanted,
   leaseMs: number,
 ): Promise<ClaimedDelivery | null> {
-  try {
-    const [claimed = null] = await claimDeliveries(database, [wanted], leaseMs)
+  const claim = async (one: Wanted) => {
+    const [claimed = null] = await claimDeliveries(database, [one], leaseMs)
     if (claimed instanceof Error) throw claimed
     return claimed
+  }
+  const claimById = (id: string) => notingUnstorable(database, 'deliver', id, () => claim({ id }))
+  if ('id' in wanted) return await claimById(wanted.id)
+  try {
+    return await claim(wanted)
   } catch (error) {
-    const id = 'id' in wanted ? wanted.id : await nextFor(database, wanted.target)
-    if (id !== null && sqlState(error) !== undefined && !isCommonFailure(error))
-      await noteUnstorable(database, 'deliver', id, error)
-    throw error
+    if (sqlState(error) === undefined || isCommonFailure(error)) throw error
+    // By its id it fails once more, or somebody else has found out and this is another one.
+    const next = await nextFor(database, wanted.target)
+    return next === null ? null : await claimById(next)
   }
 }
 

@@ -5,6 +5,7 @@ import { SILENCES_MAX } from '../domain/gate-signal.ts'
 import type { RefusalClass } from '../domain/refusal.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
+import { claimStorable, isStorable } from './unstorable.ts'
 
 /** That some gate is closed: a condition without a table, for statements that admit or submit. */
 export const SUBMITTING_PAUSED = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates
@@ -151,15 +152,16 @@ export async function noteAnswer({ prisma }: Database, upstream: string): Promis
  * After an outage the provider accepts again, so it is not full: slots kept for what the outage left unknown are given back, by pages.
  * The rows stay as they are, and are never submitted again unasked.
  */
-async function giveBackSlots({ prisma }: Database): Promise<void> {
-  let given: number
-  do {
-    given = await prisma.$executeRaw`
-      UPDATE generations SET slot_until = NULL
-      WHERE id = ANY (ARRAY(
-        SELECT id FROM generations WHERE slot_until > now() AND slot_until IS NOT NULL AND error_code = 'submission_unknown'
-        ORDER BY id LIMIT ${GIVE_BACK_PAGE} FOR UPDATE SKIP LOCKED))`
-  } while (given === GIVE_BACK_PAGE)
+async function giveBackSlots(database: Database): Promise<void> {
+  const pick = (among: Prisma.Sql) => Prisma.sql`
+    SELECT id FROM generations
+    WHERE slot_until > now() AND slot_until IS NOT NULL AND error_code = 'submission_unknown'
+      AND ${isStorable('generations.id')} ${among}
+    ORDER BY id LIMIT ${GIVE_BACK_PAGE} FOR UPDATE SKIP LOCKED`
+  const giveBack = (picked: Prisma.Sql) => database.prisma.$queryRaw<unknown[]>`
+    UPDATE generations SET slot_until = NULL WHERE id = ANY (ARRAY(${picked})) RETURNING 1`
+  // A page that is short of a row may have left out what Postgres refuses.
+  while ((await claimStorable(database, 'admit', pick, giveBack)).length > 0);
 }
 
 /** The provider accepted a submission: what refusals had closed is open, unless one has just closed it. */

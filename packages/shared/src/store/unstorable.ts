@@ -89,7 +89,7 @@ export async function claimStorable<Row>(
   }
 }
 
-/** Runs what concerns one row, and notes the row when it is refused. @throws whatever `run` throws */
+/** Runs what concerns one row, and notes the row when Postgres refuses it. @throws whatever `run` throws */
 export async function notingUnstorable<T>(
   database: Database,
   statement: RefusedStatement,
@@ -99,7 +99,8 @@ export async function notingUnstorable<T>(
   try {
     return await run()
   } catch (error) {
-    if (!isCommonFailure(error) && !isLocked(error)) await noteUnstorable(database, statement, id, error)
+    if (sqlState(error) !== undefined && !isCommonFailure(error) && !isLocked(error))
+      await noteUnstorable(database, statement, id, error)
     throw error
   }
 }
@@ -121,8 +122,11 @@ export async function noteUnstorable(
       VALUES (${id}, ${statement}, ${sqlState(error) ?? 'unknown'}, now() + ${RETRY_MIN_S} * interval '1 second')
       ON CONFLICT (id) DO UPDATE SET failures = known.failures + 1, statement = excluded.statement, sql_state = excluded.sql_state,
         retry_at = now() + least(${RETRY_MIN_S} * 2 ^ least(known.failures, 10), ${RETRY_MAX_S}) * interval '1 second'
+      -- Who tried at the same time does not count.
+      WHERE known.retry_at <= now()
       RETURNING failures`
-    failures = row?.failures ?? null
+    if (!row) return
+    failures = row.failures
   } catch {
     // The error that led here says more.
   }
