@@ -219,7 +219,7 @@ describe('the place in the queue', () => {
     onTestFinished(async () => void (await set('resume')))
     for (const [closed, words] of [
       [{ accountRefusal: 'no credits', accountRetryAt: soon }, /refused the account \("no credits"\)/],
-      [{ silences: 99, unreachableSince: new Date() }, /has not answered submissions since/],
+      [{ silences: 99, unreachableSince: new Date() }, /no submission was answered as by the provider since/],
       [{ holdUntil: soon }, /asked to wait until/],
       [{ pausedAt: new Date(), pausedReason: 'a copy' }, /paused by a start.*a copy/],
     ] as const) {
