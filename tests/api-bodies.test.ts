@@ -67,6 +67,18 @@ it('bodies that do not come take the share of their own project, and that for a 
   expect((await client.post('/v1/generations', wide)).status).toBe(202)
 }, 180_000)
 
+it('a client that leaves while its body waits for room takes none', async () => {
+  const within = await Promise.all(Array.from({ length: IN_SHARE }, beginBody))
+  const expecting = ['Content-Type: application/json', `Content-Length: ${BODY_BYTES}`, 'Expect: 100-continue']
+  const waiting = await Promise.all(Array.from({ length: IN_SHARE }, () => begin('/v1/generations', expecting, '')))
+  await until('all are there', () => waiting.every(({ heard }) => heard().includes('100 Continue')))
+  for (const { socket } of waiting) socket.destroy()
+  // By its answer the server has heard of what came before it.
+  await client.get('/v1/generations')
+  for (const { socket } of within) socket.destroy()
+  expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)
+}, 60_000)
+
 it('an upload may be slow, but not silent; headers may be neither', async () => {
   const [slow, silent, headless] = await Promise.all([beginUpload(), beginUpload(), beginHead()])
   const dripping = setInterval(() => {

@@ -48,6 +48,11 @@ export function boundBodies(fastify: FastifyInstance, bodyBytesMax: number): voi
     // What is too large by its own words is refused before it is read.
     if (bytes === 0 || bytes > bodyBytesMax || request.routeOptions.config.isUpload) return done(null, payload)
     const read = (giveBack: GiveBack) => {
+      if (request.raw.destroyed) {
+        // The client has gone while it waited: nothing will be read, and no event will end it.
+        giveBack()
+        return done(new Problem('malformed_request'))
+      }
       const tooSlow = setTimeout(() => reply.send(new Problem('request_timeout')), BODY_MAX_MS)
       request.raw.once('end', () => clearTimeout(tooSlow))
       request.letBodyGo = () => {
