@@ -3,7 +3,7 @@
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { buildSimulator } from '@reelqueue/simulator/app'
 import { expect, it } from 'vitest'
-import { clientOfNewProject, generationOf, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
+import { clientOf, clientOfNewProject, generationOf, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { createDatabase, openClient } from './support/database.ts'
 import { openSubmission } from './support/endings.ts'
 import { startHouse } from './support/house.ts'
@@ -45,6 +45,31 @@ it('two hundred changes that wait for a locked row keep nobody else waiting, and
   await holder.query('ROLLBACK')
   await holder.end()
   expect(generationOf(await client.post(`/v1/generations/${id}/cancel`)).status).toBe('cancelled')
+}, 120_000)
+
+it('results that are streamed at once read as few pages at a time as other reads of a project', async () => {
+  const own = await createDatabase()
+  const wide = await startHouse({ databaseUrl: own.url, api: true, env: { DATABASE_CONNECTIONS_MAX: '30' } })
+  const reader = clientOf(wide.url, wide.key)
+  const { id } = JSON.parse((await reader.post('/v1/batches', { items: [MINIMAL] })).text)
+  const holder = await openClient(own.url)
+  await holder.query('BEGIN; LOCK TABLE generations IN ACCESS EXCLUSIVE MODE')
+  const results = Array.from({ length: 40 }, () => reader.get(`/v1/batches/${id}/results`).catch(() => null))
+  const pages = async () => {
+    const { rows } = await holder.query(
+      'SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))',
+    )
+    return rows.length
+  }
+  await until('as many as may wait for the table', async () => (await pages()) >= 16)
+  const quiet = await clientOfNewProject(wide, 'quiet')
+  expect((await quiet.get('/v1/webhook_endpoints')).status).toBe(200)
+  expect(await pages()).toBe(16)
+  await holder.query('ROLLBACK')
+  await holder.end()
+  await Promise.all(results)
+  await wide.close()
+  await own.drop()
 }, 120_000)
 
 it('eighty endpoints that are made at once become fifty', async () => {

@@ -65,6 +65,12 @@ export function takeRequestTurns(keyed: FastifyInstance, { database }: Pick<ApiD
   })
 }
 
+/** Reads a part of an answer that is sent after the turn of its request: each part has a turn of its own. @throws NoTurn */
+export async function readInTurn<T>({ turn }: FastifyRequest, read: () => Promise<T>): Promise<T> {
+  const giveBack = await turn?.takeAgain()
+  return await read().finally(giveBack)
+}
+
 /** Waits for something that needs no connection; others have the turn meanwhile. @throws NoTurn when there is none afterwards */
 export async function waitOutside<T>(request: FastifyRequest, wait: () => Promise<T>): Promise<T> {
   const { turn } = request

@@ -15,7 +15,7 @@ import type { ApiDeps } from '../deps.ts'
 import { byId } from '../generations.ts'
 import { idempotencyHeaders, idempotencyOf, replay } from '../idempotency.ts'
 import { problems } from '../openapi.ts'
-import { waitOutside } from '../request-turns.ts'
+import { readInTurn, waitOutside } from '../request-turns.ts'
 import type { App } from '../typed-app.ts'
 
 const LINES_TYPE = 'application/x-ndjson'
@@ -44,9 +44,9 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
         },
       },
     },
-    async ({ project, params, query }, reply) => {
-      const { id } = await mustFindBatch(deps, project, params.id)
-      const lines = Readable.from(resultLines(deps, id, query.status))
+    async (request, reply) => {
+      const { id } = await mustFindBatch(deps, request.project, request.params.id)
+      const lines = Readable.from(resultLines(deps, request, id, request.query.status))
       return reply.type(LINES_TYPE).send(lines as never)
     },
   )
@@ -164,11 +164,12 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
 
 async function* resultLines(
   { database }: ApiDeps,
+  request: FastifyRequest,
   batchId: string,
   status: Status | undefined,
 ): AsyncGenerator<string> {
   for (let after = ''; ; ) {
-    const page = await listResults(database, batchId, RESULTS_PAGE, after, status)
+    const page = await readInTurn(request, () => listResults(database, batchId, RESULTS_PAGE, after, status))
     const last = page.at(-1)
     if (!last) return
     after = last.id
