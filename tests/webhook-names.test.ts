@@ -73,6 +73,16 @@ describe('a name', () => {
     })
   }, 30_000)
 
+  it('of which one family is never answered has the addresses of the other long before a silent one fails', async () => {
+    const { port } = await endpoint()
+    dns.zone.set('half.test', ['127.0.0.1'])
+    dns.onlyIpv4.add('half.test')
+    const silent = client.post('prj_1', 'http://silent.test/', {}, '{}')
+    const half = client.post('prj_1', `http://half.test:${port}/`, {}, '{}')
+    expect(await Promise.race([silent, half])).toMatchObject({ kind: 'delivered' })
+    await silent
+  }, 30_000)
+
   it('that does not exist, or has no address, says so', async () => {
     dns.zone.set('none.test', 'NXDOMAIN').set('empty.test', [])
     const messageOf = async (url: string) => (await client.post('prj_1', url, {}, '{}')).message

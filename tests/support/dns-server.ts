@@ -7,6 +7,8 @@ import { once } from 'node:events'
 export interface DnsServer {
   /** A name's IPv4 addresses; none: it exists without one. Names that are not there get no answer at all. */
   readonly zone: Map<string, readonly string[] | 'NXDOMAIN'>
+  /** Names whose questions for other than IPv4 get no answer. */
+  readonly onlyIpv4: Set<string>
   /** Names that were asked for, each once. */
   readonly asked: Set<string>
   /** One that asks nobody else. */
@@ -21,12 +23,13 @@ export async function startDnsServer(): Promise<DnsServer> {
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')
   const zone: DnsServer['zone'] = new Map()
+  const onlyIpv4 = new Set<string>()
   const asked = new Set<string>()
   socket.on('message', (query, peer) => {
     const { name, type, end } = questionOf(query)
     asked.add(name)
     const known = zone.get(name)
-    if (known === undefined) return
+    if (known === undefined || (type !== TYPE_A && onlyIpv4.has(name))) return
     const addresses = known !== 'NXDOMAIN' && type === TYPE_A ? known : []
     const header = Buffer.from(query.subarray(0, 12))
     // A response, recursion available; and the code of NXDOMAIN.
@@ -42,6 +45,7 @@ export async function startDnsServer(): Promise<DnsServer> {
   const { port } = socket.address()
   return {
     zone,
+    onlyIpv4,
     asked,
     newResolver: () => {
       const resolver = new Resolver({ timeout: 1_500, tries: 2 })

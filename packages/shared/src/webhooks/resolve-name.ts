@@ -13,6 +13,8 @@ const TRY_MS = 1_500
 const TRIES = 2
 /** One look-up, however many servers resolv.conf names. */
 const LOOKUP_MS_MAX = 5_000
+/** How much longer than the other a family may take: some DNS servers never answer for IPv6. */
+const OTHER_FAMILY_MS = 500
 const HOSTS_PATH = '/etc/hosts'
 /** Most changes of the hosts file hold after this time. */
 const HOSTS_KEPT_MS = 5_000
@@ -64,12 +66,19 @@ export function parseHosts(text: string): Hosts {
 /** IPv4 first: where a machine has no IPv6, or a broken one, no time is lost. */
 async function ask(resolver: Resolver, hostname: string): Promise<LookupAddress[]> {
   let isLate = false
+  let enough: NodeJS.Timeout | undefined
   const deadline = setTimeout(() => {
     isLate = true
     resolver.cancel()
   }, LOOKUP_MS_MAX)
-  const answers = await Promise.allSettled([resolver.resolve4(hostname), resolver.resolve6(hostname)])
+  const firstFound = <Found>(found: Found) => {
+    enough ??= setTimeout(() => resolver.cancel(), OTHER_FAMILY_MS)
+    return found
+  }
+  const families = [resolver.resolve4(hostname), resolver.resolve6(hostname)]
+  const answers = await Promise.allSettled(families.map((family) => family.then(firstFound)))
   clearTimeout(deadline)
+  clearTimeout(enough)
   const found = answers.flatMap((answer, index) =>
     answer.status === 'fulfilled' ? answer.value.map((address) => ({ address, family: index === 0 ? 4 : 6 })) : [],
   )
