@@ -4,10 +4,11 @@ import { batchJson, resultJson } from '@reelqueue/shared/contract/batch'
 import { failOverdue } from '@reelqueue/shared/store/polling'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
+import { openClient } from './support/database.ts'
 import { endGeneration, openSubmission, startGeneration } from './support/endings.ts'
 import { until } from './support/wait.ts'
 
-const { house, client } = await startApi()
+const { database, house, client } = await startApi()
 
 function batchOf(reply: Reply) {
   expect([200, 202], reply.text).toContain(reply.status)
@@ -159,6 +160,28 @@ describe('retrying a batch', () => {
     expect(await house.database.prisma.batch.count({ where: { parentId: parent.id } })).toBe(1)
     await endGeneration(house.database, parent.ids[2] ?? '', 'failed')
     expect(batchOf(await client.post(`/v1/batches/${parent.id}/retry`)).total).toBe(1)
+  })
+
+  it('has nothing to retry when a process that knows no lock takes it first', async () => {
+    const parent = await failed(1)
+    const older = await openClient(database.url)
+    await older.query('BEGIN')
+    await older.query(
+      `INSERT INTO generations SELECT (jsonb_populate_record(g, jsonb_build_object('id', new_id('gen'), 'retry_of', id,
+        'batch_id', null, 'custom_id', null))).* FROM generations g WHERE id = $1`,
+      [parent.ids[0]],
+    )
+    const retry = client.post(`/v1/batches/${parent.id}/retry`)
+    await until('the retry waits for it', async () => {
+      const { rows } = await older.query(
+        'SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))',
+      )
+      return rows.length > 0
+    })
+    await older.query('COMMIT')
+    await older.end()
+    expect(problemOf(await retry).code).toBe('nothing_to_retry')
+    await house.database.prisma.generation.deleteMany({ where: { retryOf: parent.ids[0] ?? '' } })
   })
 
   it('leaves what may succeed yet: it is paid for, and still asked about', async () => {

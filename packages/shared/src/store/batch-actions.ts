@@ -3,7 +3,7 @@
 import { newId } from '../domain/ids.ts'
 import type { Status } from '../domain/status.ts'
 import { insertBatchWithin, type NewBatch } from './batches.ts'
-import type { Database, Sql } from './database.ts'
+import { type Database, isUniqueViolation, type Sql } from './database.ts'
 import { type Generation, Prisma } from './generated/client.ts'
 import type { NewGeneration } from './generations.ts'
 
@@ -35,7 +35,8 @@ export async function retryBatch({ prisma }: Database, parentId: string, child: 
   try {
     return await prisma.$transaction(retry, { timeout: BULK_MAX_MS })
   } catch (error) {
-    if (error instanceof NothingFailed) return 'nothing_failed'
+    // A process of an older version, which knows no lock, has taken some of them meanwhile.
+    if (error instanceof NothingFailed || isUniqueViolation(error)) return 'nothing_failed'
     throw error
   }
 }

@@ -68,13 +68,19 @@ export async function insertBatchWithin(
   let total = 0
   const counter = createKindCounter()
   let inserting: Promise<unknown> = Promise.resolve()
-  for await (const rows of chunks) {
+  try {
+    for await (const rows of chunks) {
+      await inserting
+      total += rows.length
+      for (const row of rows) counter.add(row)
+      inserting = insertGenerations(tx, rows)
+      // Heard of by the next await; without this, an error of the chunks that comes first would leave it unheard.
+      inserting.catch(() => undefined)
+    }
+  } catch (error) {
+    // An insert that failed is why the transaction gives no more chunks.
     await inserting
-    total += rows.length
-    for (const row of rows) counter.add(row)
-    inserting = insertGenerations(tx, rows)
-    // Heard of by the next await; without this, an error of the chunks that comes first would leave it unheard.
-    inserting.catch(() => undefined)
+    throw error
   }
   await inserting
   await tx.$executeRaw`
