@@ -54,6 +54,7 @@ export const COMMANDS = {
     about: 'Measures Reelqueue beside a plain pipeline.',
     options: {
       admission: flag,
+      cancel: text,
       full: flag,
       postgres: text,
       json: text,
