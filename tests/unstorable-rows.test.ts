@@ -8,7 +8,7 @@ import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admis
 import { claimChange } from '@reelqueue/shared/store/batch-changes'
 import { finishBatches, insertBatch } from '@reelqueue/shared/store/batches'
 import { completeSeen } from '@reelqueue/shared/store/completion'
-import type { Database, RefusedRow } from '@reelqueue/shared/store/database'
+import { type Database, type RefusedRow, UncertainCommit } from '@reelqueue/shared/store/database'
 import { insertGenerations, type NewGeneration } from '@reelqueue/shared/store/generations'
 import {
   claimOverdueDeliveries,
@@ -19,7 +19,12 @@ import {
 import { claimDuePolls, failOverdue, recordPolls, releasePolls } from '@reelqueue/shared/store/polling'
 import { addApiKey, newApiKey } from '@reelqueue/shared/store/projects'
 import { noteAcceptance } from '@reelqueue/shared/store/submitting-gate'
-import { countUnstorable, findUnstorable } from '@reelqueue/shared/store/unstorable'
+import {
+  countUnstorable,
+  findUnstorable,
+  notingUnstorable,
+  withoutUnstorable,
+} from '@reelqueue/shared/store/unstorable'
 import { createMicroBatches, type MicroBatches } from '@reelqueue/worker/micro-batches'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { clientOf, MINIMAL } from './support/api.ts'
@@ -363,6 +368,47 @@ describe('deliveries that are claimed for one server', () => {
     })
     expect(refused).toMatchObject([{ id: bad, failures: 1 }])
     await allow('deliveries')
+  })
+})
+
+describe('what is no refusal', () => {
+  const lost = () => Promise.reject(new UncertainCommit('lost', { cause: new Error('read ECONNRESET') }))
+
+  it('is noted of no row: a lost COMMIT, or an error that is not one of Postgres’', async () => {
+    const rows = [{ id: 'gen_a' }, { id: 'gen_b' }]
+    for (const run of [lost, () => Promise.reject(new TypeError('a bug'))]) {
+      await expect(notingUnstorable(database, 'submit', 'gen_a', run)).rejects.toThrow()
+      await expect(withoutUnstorable(database, 'end', rows, run)).rejects.toThrow()
+    }
+    expect(refused).toEqual([])
+    expect(await countUnstorable(database)).toMatchObject({ count: 0 })
+  })
+
+  it('is looked for by two statements at a time where all rows are locked', async () => {
+    const ids = (await rendering()).slice(0, 16)
+    let running = 0
+    let most = 0
+    const tried: number[] = []
+    const change = async (rows: readonly { id: string }[]): Promise<unknown[]> => {
+      most = Math.max(most, ++running)
+      tried.push(rows.length)
+      try {
+        return await seed.database.prisma.$transaction(async (tx) => {
+          await tx.$executeRaw`SET LOCAL lock_timeout = '20ms'`
+          return await tx.$queryRaw<unknown[]>`
+            SELECT 1 FROM generations WHERE id = ANY (${rows.map((row) => row.id)}::text[]) FOR UPDATE`
+        })
+      } finally {
+        running -= 1
+      }
+    }
+    await seed.holding('SELECT 1 FROM generations FOR UPDATE', async () => {
+      const rows = ids.map((id) => ({ id }))
+      expect(await withoutUnstorable(database, 'record', rows, change)).toEqual([])
+    })
+    expect(tried.filter((count) => count === 1)).toHaveLength(16)
+    expect(most).toBe(2)
+    expect(refused).toEqual([])
   })
 })
 

@@ -2,6 +2,7 @@
 // carry many rows, so one such row would keep its neighbours from moving. They go on without it; it is noted, shown, and tried again
 // after a while that grows.
 
+import { takeTurns } from '../runtime/turns.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { sqlState } from './sql-state.ts'
@@ -33,11 +34,16 @@ const NOW = Prisma.sql`now()`
 export const isStorable = (id: string, at = NOW) => Prisma.sql`NOT EXISTS (
   SELECT 1 FROM unstorable_rows WHERE unstorable_rows.id = ${Prisma.raw(id)} AND retry_at > ${at} OFFSET 0)`
 
+/** Tries side by side: each takes a connection. */
+const TRIES_AT_ONCE = 2
+/** How long it is found out which rows are locked, where many are: the rest is due again as they are. */
+const LOCKED_MAX_MS = 60_000
+
 /**
  * Runs a statement for many rows. Where one of them is why it fails, it is run for each half of them, until what fails is alone and
- * noted: one such row among a hundred costs some fifteen statements.
+ * noted: one such row among a hundred costs some fifteen statements, two at a time at the most.
  * @returns what all statements answered
- * @throws what concerns all rows alike
+ * @throws what concerns all rows alike, or is no error of Postgres'
  */
 export async function withoutUnstorable<Row extends { readonly id: string }, Answer>(
   database: Database,
@@ -45,26 +51,32 @@ export async function withoutUnstorable<Row extends { readonly id: string }, Ans
   rows: readonly Row[],
   run: (rows: readonly Row[]) => Promise<readonly Answer[]>,
 ): Promise<Answer[]> {
-  const [first] = rows
-  if (!first) return []
-  try {
-    return [...(await run(rows))]
-  } catch (error) {
-    if (isCommonFailure(error)) throw error
-    if (rows.length === 1) {
+  const turns = takeTurns(TRIES_AT_ONCE)
+  const endsAt = performance.now() + LOCKED_MAX_MS
+
+  async function tryThese(some: readonly Row[]): Promise<Answer[]> {
+    const [first] = some
+    if (!first) return []
+    try {
+      return [...(await turns(() => run(some)))]
+    } catch (error) {
+      if (!isOfSomeRows(error)) throw error
       // What somebody has locked is nobody's fault: it is due again.
-      if (!isLocked(error)) await noteUnstorable(database, statement, first.id, error)
-      return []
+      if (isLocked(error) && (some.length === 1 || performance.now() > endsAt)) return []
+      if (some.length === 1) {
+        await noteUnstorable(database, statement, first.id, error)
+        return []
+      }
+      const middle = some.length >> 1
+      const halves = [some.slice(0, middle), some.slice(middle)]
+      // What takes too long is not waited for by the others.
+      if (isUnavailable(error)) return (await Promise.all(halves.map(tryThese))).flat()
+      const answers: Answer[] = []
+      for (const half of halves) answers.push(...(await tryThese(half)))
+      return answers
     }
-    const middle = rows.length >> 1
-    const halves = [rows.slice(0, middle), rows.slice(middle)]
-    const again = (half: readonly Row[]) => withoutUnstorable(database, statement, half, run)
-    // What takes too long is not waited for by the others.
-    if (isUnavailable(error)) return (await Promise.all(halves.map(again))).flat()
-    const answers: Answer[] = []
-    for (const half of halves) answers.push(...(await again(half)))
-    return answers
   }
+  return await tryThese(rows)
 }
 
 /**
@@ -81,7 +93,7 @@ export async function claimStorable<Row>(
   try {
     return await claim(pick(Prisma.empty))
   } catch (error) {
-    if (isCommonFailure(error)) throw error
+    if (!isOfSomeRows(error)) throw error
     const found = await database.prisma.$queryRaw<{ id: string }[]>`${pick(Prisma.empty)}`
     return await withoutUnstorable(database, statement, found, (rows) =>
       claim(pick(Prisma.sql`AND id = ANY (${rows.map((row) => row.id)}::text[])`)),
@@ -99,14 +111,19 @@ export async function notingUnstorable<T>(
   try {
     return await run()
   } catch (error) {
-    if (sqlState(error) !== undefined && !isCommonFailure(error) && !isLocked(error))
-      await noteUnstorable(database, statement, id, error)
+    if (isRefusal(error)) await noteUnstorable(database, statement, id, error)
     throw error
   }
 }
 
 /** Lock not available, and what `withRetry` leaves of deadlocks. */
 const isLocked = (error: unknown) => ['55P03', '40P01', '40001'].includes(sqlState(error) ?? '')
+
+/** That Postgres did not take some of the rows. A lost COMMIT, and whatever is none of its errors, says nothing of any row. */
+const isOfSomeRows = (error: unknown) => sqlState(error) !== undefined && !isCommonFailure(error)
+
+/** Whether Postgres refused the row that a statement was for. */
+const isRefusal = (error: unknown) => isOfSomeRows(error) && !isLocked(error)
 
 /** Never fails: what cannot be noted is noted the next time. */
 export async function noteUnstorable(
