@@ -6,7 +6,8 @@ function atWork() {
   const ends = new Map<string, () => void>()
   const errors: unknown[] = []
   const proven = new Set<string>()
-  const turns = createDeliveryTurns((id, error) => errors.push([id, error]))
+  const stopping = new AbortController()
+  const turns = createDeliveryTurns((id, error) => errors.push([id, error]), stopping.signal)
   let made = 0
   /** Adds `count` of a project; to servers that are known to answer, unless `server` says another. */
   const add = (projectId: string, count: number, server = 'proven') => {
@@ -31,7 +32,8 @@ function atWork() {
     await new Promise(setImmediate)
   }
   const countOf = (projectId: string) => begun.filter((id) => id.startsWith(`${projectId} `)).length
-  return { turns, add, end, begun, countOf, proven, errors }
+  const stop = () => stopping.abort()
+  return { turns, add, end, stop, begun, countOf, proven, errors }
 }
 
 describe('deliveries that wait for their turns', () => {
@@ -76,7 +78,7 @@ describe('deliveries that wait for their turns', () => {
   })
 
   it('are taken once while they wait, and bounded in number', async () => {
-    const { turns, add, end, countOf } = atWork()
+    const { turns, add, end, stop, countOf } = atWork()
     let runs = 0
     add('a', 50, 'dead')
     const one = { id: 'again', projectId: 'a', isProven: () => false, run: async () => void runs++ }
@@ -85,16 +87,21 @@ describe('deliveries that wait for their turns', () => {
     await end(2)
     expect(runs).toBe(1)
     add('b', 10_000, 'dead')
-    expect(await Promise.race([turns.close(), end(60)])).toBeUndefined()
+    stop()
+    expect(await Promise.race([turns.idle(), end(60)])).toBeUndefined()
     expect(countOf('b')).toBe(50)
   })
 
-  it('are handed back when they have not begun; what has begun is waited for', async () => {
-    const { turns, add, end, begun } = atWork()
+  it('begin no more from the stop on, and are handed back, also those that come after it; what has begun is waited for', async () => {
+    const { turns, add, end, stop, begun } = atWork()
     add('a', 6_000, 'dead')
-    const closing = turns.close()
-    await end(50)
-    expect(await closing).toHaveLength(5_000)
+    stop()
+    await end(20)
+    add('b', 3)
+    expect(begun).toHaveLength(50)
+    const idle = turns.idle()
+    await end(30)
+    expect(await idle).toHaveLength(5_003)
     expect(begun).toHaveLength(50)
   })
 

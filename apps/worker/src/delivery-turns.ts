@@ -24,8 +24,8 @@ export interface DeliveryRun {
 export interface DeliveryTurns {
   /** Begins it, now or later. One that waits already is not taken twice; where too many wait, it is left to reconcile. */
   add(run: DeliveryRun): void
-  /** Begins nothing more. @returns once all have ended that had begun: the ids of those that had not */
-  close(): Promise<string[]>
+  /** After the stop, once nothing is added any more. @returns when all have ended that had begun: the ids of those that had not */
+  idle(): Promise<string[]>
 }
 
 interface Project {
@@ -37,13 +37,18 @@ interface Project {
 
 const waitingOf = ({ waiting }: Project) => waiting.proven.length + waiting.unproven.length
 
-/** @param onError hears of a run that rejects */
-export function createDeliveryTurns(onError: (id: string, error: unknown) => void): DeliveryTurns {
+/**
+ * @param onError hears of a run that rejects
+ * @param stopping from then on no run begins; what is added still waits, to be handed back
+ */
+export function createDeliveryTurns(
+  onError: (id: string, error: unknown) => void,
+  stopping: AbortSignal,
+): DeliveryTurns {
   /** Those with a run under way or waiting; the one that began a run last comes last. */
   const projects = new Map<string, Project>()
   const waiting = new Set<string>()
   const running = new Set<Promise<void>>()
-  let closed = false
 
   /** The next run of a project that may begin, taken out. */
   function take(project: Project): { run: DeliveryRun; isProven: boolean } | null {
@@ -82,7 +87,7 @@ export function createDeliveryTurns(onError: (id: string, error: unknown) => voi
   }
 
   function beginAll(): void {
-    if (closed) return
+    if (stopping.aborted) return
     // One that begins a run is put at the end, and comes again in this very loop.
     for (const [projectId, project] of projects) {
       if (running.size >= RUNS_MAX) return
@@ -93,7 +98,7 @@ export function createDeliveryTurns(onError: (id: string, error: unknown) => voi
 
   return {
     add(run) {
-      if (closed || waiting.has(run.id)) return
+      if (waiting.has(run.id)) return
       const project = projects.get(run.projectId) ?? { underWay: 0, unproven: 0, waiting: { proven: [], unproven: [] } }
       const isFull = waitingOf(project) >= PROJECT_WAITING_MAX
       if (isFull || (waiting.size >= WAITING_MAX && waitingOf(project) >= NEXT_TO_NOTHING)) return
@@ -102,8 +107,7 @@ export function createDeliveryTurns(onError: (id: string, error: unknown) => voi
       project.waiting[run.isProven() ? 'proven' : 'unproven'].push(run)
       beginAll()
     },
-    async close() {
-      closed = true
+    async idle() {
       await Promise.all(running)
       return [...waiting]
     },

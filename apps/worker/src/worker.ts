@@ -85,10 +85,10 @@ export function startWorker(
   }
   start('complete', (id) => complete(deps, id))
   const delivering = { ...deps, targets: createTargets() }
-  const turns = createDeliveryTurns((id, error) => onFailure('deliver', id, error))
+  const turns = createDeliveryTurns((id, error) => onFailure('deliver', id, error), stopping.signal)
   start('deliver', (id) => deliver(delivering, turns, id, stopping.signal))
   stopped.push(async () => {
-    for (const id of await turns.close()) deps.queues.wakeAgain('deliver', id)
+    for (const id of await turns.idle()) deps.queues.wakeAgain('deliver', id)
   })
   // From the start: a step whose first job never comes stands still too.
   for (const step of upstream ? (['submit', 'deliver'] as const) : (['deliver'] as const)) runs.note(step)
