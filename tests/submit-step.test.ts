@@ -124,6 +124,19 @@ describe('an outcome', () => {
     expect(await seed.row(id)).toMatchObject({ status: 'processing', upstreamTaskId: 'sora_kept' })
   })
 
+  it('with a task id wakes the lanes before the provider is asked whether it knows the task', async () => {
+    const id = await seed.admitted()
+    let wakeUps = 0
+    let before: number | undefined
+    const lanes = { ...deps.queues.lanes, wake: () => void wakeUps++ }
+    provider.play((response, one) => {
+      if (one.method === 'GET') before ??= wakeUps
+      answer(200, { ...RENDERING, id: 'sora_woken' })(response, one)
+    })
+    await submit({ ...deps, queues: { ...deps.queues, lanes }, isProven: () => false, upstream }, id)
+    expect(before).toBe(1)
+  })
+
   it('that nobody knows is submitted once more when the caller asked for it, and never a third time', async () => {
     const id = await seed.admitted({ onUnknownSubmission: 'resubmit' })
     provider.play(hang)

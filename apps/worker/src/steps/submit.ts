@@ -90,10 +90,6 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
   const result = resultOf(deps, outcome, intent, signal)
   const pollAfterMs = firstPollMs(deps.scheduleOf(intent.request), generationId, deps.settings.poll)
   const settled = await settle(deps, intent.submissionId, result, pollAfterMs)
-  if (outcome.kind === 'accepted') {
-    const isTaken = !settled.isDuplicate && (await isTaskKnown(deps, outcome.taskId))
-    await tellGate(deps, { kind: isTaken ? 'answered' : 'silence' }, intent, isTaken)
-  }
   if (settled.isGateClosed && signal?.kind === 'refusal') await releaseOthers(deps, signal)
   const durationMs = Math.round(performance.now() - intent.preparedAtMs)
   deps.log.info({
@@ -106,7 +102,13 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
     status: settled.status,
     durationMs,
   })
-  return follow(deps, generationId, settled, result.kind === 'rejected' ? result.backoffMs : 0)
+  const next = follow(deps, generationId, settled, result.kind === 'rejected' ? result.backoffMs : 0)
+  // What follows from the task does not wait for this: asking about it may take a while, and may fail.
+  if (outcome.kind === 'accepted') {
+    const isTaken = !settled.isDuplicate && (await isTaskKnown(deps, outcome.taskId))
+    await tellGate(deps, { kind: isTaken ? 'answered' : 'silence' }, intent, isTaken)
+  }
+  return next
 }
 
 /** What this answer means for all other submissions. Failing to say it must not keep the answer from being recorded. */
