@@ -128,6 +128,23 @@ it('leaves what it has no places for to others while all are silent, and ends', 
   expect(await seed.sql(leased)).toHaveLength(0)
 })
 
+it('has 200 places for all runs together, also for those that claim side by side', async () => {
+  await due(350)
+  provider.play(hang)
+  const stopping = new AbortController()
+  const polling = laneOf({ ...deps, upstream: patient }, stopping.signal)
+  const leased = () => seed.sql(`SELECT 1 FROM generations WHERE status = 'processing' AND due_at > now()`)
+  await seed.sql(`UPDATE generations SET due_at = now() + interval '1 hour' WHERE id IN (
+    SELECT id FROM generations WHERE due_at <= now() ORDER BY due_at, id LIMIT 250)`)
+  await polling.run()
+  await seed.sql(`UPDATE generations SET due_at = now() WHERE due_at > now() + interval '30 minutes'`)
+  expect(await leased()).toHaveLength(100)
+  await Promise.all([polling.run(), polling.run()])
+  expect(await leased()).toHaveLength(200)
+  stopping.abort()
+  await polling.idle()
+})
+
 it('claims for as long as a poll may take and a quarter of a minute, whatever a create may take', async () => {
   const [id = ''] = await due(1)
   provider.play(hang)

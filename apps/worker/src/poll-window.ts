@@ -17,8 +17,11 @@ const WRITE_EVERY_MS = 250
 const WRITES_AT_ONCE = 3
 
 export interface PollWindow {
-  /** How many more generations may be asked about now. */
-  free(): number
+  /**
+   * Lets `claim` take up to so many generations, as far as places are free: they are kept for it until it has ended.
+   * @throws whatever `claim` throws
+   */
+  reserve<T>(places: number, claim: (places: number) => Promise<T>): Promise<T>
   /** Asks about claimed generations side by side. `isBusy`: requests are better spared. Never waits, never fails. */
   ask(due: readonly DuePoll[], isBusy: boolean): void
   /** Resolves when so many places are free, after a quarter of a second, or at the stop: whatever is first. */
@@ -33,11 +36,13 @@ export function createPollWindow(deps: UpstreamDeps, stopping: AbortSignal): Pol
   const answered: Answered[] = []
   /** Rows that are being written or handed back. */
   let ending = 0
+  /** Places kept for claims that are under way. */
+  let reserved = 0
   let timer: NodeJS.Timeout | undefined
   const turns = takeTurns(WRITES_AT_ONCE)
   const events = new EventEmitter()
 
-  const free = () => Math.max(0, PLACES - unanswered.size - answered.length - ending)
+  const free = () => Math.max(0, PLACES - unanswered.size - answered.length - ending - reserved)
 
   async function wait(poll: DuePoll, isBusy: boolean): Promise<void> {
     const answer = await deps.upstream.poll(poll.upstreamTaskId)
@@ -87,7 +92,16 @@ export function createPollWindow(deps: UpstreamDeps, stopping: AbortSignal): Pol
   )
 
   return {
-    free,
+    async reserve(places, claim) {
+      const kept = Math.min(places, free())
+      reserved += kept
+      try {
+        return await claim(kept)
+      } finally {
+        reserved -= kept
+        events.emit('freed')
+      }
+    },
     ask(due, isBusy) {
       if (stopping.aborted) {
         handBack(due)

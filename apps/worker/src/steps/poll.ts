@@ -29,13 +29,15 @@ export async function pollLane(deps: LaneDeps, runId: string, signal: AbortSigna
   const leaseMs = pollTimeoutMs(deps.settings.upstreamTimeoutMs) + LEASE_MARGIN_MS
   let polls = 0
   while (performance.now() - beganAt < RUN_MAX_MS && !signal.aborted) {
-    const places = Math.min(PAGE, window.free())
-    const page = await allowed(deps, places)
-    const due = page === 0 ? [] : await claimDuePolls(deps.database, page, leaseMs)
-    if (due.length < page) await giveBack(deps, page - due.length)
-    polls += due.length
-    window.ask(due, page < places || polls > BUSY_POLLS)
-    if (due.length < places) break
+    const isMore = await window.reserve(PAGE, async (places) => {
+      const page = await allowed(deps, places)
+      const due = page === 0 ? [] : await claimDuePolls(deps.database, page, leaseMs)
+      if (due.length < page) await giveBack(deps, page - due.length)
+      polls += due.length
+      window.ask(due, page < places || polls > BUSY_POLLS)
+      return due.length === places
+    })
+    if (!isMore) break
     await window.room(PAGE)
   }
   if (polls > 0) deps.log.info({ event: 'poll.run', polls, durationMs: Math.round(performance.now() - beganAt) })
