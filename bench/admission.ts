@@ -2,15 +2,13 @@
 // cancelled. The statements are those that the store really sends, run by EXPLAIN ANALYZE and undone; planning is counted too.
 
 import { admitGenerations } from '@reelqueue/shared/store/admission'
-import { openDatabase, PLANNING } from '@reelqueue/shared/store/database'
 import pg from 'pg'
-import { median } from './requests.ts'
 import type { Servers } from './servers.ts'
+import { timeStatement } from './statement-time.ts'
 
 const PROJECTS = 10_000
 const WAITING_EACH = 10
 const LARGE_BATCH = 50_000
-const ROUNDS = 7
 
 /** @returns a table in Markdown */
 export async function measureAdmission({ databaseUrl }: Servers): Promise<string> {
@@ -67,48 +65,17 @@ export async function measureAdmission({ databaseUrl }: Servers): Promise<string
   }
 }
 
-/** The median of some runs, each of them undone. */
+/** Admission as it is: what it admits is counted, and undone. */
 async function timeOf(databaseUrl: string, slots: number): Promise<{ admitted: number; ms: number }> {
-  const database = openDatabase(databaseUrl, console.error)
-  const statements: { text: string; values: unknown[] }[] = []
-  const original = pg.Client.prototype.query
-  pg.Client.prototype.query = function (this: pg.Client, ...words: unknown[]) {
-    const [config, values] = words as [string | { text: string; values?: unknown[] }, unknown[]?]
-    if (typeof config !== 'string' && config.text.includes('RECURSIVE held'))
-      statements.push({ text: config.text, values: config.values ?? values ?? [] })
-    return Reflect.apply(original, this, words)
-  } as typeof original
-  const explainer = new pg.Client({ connectionString: databaseUrl })
-  await explainer.connect()
-  await explainer.query(PLANNING)
-  try {
-    // Nothing of a paused upstream is admitted: heard, and not carried out.
-    await explainer.query(`INSERT INTO upstream_gates (upstream, paused_at) VALUES ('globalai', now())`)
-    await admitGenerations(database, slots)
-    await explainer.query('DELETE FROM upstream_gates')
-    const [statement] = statements
-    if (!statement) throw new Error('no statement was heard')
-    const times: number[] = []
-    let admitted = 0
-    for (let round = 0; round < ROUNDS; round++) {
-      await explainer.query('BEGIN')
-      const { rows } = await explainer.query(
-        `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) ${statement.text}`,
-        statement.values,
-      )
-      const { rows: taken } = await explainer.query(
-        `SELECT count(*)::int AS count FROM generations WHERE admitted_at = now()::timestamptz(3)`,
-      )
-      await explainer.query('ROLLBACK')
-      const [found] = rows as { 'QUERY PLAN': [{ 'Planning Time': number; 'Execution Time': number }] }[]
-      if (!found) throw new Error('no plan')
-      times.push(found['QUERY PLAN'][0]['Planning Time'] + found['QUERY PLAN'][0]['Execution Time'])
-      admitted = (taken as { count: number }[])[0]?.count ?? 0
-    }
-    return { admitted, ms: median(times) }
-  } finally {
-    pg.Client.prototype.query = original
-    await explainer.end()
-    await database.close()
-  }
+  const { count, ms } = await timeStatement(databaseUrl, {
+    act: async (database) => {
+      // Nothing of a paused upstream is admitted: heard, and not carried out.
+      await database.prisma.$executeRaw`INSERT INTO upstream_gates (upstream, paused_at) VALUES ('globalai', now())`
+      await admitGenerations(database, slots)
+      await database.prisma.$executeRaw`DELETE FROM upstream_gates`
+    },
+    words: 'RECURSIVE held',
+    counted: 'SELECT count(*)::int AS count FROM generations WHERE admitted_at = now()::timestamptz(3)',
+  })
+  return { admitted: count, ms }
 }

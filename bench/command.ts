@@ -6,6 +6,7 @@ import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { otherPostgres } from '../tests/support/other-postgres.ts'
 import { measureAdmission } from './admission.ts'
+import { measureDeliveries } from './deliveries.ts'
 import { benchIngest } from './ingest.ts'
 import { benchLargeCancel } from './large-cancel.ts'
 import { benchList } from './list.ts'
@@ -24,6 +25,7 @@ const { values } = parseArgs({
   options: {
     cancel: { type: 'string' },
     admission: { type: 'boolean', default: false },
+    deliveries: { type: 'boolean', default: false },
     full: { type: 'boolean', default: false },
     json: { type: 'string', default: 'bench.json' },
     lines: { type: 'string' },
@@ -59,6 +61,7 @@ try {
   console.log(machine)
   if (values.cancel !== undefined) console.log(await benchLargeCancel(servers, cancel))
   else if (values.admission) console.log(await measureAdmission(servers))
+  else if (values.deliveries) console.log(await measureDeliveries(servers))
   else if (values.lines !== undefined) await benchIngest(servers, lines)
   else if (values.plans !== undefined) console.log(await measurePlans(servers, history))
   else await benchAll(machine)

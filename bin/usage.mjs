@@ -50,11 +50,12 @@ export const COMMANDS = {
     options: { minutes: text, seed: text, backend: text, generations: text, kills: text },
   },
   bench: {
-    line: 'bench -- [--full] [--postgres WHICH] [--json FILE] [--lines N] [--plans N] [--admission] [--cancel N] [--polling [--plot FILE]]',
+    line: 'bench -- [--full] [--postgres WHICH] [--json FILE] [--lines N] [--plans N] [--admission] [--deliveries] [--cancel N] [--polling [--plot FILE]]',
     about: 'Measures Reelqueue beside a plain pipeline.',
     options: {
       admission: flag,
       cancel: text,
+      deliveries: flag,
       full: flag,
       postgres: text,
       json: text,
@@ -70,6 +71,7 @@ export const COMMANDS = {
       '--lines N       only: ingest N lines, 100 to 50000',
       '--admission     only: one run of admission where 10,000 projects wait, and behind a batch that is being cancelled',
       '--cancel N      only: cancel a batch of N with 50 endpoints beside another project, 100 to 50000',
+      '--deliveries    only: a million pending deliveries to 10,000 dead servers',
       '--plans N       only: the plans of the hot statements on N generations, 10000 to 10000000',
       '--polling       only: polling by what clips took, simulated; with --plot, the picture of docs/polling.md',
     ],

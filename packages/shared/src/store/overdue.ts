@@ -80,7 +80,7 @@ export async function claimOverdueDeliveries(database: Database, limit: number):
         ORDER BY target, next_attempt_at LIMIT 1) next
     ), asked AS (
       -- In any order: where there are more than a page holds, all come to their turns.
-      SELECT target, row_number() OVER (PARTITION BY split_part(target, ' ', 1) ORDER BY random()) AS turn
+      SELECT target, row_number() OVER (PARTITION BY split_part(target, ' ', 1) COLLATE "C" ORDER BY random()) AS turn
       FROM known WHERE next_attempt_at <= now() AND NOT ${rests('known.target')}
     )
     SELECT due.id FROM (SELECT target FROM asked ORDER BY turn, random()) AS shuffled CROSS JOIN LATERAL (
