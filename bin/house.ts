@@ -8,11 +8,10 @@ import { type BatchChanger, createBatchChanger } from '@reelqueue/shared/runtime
 import { type Config, required } from '@reelqueue/shared/runtime/config'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
-import { changePage, claimChange, isChanging, leaveOut, releaseChange } from '@reelqueue/shared/store/batch-changes'
+import { changePage, claimChange, isChanging, releaseChange } from '@reelqueue/shared/store/batch-changes'
 import { finishBatches } from '@reelqueue/shared/store/batches'
 import { type Database, openDatabase } from '@reelqueue/shared/store/database'
 import { migrate } from '@reelqueue/shared/store/migrate'
-import { isCommonFailure } from '@reelqueue/shared/store/unavailable'
 import type { Sealer } from '@reelqueue/shared/webhooks/seal'
 import { sealerOf } from './sealer.ts'
 
@@ -69,12 +68,10 @@ export function openHouse(config: Config, log: Logger): House {
       deliveryIds.slice(0, WAKES_PER_PAGE).map((id) => ({ id, wakes: 0 })),
     )
   const changer = createBatchChanger({
-    claim: (batchId) => claimChange(database, batchId),
+    claim: (which) => claimChange(database, which),
     release: (batchId) => releaseChange(database, batchId),
     isChanging: (batchId) => isChanging(database, batchId),
     page: (batchId, cursor) => changePage(database, batchId, cursor, RENDER_MAX_MS),
-    leaveOut: (batchId, after) => leaveOut(database, batchId, after),
-    isCommon: isCommonFailure,
     async afterPage(batchId, { moved, isOver }) {
       wakeSome(moved.flatMap((one) => one.deliveryIds))
       if (moved.length > 0) admitter.admit()

@@ -5,6 +5,7 @@ import { batchJson } from '@reelqueue/shared/contract/batch'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { markCancelled, markPriority } from '@reelqueue/shared/store/batch-changes'
 import { beginSubmission, beginSubmissions } from '@reelqueue/shared/store/submissions'
+import { findUnstorable } from '@reelqueue/shared/store/unstorable'
 import { expect, it } from 'vitest'
 import { clientOf, generationOf, MINIMAL, type Reply, startApi } from './support/api.ts'
 import { openClient, runSql } from './support/database.ts'
@@ -163,6 +164,17 @@ it('a row that cannot be written keeps no other from being cancelled', async () 
   expect((await client.post(`/v1/batches/${id}/cancel`)).status).toBe(202)
   await until('all others are cancelled', async () => (await read(id)).counts.cancelled === 149)
   expect((await read(id)).status).toBe('cancelling')
-  await runSql(database.url, 'DROP TRIGGER broken ON generations')
-  await until('it is cancelled too', () => isEnded(id), { timeoutMs: 30_000 })
+  // It is noted, and left alone for a while.
+  expect(await findUnstorable(house.database, broken)).toMatchObject({ statement: 'change', failures: 1 })
+  const takeOver = async () => {
+    await house.house.changer.idle()
+    await prisma.batch.update({ where: { id }, data: { changeUntil: null } })
+    await house.house.changer.takeOver()
+    await house.house.changer.idle()
+  }
+  await takeOver()
+  expect(await findUnstorable(house.database, broken)).toMatchObject({ failures: 1 })
+  await runSql(database.url, 'DROP TRIGGER broken ON generations; UPDATE unstorable_rows SET retry_at = now()')
+  await takeOver()
+  expect(await isEnded(id)).toBe(true)
 })

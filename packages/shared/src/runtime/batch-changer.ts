@@ -4,7 +4,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { pause } from './clock.ts'
-import { fairTurns } from './fair-turns.ts'
+import { fairTurns, type GiveBack } from './fair-turns.ts'
 
 /** Pages at once: each holds a connection. A project has one, so that it leaves the other one to others. */
 const PAGES = { max: 2, maxPerKey: 1, waitingMaxPerKey: 1_000, waitMaxMs: 600_000 }
@@ -48,15 +48,11 @@ interface Page {
 }
 
 export interface BatchChangerPorts<P extends Page> {
-  /** Takes the lease of this batch, or of any; null when somebody has it, or nothing is marked. */
-  readonly claim: (batchId?: string) => Promise<Claimed | null>
+  /** Takes the lease of a batch; null when somebody has it, or nothing is marked. */
+  readonly claim: (which: { readonly batchId: string } | { readonly not: readonly string[] }) => Promise<Claimed | null>
   readonly release: (batchId: string) => Promise<void>
   readonly isChanging: (batchId: string) => Promise<boolean>
   readonly page: (batchId: string, cursor: Cursor) => Promise<P>
-  /** An empty page, after which the next one begins behind the row that cannot be written. */
-  readonly leaveOut: (batchId: string, after: string) => Promise<P>
-  /** Whether a failure would meet any page. */
-  readonly isCommon: (error: unknown) => boolean
   /** What follows the commit of a page. */
   readonly afterPage: (batchId: string, page: P) => Promise<void>
   readonly onError: (batchId: string, error: unknown) => void
@@ -68,27 +64,29 @@ export function createBatchChanger<P extends Page>(ports: BatchChangerPorts<P>):
   const { stopping } = ports
   const turns = fairTurns(PAGES)
   const running = new Map<string, Promise<void>>()
+  const looks = new Map<string, Promise<boolean>>()
   let takenOver = 0
 
   function start(claimed: Claimed): Promise<void> {
+    const known = running.get(claimed.batchId)
+    if (known) return known
     const run = carryOut(claimed).finally(() => running.delete(claimed.batchId))
     running.set(claimed.batchId, run)
     return run
   }
 
-  async function carryOut({ batchId, projectId }: Claimed): Promise<void> {
+  async function carryOut(claimed: Claimed): Promise<void> {
+    const { batchId } = claimed
     let after = ''
     let rows = ROWS_FIRST
     let heldPasses = 0
     try {
       while (!stopping.aborted && heldPasses < HELD_PASSES_MAX) {
-        const giveBack = await turns.take(projectId)
-        const taken = await tryPage(batchId, { after, rows }).finally(giveBack)
-        if (taken === null) {
-          rows = Math.ceil(rows / 10)
-          continue
-        }
-        const { page, tookMs } = taken
+        const giveBack = await takeTurn(claimed)
+        if (giveBack === null) return
+        const startedAt = performance.now()
+        const page = await ports.page(batchId, { after, rows }).finally(giveBack)
+        const tookMs = performance.now() - startedAt
         await ports.afterPage(batchId, page)
         if (page.isOver) return
         if (tookMs > PAGE_MAX_MS) rows = Math.ceil(rows / 2)
@@ -106,44 +104,53 @@ export function createBatchChanger<P extends Page>(ports: BatchChangerPorts<P>):
     }
   }
 
-  /** @returns null when the page failed and a smaller one may not. A row that fails alone is left out, so that it stops no other. */
-  async function tryPage(batchId: string, cursor: Cursor): Promise<{ page: P; tookMs: number } | null> {
-    const startedAt = performance.now()
+  /** @returns null when another process has the lease by then, or this one stops */
+  async function takeTurn({ batchId, projectId }: Claimed): Promise<GiveBack | null> {
+    const atOnce = turns.tryTake(projectId)
+    if (atOnce) return atOnce
+    // The lease would run out in the line.
+    await ports.release(batchId)
+    const giveBack = await turns.take(projectId)
+    let isOurs = false
     try {
-      const page = await ports.page(batchId, cursor)
-      return { page, tookMs: performance.now() - startedAt }
-    } catch (error) {
-      if (ports.isCommon(error)) throw error
-      if (cursor.rows > 1) return null
-      ports.onError(batchId, error)
-      return { page: await ports.leaveOut(batchId, cursor.after), tookMs: PAGE_MAX_MS }
+      isOurs = !stopping.aborted && (await ports.claim({ batchId })) !== null
+    } finally {
+      if (!isOurs) giveBack()
     }
+    return isOurs ? giveBack : null
   }
 
-  /** Until nothing is marked: here, or by the process that has the lease. */
-  async function finish(batchId: string, isWaitedFor: () => boolean): Promise<void> {
-    do {
-      const claimed = running.has(batchId) ? null : await ports.claim(batchId)
-      const run = running.get(batchId) ?? (claimed && start(claimed))
-      await (run ?? delay(LOOK_AGAIN_MS))
-    } while (isWaitedFor() && !stopping.aborted && (await ports.isChanging(batchId)))
+  /** Until the run here ends, or for a moment while another process has the lease. @returns whether nothing is marked */
+  async function look(batchId: string): Promise<boolean> {
+    const claimed = running.has(batchId) ? null : await ports.claim({ batchId })
+    const run = running.get(batchId) ?? (claimed && start(claimed))
+    await (run ?? delay(LOOK_AGAIN_MS))
+    return !(await ports.isChanging(batchId))
+  }
+
+  /** All who wait for a batch look at it together. */
+  function lookTogether(batchId: string): Promise<boolean> {
+    const known = looks.get(batchId)
+    if (known) return known
+    const looking = look(batchId).finally(() => looks.delete(batchId))
+    looks.set(batchId, looking)
+    return looking
   }
 
   return {
     async change(batchId, waitMs) {
-      let isWaitedFor = true
-      const finishing = finish(batchId, () => isWaitedFor).then(() => true)
-      const timer = delay(waitMs, false)
-      const isDone = await Promise.race([finishing, timer]).finally(() => {
-        isWaitedFor = false
-      })
-      // It is heard of no more.
-      finishing.catch(() => undefined)
-      return isDone && !(await ports.isChanging(batchId))
+      const late = delay(waitMs, null)
+      while (!stopping.aborted) {
+        const isDone = await Promise.race([lookTogether(batchId), late])
+        if (isDone === null) break
+        // The look may be older than what this caller has marked.
+        if (isDone && !(await ports.isChanging(batchId))) return true
+      }
+      return false
     },
     async takeOver() {
       while (takenOver < TAKEN_OVER_MAX && !stopping.aborted) {
-        const claimed = await ports.claim()
+        const claimed = await ports.claim({ not: [...running.keys()] })
         if (claimed === null) return
         takenOver += 1
         void start(claimed).finally(() => {

@@ -31,6 +31,9 @@ const queuedBehind = (batchId: string, after: string) => Prisma.sql`batch_id IS 
   AND (batch_id, status, id) > (${batchId}, 'queued'::generation_status, ${after})
   AND (batch_id, status) <= (${batchId}, 'queued'::generation_status)`
 const IN_ORDER = Prisma.sql`ORDER BY batch_id, status, id`
+/** As `isStorable`, but read once for a statement: asked of each row it would keep Postgres from the index that has them in order. */
+const STORABLE = Prisma.sql`generations.id <> ALL (ARRAY(
+  SELECT unstorable_rows.id FROM unstorable_rows WHERE retry_at > now() LIMIT 1000))`
 const some = (which: Prisma.Sql) => Prisma.sql`EXISTS (SELECT 1 FROM generations WHERE ${which})`
 
 /**
@@ -64,10 +67,14 @@ export interface ClaimedChange {
   readonly projectId: string
 }
 
-/** Takes the lease of this batch, or of any that has a mark; null when somebody has it, or nothing is marked. */
-export async function claimChange(database: Database, batchId?: string): Promise<ClaimedChange | null> {
+/** One batch, or any but some. */
+export type WhichChange = { readonly batchId: string } | { readonly not: readonly string[] }
+
+/** Takes the lease of a batch that has a mark; null when somebody has it, or nothing is marked. */
+export async function claimChange(database: Database, which: WhichChange): Promise<ClaimedChange | null> {
+  const isMeant = 'batchId' in which ? Prisma.sql`id = ${which.batchId}` : Prisma.sql`id <> ALL (${which.not}::text[])`
   const pick = (among: Prisma.Sql) => Prisma.sql`
-    SELECT id FROM batches WHERE ${MARKED} AND ${FREE} ${batchId === undefined ? Prisma.empty : Prisma.sql`AND id = ${batchId}`}
+    SELECT id FROM batches WHERE ${MARKED} AND ${FREE} AND ${isMeant}
       AND ${isStorable('batches.id')} ${among}
     -- Of a project for which nobody works, if there is one.
     ORDER BY EXISTS (SELECT 1 FROM batches other WHERE other.project_id = batches.project_id AND other.change_until > now()
@@ -100,7 +107,10 @@ export interface ChangedPage {
   readonly moved: readonly Moved[]
   /** The row after which the next page begins; null when this one came to the end of the batch. */
   readonly after: string | null
-  /** Nothing is left to do, and the mark is gone. Not so at the end of the batch while others hold rows of it. */
+  /**
+   * Nothing is left to do: the mark is gone, or stays for rows that Postgres refuses, which are tried again when the lease has run out.
+   * Not so at the end of the batch while others hold rows of it.
+   */
   readonly isOver: boolean
 }
 
@@ -111,7 +121,8 @@ interface Wish {
 }
 
 /**
- * Carries out one page of what is marked, and takes the mark off when nothing is left.
+ * Carries out one page of what is marked, and takes the mark off when nothing is left. What Postgres refuses to write is noted and
+ * passed over; the mark stays for it.
  * @param renderMaxMs see `cancelGeneration`
  */
 export async function changePage(
@@ -128,50 +139,59 @@ export async function changePage(
     ? await cancelPage(database, batchId, cursor, wish.cancelRendering ? renderMaxMs : null)
     : await priorityPage(database, batchId, cursor, wish.wantedPriority ?? 0)
   if (page.after !== null) return { ...page, isOver: false }
-  return { ...page, isOver: await takeOff(database, batchId, wish) }
+  return { ...page, isOver: (await takeOff(database, batchId, wish)) || (await isRefused(database, batchId)) }
 }
 
 /** @param renderMaxMs null: what is being submitted or rendered goes on */
 async function cancelPage(
-  { prisma }: Database,
+  database: Database,
   batchId: string,
   { after, rows }: ChangeCursor,
   renderMaxMs: number | null,
 ): Promise<Omit<ChangedPage, 'isOver'>> {
-  const first = Prisma.sql`page AS MATERIALIZED (
-      SELECT id FROM generations WHERE ${queuedBehind(batchId, after)} ${IN_ORDER} LIMIT ${rows} FOR UPDATE SKIP LOCKED)`
-  const which = Prisma.sql`id IN (SELECT id FROM page)`
+  const { prisma } = database
   const set = Prisma.sql`due_at = NULL`
-  const moved = await withRetry(() => moveGenerations(prisma, which, 'cancel', { first, set }))
+  const queued = (among: Prisma.Sql) => Prisma.sql`
+    SELECT id FROM generations WHERE ${queuedBehind(batchId, after)} AND ${STORABLE} ${among}
+    ${IN_ORDER} LIMIT ${rows} FOR UPDATE SKIP LOCKED`
+  const moved = await claimStorable(database, 'change', queued, (picked) => {
+    const first = Prisma.sql`page AS MATERIALIZED (${picked})`
+    return withRetry(() => moveGenerations(prisma, Prisma.sql`id IN (SELECT id FROM page)`, 'cancel', { first, set }))
+  })
   if (moved.length === rows) return { changed: rows, moved, after: lastOf(moved) }
   if (renderMaxMs === null) return { changed: moved.length, moved, after: null }
-  const underWay = await withRetry(() =>
-    prisma.$transaction(async (tx) => {
-      const locked = await tx.$queryRaw<{ id: string }[]>`
-        SELECT id FROM generations WHERE batch_id = ${batchId} AND status IN ('submitting', 'processing') AND cancel_requested_at IS NULL
-        LIMIT ${rows} FOR UPDATE SKIP LOCKED`
-      const ids = locked.map((row) => row.id)
-      return { changed: ids.length, moved: await cancelLocked(tx, ids, renderMaxMs) }
-    }),
+  const rendering = (among: Prisma.Sql) => Prisma.sql`
+    SELECT id FROM generations WHERE batch_id = ${batchId} AND status IN ('submitting', 'processing') AND cancel_requested_at IS NULL
+      AND ${STORABLE} ${among} LIMIT ${rows} FOR UPDATE SKIP LOCKED`
+  const underWay = await claimStorable(database, 'change', rendering, (picked) =>
+    withRetry(() =>
+      prisma.$transaction(async (tx) => {
+        const locked = await tx.$queryRaw<{ id: string }[]>`${picked}`
+        const ids = locked.map((row) => row.id)
+        return [{ changed: ids.length, moved: await cancelLocked(tx, ids, renderMaxMs) }]
+      }),
+    ),
   )
-  const changed = moved.length + underWay.changed
-  const isFull = underWay.changed === rows
-  return { changed, moved: [...moved, ...underWay.moved], after: isFull ? '' : null }
+  const changed = underWay.reduce((sum, part) => sum + part.changed, 0)
+  const all = [...moved, ...underWay.flatMap((part) => part.moved)]
+  return { changed: moved.length + changed, moved: all, after: changed === rows ? '' : null }
 }
 
 async function priorityPage(
-  { prisma }: Database,
+  database: Database,
   batchId: string,
   { after, rows }: ChangeCursor,
   priority: number,
 ): Promise<Omit<ChangedPage, 'isOver'>> {
-  const change = () => prisma.$queryRaw<{ id: string }[]>`
-    UPDATE generations SET priority = ${priority}
-    WHERE id = ANY (ARRAY(
-      SELECT id FROM generations WHERE ${queuedBehind(batchId, after)} AND admitted_at IS NULL AND priority <> ${priority}
-      ${IN_ORDER} LIMIT ${rows} FOR UPDATE SKIP LOCKED))
-    RETURNING id`
-  const changed = await withRetry(change)
+  const waiting = (among: Prisma.Sql) => Prisma.sql`
+    SELECT id FROM generations WHERE ${queuedBehind(batchId, after)} AND admitted_at IS NULL AND priority <> ${priority}
+      AND ${STORABLE} ${among} ${IN_ORDER} LIMIT ${rows} FOR UPDATE SKIP LOCKED`
+  const changed = await claimStorable(database, 'change', waiting, (picked) =>
+    withRetry(
+      () => database.prisma.$queryRaw<{ id: string }[]>`
+        UPDATE generations SET priority = ${priority} WHERE id = ANY (ARRAY(${picked})) RETURNING id`,
+    ),
+  )
   return { changed: changed.length, moved: [], after: changed.length === rows ? lastOf(changed) : null }
 }
 
@@ -181,11 +201,14 @@ const lastOf = (rows: readonly { readonly id: string }[]) =>
     .toSorted()
     .at(-1) ?? ''
 
-/** The page behind the next row, which cannot be written: it is left as it is, and the mark stays. */
-export async function leaveOut({ prisma }: Database, batchId: string, after: string): Promise<ChangedPage> {
-  const [row] = await prisma.$queryRaw<{ id: string }[]>`
-    SELECT id FROM generations WHERE ${queuedBehind(batchId, after)} ${IN_ORDER} LIMIT 1`
-  return { changed: 0, moved: [], after: row?.id ?? null, isOver: false }
+/** Whether all that is left, by the mark as it stands now, was refused and is not to be tried yet. */
+async function isRefused({ prisma }: Database, batchId: string): Promise<boolean> {
+  const left = Prisma.sql`generations.batch_id = batches.id AND generations.status IN ('queued', 'submitting', 'processing') AND CASE
+    WHEN generations.status <> 'queued' THEN batches.cancel_rendering AND generations.cancel_requested_at IS NULL
+    ELSE batches.cancel_requested_at IS NOT NULL OR admitted_at IS NULL AND priority <> batches.wanted_priority END`
+  const rows = await prisma.$queryRaw<unknown[]>`
+    SELECT 1 FROM batches WHERE id = ${batchId} AND ${some(left)} AND NOT ${some(Prisma.sql`${left} AND ${STORABLE}`)}`
+  return rows.length > 0
 }
 
 /** Takes the mark off, unless rows are left, or somebody has asked for more meanwhile. */

@@ -9,7 +9,16 @@ import { sqlState } from './sql-state.ts'
 import { isCommonFailure, isUnavailable } from './unavailable.ts'
 
 /** What was refused. */
-export type RefusedStatement = 'claim' | 'record' | 'end' | 'wake' | 'admit' | 'submit' | 'deliver' | 'forget'
+export type RefusedStatement =
+  | 'claim'
+  | 'record'
+  | 'end'
+  | 'wake'
+  | 'admit'
+  | 'submit'
+  | 'deliver'
+  | 'forget'
+  | 'change'
 
 export interface UnstorableRow {
   readonly id: string
