@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -253,6 +253,29 @@ describe('pendingMigrations', () => {
     expect([[], [FIRST, SECOND]]).toContainEqual(seen)
   })
 })
+
+test('the columns of batch changes come without anyone waiting behind a batch that is being inserted', async () => {
+  const earlier = join(prismaDir, 'earlier')
+  await cp(fileURLToPath(new URL('../prisma', import.meta.url)), earlier, { recursive: true })
+  const names = (await readdir(join(earlier, 'migrations'))).filter(
+    (name) => name >= '20261129205000' && /^\d/.test(name),
+  )
+  for (const name of names) await rm(join(earlier, 'migrations', name), { recursive: true })
+  await migrate(database.url, { prismaDir: earlier })
+  const inserting = await openClient(database.url)
+  await inserting.query(`BEGIN; INSERT INTO projects (id, name, webhook_secret) VALUES ('prj_1', 'one', '');
+    INSERT INTO batches (id, project_id, total) VALUES ('bat_1', 'prj_1', 0)`)
+  const migrating = migrate(database.url)
+  const isWaiting = async () =>
+    (await inserting.query('SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))'))
+      .rows.length > 0
+  await until('it waits for the batch', isWaiting)
+  // Whoever comes behind it gets through while the batch is still open.
+  await runSql(database.url, 'SELECT FROM batches')
+  await inserting.query('COMMIT')
+  await inserting.end()
+  expect((await migrating).applied).toEqual(names)
+}, 60_000)
 
 describe('schemaDrift', () => {
   test('is empty when the migrations lead to schema.prisma, else the SQL that is missing', async () => {
