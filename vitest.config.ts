@@ -3,18 +3,20 @@
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
-/** Vitest begins with the largest files. The storm is small and takes the longest: begun last, it would run on alone. */
-class StormFirst extends BaseSequencer {
+/** Vitest begins with the largest files. These are small and take long: begun last, they would run on alone. */
+const LONG = /\/(chaos|wrong-address|silent-polls|late-postgres|redis-outage|webhook-names)\.test\.ts$/
+
+class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files)
-    const isStorm = ({ moduleId }: TestSpecification) => moduleId.endsWith('/chaos.test.ts')
-    return [...sorted.filter(isStorm), ...sorted.filter((file) => !isStorm(file))]
+    const isLong = ({ moduleId }: TestSpecification) => LONG.test(moduleId)
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
   }
 }
 
 export default defineConfig({
   test: {
-    sequence: { sequencer: StormFirst },
+    sequence: { sequencer: LongFirst },
     projects: [
       {
         test: {

@@ -43,7 +43,8 @@ const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`
 const beginUpload = () =>
   begin('/v1/batches', ['Content-Type: application/x-ndjson', 'Transfer-Encoding: chunked'], chunk(LINE))
 
-it('bodies that do not come take the share of their own project, and that for a bounded time', async () => {
+// Each waits for half a minute.
+it.concurrent('bodies that do not come take the share of their own project, and that for a bounded time', async () => {
   const quiet = await clientOfNewProject(house, 'quiet')
   const begun = await Promise.all(Array.from({ length: IN_SHARE + 2 }, beginBody))
   const answered = (code: string) => begun.filter(({ heard }) => heard().includes(`"code":"${code}"`)).length
@@ -67,19 +68,7 @@ it('bodies that do not come take the share of their own project, and that for a 
   expect((await client.post('/v1/generations', wide)).status).toBe(202)
 }, 180_000)
 
-it('a client that leaves while its body waits for room takes none', async () => {
-  const within = await Promise.all(Array.from({ length: IN_SHARE }, beginBody))
-  const expecting = ['Content-Type: application/json', `Content-Length: ${BODY_BYTES}`, 'Expect: 100-continue']
-  const waiting = await Promise.all(Array.from({ length: IN_SHARE }, () => begin('/v1/generations', expecting, '')))
-  await until('all are there', () => waiting.every(({ heard }) => heard().includes('100 Continue')))
-  for (const { socket } of waiting) socket.destroy()
-  // By its answer the server has heard of what came before it.
-  await client.get('/v1/generations')
-  for (const { socket } of within) socket.destroy()
-  expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)
-}, 60_000)
-
-it('an upload may be slow, but not silent; headers may be neither', async () => {
+it.concurrent('an upload may be slow, but not silent; headers may be neither', async () => {
   const [slow, silent, headless] = await Promise.all([beginUpload(), beginUpload(), beginHead()])
   const dripping = setInterval(() => {
     slow.socket.write(chunk(LINE))
@@ -97,3 +86,15 @@ it('an upload may be slow, but not silent; headers may be neither', async () => 
   const warnings = (await house.logLines()).filter(({ level }) => Number(level) >= 40)
   expect(warnings).toEqual([])
 }, 180_000)
+
+it('a client that leaves while its body waits for room takes none', async () => {
+  const within = await Promise.all(Array.from({ length: IN_SHARE }, beginBody))
+  const expecting = ['Content-Type: application/json', `Content-Length: ${BODY_BYTES}`, 'Expect: 100-continue']
+  const waiting = await Promise.all(Array.from({ length: IN_SHARE }, () => begin('/v1/generations', expecting, '')))
+  await until('all are there', () => waiting.every(({ heard }) => heard().includes('100 Continue')))
+  for (const { socket } of waiting) socket.destroy()
+  // By its answer the server has heard of what came before it.
+  await client.get('/v1/generations')
+  for (const { socket } of within) socket.destroy()
+  expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)
+}, 60_000)

@@ -91,7 +91,10 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     uiHooks: { onRequest: serveDocument(fastify, DOCS).atDocs },
     indexPrefix: publicPath,
     uiConfig: { tryItOutEnabled: true },
-    theme: { title: 'Reelqueue API', css: [{ filename: 'reelqueue.css', content: '.topbar { display: none }' }] },
+    theme: {
+      title: 'Reelqueue API',
+      css: [{ filename: 'reelqueue.css', content: '.swagger-ui .topbar { display: none }' }],
+    },
   })
 
   healthRoutes(withZod(fastify), deps)
