@@ -69,6 +69,15 @@ export function createNoisyTenant(dice: Dice, urls: readonly string[], webhookUr
     return reply
   }
 
+  /** Repeats a request until it is answered: even when everything works again, an API may be starting. */
+  async function insist(...request: Parameters<typeof send>): Promise<string> {
+    for (;;) {
+      const { status, text } = await send(...request)
+      if (status >= 200 && status < 500) return text
+      await lasting(PACE_MS)
+    }
+  }
+
   async function askForMany(count: number): Promise<void> {
     const items = Array.from({ length: count }, () => ({
       model: 'openAiSora2Plus',
@@ -137,12 +146,12 @@ export function createNoisyTenant(dice: Dice, urls: readonly string[], webhookUr
       }
     },
     async leave() {
-      const { data } = JSON.parse((await send('endpoints', 'GET', '/v1/webhook_endpoints')).text) as {
+      const { data } = JSON.parse(await insist('endpoints', 'GET', '/v1/webhook_endpoints')) as {
         data: { id: string }[]
       }
       for (const { id } of accepted)
-        await send('last cancel', 'POST', `/v1/batches/${id}/cancel`, { rendering: 'finish' })
-      for (const { id } of data) await send('delete endpoint', 'DELETE', `/v1/webhook_endpoints/${id}`)
+        await insist('last cancel', 'POST', `/v1/batches/${id}/cancel`, { rendering: 'finish' })
+      for (const { id } of data) await insist('delete endpoint', 'DELETE', `/v1/webhook_endpoints/${id}`)
     },
   }
 }
