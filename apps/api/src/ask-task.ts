@@ -2,6 +2,7 @@
 // provider, and ids may be made up.
 
 import { Later, Problem } from '@reelqueue/shared/domain/problem'
+import { fairTurns } from '@reelqueue/shared/runtime/fair-turns'
 import type { Database } from '@reelqueue/shared/store/database'
 import { takeRequests } from '@reelqueue/shared/store/submitting-gate'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
@@ -26,7 +27,13 @@ const AGAIN_S = 10
 const NO_KEY_AGAIN_S = 60
 
 export function createAskTask({ database, upstream, requestsPerMinute }: AskPorts): AskTask {
-  const asked = new Map<string, number>()
+  // Nobody waits: who asks too much is told at once.
+  const turns = fairTurns({
+    max: Number.POSITIVE_INFINITY,
+    maxPerKey: ASKED_MAX,
+    waitingMaxPerKey: 0,
+    waitMaxMs: 0,
+  })
 
   async function ask(taskId: string): Promise<'rendering' | 'ended'> {
     if (upstream === null) {
@@ -51,21 +58,14 @@ export function createAskTask({ database, upstream, requestsPerMinute }: AskPort
   }
 
   return async (projectId, taskId) => {
-    const before = asked.get(projectId) ?? 0
-    if (before >= ASKED_MAX) {
+    const giveBack = turns.tryTake(projectId)
+    if (giveBack === null) {
       throw new Later(
         'too_many_at_once',
         1,
         `The provider is being asked about ${ASKED_MAX} tasks of the project already.`,
       )
     }
-    asked.set(projectId, before + 1)
-    try {
-      return await ask(taskId)
-    } finally {
-      const left = (asked.get(projectId) ?? 1) - 1
-      if (left === 0) asked.delete(projectId)
-      else asked.set(projectId, left)
-    }
+    return await ask(taskId).finally(giveBack)
   }
 }
