@@ -70,21 +70,26 @@ export async function benchLargeCancel(servers: Servers, lines: number): Promise
     const during = await look(ours.url, asQuiet, () => Number.isNaN(doneAfterMs))
     const answer = await done
     const cpuAfter = await cpuSeconds(servers.pids.slice(0, 1))
+    const whileCreating = await look(ours.url, asQuiet, async () => (await database.prisma.pendingFanOut.count()) > 0)
+    const createdAfterMs = performance.now() - startedAt
     const deliveries = await database.prisma.delivery.count()
     const size = `${lines.toLocaleString('en')} generations, ${deliveries.toLocaleString('en')} deliveries`
     return [
       `| ${size} | |`,
       '| --- | --: |',
       `| the cancel was answered with ${answer.status} after | ${(answer.ms / 1_000).toFixed(1)} s |`,
-      `| all were cancelled after | ${(doneAfterMs / 1_000).toFixed(1)} s |`,
+      `| all were cancelled, each with its event, after | ${(doneAfterMs / 1_000).toFixed(1)} s |`,
+      `| all deliveries existed after | ${(createdAfterMs / 1_000).toFixed(1)} s |`,
       ...(cpuBefore === null || cpuAfter === null
         ? []
         : [`| processor time of Postgres | ${(cpuAfter - cpuBefore).toFixed(1)} s |`]),
       row('an accept of another project before', before.acceptMs),
       row('the same during the cancel', during.acceptMs),
+      row('the same while the deliveries were created', whileCreating.acceptMs),
       row('from its accept to its submission before', before.submitMs),
       row('the same during the cancel', during.submitMs),
-      `| accepts that were refused | ${during.refused} of ${during.acceptMs.length} |`,
+      row('the same while the deliveries were created', whileCreating.submitMs),
+      `| accepts that were refused | ${during.refused + whileCreating.refused} of ${during.acceptMs.length + whileCreating.acceptMs.length} |`,
     ].join('\n')
   } finally {
     await database.close()
@@ -97,12 +102,16 @@ const row = (what: string, ms: readonly number[]) =>
   `| ${what}: median, 99 of 100, worst | ${[0.5, 0.99].map((share) => Math.round(quantile(ms, share))).join(', ')}, ${Math.round(Math.max(...ms))} ms |`
 
 /** Accepts one after the other, and follows each until it is submitted. */
-async function look(url: string, headers: Record<string, string>, goesOn: (round: number) => boolean) {
+async function look(
+  url: string,
+  headers: Record<string, string>,
+  goesOn: (round: number) => boolean | Promise<boolean>,
+) {
   const acceptMs: number[] = []
   const submitMs: number[] = []
   let refused = 0
   const following: Promise<void>[] = []
-  for (let round = 0; goesOn(round); round++) {
+  for (let round = 0; await goesOn(round); round++) {
     const body = JSON.stringify(lineOf(round))
     const { status, ms, json } = await ask(url, '/v1/generations', {
       method: 'POST',

@@ -46,7 +46,9 @@ export async function startServers(binaries?: PostgresBinaries): Promise<Servers
     ),
     async forget(name) {
       const url = name === 'plain' ? plainDatabaseUrl : postgres.url
-      await withClient(url, (client) => client.query('TRUNCATE projects, upstream_gates, render_stats CASCADE'))
+      await withClient(url, (client) =>
+        client.query('TRUNCATE projects, upstream_gates, render_stats, pending_fan_outs CASCADE'),
+      )
       if (!redis) return
       const connection = new Redis(redis.url)
       await connection.flushall()

@@ -6,11 +6,14 @@ import { openQueues, type Queues } from '@reelqueue/shared/queues/queues'
 import { type Admitter, createAdmitter } from '@reelqueue/shared/runtime/admitter'
 import { type BatchChanger, createBatchChanger } from '@reelqueue/shared/runtime/batch-changer'
 import { type Config, required } from '@reelqueue/shared/runtime/config'
+import { createFanOuts, type FanOuts } from '@reelqueue/shared/runtime/fan-outs'
 import type { Logger } from '@reelqueue/shared/runtime/log'
+import { pageTurns } from '@reelqueue/shared/runtime/pages'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { changePage, claimChange, isChanging, releaseChange } from '@reelqueue/shared/store/batch-changes'
 import { finishBatches } from '@reelqueue/shared/store/batches'
 import { type Database, openDatabase } from '@reelqueue/shared/store/database'
+import { fanOutPage, nextToFanOut } from '@reelqueue/shared/store/fan-out'
 import { migrate } from '@reelqueue/shared/store/migrate'
 import type { Sealer } from '@reelqueue/shared/webhooks/seal'
 import { sealerOf } from './sealer.ts'
@@ -25,6 +28,7 @@ export interface House {
   readonly sealer: Sealer
   readonly admitter: Admitter
   readonly changer: BatchChanger
+  readonly fanOuts: FanOuts
   /** To be called when nothing stands on it any more. */
   close(): Promise<void>
 }
@@ -67,15 +71,27 @@ export function openHouse(config: Config, log: Logger): House {
       'deliver',
       deliveryIds.slice(0, WAKES_PER_PAGE).map((id) => ({ id, wakes: 0 })),
     )
+  const turns = pageTurns()
+  const fanOuts = createFanOuts({
+    turns,
+    next: (after) => nextToFanOut(database, after),
+    page: (projectId, rows) => fanOutPage(database, projectId, rows),
+    enqueue: wakeSome,
+    onError: (projectId, error) => log.error({ event: 'fan_out.failed', projectId, err: error }),
+    stopping: stopping.signal,
+  })
   const changer = createBatchChanger({
+    turns,
     claim: (which) => claimChange(database, which),
     release: (batchId) => releaseChange(database, batchId),
     isChanging: (batchId) => isChanging(database, batchId),
     page: (batchId, cursor) => changePage(database, batchId, cursor, RENDER_MAX_MS),
-    async afterPage(batchId, { moved, isOver }) {
+    async afterPage({ batchId, projectId }, { moved, isOver }) {
       wakeSome(moved.flatMap((one) => one.deliveryIds))
       if (moved.length > 0) admitter.admit()
-      if (isOver) wakeSome(await finishBatches(database, [batchId]))
+      if (!isOver) return
+      fanOuts.start(projectId)
+      wakeSome(await finishBatches(database, [batchId]))
     },
     onError: (batchId, error) => log.error({ event: 'batch.change_failed', batchId, err: error }),
     stopping: stopping.signal,
@@ -89,9 +105,11 @@ export function openHouse(config: Config, log: Logger): House {
     sealer,
     admitter,
     changer,
+    fanOuts,
     async close() {
       stopping.abort()
       await changer.idle()
+      await fanOuts.idle()
       await admitter.idle()
       await queues.close()
       await backend.close()

@@ -12,7 +12,7 @@ import { upstreamOf } from './upstream.ts'
 
 /** Starts a worker. Closing it lets submissions under way end and be recorded, then closes the upstream too. */
 export function startWorkerIn(house: House, upstream = upstreamOf(house.config)): { close(): Promise<void> } {
-  const { config, log, database, backend, queues, sealer, admitter, changer } = house
+  const { config, log, database, backend, queues, sealer, admitter, changer, fanOuts } = house
   const webhooks = createGuardedClient({
     allowedNetworks: config.WEBHOOK_ALLOWED_NETWORKS,
     allowHttp: config.WEBHOOK_ALLOW_HTTP,
@@ -24,6 +24,7 @@ export function startWorkerIn(house: House, upstream = upstreamOf(house.config))
     log,
     admit: () => admitter.admit(),
     changer,
+    fanOuts,
     webhooks,
     sealer,
     settings: {

@@ -126,6 +126,7 @@ it('two processes at once make one event for each generation, one delivery for e
   ])
   for (const { status } of await Promise.all(acts)) expect([200, 202]).toContain(status)
   await until('all are cancelled', () => isEnded(id))
+  await until('their deliveries exist', async () => (await prisma.pendingFanOut.count()) === 0)
   await other.close()
   const [row] = await runSql<Record<string, number>>(
     database.url,

@@ -17,7 +17,8 @@ import { until } from './support/wait.ts'
 
 /** Of anybody beside a large cancel. */
 const SOON_MS = 5_000
-const KILLS = 10
+const KILLS_CANCELLING = 5
+const KILLS_FANNING_OUT = 5
 
 let pipeline: Pipeline | undefined
 afterEach(async () => {
@@ -45,6 +46,8 @@ async function acceptLarge({ api }: Pipeline, client: Client, lines: number, end
 
 /** What became of the generations, and what is owed to their endpoints. */
 async function expectCancelledOnce({ api }: Pipeline, batchId: string, lines: number, endpoints: number) {
+  const isFannedOut = async () => (await api.database.prisma.pendingFanOut.count()) === 0
+  await until('all deliveries exist', isFannedOut, { timeoutMs: 60_000 })
   const [row] = await api.database.prisma.$queryRaw<Record<string, number>[]>`
     SELECT count(*)::int AS events, count(DISTINCT e.generation_id)::int AS generations,
       (SELECT count(*)::int FROM deliveries d JOIN events of ON of.id = d.event_id WHERE of.type = 'generation.cancelled') AS deliveries,
@@ -113,28 +116,27 @@ it('a cancel whose process is killed ten times completes: one event for each gen
     const id = await acceptLarge(pipeline, clientOf(api.url, api.key), lines, endpoints)
     await markCancelled(api.database, id, true)
     const cancelled = async () => api.database.prisma.generation.count({ where: { batchId: id, status: 'cancelled' } })
+    const created = async () => api.database.prisma.delivery.count()
     // Without a key nothing is admitted: what ends, ends by the cancel.
     const env = { ...environment, UPSTREAM_API_KEY: '' }
     const start = (name: string) => startProcess({ role: 'worker', entries, name, folder, env, mine: null })
-    for (let kill = 1; kill <= KILLS; kill++) {
-      const before = await cancelled()
-      const worker = start(`worker-${kill}`)
-      await until('it has begun', async () => (await cancelled()) > before, { timeoutMs: 60_000 })
+    const killOnce = async (name: string, progress: () => Promise<number>) => {
+      const before = await progress()
+      const worker = start(name)
+      await until('it has begun', async () => (await progress()) > before, { timeoutMs: 60_000 })
       expect(await worker.end('SIGKILL')).toBe('SIGKILL')
       // The lease of the dead, ended as time would.
       await runSql(url, "UPDATE batches SET change_until = now() - interval '1 s'")
     }
+    for (let kill = 1; kill <= KILLS_CANCELLING; kill++) await killOnce(`cancelling-${kill}`, cancelled)
     expect(await cancelled()).toBeLessThan(lines)
+    for (let kill = 1; kill <= KILLS_FANNING_OUT; kill++) await killOnce(`fanning-out-${kill}`, created)
+    expect(await created()).toBeLessThan(lines * endpoints)
     const last = start('worker-last')
-    await until(
-      'it is over',
-      async () => (await api.database.prisma.batch.findUniqueOrThrow({ where: { id } })).completedAt,
-      {
-        timeoutMs: 60_000,
-      },
-    )
-    await last.end('SIGTERM')
+    const isOver = async () => (await api.database.prisma.batch.findUniqueOrThrow({ where: { id } })).completedAt
+    await until('it is over', isOver, { timeoutMs: 60_000 })
     await expectCancelledOnce(pipeline, id, lines, endpoints)
+    await last.end('SIGTERM')
   } finally {
     await entries.remove()
     await rm(folder, { recursive: true, force: true })

@@ -10,6 +10,7 @@ import { PLANNING, PREPARED } from '@reelqueue/shared/store/database'
 import { abandonUnwanted, giveUpWaiting } from '@reelqueue/shared/store/delivery-ends'
 import { busyTargets, listDeliveries, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
 import { disableEndpoint } from '@reelqueue/shared/store/endpoint-events'
+import { fanOutPage, nextToFanOut } from '@reelqueue/shared/store/fan-out'
 import {
   endedAmong,
   findByIdempotencyKey,
@@ -88,6 +89,9 @@ beforeAll(async () => {
     [seed.projectId],
   )
   anyId = queued?.id ?? ''
+  await seed.sql(
+    `INSERT INTO pending_fan_outs (project_id, id) SELECT project_id, replace(id, 'gen', 'evt') FROM generations`,
+  )
   await seed.sql('ANALYZE')
   const indexes = await seed.sql<{ name: string }>(
     `SELECT relname AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE indpred IS NOT NULL`,
@@ -125,7 +129,7 @@ async function plansOf(act: () => Promise<unknown>, planner: Planner): Promise<P
   overheard.mockRestore()
   const plans: Plan[] = []
   for (const { text, values } of statements) {
-    if (!/\b(generations|deliveries|batches|events|submissions)\b/.test(text)) continue
+    if (!/\b(generations|deliveries|batches|events|submissions|pending_fan_outs)\b/.test(text)) continue
     const results = await planners[planner].query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(...explanationOf(text, values))
     const [row] = [results].flat().flatMap(({ rows }) => rows)
     if (row) plans.push(...nodesOf(row['QUERY PLAN'][0].Plan))
@@ -267,6 +271,8 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
         await changePage(database(), batchId, { after: '', rows: 5 }, 1)
       },
     ],
+    ['projects to fan out for', 'pending_fan_outs_pkey', () => nextToFanOut(database(), '')],
+    ['a page of a fan-out', 'pending_fan_outs_pkey', () => fanOutPage(database(), seed.projectId, 5)],
     ['changes that nobody carries out', 'batches_changing_idx', () => claimChange(database(), { not: [] })],
     ['the last of a batch', /generations_(batch|backlog)/, () => findLastPlace(database(), batchId, 15)],
     ['metrics', 'generations_slots_idx', () => countOpenWork(database())],

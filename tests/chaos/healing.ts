@@ -82,6 +82,7 @@ async function openWork(client: pg.Client): Promise<{ words: string; count: numb
      UNION ALL SELECT 'late answer', count(*)::int FROM generations
        WHERE status = 'failed' AND (answer IS NOT NULL OR due_at < now() + interval '30 s') HAVING count(*) > 0
      UNION ALL SELECT 'batches', count(*)::int FROM batches WHERE completed_at IS NULL HAVING count(*) > 0
+     UNION ALL SELECT 'fan-outs', count(*)::int FROM pending_fan_outs HAVING count(*) > 0
      UNION ALL SELECT 'deliveries', count(*)::int FROM deliveries WHERE state = 'pending' HAVING count(*) > 0`,
   )
   return {

@@ -5,6 +5,7 @@ import type { PollLimits } from '@reelqueue/shared/domain/poll-plan'
 import type { PollSchedule } from '@reelqueue/shared/domain/poll-schedule'
 import type { Queues } from '@reelqueue/shared/queues/queues'
 import type { BatchChanger } from '@reelqueue/shared/runtime/batch-changer'
+import type { FanOuts } from '@reelqueue/shared/runtime/fan-outs'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'
 import type { Upstream } from '@reelqueue/shared/upstream/port'
@@ -20,6 +21,7 @@ export interface StepDeps {
   /** Moves queued generations on while slots are free; returns at once. */
   readonly admit: () => void
   readonly changer: BatchChanger
+  readonly fanOuts: FanOuts
   /** Takes note of a generation that ended, for the statistics. */
   readonly noteRender: (generationId: string) => void
   readonly webhooks: GuardedClient

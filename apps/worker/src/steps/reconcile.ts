@@ -131,9 +131,10 @@ async function finishEnded({ database, queues }: StepDeps): Promise<void> {
   )
 }
 
-/** Changes of batches whose process has died go on in this one, beside the rounds. */
-async function takeOverChanges({ changer }: StepDeps): Promise<void> {
+/** Changes of batches whose process has died go on in this one, beside the rounds; so does the creation of their deliveries. */
+async function takeOverChanges({ changer, fanOuts }: StepDeps): Promise<void> {
   await changer.takeOver()
+  await fanOuts.takeOver()
 }
 
 /**

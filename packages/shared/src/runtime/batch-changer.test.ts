@@ -3,6 +3,7 @@
 import { EventEmitter, once } from 'node:events'
 import { expect, it } from 'vitest'
 import { type BatchChangerPorts, createBatchChanger } from './batch-changer.ts'
+import { pageTurns } from './pages.ts'
 
 interface Page {
   readonly changed: number
@@ -19,6 +20,7 @@ function leases(...batchIds: string[]) {
   const pages: string[] = []
   let claims = 0
   const ports: BatchChangerPorts<Page> = {
+    turns: pageTurns(),
     async claim(which) {
       claims += 1
       const isMeant = (id: string) => ('batchId' in which ? id === which.batchId : !which.not.includes(id))

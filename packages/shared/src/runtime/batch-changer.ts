@@ -4,17 +4,11 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { pause } from './clock.ts'
-import { fairTurns, type GiveBack } from './fair-turns.ts'
+import type { FairTurns, GiveBack } from './fair-turns.ts'
+import { nextPageSize, ROWS_FIRST } from './pages.ts'
 
-/** Pages at once: each holds a connection. A project has one, so that it leaves the other one to others. */
-const PAGES = { max: 2, maxPerKey: 1, waitingMaxPerKey: 1_000, waitMaxMs: 600_000 }
 /** Batches that a process carries on with although nobody asked it to. */
 const TAKEN_OVER_MAX = 2
-
-const ROWS_FIRST = 100
-const ROWS_MAX = 1_000
-/** A page that took longer makes the next one smaller, a shorter one larger: some webhooks for each row make it far dearer. */
-const PAGE_MAX_MS = 300
 
 /** Rows that others hold are tried again after this long, and so often; then reconcile goes on. */
 const HELD_PAUSE_MS = 200
@@ -54,15 +48,16 @@ export interface BatchChangerPorts<P extends Page> {
   readonly isChanging: (batchId: string) => Promise<boolean>
   readonly page: (batchId: string, cursor: Cursor) => Promise<P>
   /** What follows the commit of a page. */
-  readonly afterPage: (batchId: string, page: P) => Promise<void>
+  readonly afterPage: (claimed: Claimed, page: P) => Promise<void>
+  /** Shared with whatever else works in pages. */
+  readonly turns: FairTurns
   readonly onError: (batchId: string, error: unknown) => void
   /** After this nothing is begun; a page under way is ended. */
   readonly stopping: AbortSignal
 }
 
 export function createBatchChanger<P extends Page>(ports: BatchChangerPorts<P>): BatchChanger {
-  const { stopping } = ports
-  const turns = fairTurns(PAGES)
+  const { stopping, turns } = ports
   const running = new Map<string, Promise<void>>()
   const looks = new Map<string, Promise<boolean>>()
   let takenOver = 0
@@ -87,10 +82,9 @@ export function createBatchChanger<P extends Page>(ports: BatchChangerPorts<P>):
         const startedAt = performance.now()
         const page = await ports.page(batchId, { after, rows }).finally(giveBack)
         const tookMs = performance.now() - startedAt
-        await ports.afterPage(batchId, page)
+        await ports.afterPage(claimed, page)
         if (page.isOver) return
-        if (tookMs > PAGE_MAX_MS) rows = Math.ceil(rows / 2)
-        else if (tookMs < PAGE_MAX_MS / 3) rows = Math.min(ROWS_MAX, rows * 2)
+        rows = nextPageSize(rows, tookMs)
         after = page.after ?? ''
         if (page.changed > 0) heldPasses = 0
         else if (page.after === null) {

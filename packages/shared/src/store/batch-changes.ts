@@ -156,7 +156,9 @@ async function cancelPage(
     ${IN_ORDER} LIMIT ${rows} FOR UPDATE SKIP LOCKED`
   const moved = await claimStorable(database, 'change', queued, (picked) => {
     const first = Prisma.sql`page AS MATERIALIZED (${picked})`
-    return withRetry(() => moveGenerations(prisma, Prisma.sql`id IN (SELECT id FROM page)`, 'cancel', { first, set }))
+    return withRetry(() =>
+      moveGenerations(prisma, Prisma.sql`id IN (SELECT id FROM page)`, 'cancel', { first, set, fanOut: 'later' }),
+    )
   })
   if (moved.length === rows) return { changed: rows, moved, after: lastOf(moved) }
   if (renderMaxMs === null) return { changed: moved.length, moved, after: null }

@@ -5,9 +5,9 @@ import { createKindCounter, type KindCount } from '../domain/batch-estimate.ts'
 import { BATCH_COMPLETED } from '../domain/events.ts'
 import type { Status } from '../domain/status.ts'
 import { type Database, type Sql, withRetry } from './database.ts'
+import { CREATE_DELIVERIES } from './fan-out.ts'
 import { type Batch, Prisma } from './generated/client.ts'
 import { insertGenerations, type NewGeneration } from './generations.ts'
-import { OWED_DELIVERIES } from './moves.ts'
 import { withoutUnstorable } from './unstorable.ts'
 
 export type { Batch }
@@ -162,8 +162,8 @@ async function finish({ prisma }: Database, ids: readonly string[]): Promise<str
         RETURNING id, project_id, batch_id, type
       ), fact AS (
         SELECT recorded.*, moved.webhook_url FROM recorded JOIN moved ON moved.id = recorded.batch_id
-      ), owed AS (${OWED_DELIVERIES})
-      SELECT id FROM owed`,
+      ), created AS (${CREATE_DELIVERIES})
+      SELECT id FROM created`,
   )
   return rows.map((row) => row.id)
 }

@@ -4,8 +4,8 @@ import { ENDPOINT_DISABLED, ENDPOINT_TEST } from '../domain/events.ts'
 import { newId } from '../domain/ids.ts'
 import { type Database, type Sql, withRetry } from './database.ts'
 import { abandonUnwanted } from './delivery-ends.ts'
+import { CREATE_DELIVERIES } from './fan-out.ts'
 import { Prisma, type WebhookEndpoint } from './generated/client.ts'
-import { OWED_DELIVERIES } from './moves.ts'
 
 /** Why an endpoint is disabled; stored and shown. */
 export type DisabledReason = 'by_request' | 'gone' | 'failing'
@@ -59,8 +59,8 @@ export async function disableEndpoint(
     const facts = { endpoint_id: id, url, reason, failing_since: failing }
     const eventId = await recordEndpointEvent(tx, id, ENDPOINT_DISABLED, facts)
     const owed = await tx.$queryRaw<{ id: string }[]>`
-      WITH fact AS (SELECT id, project_id, type, NULL::text AS webhook_url FROM events WHERE id = ${eventId}), owed AS (${OWED_DELIVERIES})
-      SELECT id FROM owed`
+      WITH fact AS (SELECT id, project_id, type, NULL::text AS webhook_url FROM events WHERE id = ${eventId}), created AS (${CREATE_DELIVERIES})
+      SELECT id FROM created`
     return owed.map((delivery) => delivery.id)
   }
   const owed = await withRetry(() => database.prisma.$transaction(disable))

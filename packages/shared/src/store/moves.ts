@@ -1,13 +1,10 @@
-// The only place that writes a generation's status. One statement moves the rows, records each move's event and
-// creates the deliveries it owes, so that none of the three can exist without the others.
+// The only place that writes a generation's status. One statement moves the rows, records each move's event, and creates the event's
+// deliveries or notes that they are still to be created, so that none of these can exist without the others.
 
-import { DELIVERED_BY_DEFAULT, DELIVERED_TO_REQUEST } from '../domain/events.ts'
 import { isTerminal, MOVES, type MoveName } from '../domain/status.ts'
 import { PREPARED, type Sql } from './database.ts'
+import { CREATE_DELIVERIES, CREATE_LATER, DELIVERIES_TO_ENQUEUE } from './fan-out.ts'
 import { Prisma } from './generated/client.ts'
-
-/** Of the deliveries to one server, so many are woken together. */
-export const WOKEN_PER_TARGET = 20
 
 export interface Moved {
   readonly id: string
@@ -26,6 +23,8 @@ export interface MoveDetails {
   readonly first?: Prisma.Sql
   /** What else is told of each row that moved: columns, with their names. */
   readonly told?: Prisma.Sql
+  /** When the deliveries of the events are created: `later` is for moves of very many rows (see fan-out.ts). Default: `now`. */
+  readonly fanOut?: 'now' | 'later'
 }
 
 /**
@@ -38,7 +37,7 @@ export async function moveGenerations<Told = unknown>(
   sql: Sql,
   which: readonly string[] | Prisma.Sql,
   move: MoveName,
-  { set, guard, first, told }: MoveDetails = {},
+  { set, guard, first, told, fanOut = 'now' }: MoveDetails = {},
 ): Promise<(Moved & Told)[]> {
   if ('length' in which && which.length === 0) return []
   const condition = 'length' in which ? Prisma.sql`id = ANY (${which}::text[])` : which
@@ -58,13 +57,10 @@ export async function moveGenerations<Told = unknown>(
       SELECT event_id, project_id, id, event_seq, 'generation.' || status::text, ${GENERATION_SNAPSHOT} FROM moved
     ), fact AS (
       SELECT event_id AS id, project_id, 'generation.' || status::text AS type, webhook_url FROM moved
-    ), owed AS (${OWED_DELIVERIES}), woken AS (
-      SELECT id, event_id FROM (SELECT id, event_id, row_number() OVER (PARTITION BY target) AS turn FROM owed) each
-      WHERE turn <= ${WOKEN_PER_TARGET}
-    )
+    ), ${fanOut === 'now' ? Prisma.sql`created AS (${CREATE_DELIVERIES})` : Prisma.sql`later AS (${CREATE_LATER})`}
     SELECT g.id, g.batch_id AS "batchId", g.event_id AS "eventId"${told ? Prisma.sql`, ${told}` : Prisma.empty},
       -- With the first row, once: a join would compare each with each.
-      CASE WHEN row_number() OVER () = 1 THEN (SELECT jsonb_agg(woken) FROM woken) END AS woken
+      CASE WHEN row_number() OVER () = 1 THEN (${fanOut === 'now' ? DELIVERIES_TO_ENQUEUE : Prisma.sql`NULL::jsonb`}) END AS woken
     FROM moved g`
   const owed = new Map<string, string[]>()
   for (const { event_id: eventId, id } of rows[0]?.woken ?? []) owed.set(eventId, [...(owed.get(eventId) ?? []), id])
@@ -90,25 +86,3 @@ const GENERATION_SNAPSHOT = Prisma.sql`jsonb_strip_nulls(jsonb_build_object(
   'error', CASE WHEN error_code IS NULL THEN NULL ELSE jsonb_build_object('code', error_code, 'message', error_message) END,
   'upstream_task_id', upstream_task_id, 'attempt', attempt, 'may_be_charged', may_be_charged OR status = 'submitting', 'submitted_at', ${iso('submitted_at')}, 'finished_at', ${iso('finished_at')},
   'priority', priority, 'cancel_requested_at', ${iso('cancel_requested_at')}))`
-
-/**
- * A new_id('dlv') at a fifth of its cost, for statements that make thousands: its time is told once for all of them, and the rest is the
- * digits of a UUID, which have its variant where a TypeID needs it.
- */
-const DELIVERY_ID = Prisma.sql`(SELECT substr(new_id('dlv'), 1, 14)) || 'e' || replace(substr(gen_random_uuid()::text, 17, 17), '-', '')`
-
-/** Creates one delivery for each URL that the rows of `fact` are owed to; a URL named twice is served once. */
-export const OWED_DELIVERIES = Prisma.sql`
-  INSERT INTO deliveries (id, project_id, event_id, endpoint_id, url, payload, next_attempt_at, due_at)
-  SELECT DISTINCT ON (target.event_id, target.url)
-    ${DELIVERY_ID}, target.project_id, target.event_id, target.endpoint_id, target.url, target.payload, now(), now()
-  FROM (
-    SELECT fact.id AS event_id, fact.project_id, NULL AS endpoint_id, fact.webhook_url AS url, 'full'::webhook_payload AS payload
-    FROM fact WHERE fact.webhook_url IS NOT NULL AND fact.type = ANY (${DELIVERED_TO_REQUEST}::text[])
-    UNION ALL
-    SELECT fact.id, fact.project_id, endpoint.id, endpoint.url, endpoint.payload
-    FROM fact JOIN webhook_endpoints endpoint ON endpoint.project_id = fact.project_id AND endpoint.disabled_at IS NULL
-      AND fact.type = ANY (CASE WHEN endpoint.event_types = '{}' THEN ${DELIVERED_BY_DEFAULT}::text[] ELSE endpoint.event_types END)
-  ) target
-  ORDER BY target.event_id, target.url, target.endpoint_id NULLS LAST
-  RETURNING id, event_id, target`

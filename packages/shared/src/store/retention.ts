@@ -105,8 +105,9 @@ const oldEndpointEvents = (age: Age, after: string, last: string, among: Prisma.
  * By the instant, which a delivery has exactly while it is pending: by its state, an index of all that is pending may be read for each
  * event. OFFSET 0: looked up row by row, for the same reason.
  */
-const HAS_PENDING = Prisma.sql`EXISTS (
-  SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.next_attempt_at IS NOT NULL OFFSET 0)`
+const HAS_PENDING = Prisma.sql`(EXISTS (
+  SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.next_attempt_at IS NOT NULL OFFSET 0)
+  OR EXISTS (SELECT 1 FROM pending_fan_outs noted WHERE noted.project_id = events.project_id AND noted.id = events.id OFFSET 0))`
 const owesDelivery = (which: Prisma.Sql) =>
   Prisma.sql`EXISTS (SELECT 1 FROM events WHERE ${which} AND ${HAS_PENDING} OFFSET 0)`
 

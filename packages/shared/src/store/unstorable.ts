@@ -19,6 +19,7 @@ export type RefusedStatement =
   | 'deliver'
   | 'forget'
   | 'change'
+  | 'fan_out'
 
 export interface UnstorableRow {
   readonly id: string
