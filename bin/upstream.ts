@@ -1,8 +1,8 @@
 // The provider that the configuration names, as a worker and an API reach it.
 
+import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
+import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { Config } from '@reelqueue/shared/runtime/config'
-import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
-import type { Upstream } from '@reelqueue/shared/upstream/port'
 import { proxyOf } from './provider-proxy.ts'
 
 /** Null without a key to pay with. `timeoutMs`: of one request. */

@@ -1,8 +1,8 @@
 // Puts a worker on top of an open house.
 
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
+import { proxyName } from '@reelqueue/shared/providers/http/proxy-choice'
 import type { Config } from '@reelqueue/shared/runtime/config'
-import { proxyName } from '@reelqueue/shared/upstream/proxy-choice'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import { startWorker } from '@reelqueue/worker/worker'

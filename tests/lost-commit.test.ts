@@ -1,8 +1,8 @@
 // The answer to the commit of an intent is lost. The worker knows that it sent nothing, so the submission is given up with
 // certainty, whether its commit held or not, and never read as unknown.
 
+import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { settleUnsent } from '@reelqueue/shared/store/settlement'
-import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, expect, it } from 'vitest'
 import { attemptsOn, lockOf, UNKNOWN } from './support/attempts.ts'

@@ -1,9 +1,9 @@
 // One run of a lane by plain calls, against a real Postgres and a real server that stands where the provider stands.
 
 import { type PollLimits, pollLimits } from '@reelqueue/shared/domain/poll-plan'
+import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { completeGeneration } from '@reelqueue/shared/store/completion'
 import { insertGenerations } from '@reelqueue/shared/store/generations'
-import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import { afterAll, beforeEach, expect, it } from 'vitest'
 import { lockOf } from './support/attempts.ts'
 import { startHouse } from './support/house.ts'

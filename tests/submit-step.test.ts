@@ -1,9 +1,9 @@
 // The paid step by plain calls, against a real Postgres and a real server that stands where the provider stands.
 
+import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import type { Database } from '@reelqueue/shared/store/database'
 import { failOverdue } from '@reelqueue/shared/store/polling'
 import { retryGeneration } from '@reelqueue/shared/store/retries'
-import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'

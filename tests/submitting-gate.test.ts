@@ -2,6 +2,7 @@
 // a real server that stands where the provider stands.
 
 import { silentTrialWaitMs } from '@reelqueue/shared/domain/gate-signal'
+import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission'
 import { openDatabase } from '@reelqueue/shared/store/database'
 import { ensureProject, pauseProject } from '@reelqueue/shared/store/projects'
@@ -13,7 +14,6 @@ import {
   takeRequests,
   tryNow,
 } from '@reelqueue/shared/store/submitting-gate'
-import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
 import { probe } from '@reelqueue/worker/steps/probe'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'

@@ -1,6 +1,6 @@
 // A worker whose connections are few: what came back with a task id is recorded before everything that holds none.
 
-import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
+import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, expect, it } from 'vitest'
 import { startHouse } from './support/house.ts'

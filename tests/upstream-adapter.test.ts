@@ -2,8 +2,8 @@
 // server received is the evidence that nothing went out twice.
 
 import type { RenderRequest } from '@reelqueue/shared/domain/render-request'
-import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
-import type { Upstream } from '@reelqueue/shared/upstream/port'
+import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
+import type { Upstream } from '@reelqueue/shared/providers/port'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   type Act,

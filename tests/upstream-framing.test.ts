@@ -4,7 +4,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
-import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
+import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PLAIN_REQUEST as request } from './support/scripted-upstream.ts'
 

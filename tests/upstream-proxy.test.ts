@@ -3,7 +3,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import { createGlobalAi } from '@reelqueue/shared/upstream/globalai'
+import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { startConnectProxy } from './support/connect-proxy.ts'
 import { type Pipeline, startPipeline } from './support/pipeline.ts'

@@ -4,9 +4,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe } from 'node:diagnostics_channel'
 import { STATUSES } from '@reelqueue/shared/domain/status'
+import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import type { Database } from '@reelqueue/shared/store/database'
-import type { Upstream } from '@reelqueue/shared/upstream/port'
 import type { House } from '../../bin/house.ts'
 import type { Pass } from './crash-points.ts'
 

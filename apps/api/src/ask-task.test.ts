@@ -1,4 +1,4 @@
-import type { PollAnswer } from '@reelqueue/shared/upstream/port'
+import type { PollAnswer } from '@reelqueue/shared/providers/port'
 import { describe, expect, it } from 'vitest'
 import { createAskTask } from './ask-task.ts'
 

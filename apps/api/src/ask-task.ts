@@ -2,10 +2,10 @@
 // provider, and ids may be made up.
 
 import { Later, Problem } from '@reelqueue/shared/domain/problem'
+import type { Upstream } from '@reelqueue/shared/providers/port'
 import { fairTurns } from '@reelqueue/shared/runtime/fair-turns'
 import type { Database } from '@reelqueue/shared/store/database'
 import { takeRequests } from '@reelqueue/shared/store/submitting-gate'
-import type { Upstream } from '@reelqueue/shared/upstream/port'
 
 /**
  * What the provider says of a task, on behalf of a project.

@@ -1,5 +1,5 @@
+import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
-import type { Upstream } from '@reelqueue/shared/upstream/port'
 import { describe, expect, it } from 'vitest'
 import { createCaution } from './caution.ts'
 import { NO_TASK } from './steps/probe.ts'

@@ -2,8 +2,8 @@
 // answer, and what answers with a page may have taken the task for all one knows. So a wrong address costs a few generations.
 // That it names a task shows nothing yet: many servers answer a POST with an `id`. That it tells of the task does (task-known.ts).
 
+import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
-import type { Upstream } from '@reelqueue/shared/upstream/port'
 import { NO_TASK } from './steps/probe.ts'
 import { tellsOfTask } from './task-known.ts'
 

@@ -2,11 +2,11 @@
 // none while there are none. What a crash takes along is missing from a metric, and nowhere else.
 
 import { answerClass } from '@reelqueue/shared/domain/kept-reply'
+import type { PollAnswer, SubmitOutcome, Upstream } from '@reelqueue/shared/providers/port'
 import { pause } from '@reelqueue/shared/runtime/clock'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import { addAnswerCounts } from '@reelqueue/shared/store/answer-counts'
 import type { Database } from '@reelqueue/shared/store/database'
-import type { PollAnswer, SubmitOutcome, Upstream } from '@reelqueue/shared/upstream/port'
 
 const EVERY_MS = 5_000
 /** Classes of answers to polls that say nothing: nobody is there, or something in between answers. */

@@ -1,6 +1,6 @@
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
+import type { PollAnswer } from '@reelqueue/shared/providers/port'
 import type { DuePoll } from '@reelqueue/shared/store/polling'
-import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { readAnswer } from './read-answer.ts'

@@ -10,8 +10,8 @@ import {
   type PollContext,
   type PollLimits,
 } from '@reelqueue/shared/domain/poll-plan'
+import type { PollAnswer } from '@reelqueue/shared/providers/port'
 import type { DuePoll, PollRecord } from '@reelqueue/shared/store/polling'
-import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 
 export interface Reading {
   readonly record: PollRecord

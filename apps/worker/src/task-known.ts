@@ -2,9 +2,9 @@
 // ("id" is a common field); what they then say of that id is no state of a task. Asking is free.
 
 import { setTimeout as delay } from 'node:timers/promises'
+import type { PollAnswer, Upstream } from '@reelqueue/shared/providers/port'
 import { withTimeout } from '@reelqueue/shared/runtime/clock'
 import { takeRequests } from '@reelqueue/shared/store/submitting-gate'
-import type { PollAnswer, Upstream } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from './deps.ts'
 import { NO_TASK } from './steps/probe.ts'
 

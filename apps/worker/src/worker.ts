@@ -1,9 +1,9 @@
 // Puts the worker together: one consumer for each queue, and the timers of reconcile and of retention.
 
+import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import { type Consumer, consume, type StepOutcome } from '@reelqueue/shared/queues/consumer'
 import type { QueueName } from '@reelqueue/shared/queues/queues'
-import type { Upstream } from '@reelqueue/shared/upstream/port'
 import { createCaution } from './caution.ts'
 import { countAnswers } from './count-answers.ts'
 import { createDeliveryTurns } from './delivery-turns.ts'

@@ -2,10 +2,10 @@
 // poll or for the complete step.
 
 import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
+import type { PollAnswer } from '@reelqueue/shared/providers/port'
 import { completeSeen } from '@reelqueue/shared/store/completion'
 import { type DuePoll, failOverdue, recordPolls } from '@reelqueue/shared/store/polling'
 import { refusedAmong } from '@reelqueue/shared/store/unstorable'
-import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from './deps.ts'
 import { readAnswer } from './read-answer.ts'
 import { followEnds } from './steps/complete.ts'

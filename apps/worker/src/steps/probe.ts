@@ -1,9 +1,9 @@
 // Opens the gate again that unanswered submissions have closed: asks for something that costs nothing, until it is answered.
 
 import { silentTrialWaitMs } from '@reelqueue/shared/domain/gate-signal'
+import type { PollAnswer } from '@reelqueue/shared/providers/port'
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { openHalf, readGate, takeRequests, tryNow } from '@reelqueue/shared/store/submitting-gate'
-import type { PollAnswer } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from '../deps.ts'
 
 /** Between looks at the gate, give or take a fifth: an outage that is over should not be waited for any longer. */

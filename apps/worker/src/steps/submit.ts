@@ -6,6 +6,7 @@ import { type GateSignal, gateSignal } from '@reelqueue/shared/domain/gate-signa
 import { newId } from '@reelqueue/shared/domain/ids'
 import { firstPollMs, RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import { recordAgainMs, submitBackoffMs } from '@reelqueue/shared/domain/submission'
+import type { SubmitOutcome } from '@reelqueue/shared/providers/port'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { releaseAdmitted } from '@reelqueue/shared/store/admission'
 import { UncertainCommit } from '@reelqueue/shared/store/database'
@@ -20,7 +21,6 @@ import {
   noteSilence,
   takeRequests,
 } from '@reelqueue/shared/store/submitting-gate'
-import type { SubmitOutcome } from '@reelqueue/shared/upstream/port'
 import type { UpstreamDeps } from '../deps.ts'
 import { isTaskKnown } from '../task-known.ts'
 

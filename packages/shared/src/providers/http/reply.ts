@@ -1,5 +1,5 @@
 // What one HTTP exchange with the provider left behind, before anyone says what it means. Pure types: the
-// socket side (exchange.ts) fills them, the readers (errors.ts, parse-*.ts) judge them.
+// socket side (exchange.ts) fills them, the readers (silence.ts, and those of each provider) judge them.
 
 /** An answer whose status line arrived. `text` may be the beginning only: then `cut` says why. */
 export interface Reply {

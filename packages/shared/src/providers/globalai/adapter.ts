@@ -2,20 +2,20 @@
 // in use within the last second; polls are free and pool as they like. All judgement is in the readers.
 
 import { Agent } from 'undici'
-import { FAILURES } from '../domain/failure.ts'
-import { findModel } from '../domain/models.ts'
-import { pollTimeoutMs } from '../domain/poll-plan.ts'
-import type { RenderRequest } from '../domain/render-request.ts'
+import { FAILURES } from '../../domain/failure.ts'
+import { findModel } from '../../domain/models.ts'
+import { pollTimeoutMs } from '../../domain/poll-plan.ts'
+import type { RenderRequest } from '../../domain/render-request.ts'
+import { exchange } from '../http/exchange.ts'
+import { keepReply } from '../http/keep-reply.ts'
+import { readSilentCreate, readSilentPoll } from '../http/silence.ts'
+import { wellFormed } from '../http/storable-text.ts'
+import { HEAD_BYTES_MAX, tolerantConnect } from '../http/tolerant-connect.ts'
+import { createTunnelAgent } from '../http/tunnel.ts'
+import type { Upstream } from '../port.ts'
 import { parseBaseUrl } from './base-url.ts'
-import { readSilentCreate, readSilentPoll } from './errors.ts'
-import { exchange } from './exchange.ts'
-import { keepReply } from './keep-reply.ts'
 import { parseCreate } from './parse-create.ts'
-import { wellFormed } from './parse-fields.ts'
 import { parsePoll } from './parse-poll.ts'
-import type { Upstream } from './port.ts'
-import { HEAD_BYTES_MAX, tolerantConnect } from './tolerant-connect.ts'
-import { createTunnelAgent } from './tunnel.ts'
 
 export interface GlobalAiOptions {
   /** With or without a trailing slash or `/v1`. */
@@ -27,7 +27,7 @@ export interface GlobalAiOptions {
   readonly proxy?: string | null
 }
 
-// One total timeout governs (exchange.ts): two clocks would mean two readings of the same silence.
+// One total timeout governs (http/exchange.ts): two clocks would mean two readings of the same silence.
 const timing = {
   connect: tolerantConnect(10_000),
   maxHeaderSize: HEAD_BYTES_MAX,
@@ -49,7 +49,7 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: Glo
     keepAliveMaxTimeout: CREATE_IDLE_MAX_MS,
   })
   const polls = open(timing)
-  // Compression is read all the same (read-body.ts); without it less can go wrong.
+  // Compression is read all the same (http/read-body.ts); without it less can go wrong.
   const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json', 'accept-encoding': 'identity' }
 
   return {

@@ -1,7 +1,7 @@
 // Decides the class of a certain refusal from status, code and words. Words count only outside of what the refusal quotes,
 // and never when the prompt contains the same words: a message may repeat the prompt of a user.
 
-import type { RefusalClass } from '../domain/refusal.ts'
+import type { RefusalClass } from '../../domain/refusal.ts'
 import { type Fields, isFields, parseBody } from './parse-fields.ts'
 
 /** What the classifier reads of an answer. */

@@ -1,7 +1,8 @@
 // Whether an answer without an envelope's code and without a task says no. It must say so in a field of its own: what
 // only lacks a task may have been taken, and an error of a server that waited for another may have been, too.
 
-import { type Body, isFields, wellFormed } from './parse-fields.ts'
+import { wellFormed } from '../http/storable-text.ts'
+import { type Body, isFields } from './parse-fields.ts'
 import { FAILURE_CODE_PATHS, firstAt, INNER_STATUS_PATHS, OUTER_STATUS_PATHS, REASON_PATHS } from './shapes.ts'
 
 const failed: ReadonlySet<string> = new Set('failed fail failure error rejected denied refused'.split(' '))

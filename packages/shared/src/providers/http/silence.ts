@@ -2,7 +2,7 @@
 // before that is certainly not a payment, and every error after it may be one, whatever the error is called.
 // (ECONNRESET, say, happens on both sides of that line, so a list of codes could not tell.)
 
-import type { PollAnswer, SubmitOutcome } from './port.ts'
+import type { PollAnswer, SubmitOutcome } from '../port.ts'
 import type { Silence } from './reply.ts'
 
 /** What became of a submission that got no answer: rejected when nothing was sent, else unknown. */

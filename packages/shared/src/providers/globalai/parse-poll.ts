@@ -1,8 +1,11 @@
 // Reads the answer to a poll. Only two readings end a generation: a known terminal word, and for success a link
 // with it. Everything else means "ask again", because a wrong end cannot be taken back.
 
-import { linkExpiresAt, statedExpiresAt } from '../domain/link-expiry.ts'
-import type { Cost } from '../domain/terminal-answer.ts'
+import { linkExpiresAt, statedExpiresAt } from '../../domain/link-expiry.ts'
+import type { Cost } from '../../domain/terminal-answer.ts'
+import type { Reply } from '../http/reply.ts'
+import { storableText } from '../http/storable-text.ts'
+import type { PollAnswer } from '../port.ts'
 import {
   type Body,
   envelopeError,
@@ -10,12 +13,9 @@ import {
   parseBody,
   providerMessage,
   readNumber,
-  storableText,
   upstreamCode,
 } from './parse-fields.ts'
-import type { PollAnswer } from './port.ts'
 import { classifyRefusal } from './refusal-class.ts'
-import type { Reply } from './reply.ts'
 import {
   at,
   EXPIRY_PATHS,

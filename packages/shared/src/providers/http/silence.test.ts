@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { networkCause, readSilentCreate, readSilentPoll } from './errors.ts'
+import { networkCause, readSilentCreate, readSilentPoll } from './silence.ts'
 
 const causes = ['ECONNREFUSED', 'ENOTFOUND', 'UND_ERR_CONNECT_TIMEOUT', 'CERT_HAS_EXPIRED', 'ECONNRESET', 'TIMEOUT']
 

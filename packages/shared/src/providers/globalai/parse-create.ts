@@ -1,23 +1,16 @@
 // Reads the answer to a create. The question is only ever "can this have been charged?": rejected needs an
 // explicit no, accepted needs a task id, and everything between is unknown. Guessing either way costs money.
 
-import type { RefusalClass } from '../domain/refusal.ts'
-import { isTaskId } from '../domain/task-id.ts'
-import { neverReachedOrigin } from './cdn.ts'
+import type { RefusalClass } from '../../domain/refusal.ts'
+import { isTaskId } from '../../domain/task-id.ts'
+import { neverReachedOrigin } from '../http/cdn.ts'
+import { whatCame } from '../http/find-json.ts'
+import type { Reply } from '../http/reply.ts'
+import { storableText } from '../http/storable-text.ts'
+import type { SubmitOutcome } from '../port.ts'
 import { explicitRefusal, mayHideTask } from './explicit-refusal.ts'
-import { whatCame } from './find-json.ts'
-import {
-  type Body,
-  bodyOf,
-  envelopeError,
-  parseBody,
-  providerMessage,
-  storableText,
-  upstreamCode,
-} from './parse-fields.ts'
-import type { SubmitOutcome } from './port.ts'
+import { type Body, bodyOf, envelopeError, parseBody, providerMessage, upstreamCode } from './parse-fields.ts'
 import { classifyRefusal } from './refusal-class.ts'
-import type { Reply } from './reply.ts'
 import { BESIDE_REQUEST_ID, firstAt, TASK_ID_PATHS } from './shapes.ts'
 
 const MESSAGE_CHARS_MAX = 500

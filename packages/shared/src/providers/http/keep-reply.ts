@@ -1,8 +1,8 @@
 // What is kept of the answer to a create: enough for an operator to find a paid task in it by hand.
 
-import { cutToBytes, KEPT_BYTES_MAX, type KeptReply } from '../domain/kept-reply.ts'
-import { storableText } from './parse-fields.ts'
+import { cutToBytes, KEPT_BYTES_MAX, type KeptReply } from '../../domain/kept-reply.ts'
 import type { Reply, Silence } from './reply.ts'
+import { storableText } from './storable-text.ts'
 
 /** The answer as it is kept; null when nothing came because nothing was sent. `secrets`: the key, which is never kept. */
 export function keepReply(answer: Reply | Silence, secrets: readonly string[]): KeptReply | null {

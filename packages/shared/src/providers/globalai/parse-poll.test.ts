@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Reply } from '../http/reply.ts'
 import { parsePoll } from './parse-poll.ts'
-import type { Reply } from './reply.ts'
 
 const key = 'sk-0123456789abcdef'
 const url = 'https://cdn.example.com/v.mp4?sig=a%2Fb'

@@ -1,7 +1,8 @@
 // Reads the provider's JSON without trusting any of it: every field may be missing, of another type, or one
 // level down in `data`. Text read here goes to Postgres, which refuses U+0000 and lone surrogates.
 
-import { findJson } from './find-json.ts'
+import { findJson } from '../http/find-json.ts'
+import { storableText } from '../http/storable-text.ts'
 import { at, ENVELOPE_CODE_PATHS, firstAt, REASON_PATHS } from './shapes.ts'
 
 export type Fields = Readonly<Record<string, unknown>>
@@ -74,28 +75,6 @@ export function providerMessage(text: string, charsMax: number, secrets: readonl
     const [first] = Array.isArray(value) ? value : [value]
     return read(isFields(first) ? (at(first, ['message']) ?? first.msg) : first)
   })
-}
-
-/** Shorter secrets are left alone: hiding "cat" would only garble the text. */
-const SECRET_CHARS_MIN = 8
-
-/** Well-formed text without U+0000, without the secrets, trimmed and cut to `charsMax` characters. */
-export function storableText(value: string, charsMax: number, secrets: readonly string[]): string {
-  let text = wellFormed(value).replaceAll('\u0000', '')
-  for (const secret of secrets) {
-    if (secret.length >= SECRET_CHARS_MIN) text = text.replaceAll(secret, '[hidden]')
-  }
-  // Cutting may halve a surrogate pair.
-  return text
-    .trim()
-    .slice(0, charsMax)
-    .replace(/\p{Cs}/gu, '')
-    .trim()
-}
-
-/** Lone surrogates replaced, as String.prototype.toWellFormed does. */
-export function wellFormed(value: string): string {
-  return value.replace(/\p{Cs}/gu, '\uFFFD')
 }
 
 /** A finite number from 0 to `max`, also when written as a decimal string; else null. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Reply } from '../http/reply.ts'
 import { parseCreate } from './parse-create.ts'
-import type { Reply } from './reply.ts'
 
 const key = 'sk-0123456789abcdef'
 const prompt = 'a red fox runs through the snow'

@@ -4,10 +4,10 @@
 
 import { Buffer } from 'node:buffer'
 import type { Dispatcher } from 'undici'
-import { parseRetryAfter } from '../domain/retry-after.ts'
-import { networkCause } from './errors.ts'
+import { parseRetryAfter } from '../../domain/retry-after.ts'
 import { readBody } from './read-body.ts'
 import type { Reply, Silence } from './reply.ts'
+import { networkCause } from './silence.ts'
 
 const ANSWER_BYTES_MAX = 1_048_576
 /** A provider that says "tomorrow" must not park a generation past its video's one-day life. */
