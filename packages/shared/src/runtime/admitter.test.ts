@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { createAdmitter } from './admitter.ts'
 
-/** An admission whose runs end when the test says so. */
+/** An admission whose runs end when the test resolves them. */
 function scripted() {
   const stopping = new AbortController()
   const open: {
@@ -21,7 +21,7 @@ function scripted() {
     stopping: stopping.signal,
   })
   const turn = () => new Promise(setImmediate)
-  /** The run under way; between two of them there is a pause. */
+  /** The run under way; waits through the pause between two runs. */
   const next = async () => {
     while (open.length === 0) await turn()
     const run = open.shift()
@@ -37,7 +37,7 @@ describe('the admitter', () => {
     for (let call = 0; call < 100; call++) admitter.admit()
     expect(runs()).toBe(1)
     ;(await next()).resolve({ admitted: [], againMs: null })
-    // Whatever came in while the first run was looking may have been missed by it.
+    // The first run may have missed generations that came during its look.
     while (runs() < 2) await turn()
     expect([runs(), open()]).toEqual([2, 1])
     ;(await next()).resolve({ admitted: [], againMs: null })

@@ -1,24 +1,24 @@
-// Admission as a process runs it: many calls become one run under way and one to follow.
+// Runs admission in one process: any number of calls become the run under way and one more run.
 
 import { pause } from './clock.ts'
 
-/** Between two runs, and at least as long as a run takes: what asks meanwhile shares the next one. */
+/** A run is followed by a pause as long as the run, within these bounds. Calls during the pause share the next run. */
 const PAUSE_MIN_MS = 20
 const PAUSE_MAX_MS = 500
 
 export interface Admitter {
-  /** Asks for a run; returns at once. */
+  /** Requests a run; returns at once. */
   admit(): void
-  /** Resolves when no run is under way or asked for. */
+  /** Resolves when no run is under way or requested. */
   idle(): Promise<void>
 }
 
 export interface AdmitterPorts<Admitted> {
-  /** Admits up to a bound, and resolves to what was admitted and in how many ms another run is due, if one is. */
+  /** Admits a bounded number of generations. `againMs` is the time until the next run is due; null when no run is due. */
   readonly admit: () => Promise<{ readonly admitted: readonly Admitted[]; readonly againMs: number | null }>
   readonly wake: (admitted: readonly Admitted[]) => void
   readonly onError: (error: unknown) => void
-  /** Nothing that was put off is run after this. */
+  /** After the abort no delayed run starts. */
   readonly stopping: AbortSignal
 }
 
@@ -53,7 +53,7 @@ export function createAdmitter<Admitted>(ports: AdmitterPorts<Admitted>): Admitt
         if (againMs === 0) again = true
         else if (againMs !== null) askIn(againMs)
       } catch (error) {
-        // Reconcile asks again: a failed run only delays.
+        // A failed run only delays admission: reconcile requests the next run.
         onError(error)
       }
       const now = performance.now()

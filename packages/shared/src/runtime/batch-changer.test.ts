@@ -1,4 +1,4 @@
-// Who carries out what is marked, and who waits for it: leases in memory, as several processes would have them in Postgres.
+// Who carries out the marks of batches, and who waits: the leases are in memory, as several processes would have them in Postgres.
 
 import { EventEmitter, once } from 'node:events'
 import { expect, it } from 'vitest'
@@ -12,7 +12,7 @@ interface Page {
 }
 const LAST: Page = { changed: 1, after: null, isOver: true }
 
-/** Batches of one project, each marked and without a lease. */
+/** Batches of one project, each with a mark and without a lease. */
 function leases(...batchIds: string[]) {
   const marked = new Set(batchIds)
   const leased = new Set<string>()
@@ -44,7 +44,7 @@ function leases(...batchIds: string[]) {
   return { marked, leased, pages, stopping, ports, claims: () => claims }
 }
 
-/** A page of the batch that goes on until it is let go. */
+/** A page that stays under way until the test releases the page. */
 function holdPage(ports: BatchChangerPorts<Page>, held: string) {
   const events = new EventEmitter()
   const begun = once(events, 'begun')

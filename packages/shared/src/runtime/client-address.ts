@@ -1,10 +1,10 @@
-// What counts as one client for a limit.
+// Maps an address to the client that a limit counts.
 
 import ipaddr from 'ipaddr.js'
 
 /**
- * The client that an address belongs to: itself for IPv4, its /64 for IPv6, of which one client has all addresses. `unknown` for
- * what is no address: a trusted proxy may say anything.
+ * The client of an address: the address itself for IPv4, the /64 network for IPv6, because a client owns a whole /64. Returns
+ * `unknown` for invalid text: a trusted proxy may pass on anything.
  */
 export function clientOf(address: string): string {
   if (!ipaddr.isValid(address)) return 'unknown'

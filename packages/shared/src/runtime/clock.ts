@@ -1,4 +1,4 @@
-// Waiting that ends at once when the process is told to stop.
+// Waits with an end: a pause stops with the process, a promise is awaited for a limited time.
 
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -11,11 +11,11 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Waits for `promise`, but no longer than `timeoutMs`. @throws Error that names `what` did not answer in time */
+/** Waits for `promise`, at most `timeoutMs`. @throws Error naming `what` after the timeout */
 export async function withTimeout<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<never>((_, reject) => {
-    // After a sleep of the process this fires before the sockets are read: an answer that is there comes first.
+    // After a suspend of the machine this timer fires before the sockets are read: an answer already received must win.
     const giveUp = () =>
       setImmediate(() => setImmediate(reject, new Error(`${what}: no answer within ${timeoutMs} ms`)))
     timer = setTimeout(giveUp, timeoutMs)

@@ -3,7 +3,7 @@ import { ConfigError, loadConfig, required, VARIABLES, type VariableName } from 
 
 const WORD = 'wr0ng-s3cret'
 
-/** Wrong values of each variable; those that take any text cannot be wrong. */
+/** Wrong values of each variable; variables of free text have no wrong value. */
 const WRONG: Readonly<Record<VariableName, readonly string[]>> = {
   DATABASE_URL: [WORD, `mysql://${WORD}@localhost/db`],
   REDIS_URL: [WORD, `http://${WORD}`],
@@ -73,7 +73,7 @@ describe('loadConfig', () => {
   it.each(cases)('names $name when it is wrong ($value), and never its value', ({ name, value }) => {
     const message = messageOf({ [name]: value })
     expect(message).toContain(`  ${name}: `)
-    // Two intervals out of order are a second mistake, and the default of one follows the other.
+    // Two intervals out of order are a second mistake, and the default of one interval follows the other interval.
     const named = message.match(/^ {2}\S+(?=:)/gm)?.map((line) => line.trim()) ?? []
     expect([name, 'POLL_INTERVAL_MIN_MS', 'POLL_INTERVAL_MAX_MS']).toEqual(expect.arrayContaining(named))
     if (value.length >= 6 && !/^\d+$/.test(value)) expect(message).not.toContain(value)

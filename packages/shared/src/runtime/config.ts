@@ -1,4 +1,4 @@
-// The only reader of environment variables. Each is described once, here: docs/configuration.md is made from it.
+// The only reader of environment variables. Each variable is described once, here: docs/configuration.md is generated from this file.
 
 import { isIPv4, isIPv6 } from 'node:net'
 import ipaddr from 'ipaddr.js'
@@ -8,7 +8,7 @@ import { postgresUrlProblem } from './postgres-url.ts'
 
 const DAY_MS = 24 * 3_600_000
 
-/** An empty variable counts as absent: that is what `FOO=` in an .env file means to people. */
+/** An empty variable counts as absent: people write `FOO=` in an .env file to leave a variable unset. */
 const text = z.string().min(1)
 /** A whole number from `min` to `max`. */
 function whole(min: number, max: number) {
@@ -24,12 +24,12 @@ function url(...schemes: string[]) {
   )
 }
 
-/** All four parts, in decimal: "10/8" would silently mean 0.0.0.10/8. */
+/** All four parts in decimal are required: "10/8" would silently mean 0.0.0.10/8. */
 function isNetwork(part: string): boolean {
   return ipaddr.IPv4.isValidCIDRFourPartDecimal(part) || ipaddr.IPv6.isValidCIDR(part)
 }
 
-/** First parts of our own paths: below one of them nobody could tell our address from the path in front of it. */
+/** First segments of our own paths. Below a public URL with such a segment, a path prefix and our own path look the same. */
 const OWN_PATHS = ['v1', 'admin', 'docs', 'openapi.json', 'healthz', 'readyz', 'metrics']
 
 const publicUrl = url('http', 'https')
@@ -43,7 +43,7 @@ const publicUrl = url('http', 'https')
   )
   .transform((value) => new URL(value).href.replace(/\/+$/, ''))
 
-/** As other programs take it: without a scheme it is http. */
+/** A proxy URL without a scheme means http, as in other programs. */
 const proxyUrl = text
   .transform((value) => (value.includes('://') ? value : `http://${value}`))
   .refine(
@@ -254,7 +254,7 @@ export const VARIABLES = {
     .default(4010)
     .describe('Port of the upstream simulator (`npm run simulator`); 0 lets the system choose.'),
 } as const
-/** Not of our own making: other programs read these names, and the lower case first. */
+/** Names defined by other programs, which read the lower-case name first. */
 const ALSO_LOWER_CASE: ReadonlySet<string> = new Set(['HTTPS_PROXY', 'HTTP_PROXY', 'NO_PROXY'])
 export type VariableName = keyof typeof VARIABLES
 
@@ -267,12 +267,12 @@ const schema = z
 
 export type Config = z.output<typeof schema>
 
-/** A wrong variable; the message names every one that is wrong and what it must be. Never quotes a value: it may be a secret. */
+/** A configuration error. The message names each wrong variable and its rule, and never quotes a value: a value may be a secret. */
 export class ConfigError extends Error {}
 
 /**
  * Reads and checks the configuration.
- * @throws ConfigError naming each variable that is wrong
+ * @throws ConfigError naming each wrong variable
  */
 export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
   const present = Object.fromEntries(
@@ -289,8 +289,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
 }
 
 /**
- * The value of a variable that a command cannot do without.
- * @throws ConfigError naming it
+ * The value of a variable that a command requires.
+ * @throws ConfigError naming the absent variable
  */
 export function required<K extends 'DATABASE_URL' | 'SECRET_KEY'>(config: Config, name: K): string {
   const value = config[name]

@@ -1,6 +1,6 @@
-// The Postgres that `start`, `demo`, `test` and `bench` run when none is configured: durable settings, loopback only,
-// in DATA_DIR/postgres. It outlives a killed Reelqueue (nothing can stop it then); the next start on the folder
-// stops that orphan first. It must outlive Ctrl-C too, until stop(): the app still writes while it shuts down.
+// The Postgres of `start`, `demo`, `test` and `bench` when DATABASE_URL is absent: durable settings, loopback only, in
+// DATA_DIR/postgres. Postgres outlives a killed Reelqueue, because nothing can stop Postgres then; the next start on the folder stops
+// the orphan first. Postgres must also survive Ctrl-C until stop(): the app still writes during its shutdown.
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -13,36 +13,36 @@ import { claimOwnership, commandLine, processIdentity } from './folder-owner.ts'
 import { findPostgres, newDatabaseUser, type PostgresBinaries, spawnAs } from './postgres-binaries.ts'
 
 export interface EmbeddedPostgres {
-  /** Connects as the superuser; holds the password. */
+  /** Connects as the superuser; contains the password. */
   readonly url: string
-  /** Ends every connection and returns when Postgres is gone (at most about 40 s). May be called again. */
+  /** Ends every connection and resolves when Postgres has ended (after about 40 s at most). Repeated calls are allowed. */
   stop(): Promise<void>
 }
 
 export interface EmbeddedPostgresOptions {
   /** Created when missing. Holds the database, its password (mode 0600) and the owner file. */
   readonly dataDir: string
-  /** Another Postgres than the one that npm brought with Reelqueue; for a folder without a database. */
+  /** Replaces the Postgres installed by npm; for a folder without a database. */
   readonly binaries?: PostgresBinaries
-  /** Postgres's own log, a line at a time. */
+  /** Receives Postgres's own log, line by line. */
   readonly log: (line: string) => void
-  /** Interrupts the start: it rejects once nothing that it had begun runs any more. */
+  /** Interrupts the start: the start rejects after all its processes have ended. */
   readonly stopping?: AbortSignal
 }
 
 const MAJOR_VERSION = '18'
-/** Long, because after a crash Postgres first replays its log. */
+/** Long, because Postgres replays its log after a crash. */
 const START_TIMEOUT_MS = 300_000
 const STOP_TIMEOUT_MS = 30_000
 const PORT_TRIES = 5
-/** How long processes of a Postgres that was killed may hold on to its shared memory: each ends when its statement does. */
+/** A killed Postgres leaves child processes, and each keeps the shared memory until its statement ends. */
 const SHARED_MEMORY_TIMEOUT_MS = 20_000
-/** Follows the name of a database that is not whole yet. */
+/** Suffix of the name of an incomplete database. */
 const DRAFT = '.new'
-/** How much of Postgres's log an error quotes. */
+/** How many lines of Postgres's log an error quotes. */
 const LAST_LINES = 8
 
-/** Where everything of one database is. */
+/** The paths of one database. */
 interface Folder {
   readonly database: string
   readonly passwordFile: string
@@ -50,8 +50,8 @@ interface Folder {
 }
 
 /**
- * Starts the database of `dataDir`, which is made on the first start (about a second).
- * @throws Error that says what to do: the folder is in use, is not a database of this version, or is damaged.
+ * Starts the database of `dataDir`; the first start creates the database (about a second).
+ * @throws Error with the fix: the folder is in use, has another version, is no database, or is damaged.
  */
 export async function startEmbeddedPostgres({
   binaries: given,
@@ -98,20 +98,20 @@ export async function startEmbeddedPostgres({
   }
 }
 
-/** Stops the Postgres that a killed Reelqueue left running; forgets a pid that by now is someone else's. */
+/** Stops the Postgres left running by a killed Reelqueue. A pid that now belongs to another process is discarded. */
 async function stopOrphan(database: string, log: (line: string) => void): Promise<void> {
   const pidFile = join(database, 'postmaster.pid')
   const pid = Number((await readFile(pidFile, 'utf8').catch(() => '')).split('\n')[0])
   if (!(pid > 0)) return
   if ((await processIdentity(pid)) === null) {
-    // A killed process that nobody has waited for still has its pid, and Postgres would take it for alive. Processes below it that
-    // still run are found by the shared memory.
+    // A killed process keeps its pid until its parent reaps the process, and Postgres would take the process for alive. Running children of
+    // the killed Postgres are detected later, by their shared memory.
     if (process.platform !== 'win32') await rm(pidFile, { force: true })
     return
   }
   if (!(await commandLine(pid)).includes(`-D ${database} `)) {
     log(`postmaster.pid names process ${pid}, which is not this database's`)
-    // Postgres would take that process for itself and refuse to start. Windows hides what the process is.
+    // Postgres would take that process for a running Postgres and refuse to start. Windows hides the arguments of a process.
     if (process.platform !== 'win32') await rm(pidFile)
     return
   }
@@ -127,7 +127,7 @@ async function stopOrphan(database: string, log: (line: string) => void): Promis
   throw new Error(`Postgres (pid ${pid}) of ${database} does not stop: end it, or set DATA_DIR to another folder.`)
 }
 
-/** Whether there is a database of ours; an empty folder is none. Rejects when something else is in its place. */
+/** Whether the folder holds our database; an empty folder does not. Rejects when the folder holds anything different. */
 async function databaseExists(database: string): Promise<boolean> {
   const found = await stat(database).catch(() => null)
   if (found === null) return false
@@ -150,11 +150,11 @@ async function databaseExists(database: string): Promise<boolean> {
   return true
 }
 
-/** Builds the database beside its place and moves it there when whole, so that a kill leaves no half of one. */
+/** Builds the database under a draft name and renames the complete database, so that a kill never leaves a partial database. */
 async function createDatabase({ initdb }: PostgresBinaries, folder: Folder): Promise<void> {
   const user = await newDatabaseUser()
   await removeDrafts(folder.database)
-  // A name of its own: the initdb of a start that was killed may go on for a moment.
+  // A unique name: the initdb of a killed start may still be writing to its draft.
   const draft = `${folder.database}${DRAFT}${randomBytes(4).toString('hex')}`
   await mkdir(draft, { mode: 0o700 })
   await rm(folder.passwordFile, { force: true })
@@ -172,7 +172,7 @@ async function createDatabase({ initdb }: PostgresBinaries, folder: Folder): Pro
   await rename(draft, folder.database)
 }
 
-/** What to do about a full disk, and when another user may not enter a folder that root may. */
+/** The fix for a full disk, and for a folder open to root but closed to the user of Postgres. */
 function hintOf(end: string | null): string {
   if (end?.includes('No space left on device')) {
     return '\nThe disk is full: free some space, or set DATA_DIR to a folder on another disk.'
@@ -184,11 +184,11 @@ function hintOf(end: string | null): string {
   )
 }
 
-/** Half databases of starts that were cut short. */
+/** Removes the partial databases of interrupted starts. */
 async function removeDrafts(database: string): Promise<void> {
   const drafts = (await readdir(dirname(database))).filter((name) => name.startsWith(`${basename(database)}${DRAFT}`))
   for (const draft of drafts) {
-    // An initdb that still writes there makes this fail a few times.
+    // An initdb still writing to the draft makes `rm` fail a few times.
     await rm(join(dirname(database), draft), { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
   }
 }
@@ -244,7 +244,7 @@ async function launch(
         `Postgres does not start on ${database}: processes of an earlier Postgres on this folder still run. Start again in a minute, or end them.`,
       )
     }
-    // Between our look for a free port and its use, someone else may have taken it.
+    // Another process may take the free port before Postgres does.
     if (attempt < PORT_TRIES && end.includes('Address already in use')) continue
     throw new Error(
       `Postgres does not start on ${database}: ${end}.${hintOf(end)}\nIf the database is damaged, move it away (with all it holds), or set DATA_DIR to another folder.`,
@@ -252,7 +252,7 @@ async function launch(
   }
 }
 
-/** Follows a process to the line that contains `until` (null), or to its end: how it ended and what it said last. */
+/** Follows a process until a line contains `until` (resolves to null) or the process ends (resolves to its exit and last lines). */
 async function watch(
   child: ChildProcess,
   { until, log }: { until: string | null; log: (line: string) => void },
@@ -275,16 +275,16 @@ async function watch(
   })
 }
 
-/** Ends a child with this process, however that ends (but for SIGKILL). @returns how to take that back */
+/** Ends a child together with our process, except after SIGKILL of our process. @returns a function that cancels this */
 function endAtExit(child: ChildProcess, signal: NodeJS.Signals): () => void {
-  // SIGKILL is for a process that has others below it: each leads a group of its own (`spawnAs`).
+  // SIGKILL is for initdb, which has child processes: the signal goes to the whole process group (`spawnAs` makes one for each child).
   const end = () => {
     if (child.exitCode !== null || child.signalCode !== null) return
     if (signal === 'SIGKILL' && child.pid !== undefined && process.platform !== 'win32') {
       try {
         process.kill(-child.pid, signal)
       } catch {
-        // It has ended.
+        // The group has already ended.
       }
     } else child.kill(signal)
   }

@@ -4,7 +4,7 @@ import { fairTurns, type GiveBack, NoTurn } from './fair-turns.ts'
 const BOUNDS = { max: 4, maxPerKey: 2, waitingMaxPerKey: 3, waitMaxMs: 60_000 }
 const turns = async () => new Promise((resolve) => setImmediate(resolve))
 
-/** Takes for each key in turn, and notes who was let in. */
+/** Takes for each key in turn, and notes the admitted keys. */
 function takeAll(shares: ReturnType<typeof fairTurns>, ...keys: string[]) {
   const inside: { key: string; giveBack: GiveBack }[] = []
   const refused: { key: string; isOwnShare: boolean }[] = []
@@ -73,7 +73,7 @@ describe('fair turns', () => {
     small?.()
     await turns()
     expect(order).toEqual(['b', 'c'])
-    // More than a share is all of it.
+    // An amount above a share takes the whole share.
     expect(shares.tryTake('e', 1_000)).not.toBeNull()
   })
 })

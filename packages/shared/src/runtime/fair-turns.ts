@@ -1,32 +1,32 @@
-// Lets a bounded amount of something be used at a time, fair by key (such as a project): each key has a share of its own, and of those
-// that wait each key has its turn in its order. A caller waits for a bounded time; then it is refused.
+// Limits how much of a resource is in use at a time, fair by key (such as a project): each key has a share of its own, and waiting keys are
+// served in turn. A caller waits for a bounded time and is then refused.
 
 export interface TurnBounds {
-  /** What may be in use at a time: of all keys together, and of one key. */
+  /** The most that may be in use at a time: by all keys together, and by each key. */
   readonly max: number
   readonly maxPerKey: number
-  /** Callers of one key that may wait at a time. */
+  /** How many callers of a key may wait at a time. */
   readonly waitingMaxPerKey: number
   readonly waitMaxMs: number
 }
 
-/** Gives back what was taken; calling it again changes nothing. */
+/** Returns the taken amount; repeated calls change nothing. */
 export type GiveBack = () => void
 
 export interface FairTurns {
   /**
-   * Takes `amount` (1 unless said otherwise), as soon as there is room.
-   * @throws NoTurn when too many of the key wait already, or after `waitMaxMs`
+   * Takes `amount` (default 1) as soon as there is room.
+   * @throws NoTurn when too many callers of the key already wait, or after `waitMaxMs`
    */
   take(key: string, amount?: number): Promise<GiveBack>
-  /** The same without waiting. @returns null when there is no room now */
+  /** Takes without waiting. @returns null when there is no room now */
   tryTake(key: string, amount?: number): GiveBack | null
 }
 
-/** There was no room within the time. */
+/** There was no room in time. */
 export class NoTurn extends Error {
   override name = 'NoTurn'
-  /** Whether the key itself uses all of its share; else others use what there is. */
+  /** True when the key itself uses its whole share; false when the other keys use everything. */
   readonly isOwnShare: boolean
 
   constructor(isOwnShare: boolean) {
@@ -43,12 +43,12 @@ interface Waiting {
 export function fairTurns({ max, maxPerKey, waitingMaxPerKey, waitMaxMs }: TurnBounds): FairTurns {
   let used = 0
   const usedBy = new Map<string, number>()
-  /** In the order in which the keys have their turns; the callers of each in theirs. */
+  /** The waiting callers of each key, oldest first. The order of the keys is the order of their turns. */
   const lines = new Map<string, Set<Waiting>>()
 
   const usedOf = (key: string) => usedBy.get(key) ?? 0
   const hasShare = (key: string, amount: number) => usedOf(key) + amount <= maxPerKey
-  /** What is more than a whole share takes all of it. */
+  /** An amount above a whole share is reduced to the share. */
   const bounded = (amount: number) => Math.min(amount, maxPerKey, max)
 
   function use(key: string, amount: number): GiveBack {
@@ -65,7 +65,10 @@ export function fairTurns({ max, maxPerKey, waitingMaxPerKey, waitMaxMs }: TurnB
     }
   }
 
-  /** Who fits its own share but not what is left has the next turn: smaller ones behind it would keep it waiting for ever. */
+  /**
+   * Serves the waiting keys in turn. A caller within its own share but above the free amount blocks the callers behind: smaller amounts
+   * could otherwise overtake the caller for ever.
+   */
   function serve(): void {
     for (const [key, line] of lines) {
       const [first] = line
@@ -74,7 +77,7 @@ export function fairTurns({ max, maxPerKey, waitingMaxPerKey, waitMaxMs }: TurnB
       leave(key, first)
       const rest = lines.get(key)
       if (rest) {
-        // Its next one waits behind the other keys.
+        // The next caller of this key waits behind the other keys.
         lines.delete(key)
         lines.set(key, rest)
       }
@@ -110,7 +113,7 @@ export function fairTurns({ max, maxPerKey, waitingMaxPerKey, waitMaxMs }: TurnB
         const giveUp = setTimeout(() => {
           leave(key, waiting)
           reject(new NoTurn(!hasShare(key, size)))
-          // It may have kept others waiting.
+          // The refused caller may have blocked other callers.
           serve()
         }, waitMaxMs)
         const waiting: Waiting = {

@@ -1,10 +1,10 @@
-// Which projects' fan-outs a process carries on with, and when it stops.
+// Which projects' fan-outs a process continues, and when the process stops.
 
 import { expect, it } from 'vitest'
 import { createFanOuts, type FanOutPorts } from './fan-outs.ts'
 import { pageTurns } from './pages.ts'
 
-/** Events that wait, by project. */
+/** The number of waiting events, by project. */
 function waiting(events: Record<string, number>) {
   const left = new Map(Object.entries(events))
   const stopping = new AbortController()
@@ -43,7 +43,7 @@ it('takes over two projects at once, and comes to all of them', async () => {
   await fanOuts.takeOver()
   await fanOuts.idle()
   expect(new Set(pages)).toEqual(new Set(['a', 'b']))
-  // Work for the first ones comes again; the last one has its turn all the same.
+  // New work arrives for the first two projects; the last project still has its turn.
   left.set('a', 1).set('b', 1)
   await fanOuts.takeOver()
   await fanOuts.idle()

@@ -1,13 +1,13 @@
-// One Reelqueue per data folder: a file that names the owning process. A pid alone proves nothing (after a crash
-// or in a restarted container another process may wear it), so the file also holds when that process started.
+// One Reelqueue per data folder: a file names the owning process. A pid alone proves nothing (after a crash or in a restarted container
+// another process may have the same pid), so the file also holds the start time of the process.
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 
 /**
- * Makes this process the owner, taking over from one that died.
- * @returns a function that gives the ownership up; or the pid of the live owner, when there is one.
+ * Makes this process the owner; replaces a dead owner.
+ * @returns a function that ends the ownership; or the pid of the live owner
  */
 export async function claimOwnership(path: string): Promise<(() => Promise<void>) | number> {
   const mine = JSON.stringify({ pid: process.pid, identity: await processIdentity(process.pid) })
@@ -22,14 +22,14 @@ export async function claimOwnership(path: string): Promise<(() => Promise<void>
 }
 
 /**
- * What tells a process from a later one with the same pid: null when it does not run (a zombie does not),
- * else an opaque text that never changes while it does.
+ * Distinguishes a process from a later process with the same pid: an opaque text, constant during the life of the process; null when
+ * the process does not run (a zombie does not).
  */
 export async function processIdentity(pid: number): Promise<string | null> {
   if (process.platform === 'linux') {
     const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => null)
     if (stat === null) return null
-    // proc(5): the name in brackets may hold anything; after it come the state (field 3) … start time (field 22).
+    // proc(5): the name in brackets may hold any characters; the state (field 3) … start time (field 22) follow.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null)
   }
@@ -38,7 +38,7 @@ export async function processIdentity(pid: number): Promise<string | null> {
   return line === '' || line.startsWith('Z') ? null : line.replace(/^\S+\s+/, '')
 }
 
-/** The arguments a process was started with, separated by spaces; empty when unknown or not running. */
+/** The arguments of a process, separated by spaces; empty when unknown or not running. */
 export async function commandLine(pid: number): Promise<string> {
   if (process.platform === 'linux') {
     const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
@@ -62,7 +62,7 @@ function exists(pid: number): boolean {
   }
 }
 
-/** Creates the file with its content in one step, so that nobody reads half of it. False when it exists. */
+/** Creates the file with its content in one step, so that a reader never sees a partial file. False when the file exists. */
 async function createWhole(path: string, content: string): Promise<boolean> {
   const draft = `${path}.${randomUUID()}`
   await writeFile(draft, content, { mode: 0o600 })
@@ -77,7 +77,7 @@ async function createWhole(path: string, content: string): Promise<boolean> {
   }
 }
 
-/** Moves the file away only while it still says what was judged; a claim made meanwhile is put back. */
+/** Removes the file only while its content is still `judged`; a claim written in between is put back. */
 async function removeStale(path: string, judged: string): Promise<void> {
   const grave = `${path}.${randomUUID()}`
   const moved = await rename(path, grave).then(() => true, ifMissing(false))

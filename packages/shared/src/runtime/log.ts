@@ -1,6 +1,6 @@
-// One JSON line per request and per step run. Never a prompt, a key or a secret: callers log ids and outcomes only. A failure
-// that repeats is one line in ten seconds, with the number of those left out (sparing.ts); so is what comes with every run of a
-// lane, and for every server that rests.
+// One JSON line per request and per step run. Callers log ids and outcomes only, never a prompt, a key or a secret. A repeating failure
+// is one line in ten seconds with the number of omitted lines (sparing.ts); the lines of each poller run and of each resting origin are
+// limited in the same way.
 
 import { type Logger, pino } from 'pino'
 import { createSparing, kindOfError } from './sparing.ts'
@@ -8,13 +8,13 @@ import { createSparing, kindOfError } from './sparing.ts'
 export type { Logger }
 
 const WARN = 40
-/** What is kept of lines that cannot be written now. */
+/** How many bytes wait in memory while lines cannot be written. */
 const UNWRITTEN_MAX = 256 * 1024
 
-/** A logger that writes JSON lines to stdout, or to `file` when given. */
+/** A logger writing JSON lines to stdout, or to `file` when given. */
 export function createLogger(level: string, file?: string): Logger {
   const destination = pino.destination({ dest: file ?? 1, mkdir: true, sync: true, maxLength: UNWRITTEN_MAX })
-  // A disk that is full must not end the process that is to record what was paid for.
+  // A full disk must not end a process that has paid submissions to record.
   destination.on('error', () => undefined)
   const sparing = createSparing()
   return pino(
@@ -30,7 +30,7 @@ export function createLogger(level: string, file?: string): Logger {
             method.apply(this, args)
             return
           }
-          // Without a message of its own, pino takes that of the error.
+          // Without a message argument, pino takes the message of the error.
           const said: unknown = args[1] ?? (fields.err instanceof Error ? fields.err.message : undefined)
           const message = typeof said === 'string' ? [withoutQueries(said)] : []
           sparing.say(kindOf(fields), (leftOut) =>
@@ -52,7 +52,7 @@ interface SparedLine {
   readonly queue?: unknown
 }
 
-/** Of any level, and without an error: what one cause can bring many times a minute. */
+/** Events without an error, at any level, that a single cause can repeat many times a minute. */
 const REPEATED: ReadonlySet<unknown> = new Set([
   'poll.run',
   'poll.overdue',
@@ -63,8 +63,8 @@ const REPEATED: ReadonlySet<unknown> = new Set([
 ])
 
 /**
- * Lines about an error, and those that repeat by their nature. One that names a submission is never left out: it may be the only
- * record of what was paid for.
+ * Limited lines: lines with an error, and the events above. A line with a submission id is never omitted: the line may be the only
+ * record of a paid submission.
  */
 function isSpared(fields: unknown, level: number): fields is SparedLine {
   if (typeof fields !== 'object' || fields === null || 'submissionId' in fields) return false
@@ -76,19 +76,19 @@ function kindOf({ event, code, part, step, queue, err }: SparedLine): string {
   return [event, code, part, step, queue, error].filter((one) => one !== undefined).join(' ')
 }
 
-/** Only what cannot hold a caller's data: Postgres puts whole rows, prompts included, into the details of its errors. */
+/** Excludes fields with a caller's data: Postgres puts whole rows, prompts included, into the details of its errors. */
 function errorFields(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const code = 'code' in error ? error.code : undefined
   return { type: error.name, code, message: withoutQueries(error.message), stack: withoutQueries(error.stack ?? '') }
 }
 
-/** Fastify puts the address of a request, its query included, into messages: `defaults` of a batch holds prompts there. */
+/** Removes query strings: Fastify puts the URL of a request into messages, and the query of a batch may hold prompts (`defaults`). */
 export function withoutQueries(text: string): string {
   return text.replace(/(\/[^\s"'?]*)\?[^\s"']*/g, '$1?…')
 }
 
-/** What Fastify logs of a request by itself, when it logs one. */
+/** The fields of a request in Fastify's own log lines. */
 function requestFields(request: { readonly id?: unknown; readonly method?: unknown; readonly url?: unknown }): unknown {
   return { id: request.id, method: request.method, url: withoutQueries(String(request.url)) }
 }

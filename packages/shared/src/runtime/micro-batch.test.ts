@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { ALONE, type MicroBatchPorts, microBatch } from './micro-batch.ts'
 import { takeTurns } from './turns.ts'
 
-/** Doubles numbers; a negative one fails the batch that it is in. */
+/** Doubles numbers; a negative number fails its micro-batch. */
 function doubling(ports: Partial<MicroBatchPorts<number, number>> = {}) {
   const batches: number[][] = []
   const errors: unknown[] = []

@@ -1,39 +1,39 @@
-// Micro-batches: what concurrent callers ask for shares one statement and one commit. A batch is what has come together since the
-// one before it began, and that is a while ago where calls are rare: a single call is not delayed, and many are carried together.
-// One at a time: several beside each other are smaller, and cost Postgres half as much again for each row.
+// Micro-batches: concurrent callers share one statement and one commit. A micro-batch holds the calls made since the previous
+// micro-batch began. Where calls are rare, a single call is not delayed; where calls are frequent, one statement carries many.
+// Micro-batches run one at a time: concurrent micro-batches would be smaller and cost Postgres 1.5 times as much per row.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import DataLoader from 'dataloader'
 import { withTimeout } from './clock.ts'
 import type { Turns } from './turns.ts'
 
-/** The answer for a key that needs a closer look than its batch can give: it is carried out by itself, and holds up nobody. */
+/** The answer for a key that needs a closer look: the single-row fallback carries the key out, and the micro-batch does not wait. */
 export const ALONE = Symbol('alone')
 
 export interface MicroBatchPorts<Key, Value> {
-  /** One answer for each key, in their order; an Error where only that one went wrong. */
+  /** Returns one answer per key, in the order of the keys; an Error where a single key failed. */
   readonly run: (keys: readonly Key[]) => Promise<readonly (Value | Error | typeof ALONE)[]>
   /**
-   * Carries out one by itself: when `run` says so, and all of a batch that has failed, for one must not take the others along.
-   * `turns`: few of them at once, since each takes a connection.
+   * The single-row fallback: for keys answered with ALONE, and for every key when `run` throws, so that one bad key cannot fail the rest.
+   * `turns` bounds the concurrency, because each fallback takes a connection.
    */
   readonly alone?: { readonly run: (key: Key) => Promise<Value>; readonly turns: Turns }
-  /** Whether a failure concerns all alike, so that trying one by one would only add to it. */
+  /** Whether a failure affects every key alike (such as Postgres away), so that the single-row fallback would only add load. */
   readonly isCommon?: (error: unknown) => boolean
-  /** Hears why a batch failed whose keys are then tried one by one. */
+  /** Receives the error of a micro-batch whose keys then go to the single-row fallback. */
   readonly onError: (error: unknown) => void
   readonly sizeMax: number
-  /** From the beginning of a batch to that of the next, at the least: longer, and more share the cost. */
+  /** Least time between the beginnings of two micro-batches: with a longer time more calls share a statement. */
   readonly everyMs: number
 }
 
-/** The next batch waits no longer for one that hangs. */
+/** The next micro-batch waits at most this long for a hanging micro-batch. */
 const WAIT_MAX_MS = 1_000
 
-/** @returns a function for one key, whose calls are carried out together; it rejects for what became of that key alone */
+/** @returns a function for a single key; concurrent calls share a micro-batch, and each call rejects only for the failure of its own key */
 export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key: Key) => Promise<Value> {
   const { run, alone, isCommon = () => false, onError, sizeMax, everyMs } = ports
-  /** Ends when every batch so far has begun, and the latest has ended or hangs. */
+  /** Resolves when every micro-batch so far has begun, and the latest has ended or hangs. */
   let tail: Promise<unknown> = Promise.resolve()
   let latest: Promise<unknown> = tail
   let nextAt = 0
@@ -61,11 +61,11 @@ export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key
         tail = tail.then(async () => {
           const waitMs = nextAt - performance.now()
           if (waitMs > 0) await delay(waitMs)
-          // A turn of the event loop, in which those come along that were read just now, or whose last batch has just ended.
+          // One turn of the event loop, so that calls just read from sockets or just released by the last micro-batch join.
           await new Promise(setImmediate)
           nextAt = performance.now() + everyMs
           dispatch()
-          // One that hangs fails or ends for its own callers; the next does not wait for it.
+          // A hanging micro-batch fails or ends for its own callers; the next micro-batch does not wait for the end.
           await withTimeout(latest, WAIT_MAX_MS, 'a batch').catch(() => undefined)
         })
       },

