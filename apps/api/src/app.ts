@@ -1,4 +1,4 @@
-// Puts the API together: parsing, login, routes, documents. `buildApp` listens to nothing, so tests can inject.
+// Builds the API: parsing, login, routes, documents. `buildApp` does not listen, so tests can use `inject`.
 
 import type { IncomingMessage } from 'node:http'
 import fastifySwagger from '@fastify/swagger'
@@ -40,7 +40,10 @@ import { checkWithZod } from './validation.ts'
 
 const DOCS = '/docs'
 const BODY_BYTES_MAX = 1024 * 1024
-/** From the first byte of a request to its last: a batch of 200 MiB may come over a slow line. Others have less (bodies.ts). */
+/**
+ * Limit from the first byte of a request to the last: a batch of 200 MiB may arrive over a slow line. Other bodies have
+ * a shorter limit (bodies.ts).
+ */
 export const REQUEST_MAX_MS = 900_000
 export const HEADERS_MAX_MS = 15_000
 
@@ -52,18 +55,18 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_BYTES_MAX,
-    // A close must not wait for a browser that keeps its connection open.
+    // A close must not wait for a browser with an open connection.
     forceCloseConnections: 'idle',
-    // Its own 503 has neither a request id nor a time to come back (closing.ts).
+    // Fastify's own 503 has neither a request id nor `Retry-After` (closing.ts sends the 503).
     return503OnClosing: false,
     requestTimeout: REQUEST_MAX_MS,
     http: { headersTimeout: HEADERS_MAX_MS, connectionsCheckingInterval: 5_000 },
-    // Addresses that cannot be decoded never reach a route.
+    // A URL with invalid percent-encoding never reaches a route.
     frameworkErrors: (error, request, reply) => void replyWithProblem(error, request, reply),
     genReqId: newRequestId,
-    // What is no HTTP at all reaches no route either.
+    // Bytes that are not HTTP never reach a route.
     clientErrorHandler: answerRawErrors,
-    // Never `true`: then whoever calls could choose the address that limits and logs know it by.
+    // Never `true`: a client could then choose the address used by limits and logs.
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     rewriteUrl: (request: IncomingMessage) => withoutPublicPath(publicPath, request.url ?? '/'),
   })
@@ -82,7 +85,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   fastify.setErrorHandler(replyWithProblem)
   const notFound = replyNotFound(noteRoutes(fastify))
   fastify.setNotFoundHandler(notFound)
-  // Before its body is read.
+  // Reply 404 before the body is read.
   fastify.addHook('onRequest', (request, reply, done) => (request.is404 ? void notFound(request, reply) : done()))
 
   await fastify.register(fastifySwagger, openapiOptions(publicUrl))
@@ -124,7 +127,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   return fastify
 }
 
-/** One line for each request: what was asked, the answer, how long it took; never a body, a query or a header. */
+/** Logs one line for each request: method, route, status and duration, never a body, a query or a header. */
 function logRequests(fastify: FastifyInstance): void {
   fastify.addHook('onResponse', (request, reply, done) => {
     request.log.info({

@@ -6,7 +6,7 @@ const PENDING = { kind: 'pending', status: 'processing', completedWithoutUrl: fa
 const FAILED = { kind: 'failed', code: 'c', message: 'm', cost: null } as const
 const UNAVAILABLE = { kind: 'unavailable', httpStatus: 503, code: 'c', message: 'm', retryAfterMs: null } as const
 
-/** Nothing here asks the database. */
+/** No test here uses the database. */
 const database = {} as Parameters<typeof createAskTask>[0]['database']
 
 function asking(poll: () => Promise<PollAnswer>) {

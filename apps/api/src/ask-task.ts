@@ -1,5 +1,5 @@
-// Asks the provider about a task that somebody wants to adopt. It is free, and yet bounded: each request holds a connection to the
-// provider, and ids may be made up.
+// Asks the provider about a task to be adopted. The question is free but bounded: each question holds a connection to
+// the provider, and a caller can invent task ids.
 
 import { Later, Problem } from '@reelqueue/shared/domain/problem'
 import type { Upstream } from '@reelqueue/shared/providers/port'
@@ -8,26 +8,27 @@ import type { Database } from '@reelqueue/shared/store/database'
 import { takeRequests } from '@reelqueue/shared/store/submitting-gate'
 
 /**
- * What the provider says of a task, on behalf of a project.
- * @throws Problem `upstream_task_unknown`, `upstream_unavailable`; `too_many_at_once` while the project's questions wait for answers
+ * Polls the provider's task on behalf of a project.
+ * @throws Problem `upstream_task_unknown`, `upstream_unavailable`; `too_many_at_once` while the project's earlier
+ * questions are unanswered
  */
 export type AskTask = (projectId: string, taskId: string) => Promise<'rendering' | 'ended'>
 
 export interface AskPorts {
   readonly database: Database
-  /** Null: this process has no key for the provider. */
+  /** Null when this process has no key for the provider. */
   readonly upstream: Pick<Upstream, 'name' | 'poll'> | null
-  /** Over all processes; undefined: no limit. */
+  /** The limit over all processes; undefined means no limit. */
   readonly requestsPerMinute: number | undefined
 }
 
-/** Questions of one project at once. */
+/** Limit of simultaneous questions for each project. */
 const ASKED_MAX = 4
 const AGAIN_S = 10
 const NO_KEY_AGAIN_S = 60
 
 export function createAskTask({ database, upstream, requestsPerMinute }: AskPorts): AskTask {
-  // Nobody waits: who asks too much is told at once.
+  // No queue: a question above the limit is refused at once.
   const turns = fairTurns({
     max: Number.POSITIVE_INFINITY,
     maxPerKey: ASKED_MAX,

@@ -3,7 +3,7 @@ import { createBacklogLimit } from './backlog-limit.ts'
 
 afterEach(() => vi.restoreAllMocks())
 
-/** A limit of ten, whose counts end when the test says so. */
+/** A limit of ten; the test decides when a count finishes. */
 function counted() {
   let now = 0
   vi.spyOn(performance, 'now').mockImplementation(() => now)
@@ -36,7 +36,7 @@ describe('the limit of a backlog', () => {
     await take()
     await take()
     expect(counts).toHaveLength(2)
-    // By what is known there is no room any more: only the new count can tell.
+    // The estimate leaves no room, so the decision needs the new count.
     let isTaken = false
     const last = take().then(() => {
       isTaken = true

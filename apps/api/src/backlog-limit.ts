@@ -1,12 +1,15 @@
-// Keeps a project's backlog within its limit. Counted once a second at the most, and upwards in between: several processes
-// may together go over it by what they accept in that second.
+// Keeps a project's backlog within the limit. The backlog is counted at most once a second; accepted generations are
+// added between two counts. Several processes may together exceed the limit by the number accepted within a second.
 
 import { Problem } from '@reelqueue/shared/domain/problem'
 
 export interface BacklogLimit {
-  /** Makes room for one more generation. @throws Problem `backlog_full` when there is none */
+  /** Makes room for one generation. @throws Problem `backlog_full` when there is no room */
   take(projectId: string): Promise<void>
-  /** Accepts as many at once while `insert` runs, however long that takes. @throws Problem `backlog_full` when there is no room */
+  /**
+   * Reserves room for `count` generations while `insert` runs, for any duration. @throws Problem `backlog_full` when
+   * there is no room
+   */
   takeMany<T>(projectId: string, count: number, insert: () => Promise<T>): Promise<T>
 }
 
@@ -14,21 +17,24 @@ const COUNT_EVERY_MS = 1_000
 
 interface Counted {
   readonly waiting: Promise<number>
-  /** What is known before it is counted: the last count, and what was accepted since. Null: nothing. */
+  /**
+   * Estimate used while the count runs: the previous count plus the generations accepted since. Null: no previous
+   * count.
+   */
   readonly before: number | null
   known: number | null
   readonly at: number
-  /** Accepted one by one since it was counted. */
+  /** Generations accepted singly since this count began. */
   taken: number
 }
 
-/** @param countWaiting how many generations of a project wait, counted up to a bound */
+/** @param countWaiting counts the waiting generations of a project, up to a bound */
 export function createBacklogLimit(
   waitingMax: number,
   countWaiting: (projectId: string, upTo: number) => Promise<number>,
 ): BacklogLimit {
   const counts = new Map<string, Counted>()
-  /** Being inserted: no count sees them yet. */
+  /** Rows of unfinished inserts, not visible to any count yet. */
   const reserved = new Map<string, number>()
 
   function reserve(projectId: string, count: number): void {
@@ -52,19 +58,19 @@ export function createBacklogLimit(
       (waiting) => {
         next.known = waiting
       },
-      // A count that failed is not kept.
+      // A failed count is not cached.
       () => counts.delete(projectId),
     )
     return next
   }
   const hasRoom = (projectId: string, count: number) => count + (reserved.get(projectId) ?? 0) <= waitingMax
 
-  /** In one go with the look: others may be waiting for the same count. */
+  /** Check and reservation run in the same tick: other callers may be awaiting the same count. */
   async function takeRoom(projectId: string, count: number, take: (now: Counted) => void): Promise<void> {
     const now = look(projectId)
-    // While it is counted anew nobody waits, unless there may be no room.
+    // Use the estimate while a refresh runs, unless the backlog may be full.
     const isSure = now.known === null && now.before !== null && hasRoom(projectId, now.before + now.taken + count)
-    // What others took while this waited for the count is read after it.
+    // Read `taken` after awaiting the count: other callers may have taken room in the meantime.
     if (!isSure && !hasRoom(projectId, (await now.waiting) + now.taken + count)) {
       const limit = waitingMax.toLocaleString('en')
       throw new Problem(
@@ -86,7 +92,7 @@ export function createBacklogLimit(
         return await insert()
       } finally {
         reserve(projectId, -count)
-        // They are in the table now, or are not to come.
+        // The rows are committed or dropped by now, so the cached count is out of date.
         counts.delete(projectId)
       }
     },

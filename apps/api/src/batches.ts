@@ -1,4 +1,4 @@
-// What several routes do with batches: find one, reply with its counts.
+// Shared by several routes: finding a batch, and replying with the batch's counts.
 
 import { type BatchJson, type batchEstimate, toBatchJson } from '@reelqueue/shared/contract/batch'
 import { type BatchOutlook, estimateBatch, type KindCount } from '@reelqueue/shared/domain/batch-estimate'
@@ -14,14 +14,16 @@ import type { FastifyReply } from 'fastify'
 import type { z } from 'zod'
 import type { ApiDeps } from './deps.ts'
 
-/** @throws Problem `not_found`, also for another project's id */
+/** @throws Problem `not_found`, also for an id of another project */
 export async function mustFindBatch({ database }: ApiDeps, project: CallingProject, id: string): Promise<Batch> {
   const batch = await findBatch(database, project.id, id)
   if (!batch) throw new Problem('not_found')
   return batch
 }
 
-/** Sent once, by whoever calls: a reply that is awaited is over, and what comes after it would be sent as a second one. */
+/**
+ * Sends the 202 reply. Callers return this reply without awaiting: after an await, Fastify would send a second reply.
+ */
 export function accepted(reply: FastifyReply, batch: BatchJson): FastifyReply {
   return reply.code(202).header('location', `/v1/batches/${batch.id}`).send(batch)
 }
@@ -32,14 +34,14 @@ export async function withCounts(deps: ApiDeps, batch: Batch): Promise<BatchJson
   return json
 }
 
-/** The batch with an estimate while it goes on. */
+/** The batch with an estimate, while generations are open. */
 export async function withEstimate(deps: ApiDeps, project: CallingProject, batch: Batch): Promise<BatchJson> {
   const json = await withCounts(deps, batch)
   const open = json.counts.queued + json.counts.submitting + json.counts.processing
   const kinds = kindsOf(batch)
   if (open === 0 || kinds === null || json.status === 'cancelling') return json
   const sinceMinutes = (Date.now() - batch.createdAt.getTime()) / 60_000
-  // Of the time before it was there, the pace says nothing.
+  // The admission rate covers only the time since the batch exists.
   const place = await findLastPlace(deps.database, batch.id, Math.min(PACE_MINUTES, sinceMinutes))
   const estimate = await estimateOf(deps, project, {
     kinds,
@@ -51,7 +53,7 @@ export async function withEstimate(deps: ApiDeps, project: CallingProject, batch
   return { ...json, estimate }
 }
 
-/** The estimate of a batch that is not there yet. */
+/** The estimate for a batch before the insert. */
 export async function estimateAhead(deps: ApiDeps, project: CallingProject, kinds: readonly KindCount[]) {
   const total = kinds.reduce((sum, { count }) => sum + count, 0)
   const [waiting, gate] = await Promise.all([
@@ -70,7 +72,7 @@ export async function estimateAhead(deps: ApiDeps, project: CallingProject, kind
 }
 
 const NO_PACE = { admitted: 0, minutes: 0 }
-/** Counted no further for an estimate. */
+/** An estimate counts at most this many waiting generations. */
 const WAITING_MAX = 100_000
 
 async function estimateOf(
@@ -85,7 +87,7 @@ async function estimateOf(
   return { ends_at: endsInMs === null ? null : new Date(Date.now() + endsInMs).toISOString(), amount }
 }
 
-/** The batches as replies, in their order. */
+/** The batches as replies, in the same order. */
 export async function allWithCounts({ database }: ApiDeps, batches: readonly Batch[]): Promise<BatchJson[]> {
   const counts = await countByStatus(
     database,

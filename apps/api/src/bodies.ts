@@ -1,33 +1,36 @@
-// Bodies that are read into memory: so many bytes at a time, in all and of one project, and each within a bounded time. Uploads of
-// batches go into files instead (intake/batch-body.ts).
+// Bounds for bodies read into memory: bytes at the same time (total and for each project), and seconds for each body.
+// Batch uploads go into files instead (intake/batch-body.ts).
 
 import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import { fairTurns, type GiveBack } from '@reelqueue/shared/runtime/fair-turns'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
-/** A value of JSON takes several times its bytes. What comes compressed, or without a length, counts as the largest body. */
+/**
+ * A parsed JSON value takes several times the bytes of the text. A body that is compressed or has no length counts as
+ * the largest body.
+ */
 export const BODIES_BYTES = {
   max: 32 * 1024 * 1024,
   maxPerKey: 8 * 1024 * 1024,
   waitingMaxPerKey: 1_000,
   waitMaxMs: 10_000,
 }
-/** From when a body may be sent to its last byte. */
+/** Limit from the permit to read until the last byte. */
 export const BODY_MAX_MS = 30_000
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Its body goes into a file, and has bounds of its own. */
+    /** The body goes into a file, and has separate bounds. */
     isUpload?: boolean
   }
   interface FastifyRequest {
-    /** Ends what its body holds; null: it has none. */
+    /** Releases the bytes reserved for the body; null without a body. */
     letBodyGo: GiveBack | null
   }
 }
 
-/** What the headers say of the length of the body: 0 without one, null when they do not say it. */
+/** Body length according to the headers: 0 without a body, null when the length is unknown. */
 export function bytesAhead(headers: IncomingHttpHeaders): number | null {
   if (headers['transfer-encoding'] !== undefined) return null
   const length = Number(headers['content-length'] ?? 0)
@@ -35,21 +38,21 @@ export function bytesAhead(headers: IncomingHttpHeaders): number | null {
   return length === 0 || coding === '' || coding === 'identity' ? length : null
 }
 
-/** Of requests without a project, which are few: those of operators. */
+/** Key for the few requests without a project: operator requests. */
 const NO_PROJECT = ''
 
-/** Must be registered before bodies are unpacked. */
+/** Must be registered before the hook that decompresses bodies. */
 export function boundBodies(fastify: FastifyInstance, bodyBytesMax: number): void {
   const turns = fairTurns(BODIES_BYTES)
   fastify.decorateRequest('letBodyGo', null)
 
   fastify.addHook('preParsing', (request, reply, payload, done) => {
     const bytes = bytesAhead(request.headers) ?? bodyBytesMax
-    // What is too large by its own words is refused before it is read.
+    // A body with a declared length above the limit is refused before reading.
     if (bytes === 0 || bytes > bodyBytesMax || request.routeOptions.config.isUpload) return done(null, payload)
     const read = (giveBack: GiveBack) => {
       if (request.raw.destroyed) {
-        // The client has gone while it waited: nothing will be read, and no event will end it.
+        // The client disconnected while waiting: no later event would release the bytes.
         giveBack()
         return done(new Problem('malformed_request'))
       }
@@ -66,12 +69,12 @@ export function boundBodies(fastify: FastifyInstance, bodyBytesMax: number): voi
     if (giveBack) read(giveBack)
     else turns.take(key, bytes).then(read, done)
   })
-  // Every request that was let in comes by here, also one whose client has gone.
+  // Every admitted request passes this hook, even after the client has disconnected.
   fastify.addHook('onSend', (request, _reply, payload, done) => {
     request.letBodyGo?.()
     done(null, payload)
   })
 }
 
-/** The project of a request; set before its body is read, unless the route asks for no key. */
+/** The project of a request, set before the body is read; absent on routes without an API key. */
 const projectOf = (request: Partial<Pick<FastifyRequest, 'project'>>) => request.project?.id ?? NO_PROJECT

@@ -1,14 +1,15 @@
-// How the API ends: what it has begun to hear is answered, what comes later on a connection that is still open is sent elsewhere.
+// How the API stops: started requests are answered, and later requests on an open connection get a 503.
 
 import { Later } from '@reelqueue/shared/domain/problem'
 import type { FastifyInstance } from 'fastify'
 
-/** Another process may answer at once; this one may be back soon. */
+/** Another process may answer at once; this process may be back soon. */
 const COME_BACK_S = 5
 
 /**
- * Refuses what comes once the end has begun. Fastify closes the connections that are idle then; one that answers a last request just
- * then would be kept alive, and the close would wait for it for over a minute: it is closed as soon as it falls idle.
+ * Refuses requests after the stop began. Fastify closes only the connections idle at that moment. A connection busy
+ * with a last request would stay open and delay the close for over a minute, so idle connections are closed every 50
+ * ms.
  */
 export function endGently(fastify: FastifyInstance): void {
   let ending = false

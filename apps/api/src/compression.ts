@@ -1,16 +1,17 @@
-// Gzip in both directions: uploads that come compressed, and replies of some length for clients that take them so.
+// Gzip in both directions: compressed uploads, and longer replies for clients that accept gzip.
 
 import { type PipelineSource, pipeline } from 'node:stream'
 import { createGunzip, gzip } from 'node:zlib'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 
-/** What saves nothing is sent as it is. */
+/** Compression saves nothing below this length. */
 const REPLY_CHARS_MIN = 1_024
 
 /**
- * Unpacks bodies as they are read. The bounds of a body hold for what comes out, so that a small upload cannot become a large one.
- * Any other coding is refused as `unsupported_media_type`.
+ * Decompresses bodies while reading. The body limits apply to the decompressed bytes, so a small upload cannot become a
+ * large body.
+ * Any other content coding is refused as `unsupported_media_type`.
  */
 export function unpackBodies(fastify: FastifyInstance): void {
   fastify.addHook('preParsing', (request, _reply, payload, done) => {
@@ -25,22 +26,26 @@ export function unpackBodies(fastify: FastifyInstance): void {
     }
     const unpacked = Object.assign(createGunzip(), { receivedEncodedLength: 0 })
     payload.on('data', (piece: Buffer) => {
-      // Fastify compares this with Content-Length.
+      // Fastify compares this number with Content-Length.
       unpacked.receivedEncodedLength += piece.length
     })
-    // Who reads the stream meets its error, also when the reading begins later; until then nobody listens, which would end the process.
+    // Without this listener an error before the first read would end the process. The later reader still gets the
+    // error.
     unpacked.on('error', () => undefined)
     pipeline(payload as PipelineSource<Buffer>, unpacked, () => undefined)
     done(null, unpacked)
   })
 }
 
-/** Whether an error of reading a body says that it was no gzip, or ended too early. */
+/** Whether reading a body failed because the body was not gzip or was truncated. */
 export function isBrokenGzip(error: unknown): boolean {
   return error instanceof Error && 'code' in error && /^Z_\w+_ERROR$/.test(String(error.code))
 }
 
-/** Compresses replies of more than about 1 KB. Streams go as they are: nothing of them may wait for the rest. */
+/**
+ * Compresses replies longer than about 1 KB. Streams stay uncompressed, because compression would delay the first
+ * parts.
+ */
 export function packReplies(fastify: FastifyInstance): void {
   fastify.addHook('onSend', (request, reply, payload, done) => {
     if (typeof payload !== 'string' || payload.length < REPLY_CHARS_MIN || reply.hasHeader('content-encoding')) {
@@ -68,7 +73,7 @@ function varyByCoding(reply: FastifyReply): void {
   reply.header('vary', vary === undefined ? 'Accept-Encoding' : `${String(vary)}, Accept-Encoding`)
 }
 
-/** By RFC 9110: `gzip` or `*`, unless its weight is 0. */
+/** RFC 9110: `gzip` or `*`, unless the weight is 0. */
 export function takesGzip(accepted: string | string[] | undefined): boolean {
   if (accepted === undefined) return false
   const weights = new Map<string, number>()

@@ -1,10 +1,11 @@
-// Whether a page of another site made the browser send a request, with the login that the browser adds by itself.
+// Whether a page of another site made the browser send a request, with the login added by the browser.
 
 import type { FastifyRequest } from 'fastify'
 
 /**
- * Browsers say so in `Sec-Fetch-Site`, which no page can set and no proxy changes. Over plain http they send only `Origin`, and a
- * proxy may have replaced the host to compare it with: then PUBLIC_URL tells. Other programs send neither.
+ * Browsers send `Sec-Fetch-Site`, which no page can set and no proxy changes. Over plain http a browser sends only
+ * `Origin`; a proxy may have replaced the host to compare with, so PUBLIC_URL is compared too. Other programs send
+ * neither header.
  */
 export function isCrossSite(request: FastifyRequest, publicUrl: string | undefined): boolean {
   const site = request.headers['sec-fetch-site']

@@ -1,4 +1,4 @@
-// What the routes are given: nothing in this app reaches for anything else.
+// The dependencies of the routes; the app uses no globals.
 
 import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import type { Queues } from '@reelqueue/shared/queues/queues'
@@ -19,14 +19,14 @@ export interface ApiDeps {
   readonly keys: KnownKeys
   readonly operators: OperatorLogin
   /**
-   * Stores a generation; null when its idempotency key is taken, or its API key is not alive. Requests at the same time share a
-   * commit.
+   * Stores a generation; null when the idempotency key is taken or the API key is not valid. Simultaneous requests
+   * share a commit.
    */
   readonly accept: (wish: Wish) => Promise<Stored | null>
   readonly backend: QueueBackend
   readonly queues: Queues
   readonly waiter: Waiter
-  /** Moves queued generations on while slots are free; returns at once. */
+  /** Starts admission of queued generations while slots are free; returns at once. */
   readonly admit: () => void
   readonly changer: BatchChanger
   readonly backlog: BacklogLimit
@@ -38,18 +38,18 @@ export interface ApiDeps {
 }
 
 export interface ApiSettings {
-  /** Under which people reach the API, without a trailing slash; undefined: the address of each request. */
+  /** Public URL of the API, without a trailing slash; undefined: the address of each request. */
   readonly publicUrl: string | undefined
-  /** CIDR blocks of the proxies whose forwarding headers are believed. */
+  /** CIDR blocks of the proxies with trusted forwarding headers. */
   readonly trustedProxies: readonly string[]
-  /** Whether this process may submit: without a key, admission stands still and readiness says so. */
+  /** Whether this process may submit: without a key, admission stops and readiness reports the reason. */
   readonly hasUpstreamKey: boolean
-  /** How many generations may be in flight upstream. */
+  /** Maximum number of generations in flight upstream. */
   readonly slots: number
   readonly slotsPerModel: SlotsPerModel
   readonly reconcileIntervalMs: number
-  /** Whether images may be in private networks, for a provider that stands in one. */
+  /** Whether image URLs may point into private networks, for a provider inside a private network. */
   readonly allowPrivateImageHosts: boolean
-  /** Of one key, in this process; undefined: no limit. */
+  /** Limit for each key in this process; undefined: no limit. */
   readonly requestsPerMinutePerKey: number | undefined
 }

@@ -1,4 +1,4 @@
-// The OpenAPI document: serialised and compressed once, and known by its hash, so that who has it already is told so.
+// The OpenAPI document: serialised and compressed once, with the hash as ETag, so clients with a copy get a 304.
 
 import { createHash } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
@@ -12,12 +12,15 @@ interface Document {
   readonly etag: string
 }
 
-/** Serves /openapi.json; `atDocs` answers for the same document below the prefix of its pages (`/json` and `/yaml`). */
+/**
+ * Serves /openapi.json; `atDocs` serves the same document below the prefix of the documentation pages (`/json` and
+ * `/yaml`).
+ */
 export function serveDocument(fastify: FastifyInstance, prefix: string) {
   const documents = new Map<string, Document>()
   const paths = { [`${prefix}/json`]: 'json', [`${prefix}/yaml`]: 'yaml' } as const
 
-  /** Routes may still be added until the API listens, so it is made when it is first asked for. */
+  /** Created on the first request: routes may be added until the API listens. */
   function documentOf(form: 'json' | 'yaml'): Document {
     const known = documents.get(form)
     if (known) return known
@@ -31,7 +34,7 @@ export function serveDocument(fastify: FastifyInstance, prefix: string) {
   function send(form: 'json' | 'yaml', { headers }: FastifyRequest, reply: FastifyReply): FastifyReply {
     const { type, text, packed, etag } = documentOf(form)
     const isPacked = takesGzip(headers['accept-encoding'])
-    // Each coding is a representation of its own.
+    // Each content coding has a separate ETag.
     const tag = `"${etag}${isPacked ? '-gzip' : ''}"`
     reply.header('etag', tag).header('cache-control', 'no-cache').header('vary', 'Accept-Encoding')
     if (headers['if-none-match']?.split(/\s*,\s*/).includes(tag)) return reply.code(304).send()

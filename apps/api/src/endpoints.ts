@@ -1,4 +1,4 @@
-// What the routes of webhook endpoints share: finding one, showing it, and refusing a change.
+// Shared by the routes of webhook endpoints: finding an endpoint, showing an endpoint, and refusing a change.
 
 import { toEndpointJson } from '@reelqueue/shared/contract/webhook-endpoint'
 import { HEADERS_MAX, type HeaderChanges } from '@reelqueue/shared/domain/custom-headers'
@@ -22,7 +22,7 @@ export async function mustFindEndpoint(
   return endpoint
 }
 
-/** An endpoint as a reply: of its headers only the names, which are not sealed. */
+/** An endpoint as a reply: header names only, because the header values are sealed. */
 export function toJson(endpoint: WebhookEndpoint) {
   return toEndpointJson({
     ...endpoint,
@@ -35,7 +35,7 @@ export function sealedChanges(sealer: Sealer, id: string, headers: HeaderChanges
   return new Map([...headers].map(([name, value]) => [name, value && sealer.seal(value, headerPlace(id, name))]))
 }
 
-/** The endpoint that was changed. @throws Problem that says why it was not */
+/** The changed endpoint. @throws Problem with the reason when the change was refused */
 export function changedOr(result: ChangeEndpointResult): WebhookEndpoint {
   switch (result.kind) {
     case 'changed':

@@ -1,4 +1,5 @@
-// What the provider answered for one generation, from its ledger and its last poll; and what Postgres refuses to write of it.
+// The provider's answers for a generation, from the submission ledger and the last poll; and the row that Postgres
+// refuses to write.
 
 import type { GenerationJson } from '@reelqueue/shared/contract/generation'
 import type { LastPoll } from '@reelqueue/shared/domain/kept-reply'
@@ -9,7 +10,7 @@ import type { ApiDeps } from './deps.ts'
 
 const SUBMISSIONS_MAX = 20
 
-/** The evidence of a generation that the caller may read. */
+/** The evidence of a generation. The caller must have checked that the project may read the generation. */
 export async function withEvidence(
   { database }: ApiDeps,
   { id, status, lastPoll, lastPendingAt }: Generation,
@@ -18,7 +19,7 @@ export async function withEvidence(
     listSubmissions(database, id, SUBMISSIONS_MAX),
     findUnstorable(database, id),
   ])
-  // It is noted for a while after it was written at last.
+  // The note stays for a while after a later write succeeded.
   const refused = noted && status !== 'completed' && status !== 'cancelled' ? { unstorable: unstorable(noted) } : {}
   if (rows.length === 0) return refused
   const pending =

@@ -1,4 +1,4 @@
-// What several routes do with generations: accept one, find one, wait for one.
+// Shared by several routes: accepting a generation, finding a generation, and waiting for the end.
 
 import { type GenerationFacts, type GenerationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
 import type { NormalRequest } from '@reelqueue/shared/contract/generation-request'
@@ -36,7 +36,7 @@ export const waitQuery = z.strictObject({
     ),
 })
 
-/** Inserts a generation, or replays the one that its Idempotency-Key made before. */
+/** Inserts a generation, or replays the generation with the same Idempotency-Key. */
 export async function acceptGeneration(
   deps: ApiDeps,
   request: FastifyRequest<{ Headers: { 'idempotency-key'?: string | undefined } }>,
@@ -50,7 +50,7 @@ export async function acceptGeneration(
   try {
     await deps.backlog.take(project.id)
   } catch (error) {
-    // What was accepted already waits in its place, and may be asked for again.
+    // The generation may have been accepted by an earlier request, then the backlog limit does not matter.
     const winner = await findWinner(deps, request, idempotency)
     if (!winner) throw error
     return replay(winner, idempotency, reply)
@@ -65,7 +65,10 @@ export async function acceptGeneration(
   return justAccepted(row, stored)
 }
 
-/** What holds the idempotency key of a request. @throws Problem `unauthorized` when the request's API key, which was recalled, is dead by now */
+/**
+ * The generation that holds the request's idempotency key.
+ * @throws Problem `unauthorized` when the cached API key has been revoked
+ */
 async function findWinner(
   { database, keys }: ApiDeps,
   { project, keyHash }: Pick<FastifyRequest, 'project' | 'keyHash'>,
@@ -75,7 +78,10 @@ async function findWinner(
   return idempotencyKey === null ? null : await findByIdempotencyKey(database, project.id, idempotencyKey)
 }
 
-/** What has just been stored, and nobody has touched. Field by field: a spread of three objects costs more than checking the request. */
+/**
+ * A row just inserted, unchanged since. Listed field by field: spreading three objects costs more than checking the
+ * request.
+ */
 function justAccepted(row: NewGeneration, { createdAt, onUnknownSubmission }: Stored): GenerationFacts {
   return {
     id: row.id,
@@ -106,7 +112,7 @@ function justAccepted(row: NewGeneration, { createdAt, onUnknownSubmission }: St
   }
 }
 
-/** A row for the normal form of a request. */
+/** A new row from the normal form of a request. */
 export function newGeneration(
   project: CallingProject,
   normal: NormalRequest,
@@ -133,7 +139,7 @@ export function newGeneration(
   }
 }
 
-/** Reads a generation, first waiting up to `waitSeconds` for its end. @throws Problem `not_found` */
+/** Reads a generation after waiting up to `waitSeconds` for the end. @throws Problem `not_found` */
 export async function readWaiting(
   deps: ApiDeps,
   request: FastifyRequest,
@@ -147,19 +153,19 @@ export async function readWaiting(
   return await mustFind(deps, request.project, id)
 }
 
-/** @throws Problem `not_found`, also for another project's id */
+/** @throws Problem `not_found`, also for an id of another project */
 export async function mustFind({ database }: ApiDeps, project: CallingProject, id: string): Promise<Generation> {
   const generation = await findGeneration(database, project.id, id)
   if (!generation) throw new Problem('not_found')
   return generation
 }
 
-/** That a generation is not failed, and so can neither be retried nor adopt a task. */
+/** The refusal of a retry or an adoption when the generation has not failed. */
 export function notFailed(status: string): Problem {
   return new Problem('illegal_move', `The generation is ${status}; only a failed one can be retried or adopt a task.`)
 }
 
-/** The generation with what is known of its future while it has one: its place in the queue, and when it is likely to be done. */
+/** The generation with an estimate, unless terminal: queue position and expected completion. */
 export async function withOutlook(deps: ApiDeps, row: Generation): Promise<GenerationJson> {
   const json = toGenerationJson(row)
   if (isTerminal(row.status)) return json

@@ -1,4 +1,4 @@
-// Idempotency-Key: the key lives in the row that it created, so nothing needs to be cleaned up.
+// Idempotency-Key: the key is stored in the row created by the request, so there is nothing to clean up.
 
 import { createHash } from 'node:crypto'
 import { Problem } from '@reelqueue/shared/domain/problem'
@@ -19,7 +19,7 @@ export interface Idempotency {
   readonly idempotencyHash: string | null
 }
 
-/** The key of a request with a hash of what it asks for: `route`, then the request in normal form. */
+/** The key of a request with a hash of the content: `route`, then the request in normal form. */
 export function idempotencyOf(key: string | undefined, route: string, request: unknown): Idempotency {
   if (key === undefined) return { idempotencyKey: null, idempotencyHash: null }
   const hash = createHash('sha256')
@@ -28,7 +28,10 @@ export function idempotencyOf(key: string | undefined, route: string, request: u
   return { idempotencyKey: key, idempotencyHash: hash }
 }
 
-/** The hash of `[route, {...frame, normals}]` as above, for a request whose items come one by one. The names of `frame` are sorted around `normals`. */
+/**
+ * The same hash as `idempotencyOf` for `[route, {...frame, normals}]`, when the items arrive one at a time. The names
+ * `metadata` and `webhookUrl` sort before and after `normals`.
+ */
 export function hashItems(
   route: string,
   { metadata, webhookUrl }: { readonly metadata: unknown; readonly webhookUrl: string | null },
@@ -45,22 +48,22 @@ export function hashItems(
   }
 }
 
-/** Objects that differ in the order of their keys are the same request. */
+/** The order of an object's keys does not matter. */
 function sortKeys(_key: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)))
 }
 
 /**
- * Replays the row that won the key.
- * @throws Problem `idempotency_conflict` when it was made by another request
+ * Replays the row that holds the key.
+ * @throws Problem `idempotency_conflict` when another request created the row
  */
 export function replay<T extends Idempotency>(
   winner: T | null,
   { idempotencyHash }: Idempotency,
   reply: FastifyReply,
 ): T {
-  // The row was there a moment ago, and rows are never deleted while their key counts.
+  // The row existed a moment ago, and a row is never deleted while the key is valid.
   if (!winner) throw new Error('the row that holds the idempotency key is gone')
   if (winner.idempotencyHash !== idempotencyHash) throw new Problem('idempotency_conflict')
   reply.header('idempotency-replayed', 'true')

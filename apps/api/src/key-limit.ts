@@ -1,4 +1,4 @@
-// How many requests a key may send in a minute, if whoever runs Reelqueue bounds that. Replies say how much is left.
+// Requests a minute for each API key, if the operator sets a limit. Replies show the remaining requests.
 
 import { createHash } from 'node:crypto'
 import fastifyRateLimit from '@fastify/rate-limit'
@@ -8,7 +8,7 @@ import { keyOf } from './login.ts'
 
 const WINDOW_S = 60
 
-/** After the key is known, before anything is read. `max` undefined: no limit, and no header speaks of one. */
+/** Runs after the key is known and before the body is read. `max` undefined: no limit and no headers. */
 export async function limitKeys(keyed: FastifyInstance, max: number | undefined): Promise<void> {
   if (max === undefined) return
   await keyed.register(fastifyRateLimit, {
@@ -23,7 +23,7 @@ export async function limitKeys(keyed: FastifyInstance, max: number | undefined)
   keyed.addHook('onSend', async (_request, reply) => tellLimit(reply, max))
 }
 
-/** In the words of the IETF's draft (draft-ietf-httpapi-ratelimit-headers-10): `r` requests are left for the next `t` seconds. */
+/** Headers of draft-ietf-httpapi-ratelimit-headers-10: `r` requests are left for the next `t` seconds. */
 function tellLimit(reply: FastifyReply, max: number): void {
   const left = reply.getHeader('x-ratelimit-remaining')
   const seconds = reply.getHeader('x-ratelimit-reset')

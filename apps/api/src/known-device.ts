@@ -1,5 +1,5 @@
-// A browser in which the operator has logged in before is known by a cookie. It opens nothing by itself: it only keeps a stranger who
-// guesses from the same address, such as that of a proxy which is not trusted, from making the operator wait.
+// A cookie marks a browser in which the operator has logged in before. The cookie grants no access: an operator with
+// the cookie does not wait because a stranger guesses passwords from the same address (for example an untrusted proxy).
 
 import { createHash } from 'node:crypto'
 import type { Sealer } from '@reelqueue/shared/webhooks/seal'
@@ -11,9 +11,9 @@ const PURPOSE = 'operator-device'
 const KNOWN_SECONDS = 30 * 24 * 3_600
 
 export interface KnownDevices {
-  /** A name of the browser that sent the request; null when it has no cookie of ours, or an old one. */
+  /** An identifier of the browser that sent the request; null without a valid cookie. */
   recognise(request: FastifyRequest): string | null
-  /** Makes the browser known. Programs ask for no pages: they get no cookie. */
+  /** Sets the cookie. Only browsers get a cookie: other programs do not request HTML. */
   remember(request: FastifyRequest, reply: FastifyReply): void
 }
 

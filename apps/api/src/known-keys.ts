@@ -1,5 +1,5 @@
-// API keys that were found alive a moment ago. Only for routes whose statement looks at the key again: to them it spares a query, and
-// a key is refused from the moment it is revoked all the same.
+// A short-lived cache of valid API keys. Only for routes with a statement that checks the key again: the cache saves a
+// query, and a revoked key is still refused at once.
 
 import type { CallingProject } from '@reelqueue/shared/store/projects'
 
@@ -7,9 +7,9 @@ const REMEMBERED_MS = 10_000
 const REMEMBERED_MAX = 1_000
 
 export interface KnownKeys {
-  /** Looks the key up. */
+  /** Looks up the key in Postgres. */
   find(keyHash: string): Promise<CallingProject | null>
-  /** What it was found to belong to a moment ago; null when it has to be looked up. */
+  /** The cached project of a key; null when a look-up is needed. */
   recall(keyHash: string): CallingProject | null
 }
 

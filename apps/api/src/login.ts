@@ -1,4 +1,4 @@
-// Which programs may come in: those that show an API key. Operators: operator-login.ts.
+// Login of programs by API key. Operators log in with operator-login.ts.
 
 import { Problem } from '@reelqueue/shared/domain/problem'
 import { type CallingProject, hashOf } from '@reelqueue/shared/store/projects'
@@ -7,18 +7,18 @@ import type { ApiDeps } from './deps.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The route's own statement looks whether the key is alive (known-keys.ts). */
+    /** The route's own statement checks the key again (known-keys.ts). */
     looksAtKey?: boolean
   }
   interface FastifyRequest {
-    /** The project whose key the request carries; set before any handler under /v1 runs. */
+    /** The project of the request's key; set before any handler under /v1 runs. */
     project: CallingProject
-    /** Of the API key that the request carries. */
+    /** Hash of the request's API key. */
     keyHash: string
   }
 }
 
-/** The API key that a request shows. */
+/** The API key in the request's header. */
 export function keyOf(request: FastifyRequest): string | undefined {
   return /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
 }

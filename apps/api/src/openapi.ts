@@ -1,11 +1,11 @@
-// The OpenAPI document: generated from the very schemas that check requests, so it cannot drift from them.
+// The OpenAPI document, generated from the schemas that check requests, so the document cannot differ from the checks.
 
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import { PROBLEMS, type ProblemCode } from '@reelqueue/shared/domain/problem'
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import { PROBLEM_TYPE, problemJson } from './problem-reply.ts'
 
-/** `publicUrl`: what the document calls its server; absent: wherever it was read. */
+/** `publicUrl`: the server URL in the document; undefined: the URL of the document itself. */
 export const openapiOptions = (publicUrl: string | undefined): FastifyDynamicSwaggerOptions => ({
   openapi: {
     openapi: '3.1.0',
@@ -40,12 +40,12 @@ export const openapiOptions = (publicUrl: string | undefined): FastifyDynamicSwa
   transformObject: jsonSchemaTransformObject,
 })
 
-/** The documented refusals of a route that asks for a key. */
+/** Documented refusals of a route that needs an API key. */
 export function problems(...codes: ProblemCode[]) {
   return refusals(...codes, 'unauthorized', 'rate_limited', 'too_many_at_once', 'busy')
 }
 
-/** The documented refusals of a route. */
+/** Documented refusals of a route. */
 export function refusals(...codes: ProblemCode[]) {
   const byStatus = new Map<number, ProblemCode[]>()
   for (const code of codes) {

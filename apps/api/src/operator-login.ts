@@ -1,5 +1,5 @@
-// Lets operators in, by password only: neither a header nor the address of a socket proves that somebody sits at this machine.
-// Wrong passwords are counted in Postgres, for all API processes together. A request without a login costs no statement.
+// Operator login, by password only: neither a header nor a socket address proves a local user. Wrong passwords are
+// counted in Postgres, together for all API processes. A request without a login costs no statement.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { ADDRESS_LIMIT, NAME_LIMIT } from '@reelqueue/shared/domain/login-guess'
@@ -14,20 +14,23 @@ import { isCrossSite } from './cross-site.ts'
 import { createKnownDevices } from './known-device.ts'
 
 export interface OperatorLogin {
-  /** @throws Problem `operator_login_required`, `too_many_guesses`, `cross_site`, or `read_only` for a viewer who changes something */
+  /**
+   * @throws Problem `operator_login_required`, `too_many_guesses`, `cross_site`, or `read_only` when a viewer requests
+   * a change
+   */
   require(request: FastifyRequest, reply: FastifyReply): Promise<void>
 }
 
 export interface LoginSettings {
-  /** Undefined: the password that was made at the first start holds. */
+  /** Undefined: the password generated at the first start is valid. */
   readonly operatorPassword: string | undefined
-  /** Of those who may look and not change. */
+  /** Password of viewers: read-only access. */
   readonly viewerPassword: string | undefined
   readonly publicUrl: string | undefined
 }
 
 const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS']
-/** Any user name leads to the one password, so the name that is guessed at is always this. */
+/** The user name does not matter, so all guesses count for a single name. */
 const NAME_KEY = 'name operator'
 const REMEMBERED_MAX = 1_000
 
@@ -39,9 +42,9 @@ export interface LoginParts {
 
 export function createOperatorLogin({ database, sealer, log }: LoginParts, settings: LoginSettings): OperatorLogin {
   const devices = createKnownDevices(sealer, settings.publicUrl)
-  /** Clients that wait, and until when: a flood of them costs no statement. */
+  /** Blocked clients with the end of the wait: a flood of guesses costs no statement. */
   const waiting = new Map<string, number>()
-  /** Clients that had the right password: they need not wait for what others guess. */
+  /** Clients that gave the right password before: guesses of other clients do not block them. */
   const letIn = new Set<string>()
 
   function refuseFor(client: string, waitMs: number): never {
@@ -80,7 +83,7 @@ export function createOperatorLogin({ database, sealer, log }: LoginParts, setti
   return {
     async require(request, reply) {
       const safe = SAFE_METHODS.includes(request.method)
-      // A browser sends the login by itself: another site's page must not be able to use it.
+      // A browser adds the login by itself: a page of another site must not use the login.
       if (!safe && isCrossSite(request, settings.publicUrl)) throw new Problem('cross_site')
       const password = basicPassword(request.headers.authorization)
       if (password === null) throw new Problem('operator_login_required')
@@ -94,7 +97,7 @@ export function createOperatorLogin({ database, sealer, log }: LoginParts, setti
       if (role === null) return await refuseWrong(client)
       if (letIn.size >= REMEMBERED_MAX) letIn.clear()
       letIn.add(client)
-      // Not for viewers: each new device has guesses of its own at the operator's password.
+      // Operators only: each new device has a separate number of guesses at the operator's password.
       if (role === 'operator' && device === null) devices.remember(request, reply)
       if (role === 'viewer' && !safe) throw new Problem('read_only')
     },
@@ -111,6 +114,6 @@ function basicPassword(header: string | undefined): string | null {
   return colon < 0 ? null : decoded.slice(colon + 1)
 }
 
-/** Hashes are compared, so that neither content nor length shows in the time taken. */
+/** Comparing hashes keeps content and length out of the time taken. */
 const hashOf = (text: string) => createHash('sha256').update(text).digest('hex')
 const sameHash = (one: string, other: string) => timingSafeEqual(Buffer.from(one), Buffer.from(other))

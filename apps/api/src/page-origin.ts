@@ -1,9 +1,9 @@
-// What browsers may do with our replies. No page that we serve loads anything from elsewhere: not by what a library writes into it, nor
-// by what its scripts would ask for. Operators' browsers may stand in networks without the internet, and where they look concerns nobody else.
+// Browser policy of our replies. Our pages load nothing from another origin, neither through a library's HTML nor
+// through scripts. Operators' browsers may have no internet access, and no third party may learn about visits.
 
 import type { FastifyInstance } from 'fastify'
 
-/** Styles within the page are allowed, since the libraries write them; scripts are not. */
+/** Inline styles are allowed because the libraries write inline styles; inline scripts are not allowed. */
 const POLICY = [
   "default-src 'self'",
   "style-src 'self' 'unsafe-inline'",
@@ -15,10 +15,10 @@ const POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-/** What a page loads by itself from another origin: `<link rel="stylesheet" href="https://fonts…">`. */
+/** Elements that load from another origin: `<link rel="stylesheet" href="https://fonts…">`. */
 const FROM_ELSEWHERE = /<link\b[^>]*\bhref=["']?(?:https?:)?\/\/[^>]*>/gi
 
-/** Of every reply. Whether https is enforced is said by whoever ends it: the proxy in front. */
+/** Headers of every reply. HSTS is left to the proxy that terminates https. */
 export const REPLY_HEADERS = {
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
@@ -26,16 +26,16 @@ export const REPLY_HEADERS = {
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
   'permissions-policy': 'camera=(), geolocation=(), microphone=()',
-  // What is no page loads nothing, also when it is opened like one.
+  // A reply that is not a page loads nothing, even when opened as a page.
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
 } as const
 
-/** Must be registered before replies are compressed. */
+/** Must be registered before the compression of replies. */
 export function guardPages(fastify: FastifyInstance): void {
   fastify.addHook('onSend', (_request, reply, payload, done) => {
     reply.headers(REPLY_HEADERS)
     const type = String(reply.getHeader('content-type') ?? '')
-    // What belongs to one tenant or operator is kept by no cache.
+    // No cache may keep the data of a tenant or an operator.
     if (/\bjson\b/.test(type) && !reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
     if (!type.startsWith('text/html')) {
       done(null, payload)

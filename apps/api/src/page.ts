@@ -1,4 +1,4 @@
-// Lists: `{data, next_cursor}`, newest first, paged by key so that page 10,000 costs what page 1 does.
+// Lists: `{data, next_cursor}`, newest first, with key-based paging: page 10,000 costs as much as page 1.
 
 import { isId, type Noun } from '@reelqueue/shared/domain/ids'
 import { Problem } from '@reelqueue/shared/domain/problem'
@@ -13,7 +13,7 @@ export function listOf<T extends z.ZodType>(item: T) {
   return z.object({ data: z.array(item), next_cursor: z.string().nullable().describe('Null on the last page.') })
 }
 
-/** The cursor as an id to list on from. @throws Problem `validation_failed` when it is none of ours */
+/** The cursor as the id where the list continues. @throws Problem `validation_failed` for an invalid cursor */
 export function cursorOf(noun: Noun, cursor: string | undefined): string | undefined {
   if (cursor !== undefined && !isId(noun, cursor)) {
     throw new Problem('validation_failed', undefined, [
@@ -23,7 +23,7 @@ export function cursorOf(noun: Noun, cursor: string | undefined): string | undef
   return cursor
 }
 
-/** One page of `rows`, of which one more than `limit` was read to learn whether there is another page. */
+/** One page of `rows`. The caller reads `limit` + 1 rows to learn whether another page exists. */
 export function pageOf<Row extends { readonly id: string }, Json>(
   rows: readonly Row[],
   limit: number,

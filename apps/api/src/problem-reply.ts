@@ -1,4 +1,4 @@
-// The boundary where errors become replies: refusals as RFC 9457 problems, everything else logged once as a bug.
+// The boundary where errors become replies: refusals as RFC 9457 problems; any other error is logged once as a bug.
 
 import { summarise, tell } from '@reelqueue/shared/domain/field-words'
 import { Later, PROBLEMS, Problem, type ProblemCode } from '@reelqueue/shared/domain/problem'
@@ -39,7 +39,7 @@ export const problemJson = z
   })
   .meta({ id: 'Problem' })
 
-/** What Fastify refuses by itself, in our words. */
+/** Fastify's own refusals and the matching problem codes. */
 const FASTIFY_REFUSALS: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_CTP_INVALID_JSON_BODY: 'malformed_json',
   FST_ERR_CTP_EMPTY_JSON_BODY: 'malformed_json',
@@ -49,7 +49,7 @@ const FASTIFY_REFUSALS: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_ROUTE_METHOD_NOT_SUPPORTED: 'method_not_allowed',
 }
 
-/** By then others have had their turns. */
+/** Waiting requests have had turns by then. */
 const NO_TURN_RETRY_S = 5
 
 /** Fastify's error handler. */
@@ -61,7 +61,7 @@ export function replyWithProblem(
   return sendProblem(reply, asProblem(error, request))
 }
 
-/** Fastify's handler of unknown addresses, and of known ones that do not take the method. */
+/** Fastify's handler for unknown paths, and for known paths with a method not allowed. */
 export function replyNotFound({ methodsOf }: KnownRoutes) {
   return (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const [path = ''] = request.url.split('?', 1)
@@ -73,7 +73,7 @@ export function replyNotFound({ methodsOf }: KnownRoutes) {
   }
 }
 
-/** Whose clients read `message` or `error` of a refusal. */
+/** On these routes clients read `message` or `error` of a refusal. */
 const UPSTREAM_SHAPED = /^\/v1\/(sora|result)(\/|\?|$)/
 
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
@@ -102,7 +102,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     errors: told,
     total,
   }
-  // An address that cannot be decoded meets no hook.
+  // A URL with invalid percent-encoding passes no hook, so the headers are set here.
   reply.header('x-request-id', id).headers(REPLY_HEADERS)
   return reply.code(status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(body))
 }

@@ -1,14 +1,14 @@
-// Where people reach the API (PUBLIC_URL). A reverse proxy may serve it below a path, and may strip that path or pass it on:
-// both work. Every address that we make ourselves has the path.
+// The public address of the API (PUBLIC_URL). A reverse proxy may serve the API below a path, and may strip or pass on
+// the path: both work. Every address made by the API contains the path.
 
 import type { FastifyInstance } from 'fastify'
 
-/** The path in front of our own paths: empty, or one that begins with a slash and does not end with one. */
+/** The path prefix of the public URL: empty, or with a leading slash and without a trailing slash. */
 export function publicPathOf(publicUrl: string | undefined): string {
   return publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/$/, '')
 }
 
-/** Takes the public path off a request's URL; a proxy that strips it left nothing to take off. */
+/** Removes the public path from a request's URL; unchanged when a proxy has stripped the path. */
 export function withoutPublicPath(publicPath: string, url: string): string {
   if (!url.startsWith(publicPath)) return url
   const rest = url.slice(publicPath.length)
@@ -16,7 +16,7 @@ export function withoutPublicPath(publicPath: string, url: string): string {
   return rest.startsWith('/') ? rest : url
 }
 
-/** Puts the public path in front of what replies lead to, whichever route or library wrote it. */
+/** Adds the public path to `Location` headers of any route or library. */
 export function prefixLocations(app: FastifyInstance, publicPath: string): void {
   if (publicPath === '') return
   app.addHook('onSend', async (_request, reply) => {

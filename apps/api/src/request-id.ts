@@ -1,4 +1,4 @@
-// Every reply carries the id under which the log knows its request: `X-Request-Id`, and `request_id` in a problem.
+// Every reply carries the request id used in the log: `X-Request-Id`, and `request_id` in a problem.
 
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -7,10 +7,10 @@ import { PROBLEMS, type ProblemCode } from '@reelqueue/shared/domain/problem'
 import type { FastifyInstance } from 'fastify'
 import { REPLY_HEADERS } from './page-origin.ts'
 
-/** What a proxy or a client may call a request: short, and nothing that could forge a line of a log. */
+/** Accepted request ids of proxies and clients: short, without characters that could forge a log line. */
 const SANE = /^[\w.:/+=-]{1,128}$/
 
-/** The id that came with the request, when it is a sane one; else a new one. */
+/** The id sent with the request, if acceptable; otherwise a new id. */
 export function newRequestId({ headers }: Pick<IncomingMessage, 'headers'>): string {
   const given = headers['x-request-id']
   return typeof given === 'string' && SANE.test(given) ? given : `req_${randomUUID().replaceAll('-', '')}`
@@ -23,15 +23,15 @@ export function nameRequests(fastify: FastifyInstance): void {
   })
 }
 
-/** What Node's HTTP parser refuses, by the code of its error. */
+/** Refusals of Node's HTTP parser, by error code. */
 const RAW_REFUSALS: Readonly<Record<string, readonly [status: string, code: ProblemCode]>> = {
   HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'malformed_request'],
   ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'malformed_request'],
 }
 
-/** Answers what is no HTTP, or has headers of more than 16 KB, and closes its connection. */
+/** Answers bytes that are not HTTP, or headers above 16 KB, and closes the connection. */
 export function answerRawErrors(error: NodeJS.ErrnoException, socket: Socket): void {
-  // Nobody is there to hear it.
+  // The client is gone.
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return
   const [line, code] = RAW_REFUSALS[error.code ?? ''] ?? ['400 Bad Request', 'malformed_request']
   const { id, body } = rawProblem(code, Number.parseInt(line, 10), {})
@@ -46,7 +46,10 @@ export function answerRawErrors(error: NodeJS.ErrnoException, socket: Socket): v
   socket.end(`HTTP/1.1 ${line}\r\n${lines.join('')}\r\n${body}`)
 }
 
-/** Answers an `Expect` other than `100-continue`: Node would send a 417 without a word. Its body never comes, so the connection ends. */
+/**
+ * Answers an `Expect` other than `100-continue`: Node would send a 417 without a body. The client never sends the body,
+ * so the connection is closed.
+ */
 export function answerExpectations(fastify: FastifyInstance): void {
   fastify.server.on('checkExpectation', ({ headers }: IncomingMessage, response: ServerResponse) => {
     const { status } = PROBLEMS.expectation_failed
@@ -57,7 +60,7 @@ export function answerExpectations(fastify: FastifyInstance): void {
   })
 }
 
-/** A problem where Fastify has no reply. */
+/** A problem for replies written without Fastify. */
 function rawProblem(code: ProblemCode, status: number, headers: IncomingMessage['headers']) {
   const id = newRequestId({ headers })
   const { title, fix: detail } = PROBLEMS[code]

@@ -1,5 +1,6 @@
-// Who may use the connections to Postgres, and how many of them: a project has a share of each kind of request, so that it alone can
-// neither fill the pool nor wait in it for ever. Accepting has no such bound: for it connections are left.
+// Shares the connections to Postgres: a project has a limited share of each kind of request, so a single project can
+// neither fill the pool nor make other projects wait for ever. Accepting single generations has no bound: some
+// connections stay free for accepting.
 
 import { type FairTurns, fairTurns, type GiveBack, type TurnBounds } from '@reelqueue/shared/runtime/fair-turns'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -7,11 +8,11 @@ import type { ApiDeps } from './deps.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What it makes may be as many rows as a batch has. */
+    /** The route may insert as many rows as a batch has. */
     isInsert?: boolean
   }
   interface FastifyInstance {
-    /** Of routes that take their turn by themselves, once they need it. */
+    /** Turns for routes that take a turn later, by themselves. */
     insertTurns: FairTurns
   }
   interface FastifyRequest {
@@ -19,25 +20,25 @@ declare module 'fastify' {
   }
 }
 
-/** Reads wait for no lock: they are bounded so that the line for a connection stays short. */
+/** Reads wait for no lock; the bound keeps the line for a connection short. */
 const READS: TurnBounds = { max: 64, maxPerKey: 16, waitingMaxPerKey: 1_000, waitMaxMs: 10_000 }
 
-/** A change may wait for a row for as long as `LOCK_WAIT_MAX_MS` (store/database.ts), and holds a connection meanwhile. */
+/** A change holds a connection and may wait for a row lock up to `LOCK_WAIT_MAX_MS` (store/database.ts). */
 function changesOf(connectionsMax: number): TurnBounds {
   const max = thirdOf(connectionsMax)
   return { max, maxPerKey: Math.max(1, max - 1), waitingMaxPerKey: 1_000, waitMaxMs: 10_000 }
 }
 
-/** Batches that are inserted, whether uploaded or retried: each holds a connection to its end. */
+/** Inserts of uploaded or retried batches: each insert holds a connection until the end. */
 function insertsOf(connectionsMax: number): TurnBounds {
   const max = thirdOf(connectionsMax)
   return { max, maxPerKey: Math.max(1, max - 1), waitingMaxPerKey: 100, waitMaxMs: 120_000 }
 }
 
-/** What is left by changes and inserts, a third or more, is held by nobody for long. */
+/** Changes and inserts leave a third of the connections or more; no statement holds these for long. */
 const thirdOf = (connectionsMax: number) => Math.max(1, Math.floor(connectionsMax / 3))
 
-/** After requests are known to be right, before their routes look at anything. */
+/** Runs after the request was validated and before the route's handler. */
 export function takeRequestTurns(keyed: FastifyInstance, { database }: Pick<ApiDeps, 'database'>): void {
   const reads = fairTurns(READS)
   const changes = fairTurns(changesOf(database.connectionsMax))
@@ -65,13 +66,16 @@ export function takeRequestTurns(keyed: FastifyInstance, { database }: Pick<ApiD
   })
 }
 
-/** Reads a part of an answer that is sent after the turn of its request: each part has a turn of its own. @throws NoTurn */
+/** Reads a part of a reply sent after the request's turn ended: each part takes a new turn. @throws NoTurn */
 export async function readInTurn<T>({ turn }: FastifyRequest, read: () => Promise<T>): Promise<T> {
   const giveBack = await turn?.takeAgain()
   return await read().finally(giveBack)
 }
 
-/** Waits for something that needs no connection; others have the turn meanwhile. @throws NoTurn when there is none afterwards */
+/**
+ * Waits without a connection; other requests have the turn during the wait. @throws NoTurn when no turn is free
+ * afterwards
+ */
 export async function waitOutside<T>(request: FastifyRequest, wait: () => Promise<T>): Promise<T> {
   const { turn } = request
   turn?.giveBack()

@@ -1,13 +1,13 @@
-// Lets many callers share what is costly to find out.
+// Lets many callers share an expensive look.
 
-/** Looks that are saved up while nobody asks: who asks rarely is told how it is now, not how it was a second ago. */
+/** Looks saved up while there are no callers: a rare caller gets the present state, not the state of a second ago. */
 export const LOOKS_SAVED_MAX = 10
 export const LOOKS_PER_SECOND = 1
 
 /**
- * Callers at the same moment share a look. However many ask and for however long, there is one look a second, after the ten that were
- * saved up; between two looks callers hear the last one.
- * @param clock milliseconds that only go forward
+ * Simultaneous callers share a look. For any number of callers there is one look a second, after the ten saved looks
+ * are used; between two looks callers get the last result.
+ * @param clock monotonic milliseconds
  */
 export function shareLooks<T>(look: () => Promise<T>, clock = () => performance.now()): () => Promise<T> {
   let last: Promise<T> | undefined

@@ -1,5 +1,5 @@
-// Reads bodies: JSON in UTF-8, whose numbers come back as they were and whose names stand once and
-// whose bytes are few. Batches are read as a stream (intake/json-document.ts).
+// Parses JSON bodies in strict UTF-8. Numbers that would change and duplicate names are refused. Batches are read as a
+// stream (intake/json-document.ts).
 
 import { textErrors } from '@reelqueue/shared/contract/refusal'
 import { findTextFaults } from '@reelqueue/shared/domain/json-text'
@@ -8,14 +8,14 @@ import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 
 /**
- * Replaces Fastify's own parsers, which would turn broken bytes into replacement characters in silence.
- * A body is refused as `malformed_json`.
+ * Replaces Fastify's parsers, which silently turn invalid bytes into replacement characters. An invalid body is refused
+ * as `malformed_json`.
  */
 export function parseStrictJson(fastify: FastifyInstance): void {
   const utf8 = new TextDecoder('utf-8', { fatal: true })
   fastify.removeContentTypeParser(['application/json', 'text/plain'])
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
-    // Many clients send the type without a body: no harm where none is asked for.
+    // Many clients send the content type without a body: accepted where no body is required.
     if (body.length === 0 && mayBeAbsent(request.routeOptions.schema?.body)) {
       done(null, undefined)
       return
@@ -29,7 +29,7 @@ export function parseStrictJson(fastify: FastifyInstance): void {
     }
     let value: unknown
     try {
-      // A key `__proto__` becomes a field like any other here, and is refused by name later (contract/refusal.ts).
+      // `JSON.parse` makes a key `__proto__` an ordinary field, refused later by name (contract/refusal.ts).
       value = JSON.parse(text)
     } catch {
       done(new Problem('malformed_json'))

@@ -1,4 +1,4 @@
-// Fastify whose handlers are typed by their routes' zod schemas.
+// Fastify with handlers typed by the zod schemas of the routes.
 
 import type { FastifyInstance } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'

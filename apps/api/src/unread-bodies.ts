@@ -1,17 +1,17 @@
-// Ends connections whose request was answered before its body had come: whoever was refused must not go on sending for minutes.
+// Closes connections with an unread body after the reply: a refused client must not go on sending for minutes.
 
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 
-/** A client that writes before it reads has this long to come to the reply: what it sends meanwhile is thrown away. */
+/** Time for a client that writes before reading to reach the reply; the received bytes are discarded. */
 export const UNREAD_BODY_MAX_MS = 2_000
 
 /** Must be registered after every other hook that looks at replies. */
 export function endUnreadBodies(fastify: FastifyInstance): void {
   fastify.addHook('onSend', (request, reply, payload, done) => {
     if (!isUnderWay(request.raw)) return done(null, payload)
-    // Many come to their end in this turn of the event loop: a small body arrives together with its headers.
+    // A small body arrives together with the headers, and often ends in this turn of the event loop.
     setImmediate(() => {
       if (isUnderWay(request.raw)) {
         reply.header('connection', 'close')
@@ -28,19 +28,19 @@ function isUnderWay({ headers, complete }: IncomingMessage): boolean {
   return hasBody && !complete
 }
 
-/** Nobody reads the body any more. */
+/** Discards the rest of the body. */
 function throwAway(body: IncomingMessage): void {
   body.unpipe()
   body.removeAllListeners('data')
   body.removeAllListeners('readable')
-  // Its end, which may be none, concerns nobody either.
+  // A body that ends early is not an error here.
   body.on('error', () => undefined)
   body.resume()
 }
 
 /**
- * Node closes the connection at once when its last reply is written. What is still under way from the client would then be answered by
- * a reset, which may overtake the reply. So only our side ends; the client's has a moment.
+ * Node closes the socket right after the last reply. Bytes still arriving would then cause a reset, which may overtake
+ * the reply. So only our side ends at once; the client's side ends later.
  */
 function endSoon(socket: Socket): void {
   socket.destroySoon = () => {

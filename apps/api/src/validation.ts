@@ -1,5 +1,5 @@
-// Checks requests by the zod schemas of their routes. A request that is wrong hears everything that is wrong with it at once: its
-// address, query, headers and body. Only refusing costs that; a request that is right is checked once.
+// Checks requests with the zod schemas of the routes. A refusal lists all errors at once: path, query, headers and
+// body. Only refusals pay for the full list; a valid request is checked once.
 
 import { Readable } from 'node:stream'
 import { ERRORS_MAX, fieldErrors, findUnfit, type UnfitRules } from '@reelqueue/shared/contract/refusal'
@@ -9,12 +9,12 @@ import { z } from 'zod'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Numbers of the body that would not come back as they were written, and names that stand twice; null: none. */
+    /** Numbers of the body that JSON.parse would change, and duplicate names; null: no faults. */
     textErrors: readonly FieldError[] | null
   }
 }
 
-/** Replies are trusted (tests check them), so that sending stays cheap. */
+/** Replies are not validated at run time (tests check replies), so sending stays cheap. */
 export function checkWithZod(fastify: FastifyInstance, rules: UnfitRules): void {
   fastify.decorateRequest('textErrors', null)
   fastify.setValidatorCompiler(({ schema }) => {
@@ -33,12 +33,12 @@ export function checkWithZod(fastify: FastifyInstance, rules: UnfitRules): void 
 const refusalOf = (errors: readonly FieldError[], total = errors.length) =>
   new Problem('validation_failed', undefined, errors.slice(0, ERRORS_MAX), total)
 
-/** What is wrong with a request before its schemas look at what it says. */
+/** Faults of a request found before the schemas run. */
 function unfitPart(request: FastifyRequest, rules: UnfitRules): Problem | undefined {
   const { params, query, body, textErrors } = request
   if (findUnfit(params).total > 0) return new Problem('not_found')
   const ofQuery = findUnfit(query)
-  // A body that is read as a stream is checked as it is read.
+  // A streamed body is checked while reading.
   const ofBody = body instanceof Readable ? NOTHING : findUnfit(body, rules)
   const unasked = unaskedQuery(request)
   const errors = [...(textErrors ?? NONE), ...ofBody.errors, ...ofQuery.errors, ...unasked]
@@ -52,18 +52,18 @@ function unfitPart(request: FastifyRequest, rules: UnfitRules): Problem | undefi
 const NONE: readonly FieldError[] = []
 const NOTHING = { errors: NONE, total: 0, isTooMuch: false }
 
-/** A query that the route knows nothing of is a slip, as an unknown field of a body is. */
+/** A query on a route without query parameters is a mistake, like an unknown field of a body. */
 function unaskedQuery(request: FastifyRequest): readonly FieldError[] {
   if (request.keyHash === undefined || request.routeOptions.schema?.querystring !== undefined) return NONE
   const fields = Object.keys(request.query ?? {})
   return fields.length === 0 ? NONE : fields.map((field) => ({ field, rule: 'unknown_field', allowed: null }))
 }
 
-/** In the order in which Fastify checks them; it stops at the first that is wrong. */
+/** The order of Fastify's checks; Fastify stops at the first failure. */
 const PARTS = ['params', 'body', 'querystring', 'headers'] as const
 type Part = (typeof PARTS)[number]
 
-/** What one schema has refused, with what the schemas say that have not been asked yet. */
+/** The refusal of one schema, together with the errors of the schemas not checked yet. */
 export function withOtherParts(
   problem: Problem & { readonly validationContext?: string },
   request: FastifyRequest,
@@ -77,7 +77,7 @@ export function withOtherParts(
     : refusalOf([...errors, ...others], (problem.total ?? errors.length) + others.length)
 }
 
-/** Parts that have passed already are no longer as they came, so they must not be asked again. */
+/** Checks only the parts that Fastify has not validated: validated parts were replaced by the parsed values. */
 function wrongParts(request: FastifyRequest, parts: readonly Part[]): FieldError[] {
   const schemas: FastifySchema = request.routeOptions.schema ?? {}
   return parts.flatMap((part) => {

@@ -4,7 +4,7 @@ import { createWaiter, WAITS_MAX, WAITS_PER_PROJECT_MAX } from './waiter.ts'
 const never = new AbortController().signal
 const HOUR_MS = 3_600_000
 
-/** Waits that note how they ended; `ids` of the generations are those of the project with a number behind. */
+/** Waits that record how they ended; a generation's id is the project's id with a number appended. */
 function start() {
   const ended = new Set<string>()
   const waiter = createWaiter(

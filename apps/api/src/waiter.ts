@@ -1,16 +1,16 @@
-// Long polls: all requests that wait share one small query, so that a thousand of them cost what one does. There is a bound on how many
-// wait, of one project and in all.
+// Long polls: all waiting requests share a single small query, so a thousand requests cost as much as one. The number
+// of waiting requests is bounded, for each project and in total.
 
 import { NoTurn } from '@reelqueue/shared/runtime/fair-turns'
 
 export interface Waiter {
   /**
-   * Resolves when the generation has ended, when `timeoutMs` are over, when `signal` aborts, or when its place is needed for another
-   * project; tells nothing.
-   * @throws NoTurn when as many of the project wait as may
+   * Resolves when the generation has ended, after `timeoutMs`, when `signal` aborts, or when another project needs the
+   * place; returns no reason.
+   * @throws NoTurn when the project has reached the limit
    */
   wait(projectId: string, id: string, timeoutMs: number, signal: AbortSignal): Promise<void>
-  /** Lets everyone go, at once and from now on. */
+  /** Releases all waiting requests; later waits return at once. */
   close(): void
 }
 
@@ -18,13 +18,13 @@ export const WAITS_MAX = 5_000
 export const WAITS_PER_PROJECT_MAX = 1_000
 const INTERVAL_MS = 250
 
-/** @param endedAmong those of the ids whose generations have ended */
+/** @param endedAmong returns the ids with an ended generation */
 export function createWaiter(
   endedAmong: (ids: readonly string[]) => Promise<string[]>,
   onError: (error: unknown) => void,
 ): Waiter {
   const waiting = new Map<string, Set<() => void>>()
-  /** The same by project, oldest first. */
+  /** The same waits by project, oldest first. */
   const ofProjects = new Map<string, Set<() => void>>()
   let count = 0
   let timer: NodeJS.Timeout | undefined
@@ -47,7 +47,7 @@ export function createWaiter(
     timer = waiting.size > 0 && !closed ? setTimeout(look, INTERVAL_MS) : undefined
   }
 
-  /** When all places are taken, the project with the most of them gives up its oldest. */
+  /** When all places are taken, the project with the most waits gives up the oldest wait. */
   function makeRoom(projectId: string): void {
     const own = ofProjects.get(projectId)?.size ?? 0
     if (own >= WAITS_PER_PROJECT_MAX) throw new NoTurn(true)

@@ -1,5 +1,6 @@
-// The body of POST /v1/batches on its way in: at most so many bytes at a time, in all and of one project, each in a file of its own.
-// A document leaves only its frame in memory, so that Fastify's checks see what they would see of any other body.
+// Receives the body of POST /v1/batches: each body goes into a separate file, and the bytes of simultaneous uploads are
+// bounded, in total and for each project. Only the frame of a document stays in memory, so Fastify's checks see the
+// frame as an ordinary body.
 
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
@@ -15,7 +16,7 @@ import { receiveUpload, type Upload } from './upload.ts'
 
 const DOCUMENT_BYTES_MAX = 40 * 1024 * 1024
 const LINES_BYTES_MAX = 200 * 1024 * 1024
-/** Of the files of all uploads under way in one process; an upload of unknown length counts as the largest of its form. */
+/** File bytes of all open uploads in one process; an upload of unknown length counts as the largest of the form. */
 export const UPLOADS_BYTES = {
   max: 2_048 * 1024 * 1024,
   maxPerKey: 512 * 1024 * 1024,
@@ -25,11 +26,11 @@ export const UPLOADS_BYTES = {
 
 export interface BatchUpload {
   readonly form: 'document' | 'lines'
-  /** How many items it has; of lines: at the most. */
+  /** Number of items; for lines an upper bound. */
   readonly items: number
-  /** SHA-256 of the bytes of lines, hex; of a document its normal form counts. */
+  /** SHA-256 of the lines' bytes, hex; null for a document, where the normal form is hashed. */
   readonly hash: string | null
-  /** The items from the first, each time it is called. @throws Problem `malformed_json` where a document is none */
+  /** Reads the items from the start, at each call. @throws Problem `malformed_json` for an invalid document */
   read(): AsyncGenerator<Line[]>
   close(): Promise<void>
 }
@@ -42,7 +43,7 @@ declare module 'fastify' {
 
 const turns = fairTurns(UPLOADS_BYTES)
 
-/** Takes a JSON document. @returns its frame, which is what stands beside the elements of `items` */
+/** Receives a JSON document. @returns the frame: the document without the elements of `items` */
 export async function receiveDocument(request: FastifyRequest, body: Readable, log: Logger): Promise<unknown> {
   const reader = createDocumentReader()
   const { upload, giveBack } = await receive(request, body, DOCUMENT_BYTES_MAX, (piece) => reader.push(piece), log)
@@ -61,7 +62,7 @@ export async function receiveDocument(request: FastifyRequest, body: Readable, l
   return frame.value
 }
 
-/** Takes JSON Lines. */
+/** Receives JSON Lines. */
 export async function receiveLines(request: FastifyRequest, body: Readable, log: Logger): Promise<void> {
   const hash = createHash('sha256')
   const counter = createLineCounter()
@@ -104,7 +105,7 @@ async function receive(
 
 const LF = 10
 
-/** Lines, blank ones included. */
+/** Counts lines, including blank lines. */
 function createLineCounter() {
   let ends = 0
   let last = LF

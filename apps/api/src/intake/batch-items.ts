@@ -1,5 +1,5 @@
-// The items of a batch, one by one: completed by the defaults, checked, and counted. Errors are kept up to a hundred and
-// counted beyond, so that a bad batch costs no more memory than a good one.
+// Processes the items of a batch in order: applies defaults, checks, counts. At most a hundred errors are kept and
+// further errors only counted, so a bad batch needs no more memory than a good batch.
 
 import { BATCH_ITEMS_MAX } from '@reelqueue/shared/contract/batch'
 import { generationRequest, type NormalRequest, normalForm } from '@reelqueue/shared/contract/generation-request'
@@ -9,30 +9,30 @@ import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
 
 export interface BatchFrame {
   readonly defaults: Readonly<Record<string, unknown>>
-  /** Inherited by items without their own. */
+  /** Used by items without a `webhook_url`. */
   readonly webhookUrl: string | null
 }
 
 export interface ItemReader {
-  /** Checks one item. @returns null when it is wrong, which `finish` will say */
+  /** Checks an item. @returns null for an invalid item; `finish` throws the errors */
   read(item: unknown, place: Place): NormalRequest | null
-  /** Notes an item that cannot even be read. */
+  /** Records an unreadable item. */
   refuse(error: FieldError): null
-  /** @throws Problem `validation_failed` with the first hundred errors of all items, and how many there are */
+  /** @throws Problem `validation_failed` with the first hundred errors of all items and the total number */
   finish(): void
   readonly hasErrors: boolean
 }
 
 export interface Place {
-  /** Of the item in its batch, from 1. */
+  /** Number of the item in the batch, from 1. */
   readonly line: number
-  /** What stands before the names of its fields: `['items', 3]` in a JSON document. */
+  /** Prefix of the item's field names: `['items', 3]` in a JSON document. */
   readonly path: readonly PropertyKey[]
-  /** What only its text shows. */
+  /** Faults visible only in the item's text. */
   readonly faults?: readonly TextFault[] | undefined
 }
 
-/** @throws Problem `batch_too_large` from `read`, as soon as there are too many */
+/** @throws Problem `batch_too_large` from `read`, as soon as the batch has too many items */
 export function readItems({ defaults, webhookUrl }: BatchFrame, rules: UnfitRules): ItemReader {
   const complete = completeBy(defaults)
   const seen = new Set<string>()
@@ -103,19 +103,19 @@ export function readItems({ defaults, webhookUrl }: BatchFrame, rules: UnfitRule
   }
 }
 
-/** One sentence instead of an error for each of the fields around the request. */
+/** One error instead of an error for each field around the request. */
 const FLAT = {
   rule: 'flat_item',
   allowed: 'absent: put the fields of `body` beside `custom_id`, such as {"custom_id":"a","model":"…","prompt":"…"}',
 } as const
 
-/** A line in the form of OpenAI's batch files: `{"custom_id", "method", "url", "body"}`. */
+/** A line in OpenAI's batch format: `{"custom_id", "method", "url", "body"}`. */
 function isOpenAiLine(item: unknown): boolean {
   if (typeof item !== 'object' || item === null) return false
   return 'body' in item && typeof item.body === 'object' && !('prompt' in item) && ('url' in item || 'method' in item)
 }
 
-/** Two names of one field: an item that uses either overrides both defaults. */
+/** Pairs of names for the same field: an item with either name overrides the defaults of both names. */
 const ALIASES: Readonly<Record<string, string>> = {
   size: 'aspect_ratio',
   aspect_ratio: 'size',

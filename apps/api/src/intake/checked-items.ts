@@ -1,4 +1,4 @@
-// The items of an upload, checked as they are read.
+// Checks the items of an upload while reading.
 
 import type { NormalRequest } from '@reelqueue/shared/contract/generation-request'
 import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
@@ -6,13 +6,13 @@ import type { BatchUpload } from './batch-body.ts'
 import type { ItemReader } from './batch-items.ts'
 import { type BrokenLine, LINE_BYTES_MAX, type Line } from './json-lines.ts'
 
-/** Blank ones included. */
+/** Includes blank lines. */
 const LINES_MAX = 1_000_000
 
-/** Something is wrong with the upload: nothing more is worth inserting. */
+/** The upload has an error: further inserts are pointless. */
 export class WrongItem extends Error {}
 
-/** The requests of an upload, as they are checked. @throws WrongItem at the first wrong one */
+/** Yields the requests of an upload as soon as checked. @throws WrongItem at the first invalid item */
 export async function* checkedItems(
   upload: BatchUpload,
   pieces: AsyncGenerator<Line[]>,
@@ -23,11 +23,11 @@ export async function* checkedItems(
     if (reader.hasErrors) throw new WrongItem()
     yield normals
   }
-  // An upload of no items has no wrong one.
+  // An empty upload has no invalid item, but is refused here.
   reader.finish()
 }
 
-/** Checks items that were read together; what is wrong with them, the reader says when it finishes. @returns those that are right */
+/** Checks items read together; the reader keeps the errors until `finish`. @returns the valid items */
 export function checkAll({ form }: BatchUpload, items: readonly Line[], reader: ItemReader): NormalRequest[] {
   return items.flatMap((one) => {
     if (one.line > LINES_MAX)

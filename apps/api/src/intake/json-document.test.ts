@@ -22,7 +22,7 @@ async function read(
   return { frame: JSON.parse(bytes.toString()), items, lines }
 }
 
-/** What the reader says of a text, as one value; null: it is no JSON. */
+/** The reader's result for a text, as a single value; null for invalid JSON. */
 async function parsed(text: string, at: readonly number[]): Promise<unknown> {
   try {
     const { frame, items, lines } = await read(text, at)
@@ -93,7 +93,7 @@ describe('a document', () => {
     )
     await fc.assert(
       fc.asyncProperty(text, fc.array(fc.nat()), async (json, at) => {
-        // A name that stands twice is refused by the frame, before any item is read.
+        // The frame refuses a duplicate name before any item is read.
         fc.pre((json.match(/"items"/g)?.length ?? 0) < 2 && !json.includes('__proto__'))
         expect(await parsed(json, at)).toEqual(parsedWhole(json))
       }),

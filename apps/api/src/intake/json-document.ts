@@ -1,13 +1,13 @@
-// A batch as one JSON document, read as a stream: the elements of `items` come one by one, as lines do, and what stands beside them is
-// small. The whole document is never in memory. Whether it is JSON is decided piece by piece: by JSON.parse for what stands beside the
-// items and for each element, by the brackets and commas for how they hang together.
+// Reads a batch document (JSON) as a stream: the elements of `items` arrive singly, like lines; the rest, the frame, is
+// small. The whole document is never in memory. JSON.parse validates the frame and each element; brackets and commas
+// decide how the parts fit together.
 
 import { Problem } from '@reelqueue/shared/domain/problem'
 import { LINE_BYTES_MAX, type Line, parseJson } from './json-lines.ts'
 
-/** Bytes of all that stands beside the elements of `items`. */
+/** Limit for the frame: all bytes outside the elements of `items`. */
 const FRAME_BYTES_MAX = LINE_BYTES_MAX
-/** A thousand values for each of a thousand items; a million cost a second and 200 MB at worst. */
+/** A thousand values for each of a thousand items; a million values cost at worst a second and 200 MB. */
 export const VALUES_MAX = 1_000_000
 const ITEMS = 'items'
 const KEY_BYTES_MAX = 64
@@ -16,18 +16,21 @@ const [QUOTE, BACKSLASH, COMMA, COLON, LIST, LIST_END, OBJECT, OBJECT_END] = Buf
 const isBlank = (byte: number | undefined) => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 
 export interface DocumentFrame {
-  /** The document, in which one null stands for all elements of `items`. */
+  /** The document with a single null in place of all elements of `items`. */
   readonly bytes: Buffer
   readonly items: number
 }
 
 export interface DocumentReader {
-  /** @throws Problem `body_too_large` when the document has more than a million values, or when 1 MiB stands beside its items */
+  /**
+   * @throws Problem `body_too_large` when the document has more than a million values, or more than 1 MiB beside the
+   * items
+   */
   push(piece: Buffer): void
   end(): DocumentFrame
 }
 
-/** @param onElement hears of the bytes of each element; absent: they are only counted */
+/** @param onElement receives the bytes of each element; absent: elements are only counted */
 export function createDocumentReader(onElement?: (bytes: Buffer | null) => void): DocumentReader {
   const frame: Buffer[] = []
   let frameBytes = 0
@@ -36,14 +39,14 @@ export function createDocumentReader(onElement?: (bytes: Buffer | null) => void)
   let depth = 0
   let inString = false
   let isEscaped = false
-  /** Of the object at the top: the key that was read last, and whether its value is about to come. */
+  /** State of the top-level object: the last key, and whether the value of the key comes next. */
   let isObject = false
   let key = ''
   let keyPieces: Buffer[] | null = null
   let isValueNext = false
   let inItems = false
   let hadItems = false
-  /** Of the element that is being read; null once it is too long to be kept. */
+  /** The element being read; null after the element exceeded the size limit. */
   let element: Buffer[] | null = []
   let elementBytes = 0
   let hasElement = false
@@ -64,7 +67,7 @@ export function createDocumentReader(onElement?: (bytes: Buffer | null) => void)
     keyPieces?.push(part)
   }
   function endElement(isLast: boolean): void {
-    // `[]` has none; `[1,]` and `[,1]` have one that is no JSON.
+    // `[]` has no element; `[1,]` and `[,1]` have an empty element, which is not JSON.
     if (!(isLast && !hasElement && items === 0)) {
       items += 1
       if (items === 1) frame.push(Buffer.from('null'))
@@ -81,7 +84,7 @@ export function createDocumentReader(onElement?: (bytes: Buffer | null) => void)
     key = bytes.length > KEY_BYTES_MAX ? '' : nameOf(bytes)
   }
 
-  /** Looks at one byte outside strings; whether it belongs to the items changes with what it is. */
+  /** Handles a byte outside strings. @returns the start of the bytes not yet kept */
   function at(byte: number | undefined, piece: Buffer, index: number, from: number): number {
     const flushTo = (to: number) => {
       keep(piece.subarray(from, to))
@@ -169,18 +172,18 @@ export function createDocumentReader(onElement?: (bytes: Buffer | null) => void)
   }
 }
 
-/** Most elements come in one piece. */
+/** Most elements arrive in one piece. */
 const joined = (parts: readonly Buffer[]) => (parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts))
 
-/** What a key in quotes says; the empty name when it says nothing. */
+/** The text of a quoted key; the empty name for an invalid key. */
 function nameOf(bytes: Buffer): string {
   const key = parseJson(bytes)
   return key !== null && 'value' in key && typeof key.value === 'string' ? key.value : ''
 }
 
 /**
- * The elements of `items`, numbered from 1 as lines are; those that end in one piece come together.
- * @throws Problem `malformed_json` at one that is no JSON, so that nothing of the document is taken
+ * The elements of `items`, numbered from 1 like lines; elements that end in the same piece are yielded together.
+ * @throws Problem `malformed_json` at an invalid element, so nothing of the document is accepted
  */
 export async function* readItemsOf(pieces: AsyncIterable<Buffer>): AsyncGenerator<Line[]> {
   let line = 0

@@ -1,17 +1,17 @@
-// JSON Lines as values: one for each line that is not blank. Takes the BOM, CRLF and a last line without an end as they come.
-// Only the piece that is being read is in memory, however large the whole is.
+// Reads JSON Lines: one value for each line that is not blank. Accepts a BOM, CRLF and a last line without an end. Only
+// the current piece is in memory, for a body of any size.
 
 import { isUtf8 } from 'node:buffer'
 import { findTextFaults, type TextFault } from '@reelqueue/shared/domain/json-text'
 
-/** Bytes of one line: as much as a single request may have. */
+/** Limit for a line: the same as the body of a single request. */
 export const LINE_BYTES_MAX = 1024 * 1024
 
 export type Line = ReadLine | BrokenLine
 interface ReadLine {
   readonly line: number
   readonly value: unknown
-  /** What the value does not show: numbers that would come back otherwise, names that stand twice. */
+  /** Faults not visible in the value: numbers that JSON.parse would change, and duplicate names. */
   readonly faults?: readonly TextFault[]
 }
 export interface BrokenLine {
@@ -19,7 +19,10 @@ export interface BrokenLine {
   readonly broken: 'json' | 'utf8' | 'max_bytes'
 }
 
-/** Reads lines, numbered from 1; blank ones are counted and left out. Yields those that end in one piece together. */
+/**
+ * Reads lines, numbered from 1; blank lines are counted but not yielded. Lines that end in the same piece are yielded
+ * together.
+ */
 export async function* readJsonLines(pieces: AsyncIterable<Buffer>): AsyncGenerator<Line[]> {
   const splitter = createSplitter()
   for await (const piece of pieces) yield splitter.push(piece)
@@ -30,7 +33,7 @@ const LF = 10
 const BOM = Buffer.from('\uFEFF')
 
 function createSplitter() {
-  /** What has come of the line that has not ended yet; empty once it is too long to be kept. */
+  /** The start of the unfinished line; empty after the line exceeded the size limit. */
   let begun: Buffer[] = []
   let length = 0
   let line = 0
@@ -71,13 +74,13 @@ function createSplitter() {
   }
 }
 
-/** Null: blank. */
+/** Null for a blank line. */
 function parseLine(line: number, bytes: Buffer): Line | null {
   const parsed = parseJson(bytes)
   return parsed === null ? null : { line, ...parsed }
 }
 
-/** One JSON text in UTF-8, as its value or as what is wrong with it. Null: blank. */
+/** Parses a JSON text in UTF-8 into the value or the kind of fault. Null for a blank text. */
 export function parseJson(bytes: Buffer): Omit<ReadLine, 'line'> | Omit<BrokenLine, 'line'> | null {
   if (!isUtf8(bytes)) return { broken: 'utf8' }
   const json = bytes.toString('utf8').trim()

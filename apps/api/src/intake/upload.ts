@@ -1,5 +1,5 @@
-// An upload on its way to the database: kept in a file that has no name, so that neither a slow client holds a transaction
-// open nor a large body fills the memory, and nothing is left behind by a process that dies.
+// Keeps an upload in a file without a name: a slow client holds no transaction open, a large body does not fill the
+// memory, and a crashed process leaves no file behind.
 
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,22 +8,22 @@ import type { Readable } from 'node:stream'
 import { Problem } from '@reelqueue/shared/domain/problem'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 
-/** A client that sends nothing for this long is given up. How long the whole may take: `REQUEST_MAX_MS` (app.ts). */
+/** An upload ends after this long without a byte. The limit for the whole request is `REQUEST_MAX_MS` (app.ts). */
 export const UPLOAD_IDLE_MAX_MS = 30_000
-/** Small: the items of one piece are checked in one turn of the event loop. */
+/** Small pieces: all items of a piece are checked in the same turn of the event loop. */
 const READ_BYTES = 64 * 1024
 
 export interface Upload {
-  /** The bytes again, from the first. */
+  /** Reads the bytes again from the start. */
   read(): AsyncIterable<Buffer>
   close(): Promise<void>
 }
 
 /**
- * Takes a body of at most `bytesMax`.
- * @param watch sees each piece as it comes; what it throws ends the upload
- * @throws Problem `body_too_large`, `request_timeout` when nothing comes for half a minute, or `malformed_request` when the client goes
- * away before the end
+ * Receives a body of at most `bytesMax`.
+ * @param watch receives each piece; an error thrown by `watch` ends the upload
+ * @throws Problem `body_too_large`, `request_timeout` after half a minute without a byte, or `malformed_request` when
+ * the client disconnects early
  */
 export async function receiveUpload(
   body: Readable,
@@ -47,18 +47,21 @@ export async function receiveUpload(
   } catch (error) {
     await file.close()
     if (!isCutOff(error)) throw error
-    // Nobody is there to hear the refusal.
+    // The client is gone, so only the log shows the refusal.
     log.info({ event: 'upload.cut_off', bytes })
     throw new Problem('malformed_request', 'The connection ended before the body did.')
   }
 }
 
-/** The pieces of a body. Leaving it early leaves the connection open: the client must be able to read why (unread-bodies.ts). */
+/**
+ * The pieces of a body. Returning early leaves the connection open: the client must be able to read the refusal
+ * (unread-bodies.ts).
+ */
 async function* untilIdle(body: Readable): AsyncGenerator<Buffer> {
   const pieces: AsyncIterator<Buffer> = body.iterator({ destroyOnReturn: false })
   let giveUp: (error: Problem) => void = () => undefined
   const timer = setTimeout(() => giveUp(new Problem('request_timeout')), UPLOAD_IDLE_MAX_MS)
-  // A promise for each piece: one for all would keep every piece that was raced against it.
+  // A new promise for each piece: racing against a single long-lived promise would keep every piece in memory.
   const nextOf = () =>
     new Promise<IteratorResult<Buffer>>((resolve, reject) => {
       giveUp = reject
@@ -79,7 +82,7 @@ async function openNameless(): Promise<FileHandle> {
   try {
     return await open(join(folder, 'body'), 'wx+', 0o600)
   } finally {
-    // The handle outlives the name.
+    // The open handle still works after the removal.
     await rm(folder, { recursive: true })
   }
 }
