@@ -1,5 +1,5 @@
-// A failed generation takes an upstream task that was found by hand for its own. The store says what stands in the way; that the task
-// exists, and whether it still renders, is for the caller to ask the provider before anything is changed.
+// A failed generation adopts an upstream task that was found by hand. The store checks the generation and the ledger.
+// Before any change, the caller asks the provider whether the task exists and whether it still renders.
 
 import { newId } from '../domain/ids.ts'
 import type { Status } from '../domain/status.ts'
@@ -14,38 +14,39 @@ export interface Adoption {
   readonly taskId: string
   /** An operator may adopt for any failed generation. */
   readonly isOperator: boolean
-  /** What the provider says of the task; null: it has not been asked. */
+  /** The provider's answer about the task; null: the provider has not been asked. */
   readonly task: 'rendering' | 'ended' | null
-  /** As for admission: a task that still renders takes a slot. */
+  /** The same slots as for admission: a task that still renders takes a slot. */
   readonly slots: number
   readonly slotsPerModel: SlotsPerModel
 }
 
 export type AdoptResult =
   | { readonly kind: 'adopted'; readonly moved: readonly Moved[] }
-  /** A late success was waiting on the row: it is completed, and needs no other task. */
+  /** A late success was stored on the row. The generation is completed and needs no other task. */
   | { readonly kind: 'completed'; readonly moved: readonly Moved[] }
-  /** Nothing stands in the way and nothing was changed: the provider is to be asked about the task. */
+  /** Nothing prevents the adoption, and nothing was changed. The caller must ask the provider about the task. */
   | { readonly kind: 'ask' }
   /** The task belongs to another generation. */
   | { readonly kind: 'taken' }
-  /** Every outcome of the generation's submissions is known, so the task cannot be one of theirs. */
+  /** The outcome of every submission of the generation is known, so no submission can have made the task. */
   | { readonly kind: 'nothing_unknown' }
-  /** The task still renders, and no slot is free for it. */
+  /** The task still renders, and no slot is free. */
   | { readonly kind: 'full' }
   /** Only a failed generation can adopt a task. */
   | { readonly kind: 'illegal'; readonly status: Status }
 
 /**
- * Gives a failed generation an upstream task that was found by hand, due to be asked about at once. It settles a submission whose
- * outcome is unknown; an operator may adopt without one, and the ledger then gets a row that says it was adopted. The deadline counts
- * anew; the video's day from the earliest moment at which the task may have been created.
+ * Gives a failed generation an upstream task that was found by hand, with a poll due at once. The task settles a
+ * submission with an unknown outcome. An operator may adopt without an unknown submission; the ledger then gets a row
+ * marked as adopted. The deadline starts again. The 24 hours of the video count from the earliest moment at which the
+ * task may have been created.
  */
 export async function adoptTask(database: Database, id: string, adoption: Adoption): Promise<AdoptResult> {
   try {
     return await adopt(database, id, adoption)
   } catch (error) {
-    // Another generation took it at the same instant.
+    // Another generation took the task at the same moment.
     if (isUniqueViolation(error)) return { kind: 'taken' }
     throw error
   }
@@ -57,7 +58,7 @@ async function adopt({ prisma }: Database, id: string, adoption: Adoption): Prom
     prisma.$transaction(async (tx) => {
       const generation = await lock(tx, id)
       const { status, answer, upstream, upstreamTaskId } = generation
-      // Asked again, because the first answer was lost.
+      // A repeated request: the first answer was lost.
       if (upstreamTaskId === taskId && (status === 'processing' || status === 'completed'))
         return { kind: 'adopted', moved: [] }
       if (status !== 'failed') return { kind: 'illegal', status }
@@ -98,12 +99,12 @@ async function lock(tx: Sql, id: string): Promise<Locked> {
 
 interface OwnSubmission {
   readonly id: string
-  /** The task cannot have been created before. */
+  /** The earliest possible creation time of the task. */
   readonly notBefore: Date
   readonly isCurrent: boolean
 }
 
-/** The ledger's row that has the task; null: none has. */
+/** The ledger row that has the task; null: no row has the task. */
 async function submissionOf(
   tx: Sql,
   id: string,
@@ -117,16 +118,22 @@ async function submissionOf(
   return known ?? null
 }
 
-/** Whether a submission of the generation may have made a task that we do not know; one that was adopted may have been the wrong one. */
+/**
+ * Whether a submission of the generation may have made a task unknown to the ledger. An adopted task may have been the
+ * wrong task.
+ */
 async function hasUnknown(tx: Sql, id: string): Promise<boolean> {
   const rows = await tx.$queryRaw<unknown[]>`
     SELECT 1 FROM submissions WHERE generation_id = ${id} AND (state = 'unknown' OR adopted_at > started_at) LIMIT 1`
   return rows.length > 0
 }
 
-/** Whether admission would find no slot for one more of this project and model. Kept slots are not counted: it may have had one. */
+/**
+ * Whether admission would find no slot for another generation of this project and model. Kept slots are not counted:
+ * the generation itself may have had a kept slot.
+ */
 async function isFull(tx: Sql, { projectId, model }: Locked, { slots, slotsPerModel }: Adoption): Promise<boolean> {
-  // A statement of its own, as in admission: what is admitted at this moment is counted.
+  // A separate statement, as in admission: generations admitted at this moment are counted.
   await tx.$executeRaw`SELECT pg_advisory_xact_lock(${ADMISSION_LOCK})`
   const [row] = await tx.$queryRaw<{ isFull: boolean }[]>`
     SELECT count(*) >= ${slots}::int OR count(*) FILTER (WHERE model = ${model}) >= ${slotsPerModel[model] ?? slots}::int
@@ -136,7 +143,10 @@ async function isFull(tx: Sql, { projectId, model }: Locked, { slots, slotsPerMo
   return row?.isFull ?? false
 }
 
-/** The task becomes that of a submission whose outcome is unknown, the current one first. @returns null when there is none */
+/**
+ * Gives the task to a submission with an unknown outcome, the current submission first. @returns null when no outcome
+ * is unknown
+ */
 async function settleUnknown(tx: Sql, id: string, taskId: string): Promise<OwnSubmission | null> {
   const [settled] = await tx.$queryRaw<OwnSubmission[]>`
     UPDATE submissions SET state = 'accepted', upstream_task_id = ${taskId}, adopted_at = now(), settled_at = now(),
@@ -148,7 +158,7 @@ async function settleUnknown(tx: Sql, id: string, taskId: string): Promise<OwnSu
   return settled ?? null
 }
 
-/** A row for a task that no submission which we know of has made. */
+/** Adds a ledger row for a task that no known submission has made. */
 async function addSubmission(tx: Sql, id: string, upstream: string, taskId: string): Promise<OwnSubmission> {
   const [made] = await tx.$queryRaw<OwnSubmission[]>`
     INSERT INTO submissions (id, generation_id, upstream, attempt, state, upstream_task_id, lease_until, settled_at, adopted_at)

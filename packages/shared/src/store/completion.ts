@@ -9,7 +9,7 @@ import { type Moved, moveGenerations } from './moves.ts'
 import { asSeen, type Seen } from './polling.ts'
 import { withoutUnstorable } from './unstorable.ts'
 
-/** The provider keeps a video for one day. */
+/** The provider keeps a video for 24 hours. */
 const VIDEO_LIFE = Prisma.raw(`interval '24 hours'`)
 
 interface Answered {
@@ -19,8 +19,8 @@ interface Answered {
 }
 
 /**
- * What an answer makes of its row. The expiry counts from the last poll that saw the task unfinished, so it is never later than the
- * truth; a link that says itself that it ends earlier is believed.
+ * The columns set by a successful answer. The expiry counts from the last poll that saw the task unfinished, so it is
+ * never later than the truth. An earlier expiry in the answer wins.
  */
 const completedBy = (answer: Prisma.Sql) => Prisma.sql`(video_url, actual_duration, cost, video_url_expires_at) = (
     SELECT answer ->> 'videoUrl', (answer ->> 'actualDuration')::float8, nullif(answer -> 'cost', 'null'),
@@ -29,14 +29,14 @@ const completedBy = (answer: Prisma.Sql) => Prisma.sql`(video_url, actual_durati
   error_code = NULL, error_message = NULL, answer = NULL, last_poll = NULL, due_at = NULL`
 const COMPLETED = completedBy(Prisma.sql`g.answer`)
 
-/** What a poll saw of a task that is done. */
+/** A poll of a completed task. */
 export interface SeenCompleted extends Seen {
   readonly answer: TerminalAnswer
 }
 
 /**
- * Completes generations by what a lane has just heard, which need not wait on the rows: one statement for all. As ever a lane that
- * comes late changes nothing.
+ * Completes generations straight from poll answers, in one statement. The answers are not written to the rows first. A
+ * poller that lost its claim changes nothing.
  */
 export async function completeSeen(database: Database, polls: readonly SeenCompleted[]): Promise<Moved[]> {
   return await withoutUnstorable(database, 'end', polls, (some) => withRetry(() => complete(database, some)))
@@ -44,15 +44,15 @@ export async function completeSeen(database: Database, polls: readonly SeenCompl
 
 async function complete({ prisma }: Database, polls: readonly SeenCompleted[]): Promise<Moved[]> {
   const ids = polls.map((poll) => poll.id)
-  // By id: a join would compare each with each.
+  // Looked up by id: a join would compare every row with every answer.
   const answers = JSON.stringify(Object.fromEntries(polls.map((poll) => [poll.id, poll.answer])))
   const set = completedBy(Prisma.sql`${answers}::jsonb -> g.id`)
   return await moveGenerations(prisma, ids, 'complete', { set, guard: asSeen(polls) })
 }
 
 /**
- * Carries out the successes that wait on these rows in one statement; what each moved, in their order: null where something else, or
- * nothing, waits.
+ * Completes the generations with a stored success, in one statement. The results are in the order of `ids`: null when
+ * no success is stored on the row.
  */
 export async function completeGenerations({ prisma }: Database, ids: readonly string[]): Promise<(Moved[] | null)[]> {
   const guard = Prisma.sql`g.answer ->> 'kind' = 'completed'`
@@ -61,17 +61,17 @@ export async function completeGenerations({ prisma }: Database, ids: readonly st
   return ids.map((id) => byId.get(id) ?? null)
 }
 
-/** Carries out the terminal answer that waits on the row; does nothing when there is none. */
+/** Carries out the terminal answer stored on the row; does nothing without a stored answer. */
 export async function completeGeneration({ prisma }: Database, id: string): Promise<Moved[]> {
   const row = await answered(prisma, id)
   if (!row) return []
-  // A success is one statement; of a failure more follows.
+  // A success is one statement. A failure has more consequences, so it needs a transaction.
   return row.answer.kind === 'completed'
     ? await carryOut(prisma, id, row)
     : await prisma.$transaction((tx) => carryOut(tx, id, row))
 }
 
-/** The same as a part of a transaction. */
+/** Like `completeGeneration`, as part of a transaction. */
 export async function completeWithin(tx: Sql, id: string): Promise<Moved[]> {
   const row = await answered(tx, id)
   return row ? await carryOut(tx, id, row) : []
@@ -84,12 +84,15 @@ async function answered(sql: Sql, id: string): Promise<Answered | null> {
   return row ?? null
 }
 
-/** INVARIANT: an answer ends the attempt that it is about. A row that was retried or adopted since it was read changes nothing. */
+/**
+ * INVARIANT: an answer ends only the attempt of its task. A row that was retried or adopted after it was read stays
+ * unchanged.
+ */
 async function carryOut(sql: Sql, id: string, { status, answer, currentSubmissionId }: Answered): Promise<Moved[]> {
   const guard = Prisma.sql`g.answer IS NOT NULL AND g.current_submission_id = ${currentSubmissionId}`
 
   if (answer.kind === 'completed') {
-    // After a deadline the slot was kept for this very render; otherwise it is kept for another one.
+    // After a deadline the slot was kept for this very render. Otherwise the slot is kept for another render.
     if (status === 'failed')
       return await moveGenerations(sql, [id], 'completeLate', {
         set: Prisma.sql`${COMPLETED}, slot_until = NULL`,
@@ -99,7 +102,7 @@ async function carryOut(sql: Sql, id: string, { status, answer, currentSubmissio
   }
 
   if (status === 'failed') {
-    // It had failed already, and the provider agrees: nobody needs to be told twice.
+    // The generation had failed already, and the provider confirms the failure: there is no second event.
     const updated = await sql.$executeRaw`
       UPDATE generations g SET answer = NULL, due_at = NULL, slot_until = NULL WHERE id = ${id} AND status = 'failed' AND ${guard}`
     if (updated > 0) await leaveTask(sql, id)
@@ -115,7 +118,7 @@ async function carryOut(sql: Sql, id: string, { status, answer, currentSubmissio
   return moved
 }
 
-/** Its task has failed: whatever other task the generation was given is asked about instead. */
+/** Notes that the current task has failed, and has another task of the generation polled instead. */
 async function leaveTask(sql: Sql, id: string): Promise<void> {
   await markRenderFailed(sql, id)
   await askAboutOtherTask(sql, id)

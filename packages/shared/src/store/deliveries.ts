@@ -10,24 +10,24 @@ import { rests } from './target-rests.ts'
 import { isCommonFailure } from './unavailable.ts'
 import { isStorable, notingUnstorable } from './unstorable.ts'
 
-/** What must be known of a delivery before it is claimed: whose server it is for. */
+/** The facts about a delivery that are needed before its claim. */
 export interface WokenDelivery {
   readonly projectId: string
-  /** The project, and scheme, host and port of the URL. */
+  /** The origin: the project, and the scheme, host and port of the URL. */
   readonly target: string
-  /** An attempt is due. Else somebody was first; more may be due for the same server. */
+  /** An attempt is due. Otherwise another worker was first; more deliveries to the same origin may be due. */
   readonly isDue: boolean
-  /** Its server does not answer, and is left alone for now. */
+  /** The origin does not answer and is in its cool-down. */
   readonly isResting: boolean
-  /** Its endpoint, if that was disabled or deleted meanwhile. */
+  /** The endpoint of a pending delivery, if the endpoint is disabled or deleted; otherwise null. */
   readonly unwantedEndpointId: string | null
 }
 
-/** That a delivery's endpoint gets nothing any more. */
+/** SQL condition: the endpoint of the delivery is disabled or deleted. */
 export const UNWANTED = Prisma.sql`EXISTS (
   SELECT 1 FROM webhook_endpoints endpoint WHERE endpoint.id = deliveries.endpoint_id AND endpoint.disabled_at IS NOT NULL)`
 
-/** The deliveries that somebody was woken for, in their order; null for one that is gone. */
+/** Reads the deliveries of queue jobs, in the order of `ids`; null for a deleted delivery. */
 export async function findWokenDeliveries(
   { prisma }: Database,
   ids: readonly string[],
@@ -40,35 +40,37 @@ export async function findWokenDeliveries(
   return ids.map((id) => byId.get(id) ?? null)
 }
 
-/** Everything that one attempt needs, read at once. */
+/** The data for one attempt, read by one statement. */
 export interface ClaimedDelivery {
   readonly id: string
   readonly projectId: string
   readonly url: string
-  /** The number of the attempt that this claim begins. */
+  /** The number of the attempt begun by this claim. */
   readonly attempt: number
-  /** The same, counted since it was last delivered anew: where the schedule is. */
+  /** The number of the attempt since the last redelivery: the position in the retry schedule. */
   readonly scheduled: number
   readonly event: ClaimedEvent
-  /** What the event is about, if that is a generation. */
+  /** The generation of the event; null when the event has no generation. */
   readonly generation: ClaimedGeneration | null
-  /** The form of its body. */
+  /** The form of the webhook's body. */
   readonly payload: WebhookPayload
   readonly endpoint: ClaimedEndpoint | null
-  /** The endpoint's own, several while they are being rotated; or the project's for a URL that came with a request. */
+  /**
+   * The secrets of the endpoint, or of the project for the URL of a request. More than one secret during a rotation.
+   */
   readonly sealedSecrets: readonly string[]
 }
 
 export interface ClaimedEndpoint {
   readonly id: string
   readonly failingSince: Date | null
-  /** Where it is now: its headers are meant for this origin only. */
+  /** The current URL of the endpoint. The headers are meant for the origin of this URL only. */
   readonly url: string
-  /** Sealed values by name. */
+  /** Sealed values by header name. */
   readonly sealedHeaders: Readonly<Record<string, string>>
 }
 
-/** What no event tells of its generation. */
+/** The fields of a generation that are not in its events. */
 export type ClaimedGeneration = Pick<
   Generation,
   | 'id'
@@ -90,19 +92,20 @@ export type ClaimedGeneration = Pick<
 export type ClaimedEvent = Pick<Event, 'id' | 'type' | 'sequence' | 'createdAt' | 'data' | 'generationId' | 'batchId'>
 
 /**
- * Begins the next attempt: a lease, after which without a record of its outcome the attempt counts as lost. A delivery is pending
- * exactly when it has a next attempt; a statement that names its row does not say so besides, for that would let Postgres look for
- * it among all that are pending.
+ * Begins the next attempt with a lease. An attempt without a recorded outcome at the end of the lease counts as lost.
+ * A delivery is pending exactly when `next_attempt_at` is set. A statement that selects by id omits `state =
+ * 'pending'`: with this condition the planner would use the index of pending deliveries instead of the primary key.
  */
 const begin = (leaseMs: number) => Prisma.sql`UPDATE deliveries SET attempts = attempts + 1,
   next_attempt_at = now() + ${leaseMs} * interval '1 ms', due_at = now() + ${leaseMs} * interval '1 ms'`
 
-/** What to claim: a delivery, or whichever is due for a server. */
+/** A claim request: a named delivery, or any due delivery to an origin. */
 export type Wanted = { readonly id: string } | { readonly target: string }
 
 /**
- * Claims deliveries for `leaseMs`; what was claimed is in the order of what was wanted: null where no attempt is due, or somebody else
- * has the row in hand, and an Error where the claim was made and cannot be used. For a server those that have waited longest come first, and only those of endpoints that are still wanted.
+ * Claims deliveries for `leaseMs`. The results are in the order of `wanted`: null when no attempt is due or another
+ * transaction locks the row; an Error when the delivery was claimed and cannot be used. For an origin the longest due
+ * deliveries come first, and deliveries to disabled endpoints are left out.
  */
 export async function claimDeliveries(
   { prisma }: Database,
@@ -139,7 +142,7 @@ export async function claimDeliveries(
         LEFT JOIN webhook_endpoints endpoint ON endpoint.id = claimed.endpoint_id`,
   )
   const moved = await moveDeliveries(prisma, rows)
-  // INVARIANT: what was claimed once is handed out once.
+  // INVARIANT: a claimed delivery is handed out once.
   const left = new Set(rows)
   const handOut = (one: Wanted) => {
     const row = [...left].find((other) =>
@@ -189,7 +192,10 @@ export async function claimDeliveries(
   )
 }
 
-/** The same for one; the row that Postgres refuses to write is noted. @throws why the claim failed, or cannot be used */
+/**
+ * Claims one delivery; a row that Postgres refuses to write is noted. @throws the reason when the claim fails or the
+ * delivery cannot be used
+ */
 export async function claimDelivery(
   database: Database,
   wanted: Wanted,
@@ -206,13 +212,14 @@ export async function claimDelivery(
     return await claim(wanted)
   } catch (error) {
     if (sqlState(error) === undefined || isCommonFailure(error)) throw error
-    // By its id it fails once more, or somebody else has found out and this is another one.
+    // The refused row fails again when claimed by id, and is then noted. If another worker noted the row first, `next`
+    // is another delivery.
     const next = await nextFor(database, wanted.target)
     return next === null ? null : await claimById(next)
   }
 }
 
-/** What a claim for the server would take. */
+/** The delivery that a claim for the origin would take. */
 async function nextFor({ prisma }: Database, target: string): Promise<string | null> {
   const [row] = await prisma.$queryRaw<{ id: string }[]>`
     SELECT id FROM deliveries WHERE ${dueFor(target)} AND NOT ${UNWANTED} AND ${isStorable('deliveries.id')}
@@ -220,7 +227,7 @@ async function nextFor({ prisma }: Database, target: string): Promise<string | n
   return row?.id ?? null
 }
 
-/** A delivery with what signs it, and its event. */
+/** A claimed delivery with its event, its endpoint and its secrets. */
 interface ClaimedRow extends Omit<ClaimedEvent, 'id'> {
   readonly id: string
   readonly projectId: string
@@ -254,15 +261,18 @@ const dated = (generation: InJson<ClaimedGeneration>): ClaimedGeneration => ({
 const dueFor = (target: Prisma.Sql | string) =>
   Prisma.sql`target = ${target} AND state = 'pending' AND next_attempt_at <= now()`
 
-/** One event goes to one URL once: where the new URL is served already, the old delivery goes on as it is. */
+/**
+ * One event goes to one URL once: when the endpoint's new URL already has a delivery of the event, the old delivery
+ * keeps its URL.
+ */
 export const PRESENT_URL = Prisma.sql`coalesce((SELECT endpoint.url FROM webhook_endpoints endpoint
   WHERE endpoint.id = deliveries.endpoint_id AND NOT EXISTS (
     SELECT 1 FROM deliveries other WHERE other.event_id = deliveries.event_id AND other.url = endpoint.url)), url)`
 
 /**
- * Sends those whose endpoint has another URL by now to where it is. An endpoint's URL is read here and not written to all that is
- * pending for it: that may be hundreds of thousands.
- * @returns by id, where each goes that was not to go there before; an Error where that could not be written
+ * Changes the URL of claimed deliveries whose endpoint has moved. The change is made here and not when the endpoint
+ * moves: hundreds of thousands of deliveries may be pending.
+ * @returns the URL by delivery id, or an Error when the URL could not be written
  */
 async function moveDeliveries(
   prisma: Database['prisma'],
@@ -282,7 +292,7 @@ async function moveDeliveries(
   try {
     for (const { id, url } of await move(ids)) moved.set(id, url)
   } catch {
-    // One that cannot go there must not take the others along.
+    // Single-row fallback: a row that cannot be written must not fail the other rows.
     for (const one of ids) {
       const [row] = await move([one]).catch((cause: unknown) => [
         { id: one, url: new Error('its URL cannot be changed', { cause }) },
@@ -303,22 +313,23 @@ export interface AttemptRecord {
   readonly durationMs: number
 }
 
-/** What follows from an attempt: success, another attempt after `retryMs`, or the end without success. */
+/** The outcome of an attempt: success, another attempt after `retryMs`, or the end without success. */
 export type DeliveryVerdict =
   | { readonly state: 'succeeded' }
   | { readonly state: 'pending'; readonly retryMs: number }
   | { readonly state: 'failed' }
 
-/** An attempt that was made, and what follows from it. */
+/** A finished attempt with its outcome. */
 export interface Judged {
   readonly attempt: AttemptRecord
   readonly verdict: DeliveryVerdict
 }
 
 /**
- * Logs attempts and carries out their verdicts in one statement. A success ends the delivery also when its lease was lost; a failure
- * counts only for the attempt that is under way, and not for one that was delivered anew meanwhile.
- * @returns for each whether it is recorded: not where somebody else has its row in hand, or another attempt of the same delivery came first
+ * Logs attempts and records their outcomes in one statement. A success ends the delivery even when its lease was lost.
+ * A failure counts only for the attempt under way, and not after a redelivery.
+ * @returns for each attempt whether it is recorded: not when another transaction locks the delivery, or an earlier
+ * attempt in `judged` has the same delivery
  */
 export async function recordAttempts(database: Database, judged: readonly Judged[]): Promise<boolean[]> {
   const firsts = judged.filter((one, index) => judged.findIndex((other) => isSameDelivery(one, other)) === index)
@@ -328,7 +339,7 @@ export async function recordAttempts(database: Database, judged: readonly Judged
 
 const isSameDelivery = (one: Judged, other: Judged) => one.attempt.deliveryId === other.attempt.deliveryId
 
-/** The same for one, which waits for its row. */
+/** Records one attempt, and waits for a locked row. */
 export async function recordAttempt(database: Database, judged: Judged): Promise<void> {
   const recorded = await withRetry(() => record(database, [judged], Prisma.empty))
   if (recorded.size === 0) throw new Error(`there is no delivery ${judged.attempt.deliveryId}`)

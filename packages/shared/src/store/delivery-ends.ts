@@ -1,5 +1,5 @@
-// Deliveries that end without an attempt: their endpoint is disabled or deleted, or they have waited for days for a server that does
-// not answer. Page by page, since there may be hundreds of thousands.
+// Deliveries that end without an attempt: the endpoint is disabled or deleted, or the origin has not answered for days.
+// There may be hundreds of thousands, so the deliveries end page by page.
 
 import { type Database, withRetry } from './database.ts'
 import { UNWANTED } from './deliveries.ts'
@@ -10,11 +10,12 @@ import { claimStorable, isStorable } from './unstorable.ts'
 const ABANDON_PAGE = 5_000
 
 /**
- * Ends a page of what is pending for an endpoint that is disabled or deleted, as failed: it can be delivered again.
- * @returns whether more may be pending; reconcile goes on with it
+ * Ends a page of the pending deliveries of a disabled or deleted endpoint, as failed. A failed delivery can be
+ * redelivered.
+ * @returns whether more deliveries may be pending; reconcile goes on with the next page
  */
 export async function abandonUnwanted(database: Database, endpointId: string): Promise<boolean> {
-  // In no order, and none that somebody holds: so a page reads no more than itself, and waits for nobody.
+  // Without an order and without locked rows: a page reads only its own rows and waits for no lock.
   const ended = await failDeliveries(
     database,
     (among) => Prisma.sql`
@@ -25,7 +26,10 @@ export async function abandonUnwanted(database: Database, endpointId: string): P
   return ended === ABANDON_PAGE
 }
 
-/** Ends deliveries as failed without an attempt. @param pick a query for their ids; of these only, where they are given @returns how many */
+/**
+ * Ends deliveries as failed without an attempt. @param pick a query for the ids, restricted by `among` @returns the
+ * number of ended deliveries
+ */
 async function failDeliveries(database: Database, pick: (among: Prisma.Sql) => Prisma.Sql): Promise<number> {
   const ended = await claimStorable(database, 'end', pick, (picked) =>
     withRetry(
@@ -40,10 +44,10 @@ async function failDeliveries(database: Database, pick: (among: Prisma.Sql) => P
 /** Rows and pages of one call. */
 const GIVE_UP_PAGE = 1_000
 const GIVE_UP_PAGES_MAX = 20
-/** A delivery that has been due for this long, for a server that does not answer, is given up. */
+/** A delivery is given up after being due for this long, when its origin does not answer. */
 const DUE_MAX = Prisma.raw(`interval '5 days'`)
 
-/** Ends as failed what has been due for a server for days: up to 20,000, the longest due first. */
+/** Ends as failed the deliveries that have been due for days: up to 20,000 of one origin, the longest due first. */
 export async function giveUpWaiting(database: Database, target: string): Promise<void> {
   const pick = (among: Prisma.Sql) => Prisma.sql`
     SELECT id FROM deliveries WHERE target = ${target} AND state = 'pending' AND next_attempt_at < now() - ${DUE_MAX}
@@ -52,7 +56,7 @@ export async function giveUpWaiting(database: Database, target: string): Promise
   for (let page = 0; page < GIVE_UP_PAGES_MAX; page++) if ((await failDeliveries(database, pick)) < GIVE_UP_PAGE) return
 }
 
-/** Endpoints that were disabled in the last day and still have something pending. */
+/** Endpoints that were disabled in the last day and still have pending deliveries. */
 export async function findUnwanted({ prisma }: Database): Promise<string[]> {
   const rows = await prisma.$queryRaw<{ id: string }[]>`
     SELECT id FROM webhook_endpoints WHERE disabled_at > now() - interval '1 day'

@@ -1,22 +1,23 @@
-// The fan-out of an event: one delivery for each URL that is to hear of it. Most moves create the deliveries of their events in their own
-// statement. A move of very many rows would take minutes with fifty endpoints, so it only notes its events, and pages with commits of
-// their own create the deliveries afterwards. Endpoints count as they are then.
+// The fan-out of an event: one delivery for each URL that receives the event. Most moves create the deliveries of their
+// events in their own statement. A move of very many rows would take minutes with fifty endpoints, so such a move only
+// notes its events. Pages with their own commits create the deliveries later, for the endpoints of that moment.
 
 import { DELIVERED_BY_DEFAULT, DELIVERED_TO_REQUEST } from '../domain/events.ts'
 import { type Database, PREPARED, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { claimStorable, isStorable } from './unstorable.ts'
 
-/** Of the deliveries to one server, so many are woken together. */
+/** The largest number of deliveries to one origin that are enqueued together. */
 export const WOKEN_PER_TARGET = 20
 
 /**
- * A new_id('dlv') at a fifth of its cost, for statements that make thousands: its time is told once for all of them, and the rest is the
- * digits of a UUID, which have its variant where a TypeID needs it.
+ * Makes a delivery id at a fifth of the cost of new_id('dlv'), for statements that make thousands of ids. The time part
+ * is read once for the whole statement. The rest is digits of a UUID, with the UUID's variant where a TypeID needs the
+ * variant.
  */
 const DELIVERY_ID = Prisma.sql`(SELECT substr(new_id('dlv'), 1, 14)) || 'e' || replace(substr(gen_random_uuid()::text, 17, 17), '-', '')`
 
-/** Creates one delivery for each URL that is to hear of the events in `fact`; a URL that is named twice gets one. */
+/** Creates one delivery for each URL that receives an event in `fact`. A URL that is named twice gets one delivery. */
 export const CREATE_DELIVERIES = Prisma.sql`
   INSERT INTO deliveries (id, project_id, event_id, endpoint_id, url, payload, next_attempt_at, due_at)
   SELECT DISTINCT ON (target.event_id, target.url)
@@ -32,20 +33,20 @@ export const CREATE_DELIVERIES = Prisma.sql`
   ORDER BY target.event_id, target.url, target.endpoint_id NULLS LAST
   RETURNING id, event_id, target`
 
-/** Of the deliveries in `created`, those to enqueue after the commit, as one JSON array: few for each server. */
+/** The deliveries in `created` to enqueue after the commit, as one JSON array: few for each origin. */
 export const DELIVERIES_TO_ENQUEUE = Prisma.sql`
   SELECT jsonb_agg(jsonb_build_object('id', id, 'event_id', event_id))
   FROM (SELECT id, event_id, row_number() OVER (PARTITION BY target) AS turn FROM created) each
   WHERE turn <= ${WOKEN_PER_TARGET}`
 
-/** Notes those events of `fact` that somebody is to hear of; their deliveries are created by `fanOutPage`. */
+/** Notes the events in `fact` that may have a receiver. `fanOutPage` creates their deliveries. */
 export const CREATE_LATER = Prisma.sql`
   INSERT INTO pending_fan_outs (project_id, id)
   SELECT project_id, id FROM fact
   WHERE webhook_url IS NOT NULL OR EXISTS (
     SELECT 1 FROM webhook_endpoints endpoint WHERE endpoint.project_id = fact.project_id AND endpoint.disabled_at IS NULL)`
 
-/** The first project after `after` (an id, '' for the beginning) whose noted events have no deliveries yet; null when none follows. */
+/** The first project after `after` (an id, '' for the beginning) with noted events; null after the last project. */
 export async function nextToFanOut({ prisma }: Database, after: string): Promise<string | null> {
   const [row] = await prisma.$queryRaw<{ projectId: string }[]>`
     SELECT project_id AS "projectId" FROM pending_fan_outs
@@ -62,8 +63,9 @@ export interface FannedOutPage {
 }
 
 /**
- * Creates the deliveries of up to `rows` noted events of a project, the oldest first. An event that another process has in hand is passed
- * over, so two processes share the work; an event whose deliveries Postgres refuses to write is noted as such and stays.
+ * Creates the deliveries of up to `rows` noted events of a project, the oldest first. Events locked by another process
+ * are skipped, so two processes share the work. An event whose deliveries Postgres refuses to write is noted as
+ * unstorable and stays.
  */
 export async function fanOutPage(database: Database, projectId: string, rows: number): Promise<FannedOutPage> {
   const pick = (among: Prisma.Sql) => Prisma.sql`

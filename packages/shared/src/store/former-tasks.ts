@@ -1,21 +1,21 @@
-// Renders that a generation has left behind, by a retry or because their acceptance came late. They have been paid for, so
-// they are asked about before anything is paid again, and after what was paid instead has come to nothing.
+// Tasks of previous attempts: a retry has left the task behind, or the acceptance came late. The task has been paid
+// for, so the provider is asked about the task before another payment, and again after the replacement has failed.
 
 import { LATE_ASKING_ENDS_MS } from '../domain/poll-plan.ts'
 import type { Sql } from './database.ts'
 import { Prisma } from './generated/client.ts'
 
-/** The submissions `s` that left a task to the generation `g` of which a video may still come, the likeliest first. */
+/** The accepted submissions `s` of the generation `g` whose task may still give a video, the likeliest first. */
 export const REMEMBERED_TASKS = Prisma.sql`s.generation_id = g.id AND s.state = 'accepted' AND s.render_failed_at IS NULL
   AND s.started_at > now() - ${LATE_ASKING_ENDS_MS} * interval '1 ms' ORDER BY s.id = g.current_submission_id DESC, s.id DESC`
 
 /**
- * When the day of a task's video may have begun at the earliest, of a submission `s` of `g`: null says no earlier than the
- * submission. A task that was found by hand, and made by no submission that we know of, may be as old as the generation.
+ * The earliest possible start of the 24-hour life of a task's video, for a submission `s` of `g`; null: not before the
+ * submission. A task that was adopted without a submission may be as old as the generation.
  */
 export const NOT_BEFORE = Prisma.sql`CASE WHEN s.started_at = s.adopted_at THEN g.created_at END`
 
-/** Notes that the provider has failed the task of a generation: it is not asked about again. */
+/** Notes that the provider has failed the task of a generation: the task is not polled again. */
 export async function markRenderFailed(sql: Sql, generationId: string): Promise<void> {
   await sql.$executeRaw`
     UPDATE submissions s SET render_failed_at = now()
@@ -23,8 +23,8 @@ export async function markRenderFailed(sql: Sql, generationId: string): Promise<
 }
 
 /**
- * A failed generation of whose last submission nothing can come any more is asked about another task that it was given:
- * a late success of that one still counts.
+ * Has another task of a failed generation polled, once the current submission can no longer give a video. A late
+ * success of the other task still counts.
  */
 export async function askAboutOtherTask(sql: Sql, generationId: string): Promise<void> {
   await sql.$executeRaw`

@@ -1,5 +1,6 @@
-// The only place that writes a generation's status. One statement moves the rows, records each move's event, and creates the event's
-// deliveries or notes that they are still to be created, so that none of these can exist without the others.
+// The only writer of a generation's status. One statement moves the rows, records the event of each move, and creates
+// the event's deliveries or notes the event for a later fan-out. So a move never exists without its event, nor an event
+// without its deliveries.
 
 import { isTerminal, MOVES, type MoveName } from '../domain/status.ts'
 import { PREPARED, type Sql } from './database.ts'
@@ -9,29 +10,32 @@ import { Prisma } from './generated/client.ts'
 export interface Moved {
   readonly id: string
   readonly batchId: string | null
-  /** Deliveries that the move created, to be woken after commit: few for each server, for whoever delivers them goes on with the others. */
+  /**
+   * Deliveries created by the move, to enqueue after the commit. Few for each origin: the worker's drain loop goes on
+   * with the rest.
+   */
   readonly deliveryIds: readonly string[]
 }
 
-/** The statement's parts that differ from move to move; all may name the row as `g`. */
+/** The parts of the statement that differ from move to move. Each part may name the row as `g`. */
 export interface MoveDetails {
   /** Further assignments, such as `Prisma.sql\`due_at = NULL\``. */
   readonly set?: Prisma.Sql
   /** A further condition beside the status. */
   readonly guard?: Prisma.Sql
-  /** What the statement does first: common table expressions, which the other parts may name. */
+  /** Prepended common table expressions. The other parts may name them. */
   readonly first?: Prisma.Sql
-  /** What else is told of each row that moved: columns, with their names. */
+  /** Extra columns to return for each moved row, with their names. */
   readonly told?: Prisma.Sql
   /** When the deliveries of the events are created: `later` is for moves of very many rows (see fan-out.ts). Default: `now`. */
   readonly fanOut?: 'now' | 'later'
 }
 
 /**
- * Moves those generations from which the move is legal; the others are left alone (someone else was first).
- * `which`: their ids, or a condition on their table.
- * Rows are locked in id order, so concurrent moves of several rows cannot deadlock among themselves.
- * @returns those that moved, each with what it was to be `told` besides
+ * Moves the generations whose status allows the move. All other generations stay unchanged (another process was first).
+ * `which`: ids, or a condition on the table.
+ * Rows are locked in id order, so concurrent moves of several rows cannot deadlock with each other.
+ * @returns the moved rows, each with the columns of `told`
  */
 export async function moveGenerations<Told = unknown>(
   sql: Sql,
@@ -43,7 +47,7 @@ export async function moveGenerations<Told = unknown>(
   const condition = 'length' in which ? Prisma.sql`id = ANY (${which}::text[])` : which
   const { from, to } = MOVES[move]
   const finishedAt = isTerminal(to) ? Prisma.sql`now()` : Prisma.sql`NULL`
-  // One that moves whatever meets a condition is rare, and may be large: a plan of its own is worth its cost.
+  // A move by a condition is rare and may be large, so its own plan is worth the planning time.
   const prepared = first || 'length' in which ? Prisma.raw(PREPARED) : Prisma.empty
   const rows = await sql.$queryRaw<(MovedRow & Told)[]>`
     ${prepared} WITH ${first ? Prisma.sql`${first}, ` : Prisma.empty}moved AS (
@@ -76,10 +80,10 @@ interface MovedRow {
   readonly woken: readonly { readonly id: string; readonly event_id: string }[] | null
 }
 
-/** Timestamps inside JSON read like those of the API: ISO 8601 in UTC with milliseconds. */
+/** Timestamps in JSON have the format of the API: ISO 8601 in UTC with milliseconds. */
 const iso = (column: string) => Prisma.raw(`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`)
 
-/** What a move changed of the generation, without nulls; `contract/generation.ts` reads it back. */
+/** The fields of a generation that a move may change, without nulls; `contract/generation.ts` reads them back. */
 const GENERATION_SNAPSHOT = Prisma.sql`jsonb_strip_nulls(jsonb_build_object(
   'status', status, 'video_url', video_url, 'video_url_expires_at', ${iso('video_url_expires_at')},
   'actual_duration', actual_duration,

@@ -1,5 +1,5 @@
-// A task that a generation adopted by hand may turn out to be the answer to a submission of another one. What was submitted wins: the
-// task goes to that submission, and the generation that had adopted it is failed again.
+// An adopted task may turn out to be the answer to a submission of another generation. The submission wins: it gets the
+// task, and the generation that had adopted the task fails again.
 
 import { FAILURES } from '../domain/failure.ts'
 import type { Status } from '../domain/status.ts'
@@ -11,11 +11,11 @@ import { type Moved, moveGenerations } from './moves.ts'
 export interface TaskHolder {
   readonly submissionId: string
   readonly generationId: string
-  /** It was given the task by hand. */
+  /** The task was adopted by hand. */
   readonly isAdopted: boolean
 }
 
-/** Which other submission has the task that this one was answered with; null: none. */
+/** The other submission that has the task; null: no other submission has the task. */
 export async function findTaskHolder(tx: Sql, submissionId: string, taskId: string): Promise<TaskHolder | null> {
   const [holder] = await tx.$queryRaw<TaskHolder[]>`
     SELECT other.id AS "submissionId", other.generation_id AS "generationId", other.adopted_at IS NOT NULL AS "isAdopted"
@@ -27,9 +27,10 @@ export async function findTaskHolder(tx: Sql, submissionId: string, taskId: stri
 const RECLAIMED = 'adopted_task_reclaimed'
 
 /**
- * Takes an adopted task away. The submission that had it is unknown again, or, where there was none, a row that made nothing. The
- * generation fails again while it renders, with its event; one that has completed or was cancelled is final and stays as it is.
- * @param renderMaxMs how long a render goes on plausibly: its own may still be under way
+ * Takes an adopted task away. The submission that had the task becomes unknown again; a ledger row added for the
+ * adoption becomes rejected. A processing generation fails again, with an event. A completed or cancelled generation is
+ * final and stays unchanged.
+ * @param renderMaxMs the longest plausible render time: the render of the unknown submission may still be under way
  */
 export async function reclaimTask(
   tx: Sql,
@@ -45,7 +46,7 @@ export async function reclaimTask(
       error_code = ${RECLAIMED}, error_message = ${`${FAILURES[RECLAIMED]} It was ${taskId}.`}
     WHERE id = ${submissionId} AND upstream_task_id = ${taskId} AND adopted_at IS NOT NULL
     RETURNING state = 'unknown' AS "isUnknown"`
-  // Its generation has changed meanwhile; the unique key decides.
+  // The holder has changed in the meantime; the unique key decides.
   if (!generation || !left) return []
   const { code, message } = left.isUnknown
     ? { code: 'submission_unknown', message: `${FAILURES.submission_unknown} ${FAILURES[RECLAIMED]}` }
@@ -59,7 +60,8 @@ export async function reclaimTask(
     await askAboutOtherTask(tx, generationId)
     return moved
   }
-  // It has failed already, by the task or by the deadline, and may be asked about it still: nobody needs to be told twice.
+  // The generation has failed already, by the task or by the deadline, and may still be polled for the task. There is
+  // no second event.
   if (generation.status === 'failed')
     await tx.$executeRaw`UPDATE generations g SET ${failed} WHERE id = ${generationId} AND ${guard}`
   return []

@@ -1,5 +1,5 @@
-// The ledger of paid acts, after the act: an outcome is always recorded, however late, and only the generation's own
-// status fences what it may still change.
+// The ledger of paid acts, after the act. Every outcome is recorded, however late. The status of the generation only
+// limits the consequences for the generation.
 
 import { FAILURES } from '../domain/failure.ts'
 import { newId } from '../domain/ids.ts'
@@ -14,7 +14,7 @@ import { findTaskHolder, reclaimTask } from './reclaim.ts'
 import { countRefusal, type GateRefusal } from './refusals.ts'
 import type { BeginWish } from './submissions.ts'
 
-/** What the ledger records of an answer, or of its absence; `reply` is what was answered. */
+/** The outcome of a submission, as the ledger records it. `reply`: the provider's answer, if there was an answer. */
 export type SubmissionResult = SubmissionEnd & { readonly reply?: KeptReply | null }
 
 export type SubmissionEnd =
@@ -25,9 +25,9 @@ export type SubmissionEnd =
       readonly message: string
       readonly httpStatus: number | null
       readonly retryable: boolean
-      /** What it means for all submissions, where it may mean something. */
+      /** Set when the refusal may concern all submissions, not only this generation. */
       readonly refusal?: GateRefusal
-      /** Back-off before the next submission; counts only when retryable. */
+      /** Back-off before the next submission. Ignored unless `retryable`. */
       readonly backoffMs: number
     }
   | { readonly kind: 'unknown'; readonly code: string; readonly message: string; readonly httpStatus: number | null }
@@ -35,25 +35,28 @@ export type SubmissionEnd =
 export interface SettleOptions {
   /** Delay before the first poll. */
   readonly firstPollMs: number
-  /** How long a render goes on plausibly: a generation cancelled meanwhile keeps its slot for it. */
+  /**
+   * The longest plausible render time. A generation that was cancelled during its render keeps its slot for this long.
+   */
   readonly renderMaxMs: number
 }
 
 export interface Settled {
-  /** What became of the generation; `unchanged` when it had moved on without this submission. */
+  /** The new status of the generation; `unchanged` when the generation had moved on without this submission. */
   readonly status: Status | 'unchanged'
   readonly moved: readonly Moved[]
-  /** The refusal closed the gate, or closed it again. */
+  /** The refusal closed the gate, or closed the gate again. */
   readonly isGateClosed?: boolean
-  /** The task that the provider named is another submission's: recorded as unknown. */
+  /** The provider named the task of another submission, so this submission is recorded as unknown. */
   readonly isDuplicate?: boolean
 }
 
 /**
- * Records how a submission ended and carries out what follows from it, in one transaction.
- * INVARIANT: a task id is recorded whatever the generation's status is; a first outcome is never overwritten,
- * except that an `accepted` which comes late corrects `unknown`. What a submission was answered with is its own, also when another
- * generation has adopted it by hand: that one's moves are told too.
+ * Records the outcome of a submission and its consequences, in one transaction.
+ * INVARIANT: a task id is recorded whatever the status of the generation. The first outcome is never overwritten, with
+ * one exception: a late `accepted` corrects `unknown`. A task belongs to the submission that was answered with the
+ * task. When another generation has adopted the task by hand, the task is taken away there, and the result contains the
+ * moves of that generation too.
  */
 export async function settleSubmission(
   database: Database,
@@ -65,12 +68,12 @@ export async function settleSubmission(
     return await settle(database, submissionId, result, options)
   } catch (error) {
     if (result.kind !== 'accepted' || !isUniqueViolation(error)) throw error
-    // Another submission got the task at the same instant: now it can be seen.
+    // Another submission recorded the same task at the same moment. The second run sees the other row.
     return await settle(database, submissionId, result, options)
   }
 }
 
-/** A submission that the provider took: the ordinary outcome. */
+/** An accepted submission: the ordinary outcome. */
 export interface Acceptance extends SettleOptions {
   readonly submissionId: string
   readonly taskId: string
@@ -78,8 +81,9 @@ export interface Acceptance extends SettleOptions {
 }
 
 /**
- * Records several of them in one statement; the answers are in their order: null for what is not ordinary (cancelled meanwhile, no
- * longer the generation's own, recorded already), or is locked by somebody.
+ * Records several acceptances in one statement. The results are in the order of `acceptances`. A result is null when
+ * the acceptance is not ordinary (cancel requested, submission not current, outcome already recorded) or another
+ * transaction locks the row.
  */
 export async function settleAccepted(
   database: Database,
@@ -99,14 +103,14 @@ export async function settleOneAccepted(
   return await settleSubmission(database, submissionId, { kind: 'accepted', taskId, reply }, options)
 }
 
-/** @returns the moves by submission */
+/** @returns the moves by submission id */
 async function acceptOrdinary({ prisma }: Database, acceptances: readonly Acceptance[]): Promise<Map<string, Moved>> {
   const ids = acceptances.map((one) => one.submissionId)
-  // By id: a join would compare each with each.
+  // Looked up by id: a join would compare every row with every answer.
   const answers = JSON.stringify(Object.fromEntries(acceptances.map((one) => [one.submissionId, one])))
   const answer = (id: string, field: keyof Acceptance) =>
     Prisma.sql`((SELECT answers FROM given) -> ${Prisma.raw(id)} ->> ${Prisma.raw(`'${field}'`)})`
-  // The generations are locked before their ledger rows, as everywhere.
+  // Generations are locked before their ledger rows, as everywhere in the store.
   const first = Prisma.sql`given AS (SELECT ${answers}::jsonb AS answers), ordinary AS MATERIALIZED (
       SELECT s.id FROM submissions s JOIN generations g ON g.id = s.generation_id
       WHERE s.id = ANY (${ids}::text[]) AND s.state = 'started' AND g.current_submission_id = s.id AND g.status = 'submitting' AND g.cancel_requested_at IS NULL
@@ -125,9 +129,9 @@ async function acceptOrdinary({ prisma }: Database, acceptances: readonly Accept
 }
 
 /**
- * Settles an intent for which nothing was sent, because the answer to its commit was lost: as refused with certainty.
- * INVARIANT: only whoever made the id of the submission knows that nothing was sent for it.
- * @returns null when the intent was not committed, and will not be
+ * Settles an intent as certainly refused when no request was sent, because the answer to the intent's COMMIT was lost.
+ * INVARIANT: only the caller that made the submission id knows that no request was sent.
+ * @returns null when the intent was not committed, and never will be
  */
 export async function settleUnsent(
   { prisma }: Database,
@@ -137,7 +141,7 @@ export async function settleUnsent(
 ): Promise<Settled | null> {
   return await withRetry(() =>
     prisma.$transaction(async (tx) => {
-      // Its transaction held this lock: once it is ours, that transaction has ended.
+      // The transaction of the intent held this lock. When we get the lock, that transaction has ended.
       await tx.$queryRaw`SELECT 1 FROM generations WHERE id = ${generationId} FOR UPDATE`
       const intents = await tx.$queryRaw<unknown[]>`SELECT 1 FROM submissions WHERE id = ${submissionId}`
       return intents.length === 0 ? null : await settleWithin(tx, submissionId, result, options)
@@ -160,7 +164,7 @@ async function settleWithin(
   result: SubmissionResult,
   options: SettleOptions,
 ): Promise<Settled> {
-  // The generation is locked before its ledger row, as in beginSubmission: the other order could deadlock.
+  // The generation is locked before its ledger row, as in beginSubmission: the opposite order could deadlock.
   const [generation] = await tx.$queryRaw<SettlingGeneration[]>`
         SELECT g.id, g.status::text, g.error_code AS "errorCode", g.on_unknown_submission::text AS policy,
           g.cancel_requested_at IS NOT NULL AS "cancelRequested",
@@ -181,13 +185,13 @@ async function settleWithin(
   return { ...settled, moved: [...settled.moved, ...reclaimed] }
 }
 
-/** A task that another submission was answered with cannot be this one's too. */
+/** A task has only one submission. A second submission with the same task id is recorded as unknown. */
 function duplicate({ taskId, reply = null }: SubmissionResult & { readonly kind: 'accepted' }): SubmissionResult {
   const message = `The provider named the task ${taskId}, which belongs to another submission.`
   return { kind: 'unknown', code: 'duplicate_task_id', message, httpStatus: null, reply }
 }
 
-/** The same, for a task that no other submission has. */
+/** Records the outcome for a locked generation. No other submission has the task. */
 async function settleLocked(
   tx: Sql,
   generation: SettlingGeneration,
@@ -212,10 +216,10 @@ async function settleLocked(
 const UNCHANGED: Settled = { status: 'unchanged', moved: [] }
 
 /**
- * A submission may end in vain while another one of the generation turns out to be accepted. That task then becomes the
- * generation's own, instead of another payment or a failure.
- * @param answered the submission whose outcome has just been recorded
- * @returns the id of the task, or null when there is none
+ * When the current submission was rejected or is unknown, an accepted task of another submission becomes the
+ * generation's own. The alternative would be another payment or a failure.
+ * @param answered the submission whose outcome was just recorded
+ * @returns the id of the task, or null when there is no task
  */
 async function takeSpareTask(
   tx: Sql,
@@ -238,7 +242,7 @@ async function takeSpareTask(
   return spare?.taskId ?? null
 }
 
-/** What a move cannot say of a generation that has moved on: a submission of it may have been paid for. */
+/** Marks a generation that has moved on as possibly charged. No move writes this mark for an older submission. */
 async function markCharged(tx: Sql, generationId: string): Promise<void> {
   await tx.$executeRaw`UPDATE generations SET may_be_charged = true WHERE id = ${generationId} AND NOT may_be_charged`
 }
@@ -269,9 +273,9 @@ async function record(tx: Sql, submissionId: string, result: SubmissionResult): 
 }
 
 /**
- * The late answer of a submission to which another task was adopted meanwhile. Its render has been paid for too, so the
- * ledger gets a row for it.
- * @returns its id; null when there is nothing to record
+ * Adds a ledger row for the late answer of a submission to which another task was adopted. The render of the late
+ * answer has been paid for too.
+ * @returns the id of the new row; null when there is nothing to record
  */
 async function recordBeside(tx: Sql, submissionId: string, result: SubmissionResult): Promise<string | null> {
   if (result.kind !== 'accepted') return null
@@ -284,7 +288,7 @@ async function recordBeside(tx: Sql, submissionId: string, result: SubmissionRes
   return made?.id ?? null
 }
 
-/** Of a render besides the generation's own. */
+/** Keeps the slot for a render other than the generation's own. */
 const KEEP_SLOT = Prisma.sql`g.slot_until`
 
 const NO_ERROR = { code: null, message: null, httpStatus: null }
@@ -298,13 +302,14 @@ async function carryOut(
 ): Promise<Settled> {
   const { id, status, errorCode } = generation
   if (result.kind === 'accepted' && (status === 'queued' || errorCode === 'submission_unknown')) {
-    // The slot was kept for this very render, unless it is another's. A retry that has not submitted yet need not pay.
+    // The slot was kept for this very render, unless `slotUntil` keeps the slot for another render. A queued retry
+    // takes this task instead of paying again.
     const set = Prisma.sql`${processing(CURRENT, Prisma.sql`${firstPollMs}`)}, slot_until = ${slotUntil}, admitted_at = coalesce(g.admitted_at, now())`
     return { status: MOVES.acceptLate.to, moved: await moveGenerations(tx, [id], 'acceptLate', { set }) }
   }
   if (status !== 'submitting') return UNCHANGED
 
-  // What may be rendering keeps its slot, whatever becomes of the generation.
+  // A task that may be rendering keeps its slot, whatever the next status of the generation.
   const rendering =
     result.kind === 'rejected'
       ? Prisma.empty
@@ -331,7 +336,7 @@ async function carryOut(
       return { status: 'submitting', moved: [] }
     }
     case 'release': {
-      // A wake-up of its own: a job kept from this admission must not swallow that of the next.
+      // A new dispatch count: a job kept from this admission must not swallow the job of the next admission.
       const set = Prisma.sql`admitted_at = NULL, due_at = NULL, wakes = g.wakes + 1`
       return { status: MOVES.release.to, moved: await moveGenerations(tx, [id], 'release', { set }), isGateClosed }
     }
@@ -345,7 +350,7 @@ async function carryOut(
   }
 }
 
-/** A server error after the request has seldom made a render; silence may have. */
+/** How long the slot is kept. A 5xx answer seldom means a started render, so the time is shorter than after silence. */
 function keptMs(result: SubmissionResult, renderMaxMs: number): number {
   return result.kind === 'unknown' && (result.httpStatus ?? 0) >= 500 ? renderMaxMs / 3 : renderMaxMs
 }
@@ -354,7 +359,9 @@ const NOT_COUNTED = { isReleased: false, isGateClosed: false }
 
 const UNKNOWN = { code: 'submission_unknown', message: FAILURES.submission_unknown }
 
-/** What the row of a generation says once its current submission was accepted; `recorded`: the ledger's task id and beginning. */
+/**
+ * The columns of a generation whose current submission was accepted. `recorded`: the ledger's task id and start time.
+ */
 function processing(recorded: Prisma.Sql, firstPollMs: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`may_be_charged = true, (upstream_task_id, submitted_at) = ${recorded},
     last_pending_at = NULL, poll_failures = 0, last_poll = NULL, error_code = NULL, error_message = NULL,

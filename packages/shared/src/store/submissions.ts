@@ -1,4 +1,4 @@
-// The ledger of paid acts, before the act: an intent is committed before the POST. What became of it is settlement.ts.
+// The ledger of paid acts, before the act: the intent is committed before the POST. settlement.ts records the outcome.
 
 import type { RenderRequest } from '../domain/render-request.ts'
 import type { Status } from '../domain/status.ts'
@@ -9,53 +9,61 @@ import { Prisma } from './generated/client.ts'
 import { moveGenerations } from './moves.ts'
 import { AFTER_TROUBLE, GATE_OPENS_MS, SUBMITTING_PAUSED } from './submitting-gate.ts'
 
-/** When a submission that is to be repeated looks again whether it may. */
+/** When a held resubmission checks the gate again: the longest and the shortest wait. */
 const HELD_MS = 5_000
 const HELD_MIN_MS = 100
 
-/** What the submit step needs to pay for one render. */
+/** The data that the submit step needs to pay for one render. */
 export interface Intent {
   readonly submissionId: string
-  /** Submissions of this attempt so far, this one included. */
+  /** Submissions of this attempt so far, including this submission. */
   readonly number: number
   readonly request: RenderRequest
-  /** Submissions before it were refused or not answered: an answer to this one is worth noting. */
+  /** Earlier submissions were refused or not answered, so an answer to this submission is worth noting. */
   readonly isAfterSilence: boolean
-  /** `performance.now()` just before the commit: the lease cannot have begun earlier by much. */
+  /** `performance.now()` just before the commit. The lease began only slightly earlier. */
   readonly preparedAtMs: number
 }
 
 export type BeginResult =
   | { readonly kind: 'begun'; readonly intent: Intent }
-  /** Nothing to submit: cancelled, done, or not admitted. */
+  /** Nothing to submit: the generation is cancelled, done, or not admitted. */
   | { readonly kind: 'moved_on' }
-  /** A submission is under way, or its back-off is not over. `waitMs` until it is worth another look. */
+  /** A submission is under way, or its back-off is not over. Another look is useful after `waitMs`. */
   | { readonly kind: 'wait'; readonly waitMs: number }
-  /** Nothing is submitted now (submitting-gate.ts), or its batch is being cancelled: it waits again, without a slot. */
+  /**
+   * Nothing is submitted now (submitting-gate.ts), or the batch is being cancelled. The generation waits again, without
+   * a slot.
+   */
   | { readonly kind: 'held' }
-  /** The worker of the open submission fell silent past its lease: settle it as unknown. */
+  /** The lease of the open submission ended without an outcome. The caller settles the submission as unknown. */
   | { readonly kind: 'expired'; readonly submissionId: string }
-  /** A retry of something that the provider had accepted: ask about that task before paying again. */
+  /**
+   * A retry of a generation with a task that the provider had accepted. The caller asks about the task before another
+   * payment.
+   */
   | { readonly kind: 'ask_first'; readonly taskId: string }
 
 interface LockedGeneration extends RenderRequest {
   readonly status: Status
   readonly admitted: boolean
   readonly isPaused: boolean
-  /** When what the provider asked for is over; null when something else holds it. */
+  /** Milliseconds until the wait requested by the provider is over; null when another cause holds the generation. */
   readonly gateOpensMs: number | null
   readonly isAfterSilence: boolean
   readonly attempt: number
   /** Submissions of this attempt. */
   readonly submissions: number
-  /** The latest task of the attempts before this one that nobody has asked about, while the provider remembers it. */
+  /**
+   * The latest task of the previous attempts that is not in `askedTaskIds`, as long as the provider remembers the task.
+   */
   readonly formerTaskId: string | null
 }
 
 interface CurrentSubmission {
   readonly id: string
   readonly state: 'started' | 'accepted' | 'rejected' | 'unknown'
-  /** Until the lease or the back-off ends; null when neither applies. */
+  /** Milliseconds until the lease or the back-off ends; null when neither applies. */
   readonly waitMs: number | null
 }
 
@@ -65,18 +73,18 @@ interface Beginning extends RenderRequest {
   readonly isAfterSilence: boolean
 }
 
-/** One caller's wish to submit. */
+/** One caller's request to submit. */
 export interface BeginWish {
   readonly generationId: string
-  /** Of this wish alone: by it the caller finds what became of the intent when the answer to its commit is lost. */
+  /** Unique to this request. With this id the caller finds the intent when the answer to its COMMIT is lost. */
   readonly submissionId: string
 }
 
 /**
- * Commits the intents to submit of those generations that still want one, in one statement; the answers are in their order: null for
- * what needs a closer look, or is locked by somebody.
- * @param leaseMs after this long without an outcome the submission is read as unknown
- * @throws UncertainCommit when the intents may have been committed: nothing may be sent for them (settleUnsent)
+ * Commits the intents of the generations that still need a submission, in one statement. The results are in the order
+ * of `wishes`: null when the generation needs a closer look or another transaction locks the row.
+ * @param leaseMs without an outcome after this time the submission counts as unknown
+ * @throws UncertainCommit when the intents may have been committed: no request may be sent (settleUnsent)
  */
 export async function beginSubmissions(
   database: Database,
@@ -87,12 +95,12 @@ export async function beginSubmissions(
   const begun = await withRetry(() => beginOrdinary(database, wishes, upstream, leaseMs))
   return wishes.map(({ generationId, submissionId }) => {
     const intent = begun.get(generationId)
-    // INVARIANT: an intent is one caller's.
+    // INVARIANT: an intent belongs to one caller.
     return intent?.submissionId === submissionId ? { kind: 'begun', intent } : null
   })
 }
 
-/** Those that wait for their first submission, while nothing holds them. @returns the intents by generation */
+/** Begins the first submission of admitted generations that nothing holds back. @returns the intents by generation */
 async function beginOrdinary(
   database: Database,
   wishes: readonly BeginWish[],
@@ -100,7 +108,7 @@ async function beginOrdinary(
   leaseMs: number,
 ): Promise<Map<string, Intent>> {
   const generationIds = wishes.map((wish) => wish.generationId)
-  // By id: a join would compare each with each.
+  // Looked up by id: a join would compare every row with every request.
   const submissionIds = JSON.stringify(
     Object.fromEntries(wishes.map(({ generationId, submissionId }) => [generationId, submissionId])),
   )
@@ -136,17 +144,20 @@ async function beginOrdinary(
   )
 }
 
-/** What a row says of a submission that begins: due one second past its lease, so that whoever looks then finds it expired. */
+/**
+ * The columns of a generation whose submission begins. `due_at` is one second past the lease, so that reconcile then
+ * finds the lease expired.
+ */
 function begun(submissionId: Prisma.Sql, upstream: string, leaseMs: number): Prisma.Sql {
   return Prisma.sql`current_submission_id = ${submissionId}, upstream = ${upstream}, upstream_task_id = NULL,
     submitted_at = NULL, due_at = clock_timestamp() + ${leaseMs + 1_000} * interval '1 ms'`
 }
 
 /**
- * Commits the intent to submit, if the generation still wants one.
- * @param leaseMs after this long without an outcome the submission is read as unknown
- * @param askedTaskIds tasks of former attempts that have been asked about in vain
- * @throws UncertainCommit when the intent may have been committed: nothing may be sent for it (settleUnsent)
+ * Commits the intent to submit, if the generation still needs a submission.
+ * @param leaseMs without an outcome after this time the submission counts as unknown
+ * @param askedTaskIds tasks of previous attempts that the caller has asked about without success
+ * @throws UncertainCommit when the intent may have been committed: no request may be sent (settleUnsent)
  */
 export async function beginSubmission(
   database: Database,
@@ -185,7 +196,7 @@ export async function beginSubmission(
       }
       const { formerTaskId, attempt, submissions } = generation
       if (formerTaskId !== null) {
-        // Others are to leave it alone meanwhile.
+        // Keeps other workers away during the question to the provider.
         await tx.$executeRaw`
           UPDATE generations SET due_at = clock_timestamp() + ${leaseMs} * interval '1 ms' WHERE id = ${generationId}`
         return { kind: 'ask_first', taskId: formerTaskId }
@@ -207,7 +218,7 @@ export async function beginSubmission(
   )
 }
 
-/** Why a `submitting` generation must not be submitted now, or null when it may. Its row is locked. */
+/** The reason why a `submitting` generation must not be submitted now, or null. The row is locked. */
 async function blockedBy(tx: Sql, generationId: string): Promise<BeginResult | null> {
   const [current] = await tx.$queryRaw<CurrentSubmission[]>`
     SELECT s.id, s.state::text,
