@@ -1,4 +1,5 @@
-// How many answers of each kind the provider gave, over all workers, since the installation began. A row for each kind.
+// The number of the provider's answers of each kind, over all workers, since the installation began. One row for each
+// kind.
 
 import type { Database } from './database.ts'
 
@@ -9,7 +10,7 @@ export interface AnswerCount {
   readonly count: number
 }
 
-/** Adds counts, in one statement. In the order of the key, so that two workers never wait for each other. */
+/** Adds counts in one statement, in the order of the key, so that two workers never wait for each other. */
 export async function addAnswerCounts({ prisma }: Database, counts: readonly AnswerCount[]): Promise<void> {
   if (counts.length === 0) return
   await prisma.$executeRaw`

@@ -1,4 +1,5 @@
-// What may be asked of a whole batch besides batch-changes.ts: its results, and a child of what failed.
+// Requests for a whole batch that are not in batch-changes.ts: its results, and a child batch of its failed
+// generations.
 
 import { newId } from '../domain/ids.ts'
 import type { Status } from '../domain/status.ts'
@@ -10,7 +11,7 @@ import type { NewGeneration } from './generations.ts'
 /** For fifty thousand rows on a slow machine. */
 const BULK_MAX_MS = 60_000
 
-/** The first half of the locks of batches that are retried: any number, the same in every process. */
+/** The first key of the advisory locks for retried batches: an arbitrary number, the same in every process. */
 const RETRY_LOCKS = 7_301
 
 export type RetryBatchResult = 'retried' | 'key_taken' | 'nothing_failed'
@@ -19,13 +20,13 @@ export type RetryBatchResult = 'retried' | 'key_taken' | 'nothing_failed'
 const CHUNK_ROWS = 1_000
 
 /**
- * Makes a child batch of the failed generations of `parentId` that no child has taken yet, each with a new id and as it was asked
- * for. All or nothing. Those that failed at their deadline and are still asked about are left: they may succeed yet.
+ * Makes a child batch of the failed generations of `parentId` that no child has taken yet. Each copy has a new id and
+ * the original request. All or nothing. Overdue generations that are still polled are left out: they may still succeed.
  */
 export async function retryBatch({ prisma }: Database, parentId: string, child: NewBatch): Promise<RetryBatchResult> {
   const retry = async (tx: Sql): Promise<RetryBatchResult> => {
-    // One at a time: two children of the same generations would be paid for twice. Not by the batch's row, for whose lock others
-    // wait too: its end, and its being cancelled.
+    // One retry at a time: two children of the same generations would be paid for twice. The lock is not the batch's
+    // row, because the end and the cancel of the batch need the row.
     await tx.$executeRaw`SELECT pg_advisory_xact_lock(${RETRY_LOCKS}, hashtext(${parentId}))`
     const total = await insertBatchWithin(tx, child, failedAgain(tx, parentId, child))
     if (total === null) return 'key_taken'
@@ -35,20 +36,23 @@ export async function retryBatch({ prisma }: Database, parentId: string, child: 
   try {
     return await prisma.$transaction(retry, { timeout: BULK_MAX_MS })
   } catch (error) {
-    // A process of an older version, which knows no lock, has taken some of them meanwhile.
+    // A process of an older version, without the lock, has taken some of the generations.
     if (error instanceof NothingFailed || isUniqueViolation(error)) return 'nothing_failed'
     throw error
   }
 }
 
-/** Undoes the transaction. */
+/** Rolls the transaction back. */
 class NothingFailed extends Error {}
 
-/** Failed ones that no child has taken yet. One that is still asked about may have its video: it is paid for. */
+/**
+ * Failed generations that no child has taken yet. A generation that is still polled may have a video that has been paid
+ * for.
+ */
 const RETRYABLE = Prisma.sql`status = 'failed' AND answer IS NULL AND due_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM generations again WHERE again.retry_of = g.id)`
 
-/** How many generations a retry of the batch would take. */
+/** The number of generations that a retry of the batch would take. */
 export async function countRetryable({ prisma }: Database, batchId: string): Promise<number> {
   const [row] = await prisma.$queryRaw<{ count: number }[]>`
     SELECT count(*)::int AS count FROM generations g WHERE batch_id = ${batchId} AND ${RETRYABLE}`
@@ -77,13 +81,13 @@ async function* failedAgain(tx: Sql, parentId: string, child: NewBatch): AsyncGe
   }
 }
 
-/** What a line of a batch's results says. */
+/** One line of a batch's results. */
 type Result = Pick<
   Generation,
   'id' | 'customId' | 'status' | 'videoUrl' | 'videoUrlExpiresAt' | 'errorCode' | 'errorMessage'
 >
 
-/** Up to `limit` results in the order of the batch, those after the generation `after`. */
+/** Up to `limit` results in the order of the batch, after the generation `after`. */
 export async function listResults(
   { prisma }: Database,
   batchId: string,

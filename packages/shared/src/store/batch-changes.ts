@@ -1,7 +1,7 @@
-// Cancelling a batch, and giving it another priority. Both may concern fifty thousand rows, so neither is one statement: the request
-// leaves a mark on the batch's row and commits it, and pages with commits of their own carry it out. From the mark on, nothing of a
-// cancelled batch is admitted or submitted, whichever page its row belongs to. A page waits for no row: what somebody else has locked
-// comes later. Whoever carries out a mark holds a lease; a mark without one is taken over by reconcile.
+// Cancelling a batch, and changing its priority. A change may concern fifty thousand rows, so it is not one statement:
+// the request commits a mark on the batch's row, and pages with their own commits carry the mark out. From the mark on,
+// no generation of a cancelled batch is admitted or submitted, even before its page. A page skips locked rows; a later
+// page takes them. The process that carries out a mark holds a lease. Reconcile takes over a mark without a lease.
 
 import { cancelLocked } from './cancellation.ts'
 import { type Database, withRetry } from './database.ts'
@@ -9,14 +9,16 @@ import { Prisma } from './generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
 import { claimStorable, isStorable } from './unstorable.ts'
 
-/** Longer than a page and its turn take: a process that does not come back for so long has died. */
+/** Longer than a page and the wait for its turn: a process without a sign of life for so long has died. */
 const LEASE_MS = 15_000
 const LEASE = Prisma.sql`now() + ${LEASE_MS} * interval '1 ms'`
 
 const MARKED = Prisma.sql`(cancel_requested_at IS NOT NULL OR wanted_priority IS NOT NULL)`
 const FREE = Prisma.sql`(change_until IS NULL OR change_until < now())`
 
-/** That the generation `g` waits for the page that will cancel it: it must not be submitted, or submitted again. */
+/**
+ * SQL condition: the generation `g` waits for the page that cancels `g`, so `g` must not be submitted or resubmitted.
+ */
 export const BEING_CANCELLED = Prisma.sql`EXISTS (SELECT 1 FROM batches WHERE batches.id = g.batch_id
   AND batches.cancel_requested_at IS NOT NULL AND (g.status = 'queued' OR batches.cancel_rendering))`
 
@@ -24,31 +26,38 @@ const QUEUED = Prisma.sql`batch_id = batches.id AND status = 'queued'`
 const UNDER_WAY = Prisma.sql`batch_id = batches.id AND status IN ('submitting', 'processing') AND cancel_requested_at IS NULL`
 const hasOther = (priority: number) => Prisma.sql`${QUEUED} AND admitted_at IS NULL AND priority <> ${priority}`
 /**
- * What is queued of a batch behind a generation, in its order. Said by the whole of `generations_batch_status_idx`: of `id` alone Postgres
- * would also find the order in the primary key, and might read all that is older than the batch on the way.
+ * The queued generations of a batch after a given generation, in order. The condition names all columns of
+ * `generations_batch_status_idx`. With `id` alone, the planner could take the order from the primary key and read all
+ * rows that are older than the batch.
  */
 const queuedBehind = (batchId: string, after: string) => Prisma.sql`batch_id IS NOT NULL
   AND (batch_id, status, id) > (${batchId}, 'queued'::generation_status, ${after})
   AND (batch_id, status) <= (${batchId}, 'queued'::generation_status)`
 const IN_ORDER = Prisma.sql`ORDER BY batch_id, status, id`
-/** As `isStorable`, but read once for a statement: asked of each row it would keep Postgres from the index that has them in order. */
+/**
+ * Like `isStorable`, but read once for the statement: a check for each row would keep the planner from the index in
+ * this order.
+ */
 const STORABLE = Prisma.sql`generations.id <> ALL (ARRAY(
   SELECT unstorable_rows.id FROM unstorable_rows WHERE retry_at > now() LIMIT 1000))`
 const some = (which: Prisma.Sql) => Prisma.sql`EXISTS (SELECT 1 FROM generations WHERE ${which})`
 
 /**
- * Marks a batch as cancelled: what is queued of it, and with `rendering` also what is being submitted or rendered.
+ * Marks a batch as cancelled: its queued generations, and with `rendering` also generations being submitted or
+ * rendered.
  * @returns false when there is nothing to cancel
  */
 export async function markCancelled({ prisma }: Database, batchId: string, rendering: boolean): Promise<boolean> {
-  // Never an older instant: a request that comes while an earlier one is being ended keeps it from ending.
+  // Always a new moment: a request that comes while an earlier request is ending keeps the mark on the row.
   const marked = await prisma.$executeRaw`
     UPDATE batches SET cancel_requested_at = clock_timestamp(), cancel_rendering = cancel_rendering OR ${rendering}
     WHERE id = ${batchId} AND (${some(QUEUED)} OR ${rendering} AND ${some(UNDER_WAY)})`
   return marked === 1
 }
 
-/** Marks what waits for admission for another priority. @returns false when it has that already */
+/**
+ * Marks the generations that wait for admission for another priority. @returns false when all have the priority already
+ */
 export async function markPriority({ prisma }: Database, batchId: string, priority: number): Promise<boolean> {
   const marked = await prisma.$executeRaw`
     UPDATE batches SET wanted_priority = CASE WHEN ${some(hasOther(priority))} THEN ${priority}::int END
@@ -61,16 +70,16 @@ export async function isChanging({ prisma }: Database, batchId: string): Promise
   return rows.length > 0
 }
 
-/** A batch whose mark the caller is to carry out. */
+/** A batch whose mark the caller must carry out. */
 export interface ClaimedChange {
   readonly batchId: string
   readonly projectId: string
 }
 
-/** One batch, or any but some. */
+/** One batch, or any batch except some. */
 export type WhichChange = { readonly batchId: string } | { readonly not: readonly string[] }
 
-/** Takes the lease of a batch that has a mark; null when somebody has it, or nothing is marked. */
+/** Takes the lease of a marked batch; null when another process has the lease, or no batch is marked. */
 export async function claimChange(database: Database, which: WhichChange): Promise<ClaimedChange | null> {
   const isMeant = 'batchId' in which ? Prisma.sql`id = ${which.batchId}` : Prisma.sql`id <> ALL (${which.not}::text[])`
   const pick = (among: Prisma.Sql) => Prisma.sql`
@@ -91,12 +100,12 @@ export async function claimChange(database: Database, which: WhichChange): Promi
   return row ?? null
 }
 
-/** Gives the lease back before its time: another process may go on at once. */
+/** Returns the lease early: another process may go on at once. */
 export async function releaseChange({ prisma }: Database, batchId: string): Promise<void> {
   await prisma.$executeRaw`UPDATE batches SET change_until = NULL WHERE id = ${batchId}`
 }
 
-/** Where the next page begins, and how many rows it may have. */
+/** The start of the next page, and the maximum number of its rows. */
 export interface ChangeCursor {
   readonly after: string
   readonly rows: number
@@ -105,11 +114,11 @@ export interface ChangeCursor {
 export interface ChangedPage {
   readonly changed: number
   readonly moved: readonly Moved[]
-  /** The row after which the next page begins; null when this one came to the end of the batch. */
+  /** The row after which the next page begins; null at the end of the batch. */
   readonly after: string | null
   /**
-   * Nothing is left to do: the mark is gone, or stays for rows that Postgres refuses, which are tried again when the lease has run out.
-   * Not so at the end of the batch while others hold rows of it.
+   * Nothing is left to do: the mark is gone, or stays for unstorable rows, which are tried again after the lease. False
+   * at the end of the batch while other transactions lock rows of the batch.
    */
   readonly isOver: boolean
 }
@@ -121,8 +130,8 @@ interface Wish {
 }
 
 /**
- * Carries out one page of what is marked, and takes the mark off when nothing is left. What Postgres refuses to write is noted and
- * passed over; the mark stays for it.
+ * Carries out one page of a mark, and removes the mark when nothing is left. An unstorable row is noted and skipped,
+ * and the mark stays for the row.
  * @param renderMaxMs see `cancelGeneration`
  */
 export async function changePage(
@@ -142,7 +151,7 @@ export async function changePage(
   return { ...page, isOver: (await takeOff(database, batchId, wish)) || (await isRefused(database, batchId)) }
 }
 
-/** @param renderMaxMs null: what is being submitted or rendered goes on */
+/** @param renderMaxMs null: generations being submitted or rendered go on */
 async function cancelPage(
   database: Database,
   batchId: string,
@@ -203,7 +212,7 @@ const lastOf = (rows: readonly { readonly id: string }[]) =>
     .toSorted()
     .at(-1) ?? ''
 
-/** Whether all that is left, by the mark as it stands now, was refused and is not to be tried yet. */
+/** Whether all rows left by the present mark are unstorable and must not be tried yet. */
 async function isRefused({ prisma }: Database, batchId: string): Promise<boolean> {
   const left = Prisma.sql`generations.batch_id = batches.id AND generations.status IN ('queued', 'submitting', 'processing') AND CASE
     WHEN generations.status <> 'queued' THEN batches.cancel_rendering AND generations.cancel_requested_at IS NULL
@@ -213,7 +222,7 @@ async function isRefused({ prisma }: Database, batchId: string): Promise<boolean
   return rows.length > 0
 }
 
-/** Takes the mark off, unless rows are left, or somebody has asked for more meanwhile. */
+/** Removes the mark, unless rows are left or a new request has changed the mark. */
 async function takeOff({ prisma }: Database, batchId: string, wish: Wish): Promise<boolean> {
   const { cancelRequestedAt, cancelRendering, wantedPriority } = wish
   const taken = cancelRequestedAt

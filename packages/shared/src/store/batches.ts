@@ -1,4 +1,5 @@
-// Batches: many generations accepted together. Moves never touch the batch row; its end is noticed after them.
+// Batches: many generations accepted together. Moves never write the batch's row; the end of a batch is noticed after
+// them.
 
 import { z } from 'zod'
 import { createKindCounter, type KindCount } from '../domain/batch-estimate.ts'
@@ -16,7 +17,7 @@ const kinds = z.array(
   z.object({ model: z.string(), seconds: z.number().nullable(), size: z.string().nullable(), count: z.number() }),
 )
 
-/** How many of each kind the batch has; null for one from before they were counted. */
+/** The number of generations of each render profile; null for a batch older than the counting. */
 export function kindsOf(batch: Pick<Batch, 'kinds'>): readonly KindCount[] | null {
   return kinds.nullable().parse(batch.kinds)
 }
@@ -24,7 +25,7 @@ export function kindsOf(batch: Pick<Batch, 'kinds'>): readonly KindCount[] | nul
 export interface NewBatch {
   readonly id: string
   readonly projectId: string
-  /** The batch whose failed generations it tries again. */
+  /** The batch whose failed generations this batch retries. */
   readonly parentId: string | null
   readonly webhookUrl: string | null
   readonly metadata: Readonly<Record<string, unknown>> | null
@@ -32,16 +33,16 @@ export interface NewBatch {
   readonly idempotencyHash: string | null
 }
 
-/** How many generations of a batch stand in each status. */
+/** The number of a batch's generations in each status. */
 export type Counts = Readonly<Record<Status, number>>
 
-/** For fifty thousand rows on a slow machine; each statement has its own bound besides. */
+/** For fifty thousand rows on a slow machine; each statement has its own bound too. */
 const INSERT_MAX_MS = 300_000
 
 /**
- * Inserts a batch and its generations: all or nothing, so an error of `chunks` undoes it. The next chunk is asked for
- * while Postgres takes the last one.
- * @returns false when the batch's idempotency key is taken; nothing is inserted then
+ * Inserts a batch and its generations, all or nothing: an error of `chunks` rolls the insert back. The next chunk is
+ * requested while Postgres takes the last chunk.
+ * @returns false when the batch's idempotency key is taken; then nothing is inserted
  */
 export async function insertBatch(
   { prisma }: Database,
@@ -52,7 +53,7 @@ export async function insertBatch(
   return await prisma.$transaction(insert, { timeout: INSERT_MAX_MS })
 }
 
-/** The same as a part of a transaction. @returns how many generations it has, or null when its key is taken */
+/** Like `insertBatch`, as part of a transaction. @returns the number of generations, or null when the key is taken */
 export async function insertBatchWithin(
   tx: Sql,
   batch: NewBatch,
@@ -74,11 +75,13 @@ export async function insertBatchWithin(
       total += rows.length
       for (const row of rows) counter.add(row)
       inserting = insertGenerations(tx, rows)
-      // Heard of by the next await; without this, an error of the chunks that comes first would leave it unheard.
+      // The next await receives a failure. Without this line, an earlier error of `chunks` would leave the rejection
+      // unhandled.
       inserting.catch(() => undefined)
     }
   } catch (error) {
-    // An insert that failed is why the transaction gives no more chunks.
+    // After a failed insert, `chunks` cannot read in the same transaction. The insert's error is the cause, so it is
+    // thrown first.
     await inserting
     throw error
   }
@@ -96,17 +99,17 @@ export async function findBatchByIdempotencyKey(
   return await prisma.batch.findFirst({ where: { projectId, idempotencyKey: key } })
 }
 
-/** One batch of the project, or null: another project's id is as unknown as no id. */
+/** One batch of the project, or null. A batch of another project counts as unknown. */
 export async function findBatch({ prisma }: Database, projectId: string, id: string): Promise<Batch | null> {
   return await prisma.batch.findFirst({ where: { id, projectId } })
 }
 
-/** The batch that an event is about, whatever its project. */
+/** The batch of an event, of any project. */
 export async function readBatch({ prisma }: Database, id: string): Promise<Batch> {
   return await prisma.batch.findUniqueOrThrow({ where: { id } })
 }
 
-/** Up to `limit` batches older than `before`, newest first; or those that retry `parentId`. */
+/** Up to `limit` batches older than `before`, newest first; with `parentId` only the retries of that batch. */
 export async function listBatches(
   { prisma }: Database,
   projectId: string,
@@ -120,7 +123,7 @@ export async function listBatches(
   })
 }
 
-/** Counts by status of each batch, in one index scan over their generations. */
+/** The counts by status of each batch, in one index scan over the generations. */
 export async function countByStatus({ prisma }: Database, batchIds: readonly string[]): Promise<Map<string, Counts>> {
   const rows = await prisma.$queryRaw<{ batchId: string; status: Status; count: number }[]>`
     SELECT batch_id AS "batchId", status::text, count(*)::int AS count FROM generations
@@ -133,9 +136,9 @@ export async function countByStatus({ prisma }: Database, batchIds: readonly str
 }
 
 /**
- * Marks those of `ids` as completed whose generations have all ended, with the event and its deliveries. Called after
- * the commit that may have ended the last one, and by reconcile. A batch completes once.
- * @returns the deliveries created, to be woken
+ * Completes the batches of `ids` whose generations have all ended, with the event and its deliveries. Called after each
+ * commit that may have ended the last generation, and by reconcile. A batch completes once.
+ * @returns the created deliveries, to enqueue
  */
 export async function finishBatches(database: Database, ids: readonly string[]): Promise<string[]> {
   const batches = ids.map((id) => ({ id }))
@@ -168,12 +171,12 @@ async function finish({ prisma }: Database, ids: readonly string[]): Promise<str
   return rows.map((row) => row.id)
 }
 
-/** That no generation of the batch `b` is still open: one index probe for each open status. */
+/** SQL condition: no generation of the batch `b` is open. One index probe for each open status. */
 export const ALL_ENDED = Prisma.sql`NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'queued')
   AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'submitting')
   AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'processing')`
 
-/** The counts at the batch's end: later retries change the counts of the row, never those of the event. */
+/** The counts at the end of the batch. Later retries change the counts of the batch, never the counts of the event. */
 const BATCH_SNAPSHOT = Prisma.sql`jsonb_build_object(
   'completed_at', to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
   'counts', (SELECT jsonb_object_agg(status, count) FROM (

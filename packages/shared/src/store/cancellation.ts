@@ -1,4 +1,4 @@
-// Cancelling: immediate unless a submission is open, because its outcome must be recorded first.
+// Cancelling is immediate unless a submission is open: the outcome of the submission must be recorded first.
 
 import { MOVES, type Status } from '../domain/status.ts'
 import { completeWithin } from './completion.ts'
@@ -8,16 +8,17 @@ import { type Moved, moveGenerations } from './moves.ts'
 
 export type CancelResult =
   | { readonly kind: 'cancelled'; readonly moved: readonly Moved[] }
-  /** A submission is under way: its outcome will end in `cancelled`. */
+  /** A submission is under way. Its outcome will end in `cancelled`. */
   | { readonly kind: 'requested' }
-  /** Completed or failed: too late. With moves when its success was waiting on the row. */
+  /** Completed or failed: too late to cancel. `moved` has moves when a stored success was carried out. */
   | { readonly kind: 'ended'; readonly status: Status; readonly moved: readonly Moved[] }
 
-/** @param renderMaxMs how long a render under way plausibly goes on occupying the provider */
+/** @param renderMaxMs the longest plausible time for which a render under way occupies the provider */
 export async function cancelGeneration({ prisma }: Database, id: string, renderMaxMs: number): Promise<CancelResult> {
   return await withRetry(() =>
     prisma.$transaction(async (tx) => {
-      // Locked by a statement of its own: the next one must see a submission that began while it waited for the lock.
+      // Locked by a separate statement: the next statement must see a submission that began during the wait for the
+      // lock.
       const [row] = await tx.$queryRaw<{ status: Status; hasVideo: boolean }[]>`
         SELECT status::text, ${HAS_VIDEO} AS "hasVideo" FROM generations WHERE id = ${id} FOR UPDATE`
       if (!row) throw new Error(`there is no generation ${id}`)
@@ -33,9 +34,9 @@ export async function cancelGeneration({ prisma }: Database, id: string, renderM
 const HAS_VIDEO = Prisma.sql`answer ->> 'kind' IS NOT DISTINCT FROM 'completed'`
 
 /**
- * Cancels generations that are open, and locked by an earlier statement of this transaction. A success that waits on a row is carried out
- * instead, and where a submission is under way the cancellation is only noted.
- * @returns the moves that were made
+ * Cancels open generations that an earlier statement of this transaction has locked. A success stored on a row is
+ * carried out instead. When a submission is under way, the cancel request is only noted.
+ * @returns the moves
  */
 export async function cancelLocked(tx: Sql, ids: readonly string[], renderMaxMs: number): Promise<Moved[]> {
   const done = await tx.$queryRaw<{ id: string }[]>`

@@ -1,10 +1,10 @@
-// One connection of its own, outside the pool: for what is done to a database before anything stands on it.
-// What goes wrong here is the operator's to put right, so its errors are written for people.
+// A single connection outside the pool, for work on a database before the processes use the database. The operator must
+// correct the errors of this work, so the messages are written for people.
 
 import pg from 'pg'
 import { sessionOf, TABLES_SCHEMA } from '../runtime/postgres-session.ts'
 
-/** Something about the database that its operator must put right. The message says what, and never a password. */
+/** A fault of the database that its operator must correct. The message names the fault, and never a password. */
 export class DatabaseError extends Error {
   override name = 'DatabaseError'
 }
@@ -13,13 +13,13 @@ export interface OwnConnection {
   readonly client: pg.Client
   /** host:port/database */
   readonly location: string
-  /** What last went wrong with the connection itself, if anything did. */
+  /** The last error of the connection itself, if there was an error. */
   readonly brokenBy: () => unknown
 }
 
 /**
  * Connects; the caller ends the client.
- * @throws DatabaseError that says where it could not, why, and what to check
+ * @throws DatabaseError with the location, the reason, and a hint
  */
 export async function connect(
   databaseUrl: string,
@@ -43,7 +43,7 @@ export async function connect(
   return { client, location, brokenBy: () => brokenBy }
 }
 
-/** One line: Node reports a refused connection as an AggregateError without a message, the engine adds a trace. */
+/** One line: Node reports a refused connection as an AggregateError without a message, and the engine adds a trace. */
 export function describe(error: unknown): string {
   if (error instanceof AggregateError && error.message === '') return error.errors.map(describe).join('; ')
   return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''
@@ -64,9 +64,9 @@ function newClient(config: pg.ClientConfig): pg.Client {
   }
 }
 
-/** Of Node: a certificate that it does not trust. */
+/** Codes of Node for an untrusted certificate. */
 const CERTIFICATE_CODES = /CERT|VERIFY_LEAF_SIGNATURE/
-/** Of pg, which gives it no code. */
+/** A message of pg; the error has no code. */
 const NO_TLS = 'The server does not support SSL connections'
 
 function connectHint(cause: unknown): string {

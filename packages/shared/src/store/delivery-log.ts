@@ -1,4 +1,4 @@
-// The log of deliveries: lists, single ones with their attempts, and delivering anew.
+// The log of deliveries: lists, single deliveries with their attempts, and redelivery.
 
 import { idBefore } from '../domain/ids.ts'
 import { type Database, withRetry } from './database.ts'
@@ -9,11 +9,11 @@ import { findRests } from './target-rests.ts'
 
 export interface LoggedDelivery extends Delivery {
   readonly event: { readonly type: string; readonly generationId: string | null; readonly batchId: string | null }
-  /** Its endpoint is disabled or deleted. */
+  /** The endpoint is disabled or deleted. */
   readonly isUnwanted: boolean
-  /** It has been due for a moment, and others are under way to its server. */
+  /** The delivery has been due for a moment, and other deliveries to its origin are under way. */
   readonly isBehindOthers: boolean
-  /** It is due, and its server rests until then. */
+  /** The delivery is due, and its origin is in a cool-down until then. */
   readonly restsUntil: Date | null
   /** The last attempt first. */
   readonly log: readonly DeliveryAttempt[]
@@ -28,7 +28,7 @@ export interface DeliveryFilters {
 
 const EVENT = { select: { type: true, generationId: true, batchId: true } }
 const ENDPOINT = { select: { disabledAt: true, url: true } }
-/** Events of one generation or batch: few, but for one that was retried without end. */
+/** The events of one generation or batch are few, unless a generation was retried without end. */
 const EVENTS_MAX = 1_000
 
 /** Up to `limit` deliveries older than `before`, newest first, each with its last attempt. */
@@ -62,7 +62,7 @@ export async function listDeliveries(
   return await withHolds(prisma, rows)
 }
 
-/** Written out: a partial index serves those that have not succeeded. */
+/** Written out, because a partial index serves deliveries that have not succeeded. */
 const STATE_IS = {
   pending: Prisma.raw(`AND state = 'pending'`),
   failed: Prisma.raw(`AND state = 'failed'`),
@@ -87,10 +87,13 @@ type ReadDelivery = Omit<LoggedDelivery, 'isUnwanted' | 'isBehindOthers' | 'rest
   readonly endpoint: { readonly disabledAt: Date | null; readonly url: string } | null
 }
 
-/** Whoever is woken for a delivery that is due begins it within milliseconds, unless something keeps it. */
+/** A worker begins a due delivery within milliseconds, unless something keeps the delivery waiting. */
 const DUE_FOR_A_MOMENT_MS = 1_000
 
-/** Adds what the row itself does not say of why it waits, and where it goes. Costs statements only where one is due and does not go. */
+/**
+ * Adds facts that are not on the row: why the delivery waits, and its present URL. Costs statements only when a
+ * delivery is due or its endpoint has moved.
+ */
 async function withHolds(prisma: Database['prisma'], rows: readonly ReadDelivery[]): Promise<LoggedDelivery[]> {
   const now = Date.now()
   const targetsDueBefore = (at: number) => {
@@ -115,7 +118,7 @@ async function withHolds(prisma: Database['prisma'], rows: readonly ReadDelivery
   }))
 }
 
-/** Where these go when they are claimed: their endpoints have moved, which is not written to what is pending. */
+/** The URL of each delivery at its next claim. A new URL of an endpoint is not written to pending deliveries. */
 async function presentUrls(prisma: Database['prisma'], ids: readonly string[]): Promise<Map<string, string>> {
   if (ids.length === 0) return new Map()
   const rows = await prisma.$queryRaw<{ id: string; url: string }[]>`
@@ -123,10 +126,13 @@ async function presentUrls(prisma: Database['prisma'], ids: readonly string[]): 
   return new Map(rows.map(({ id, url }) => [id, url]))
 }
 
-/** Of what is next for one server, so many are looked at: leases are short, so those under way come first. */
+/**
+ * The number of pending deliveries of one origin that are looked at. Leases are short, so deliveries under way come
+ * first.
+ */
 const NEXT_MAX = 200
 
-/** The servers to which a delivery is under way: its attempt has begun, and is not in the log yet. */
+/** The origins with a delivery under way: its attempt has begun and is not in the log yet. */
 export async function busyTargets(
   { prisma }: Pick<Database, 'prisma'>,
   targets: readonly string[],
@@ -143,11 +149,16 @@ export async function busyTargets(
   return new Set(rows.map((row) => row.target))
 }
 
-/** From the first step of the schedule and to where its endpoint is now, with the attempts so far in the log. */
+/**
+ * Starts at the first step of the schedule, for the present URL of the endpoint. The attempts so far stay in the log.
+ */
 const ANEW = Prisma.sql`state = 'pending', attempts_before = attempts, pending_since = now(), next_attempt_at = now(), due_at = now(),
   finished_at = NULL, wakes = wakes + 1, url = ${PRESENT_URL}`
 
-/** Delivers again what has ended, also what had succeeded; one that is pending is due at once. @returns its number of wake-ups */
+/**
+ * Redelivers a delivery that has ended, even with success. A pending delivery is due at once. @returns the dispatch
+ * count
+ */
 export async function redeliver({ prisma }: Database, id: string): Promise<number> {
   const [row] = await prisma.$queryRaw<{ wakes: number }[]>`
     UPDATE deliveries SET ${ANEW} WHERE id = ${id} RETURNING wakes`
@@ -158,7 +169,10 @@ export async function redeliver({ prisma }: Database, id: string): Promise<numbe
 /** Rows of one statement. */
 const REDELIVER_PAGE = 1_000
 
-/** Delivers again whatever failed of an endpoint and was made since then, page by page. @returns how many */
+/**
+ * Redelivers the failed deliveries of an endpoint that were created since then, page by page. @returns the number of
+ * deliveries
+ */
 export async function redeliverFailed(
   { prisma }: Database,
   { id: endpointId, projectId }: { readonly id: string; readonly projectId: string },
@@ -186,7 +200,7 @@ export async function redeliverFailed(
   }
 }
 
-/** Jobs enough for all that is due of an endpoint: whoever delivers one goes on with the next. */
+/** Enough jobs for the due deliveries of an endpoint: the worker's drain loop goes on with the rest. */
 export async function someToWake({ prisma }: Database, endpointId: string): Promise<WakeUp[]> {
   return await prisma.$queryRaw<WakeUp[]>`
     SELECT id, wakes FROM deliveries WHERE endpoint_id = ${endpointId} AND state = 'pending' AND next_attempt_at <= now() LIMIT 20`

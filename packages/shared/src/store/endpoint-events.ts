@@ -1,4 +1,4 @@
-// What happens to a webhook endpoint by itself, and what is told of it: tests, failures, and the end of what is sent to it.
+// Events of a webhook endpoint itself, and the project's notice of these events: tests, failures, and disabling.
 
 import { ENDPOINT_DISABLED, ENDPOINT_TEST } from '../domain/events.ts'
 import { newId } from '../domain/ids.ts'
@@ -7,10 +7,10 @@ import { abandonUnwanted } from './delivery-ends.ts'
 import { CREATE_DELIVERIES } from './fan-out.ts'
 import { Prisma, type WebhookEndpoint } from './generated/client.ts'
 
-/** Why an endpoint is disabled; stored and shown. */
+/** The reason why an endpoint is disabled; stored and shown. */
 export type DisabledReason = 'by_request' | 'gone' | 'failing'
 
-/** Owes the endpoint a test event. @returns the delivery's id */
+/** Creates a test event for the endpoint. @returns the id of its delivery */
 export async function testEndpoint(
   { prisma }: Database,
   { id, url }: Pick<WebhookEndpoint, 'id' | 'url'>,
@@ -26,19 +26,19 @@ export async function testEndpoint(
   })
 }
 
-/** Where an attempt was made: what it met there says nothing about an endpoint that has moved since. */
+/** The URL of an attempt. The attempt says nothing about an endpoint that has moved since. */
 interface Attempted {
   readonly id: string
   readonly url: string
 }
 
-/** How long nothing but failures is put up with. */
+/** How long an endpoint may fail without a success. */
 export const FAILING_MAX_MS = 5 * 24 * 3_600_000
 
 /**
- * Disables an endpoint that is gone, or that has done nothing but fail for days, once, and tells the project through its others. A failure
- * after days without traffic is none of many: something must have been tried in vain for a day.
- * @returns the deliveries owed, to be woken; null when it was not to be disabled
+ * Disables an endpoint that is gone, or that has only failed for days, once, and tells the project through its other
+ * endpoints. One failure after an idle week is not enough: some delivery must have been failing for a day.
+ * @returns the created deliveries, to enqueue; null when the endpoint was not disabled
  */
 export async function disableEndpoint(
   database: Database,
@@ -68,7 +68,7 @@ export async function disableEndpoint(
   return owed
 }
 
-/** Notes that it fails from now on, or that it works again; writes nothing where that is known. */
+/** Notes that the endpoint fails from now on, or works again. Writes nothing when this is known. */
 export async function noteFailing({ prisma }: Database, { id, url }: Attempted, failing: boolean): Promise<void> {
   await prisma.$executeRaw`
     UPDATE webhook_endpoints SET failing_since = CASE WHEN ${failing} THEN now() END

@@ -1,4 +1,5 @@
-// Webhook endpoints of a project: made, changed, rotated, disabled. A deleted one stays for its log, without its secrets.
+// Webhook endpoints of a project: created, changed, rotated, disabled. A deleted endpoint stays for its log, without
+// its secrets.
 
 import { changedHeaders, HEADERS_MAX, type HeaderChanges } from '../domain/custom-headers.ts'
 import { type Database, isUniqueViolation, type Sql, withRetry } from './database.ts'
@@ -11,28 +12,31 @@ import { endRest } from './target-rests.ts'
 export type { WebhookEndpoint }
 
 export interface NewEndpoint {
-  /** Its secrets are sealed for it. */
+  /** The secrets of the endpoint are sealed for this id. */
   readonly id: string
   readonly projectId: string
   readonly url: string
   readonly description: string | null
-  /** Empty: whatever is delivered by default. */
+  /** Empty: the event types that are delivered by default. */
   readonly eventTypes: readonly string[]
   readonly sealedSecret: string
   /** Absent: full. */
   readonly payload?: WebhookPayload | undefined
-  /** Sealed values by name in lower case. */
+  /** Sealed values by header name in lower case. */
   readonly sealedHeaders?: Readonly<Record<string, string>> | undefined
 }
 
 export type CreateEndpointResult =
   | { readonly kind: 'created'; readonly endpoint: WebhookEndpoint }
-  /** The URL is another endpoint's, or there are as many as may be. */
+  /** The URL belongs to another endpoint, or the project has the maximum number of endpoints. */
   | { readonly kind: 'taken' | 'too_many' }
 
-/** Each is owed every event, so there are few. */
+/** Every endpoint receives every event, so the number is small. */
 const ENDPOINTS_MAX = 50
-/** The first half of the locks under which a project's endpoints are counted: any number, the same in every process. */
+/**
+ * The first key of the advisory locks for counting a project's endpoints: an arbitrary number, the same in every
+ * process.
+ */
 const COUNT_LOCKS = 7_302
 
 export async function createEndpoint({ prisma }: Database, row: NewEndpoint): Promise<CreateEndpointResult> {
@@ -41,7 +45,8 @@ export async function createEndpoint({ prisma }: Database, row: NewEndpoint): Pr
   const data = { id, projectId, url, description, eventTypes: [...eventTypes], secret, ...named }
   try {
     return await prisma.$transaction(async (tx) => {
-      // One at a time: else many at once would all be counted before the first is there. Not by the project's row, which admission marks.
+      // One at a time: otherwise concurrent requests would all count before the first insert. The lock is not the
+      // project's row, because admission writes the row.
       await tx.$executeRaw`SELECT pg_advisory_xact_lock(${COUNT_LOCKS}, hashtext(${projectId}))`
       if ((await tx.webhookEndpoint.count({ where: { projectId, deletedAt: null } })) >= ENDPOINTS_MAX)
         return { kind: 'too_many' }
@@ -53,7 +58,7 @@ export async function createEndpoint({ prisma }: Database, row: NewEndpoint): Pr
   }
 }
 
-/** One endpoint of the project, or null: another project's id, or a deleted one's, is as unknown as no id. */
+/** One endpoint of the project, or null. A deleted endpoint, or an endpoint of another project, counts as unknown. */
 export async function findEndpoint(
   { prisma }: Database,
   projectId: string,
@@ -81,7 +86,7 @@ export interface EndpointChanges {
   readonly description?: string | null | undefined
   readonly eventTypes?: readonly string[] | undefined
   readonly enabled?: boolean | undefined
-  /** Of the deliveries made from now on. */
+  /** For deliveries created from now on. */
   readonly payload?: WebhookPayload | undefined
   /** With sealed values. */
   readonly headers?: HeaderChanges | 'all' | undefined
@@ -90,12 +95,12 @@ export interface EndpointChanges {
 export type ChangeEndpointResult =
   | { readonly kind: 'changed'; readonly endpoint: WebhookEndpoint }
   | { readonly kind: 'taken' | 'gone' | 'too_many_headers' }
-  /** The URL goes to another origin, and nothing is said of the headers that the present one gets. */
+  /** The URL moves to another origin, and the request does not say what to do with the present headers. */
   | { readonly kind: 'headers_left_behind' }
 
 /**
- * Changes what is named. A new URL holds also for what is still to be delivered (which reads it when it is claimed), and begins without failures; so does enabling. Headers
- * never follow to another origin: the change must give them again, or take them away.
+ * Changes the given fields. A new URL also holds for pending deliveries (read at their claim) and clears the failures;
+ * so does enabling. Headers never follow to another origin: the request must give the headers again, or remove them.
  */
 export async function changeEndpoint(
   database: Database,
@@ -103,7 +108,8 @@ export async function changeEndpoint(
   { url, description, eventTypes, enabled, payload, headers }: EndpointChanges,
 ): Promise<ChangeEndpointResult> {
   const change = async (tx: Sql & Pick<Database['prisma'], 'webhookEndpoint'>): Promise<ChangeEndpointResult> => {
-    // The endpoint before its deliveries, as everywhere: no two can wait for each other. No key: moves that owe it deliveries go on.
+    // The endpoint is locked before its deliveries, as everywhere, so two transactions cannot wait for each other. NO
+    // KEY: moves that create deliveries for the endpoint go on.
     const [before] = await tx.$queryRaw<{ url: string; headers: unknown; isDisabled: boolean }[]>`
       SELECT url, headers, disabled_at IS NOT NULL AS "isDisabled" FROM webhook_endpoints WHERE id = ${id} AND deleted_at IS NULL FOR NO KEY UPDATE`
     if (!before) return { kind: 'gone' }
@@ -138,7 +144,7 @@ export async function changeEndpoint(
   }
 }
 
-/** What was still to be sent to it has failed. */
+/** Deletes an endpoint. Its pending deliveries fail. */
 export async function deleteEndpoint(database: Database, id: string): Promise<void> {
   const now = new Date()
   const data = { deletedAt: now, disabledAt: now, secret: '', previousSecrets: [], headers: {} }
@@ -146,7 +152,7 @@ export async function deleteEndpoint(database: Database, id: string): Promise<vo
   await abandonUnwanted(database, id)
 }
 
-/** Gives it another secret (rotation.ts). Null: it was deleted. */
+/** Gives the endpoint a new secret (rotation.ts). Null: the endpoint was deleted. */
 export async function rotateSecret(
   { prisma }: Database,
   id: string,

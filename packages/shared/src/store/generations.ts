@@ -1,4 +1,4 @@
-// Accepting and reading generations. Everything here is an index lookup, whatever the history's size.
+// Accepting and reading generations. Every access is an index lookup, for any size of the history.
 
 import type { Status } from '../domain/status.ts'
 import { OPEN_STATUSES, TERMINAL_STATUSES } from '../domain/status.ts'
@@ -12,7 +12,7 @@ export interface NewGeneration {
   readonly id: string
   readonly projectId: string
   readonly batchId: string | null
-  /** The failed generation of another batch that it tries again. */
+  /** The failed generation of another batch that this generation retries. */
   readonly retryOf: string | null
   readonly customId: string | null
   readonly model: string
@@ -23,30 +23,31 @@ export interface NewGeneration {
   readonly priority: number
   readonly metadata: Readonly<Record<string, unknown>> | null
   readonly webhookUrl: string | null
-  /** Null: as its project says. */
+  /** Null: the default of the project. */
   readonly onUnknownSubmission: 'fail' | 'resubmit' | null
   readonly idempotencyKey: string | null
   readonly idempotencyHash: string | null
 }
 
-/** A request of one generation, with the hash of the API key that it came with. */
+/** A request for one generation, with the hash of its API key. */
 export interface Wish {
   readonly row: NewGeneration
   readonly keyHash: string
 }
 
-/** What a row has got by being stored. */
+/** The values that Postgres adds to a stored row. */
 export interface Stored {
   readonly createdAt: Date
   readonly onUnknownSubmission: 'fail' | 'resubmit'
 }
 
 /**
- * Accepts what concurrent requests bring in one statement, and one commit; the answers are in their order.
- * @returns null for one whose idempotency key is taken, or whose API key is not alive
+ * Accepts concurrent requests in one statement and one commit. The results are in the order of `wishes`.
+ * @returns null when the idempotency key is taken or the API key is not valid
  */
 export async function acceptGenerations({ prisma }: Database, wishes: readonly Wish[]): Promise<(Stored | null)[]> {
-  // By key, so that two processes cannot wait for each other's keys; if they do so all the same, one of them tries again.
+  // Sorted by idempotency key, so that two processes do not wait for each other's keys. A remaining deadlock is
+  // retried.
   const sorted = wishes.toSorted((one, other) => {
     if (keyOf(one) === keyOf(other)) return 0
     return keyOf(one) < keyOf(other) ? -1 : 1
@@ -65,10 +66,10 @@ export async function acceptGenerations({ prisma }: Database, wishes: readonly W
 const keyOf = ({ row }: Wish) => row.idempotencyKey ?? ''
 
 /**
- * Inserts generations with their first events in one statement. What they leave open of the policy for unknown submissions comes from
- * their projects.
- * @param keyHashes of each row's API key, when that must be alive
- * @returns what was stored, by id: those whose idempotency key is taken are left out
+ * Inserts generations with their first events in one statement. A missing policy for unknown submissions comes from the
+ * project.
+ * @param keyHashes the hash of each row's API key, when the key must be valid
+ * @returns the stored values by id, without rows whose idempotency key is taken
  */
 export async function insertGenerations(
   sql: Sql,
@@ -104,7 +105,7 @@ export async function insertGenerations(
   return new Map(inserted.map(({ id, ...stored }) => [id, stored]))
 }
 
-/** The generation that this key created, read in a statement of its own after a lost race. */
+/** The generation created with an idempotency key, read in a separate statement after a lost race. */
 export async function findByIdempotencyKey(
   { prisma }: Database,
   projectId: string,
@@ -113,13 +114,13 @@ export async function findByIdempotencyKey(
   return await prisma.generation.findFirst({ where: { projectId, idempotencyKey: key } })
 }
 
-/** One generation of the project, or null: another project's id is as unknown as no id. */
+/** One generation of the project, or null. A generation of another project counts as unknown. */
 export async function findGeneration({ prisma }: Database, projectId: string, id: string): Promise<Generation | null> {
   const row = await prisma.generation.findFirst({ where: { id, projectId } })
   return row && ((await withMarks(prisma, [row]))[0] ?? row)
 }
 
-/** That a batch is being cancelled is on its own row: this tells it of those of its generations whose turn is yet to come. */
+/** Adds the batch's cancel request, which is on the batch's row, to generations that no page has cancelled yet. */
 async function withMarks(prisma: PrismaClient, rows: readonly Generation[]): Promise<Generation[]> {
   const isOpen = ({ status }: Generation) => OPEN_STATUSES.some((open) => open === status)
   const batchIds = new Set(rows.flatMap((row) => (row.batchId !== null && isOpen(row) ? row.batchId : [])))
@@ -136,7 +137,7 @@ async function withMarks(prisma: PrismaClient, rows: readonly Generation[]): Pro
   })
 }
 
-/** One generation of whichever project: for operators. */
+/** One generation of any project: for operators. */
 export async function findAnyGeneration({ prisma }: Database, id: string): Promise<Generation | null> {
   return await prisma.generation.findUnique({ where: { id } })
 }
@@ -172,13 +173,13 @@ export async function listGenerations(
   return await withMarks(prisma, await prisma.generation.findMany({ where, orderBy: { id: 'desc' }, take: limit }))
 }
 
-/** A constant of the statement and not a parameter of it: only then does Postgres see that the index over such rows serves it. */
+/** A constant of the statement, not a parameter: only then does the planner use the partial index for these rows. */
 const isStatus = (status: Status) =>
   Prisma.raw(
     `status = '${status}'${status === 'submitting' || status === 'processing' ? ' AND admitted_at IS NOT NULL' : ''}`,
   )
 
-/** Those of `ids` that have ended: one query serves every request that waits. */
+/** The ids among `ids` that have ended: one query serves all waiting requests. */
 export async function endedAmong({ prisma }: Database, ids: readonly string[]): Promise<string[]> {
   const rows = await prisma.$queryRaw<{ id: string }[]>`
     SELECT id FROM generations
@@ -186,7 +187,7 @@ export async function endedAmong({ prisma }: Database, ids: readonly string[]): 
   return rows.map((row) => row.id)
 }
 
-/** A generation's timeline, oldest first. At most `limit` events; `after` is the sequence to go on from. */
+/** The timeline of a generation, oldest first: at most `limit` events after the sequence `after`. */
 export async function listEvents(
   { prisma }: Database,
   generationId: string,
@@ -200,7 +201,7 @@ export async function listEvents(
   })
 }
 
-/** How many generations of a project wait for a slot, counted up to `upTo`. */
+/** The number of a project's generations that wait for a slot, counted up to `upTo`. */
 export async function countWaiting({ prisma }: Database, projectId: string, upTo: number): Promise<number> {
   const [row] = await prisma.$queryRaw<{ count: number }[]>`
     SELECT count(*)::int AS count FROM (

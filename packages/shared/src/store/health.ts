@@ -1,4 +1,4 @@
-// Whether Postgres answers and can be written to, and whether work is being handled in time.
+// Whether Postgres answers and accepts writes, and whether work is handled in time.
 
 import { idBefore } from '../domain/ids.ts'
 import type { Database } from './database.ts'
@@ -9,22 +9,22 @@ import { rests } from './target-rests.ts'
 import { isStorable } from './unstorable.ts'
 
 export interface Overdue {
-  /** Rows that nobody has looked at, counted up to 1,000. */
+  /** Rows that no process has looked at, counted up to 1,000. */
   readonly count: number
-  /** Steps whose jobs no worker takes, although rows that reconcile has woken wait for one. */
+  /** Steps whose jobs no worker takes, although enqueued rows wait for the step. */
   readonly stalled: readonly NotedStep[]
 }
 
-/** No grace that reconcile gives is longer: a row that is due later waits for something else. */
+/** The longest redelivery back-off of reconcile. A row that is due later waits for another reason. */
 const GRACE = Prisma.raw(`interval '2 minutes'`)
 
-/** From then on nobody has looked: in the statement below. */
+/** Rows that were due before this moment are overdue; the statement below defines `since`. */
 const SINCE = Prisma.sql`(SELECT at FROM since)`
 
 /**
- * Counts rows that nobody has looked at although they have been due for `graceMs`, and names the steps that stand still. Doubles
- * as a ping. Bounded: it counts at most 1,000 rows of each kind. What Postgres refuses to write is overdue when its next try is. A
- * receiver that is dead makes nothing overdue: its deliveries wait for their turns, and their jobs are taken.
+ * Counts rows that have been due for `graceMs` without attention, and names the stalled steps. Doubles as a ping.
+ * Bounded: counts at most 1,000 rows of each kind. An unstorable row is overdue when its next try is overdue. A dead
+ * receiver makes nothing overdue: its deliveries wait for their turns, and their jobs are taken.
  */
 export async function overdueWork({ prisma }: Database, graceMs: number): Promise<Overdue> {
   const [row] = await prisma.$queryRaw<Overdue[]>`
@@ -63,16 +63,19 @@ export async function overdueWork({ prisma }: Database, graceMs: number): Promis
   return row ?? { count: 0, stalled: [] }
 }
 
-/** Callers within this time share one write. */
+/** Calls within this time share one write. */
 const WRITE_EVERY_MS = 1_000
-/** Rows that do not fit into the smallest `work_mem`: Postgres writes them to a file, some 160 KB, and removes it. */
+/**
+ * More rows than fit into the smallest `work_mem`: Postgres writes a temporary file of about 160 KB and removes the
+ * file.
+ */
 const SPILLED_ROWS = 4_000
-/** SQLSTATE: `temp_file_limit` forbids such a file. Says nothing of the disk. */
+/** SQLSTATE: `temp_file_limit` forbids the file. The error says nothing about the disk. */
 const LIMITED = '53400'
 
 /**
- * Makes a function that tries to write: it rejects while Postgres is read-only or its disk is full. An update of one row alone would find
- * room in its page also on a full disk; the temporary file costs no WAL.
+ * Makes a function that tests writing: the function rejects while Postgres is read-only or the disk is full. An update
+ * of one row would find room in its page even on a full disk. The temporary file costs no WAL.
  */
 export function createWriteTest({ prisma }: Database): () => Promise<void> {
   let latest: Promise<void> = Promise.resolve()
@@ -95,6 +98,6 @@ export function createWriteTest({ prisma }: Database): () => Promise<void> {
   }
 }
 
-/** Writes a temporary file, whatever `work_mem` is. */
+/** Writes a temporary file for any value of `work_mem`. */
 export const SPILL = `SELECT count(*)::int AS rows FROM (SELECT set_config('work_mem', '64kB', true) AS set) AS small,
   LATERAL generate_series(1, ${SPILLED_ROWS} + 0 * length(small.set))`

@@ -1,4 +1,4 @@
-// What Postgres says of itself, for the doctor: asked once, over a connection of its own, within a bounded time.
+// Facts about Postgres for the doctor: read once, over separate connections, within a bounded time.
 
 import type pg from 'pg'
 import type { ClockSample } from '../domain/clock-finding.ts'
@@ -17,7 +17,7 @@ export interface SealedSecret {
 export interface Inspection {
   readonly facts: PostgresFacts
   readonly clockSamples: readonly ClockSample[]
-  /** Webhook secrets of projects, still sealed; none where there are no tables yet. */
+  /** Sealed webhook secrets of projects; empty when there are no tables yet. */
   readonly sealedSecrets: readonly SealedSecret[]
 }
 
@@ -25,7 +25,7 @@ const ANSWER_TIMEOUT_MS = 5_000
 const CLOCK_SAMPLES = 3
 const SECRETS_MAX = 100
 
-/** Asks. @throws DatabaseError that says why it could not */
+/** Reads the facts. @throws DatabaseError with the reason */
 export async function inspectPostgres(databaseUrl: string): Promise<Inspection> {
   return await withConnection(databaseUrl, async (client) => {
     const sharesBackends = await withConnection(databaseUrl, (other) => shareBackends(client, other))
@@ -36,7 +36,7 @@ export async function inspectPostgres(databaseUrl: string): Promise<Inspection> 
   })
 }
 
-/** Asks over a connection of its own. @throws DatabaseError that says why it got no answer */
+/** Runs `ask` on a separate connection. @throws DatabaseError with the reason why there was no answer */
 async function withConnection<T>(databaseUrl: string, ask: (client: pg.Client) => Promise<T>): Promise<T> {
   const { client, location } = await connect(databaseUrl, {
     connectionTimeoutMillis: ANSWER_TIMEOUT_MS,
@@ -48,16 +48,17 @@ async function withConnection<T>(databaseUrl: string, ask: (client: pg.Client) =
     if (cause instanceof DatabaseError) throw cause
     throw new DatabaseError(`Postgres at ${location} does not say how it is: ${describe(cause)}.`, { cause })
   } finally {
-    // Not awaited: a server that hangs would keep us here.
+    // Not awaited: a hanging server would block this process.
     client.end().catch(() => undefined)
   }
 }
 
 type AskedAtOnce = Omit<ServerFacts, 'sharesBackends'>
 
-/** One statement. Rejects with what Postgres says. */
+/** One statement. Rejects with the error of Postgres. */
 export async function readFacts(client: pg.Client): Promise<AskedAtOnce> {
-  // pg_stat_activity hides other users' connections from an ordinary user; the counts per database do not.
+  // pg_stat_activity hides other users' connections from an ordinary user; the counts per database include all
+  // connections.
   const { rows } = await client.query<AskedAtOnce>(`
     SELECT current_setting('server_version') AS "version",
       current_setting('server_version_num')::int AS "versionNumber",
@@ -81,10 +82,13 @@ export async function readFacts(client: pg.Client): Promise<AskedAtOnce> {
   return facts
 }
 
-/** What makes a write impossible for everybody; a lock that somebody holds does not. */
+/** Causes that forbid every write. A lock is not among the causes. */
 const REFUSALS: readonly Away[] = ['disk_full', 'out_of_memory', 'broken_files', 'read_only']
 
-/** Writes what readiness writes too, and takes it back. @returns why that was refused, in words; null when it was not */
+/**
+ * Makes the writes of the readiness check, and rolls back. @returns the reason of a refusal, in words; null without a
+ * refusal
+ */
 async function tryWrite(client: pg.Client): Promise<string | null> {
   try {
     await client.query(`BEGIN; SET LOCAL lock_timeout = '1s'; ${SPILL}`)

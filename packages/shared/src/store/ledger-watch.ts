@@ -1,10 +1,11 @@
-// The one row that tells when workers last stood on this database, and on which. Beside it, what shows a restored copy.
+// The single row of `ledgers`: when workers last used this database, and the identity of the database. Also the facts
+// that reveal a restored copy.
 
 import type { LedgerIdentity } from '../domain/ledger.ts'
 import type { Database } from './database.ts'
 
 export interface LedgerRow {
-  /** Null until a worker has been here. */
+  /** Null before the first worker. */
   readonly id: string | null
   readonly aliveAtMs: number | null
   readonly nowMs: number
@@ -17,7 +18,7 @@ export interface LedgerRow {
 }
 
 const WAITING_MAX = 1_000
-/** What one statement asks for. `present` has null where the user may not ask. */
+/** The facts, in one statement. A fact in `present` is null when the user may not read it. */
 const LEDGER = `
   SELECT id, floor(extract(epoch FROM alive_at) * 1000)::float8 AS "aliveAtMs",
     floor(extract(epoch FROM clock_timestamp()) * 1000)::float8 AS "nowMs",
@@ -33,14 +34,14 @@ const LEDGER = `
     (SELECT count(*)::int FROM (SELECT 1 FROM generations WHERE status IN ('queued', 'submitting') LIMIT ${WAITING_MAX}) AS counted) AS waiting
   FROM ledgers WHERE one = 1`
 
-/** The row and what is around it. */
+/** Reads the row and the facts around the row. */
 export async function readLedger({ prisma }: Database): Promise<LedgerRow> {
   const [row] = await prisma.$queryRawUnsafe<LedgerRow[]>(LEDGER)
   if (!row) throw new Error('the table ledgers has lost its row')
   return row
 }
 
-/** Whether the database has this submission, or would have forgotten it by now. */
+/** Whether the database has this submission. */
 export async function hasSubmission({ prisma }: Database, id: string): Promise<boolean> {
   const [row] = await prisma.$queryRaw<
     { has: boolean }[]
@@ -48,7 +49,10 @@ export async function hasSubmission({ prisma }: Database, id: string): Promise<b
   return row?.has ?? false
 }
 
-/** A worker begins to stand on this database: from now on it is the latest. @returns its new sign of life, in ms since 1970 */
+/**
+ * A worker begins to use this database: from now on this database is the latest. @returns the new sign of life, in ms
+ * since 1970
+ */
 export async function adoptLedger({ prisma }: Database, id: string, identity: LedgerIdentity): Promise<number> {
   const [row] = await prisma.$queryRaw<{ aliveAtMs: number }[]>`
     UPDATE ledgers SET id = ${id}, identity = ${JSON.stringify(identity)}::jsonb, stopped_at = NULL,
@@ -57,14 +61,14 @@ export async function adoptLedger({ prisma }: Database, id: string, identity: Le
   return row?.aliveAtMs ?? 0
 }
 
-/** A sign of life; one of several workers writes it. `stopped`: the last one of this worker. */
+/** Writes a sign of life; one of several workers is enough. `stopped`: the last sign of life of this worker. */
 export async function beatLedger({ prisma }: Database, everyMs: number, stopped: boolean): Promise<void> {
   await prisma.$executeRaw`
     UPDATE ledgers SET alive_at = greatest(clock_timestamp(), alive_at), stopped_at = CASE WHEN ${stopped} THEN clock_timestamp() END
     WHERE one = 1 AND (${stopped} OR alive_at < clock_timestamp() - ${everyMs} * interval '1 ms')`
 }
 
-/** What a mark outside of the database keeps of it. Two look-ups by index. */
+/** The facts that a mark outside the database keeps. Two index lookups. */
 export async function ledgerState({ prisma }: Database) {
   const [row] = await prisma.$queryRaw<{ id: string | null; aliveAtMs: number | null; submission: string | null }[]>`
     SELECT id, floor(extract(epoch FROM alive_at) * 1000)::float8 AS "aliveAtMs",

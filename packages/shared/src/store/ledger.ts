@@ -1,4 +1,4 @@
-// Reads the ledger of one generation: its submissions, with what the provider answered to each.
+// Reads the ledger of one generation: its submissions with the provider's answers.
 
 import type { KeptReply } from '../domain/kept-reply.ts'
 import type { Database } from './database.ts'

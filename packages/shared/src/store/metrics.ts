@@ -1,4 +1,4 @@
-// What is going on, in numbers: of what is open now, never of the history.
+// Numbers about open work, never about the history.
 
 import type { PollsSeen } from '../domain/refused-polls.ts'
 import type { Database } from './database.ts'
@@ -11,7 +11,7 @@ export interface OpenWork {
   readonly queued: number
   readonly submitting: number
   readonly processing: number
-  /** Slots kept for renders that are not the generation's own any more, by cause. */
+  /** Slots kept for renders that are no longer the generation's own, by cause. */
   readonly lateSlots: KeptSlots
   /** Deliveries that have neither succeeded nor been given up. */
   readonly deliveries: number
@@ -24,11 +24,11 @@ export interface KeptSlots {
   readonly overdue: number
   /** Left behind by a retry. */
   readonly retried: number
-  /** When the last of them is given back; null without any. */
+  /** When the last kept slot is given back; null without kept slots. */
   readonly until: string | null
 }
 
-/** Of kept slots, how many for each cause. Reads the index of those slots. */
+/** The number of kept slots for each cause. Reads the index of kept slots. */
 const KEPT_SLOTS = Prisma.sql`
   SELECT jsonb_build_object(
     'unknown', count(*) FILTER (WHERE error_code = 'submission_unknown'),
@@ -38,17 +38,17 @@ const KEPT_SLOTS = Prisma.sql`
     'until', to_char(max(slot_until) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) AS kept
   FROM generations WHERE slot_until > now() AND slot_until IS NOT NULL`
 
-/** Slots that are kept for renders which nobody waits for. */
+/** The slots kept for renders that no generation waits for. */
 export async function countKeptSlots({ prisma }: Database): Promise<KeptSlots> {
   const [row] = await prisma.$queryRaw<{ kept: KeptSlots }[]>`${KEPT_SLOTS}`
   if (!row) throw new Error('counts without a row')
   return row.kept
 }
 
-/** Rows in flight that are looked at. */
+/** The maximum number of rows in flight that are read. */
 const IN_FLIGHT_MAX = 1_000
 
-/** What the last polls of generations in flight were answered. Reads up to a thousand rows. */
+/** The answers to the last polls of generations in flight. Reads up to a thousand rows. */
 export async function readPollsSeen({ prisma }: Database): Promise<PollsSeen> {
   const [row] = await prisma.$queryRaw<PollsSeen[]>`
     SELECT count(*) FILTER (WHERE "isRefused" OR last_pending_at IS NOT NULL)::int AS asked,
@@ -64,7 +64,7 @@ export async function readPollsSeen({ prisma }: Database): Promise<PollsSeen> {
   return row
 }
 
-/** Each is the length of a partial index. */
+/** Each number is the length of a partial index. */
 export async function countOpenWork({ prisma }: Database): Promise<OpenWork> {
   const [row] = await prisma.$queryRaw<OpenWork[]>`
     SELECT waiting.count AS waiting, slots.*, late.kept AS "lateSlots", pending.count AS deliveries, open.count AS "openBatches"

@@ -1,7 +1,7 @@
-// Brings a database up to prisma/migrations, and tells how far behind it is. The history is Prisma's own
-// (`_prisma_migrations`, under Prisma's own advisory lock), so `prisma migrate` agrees wherever it can run.
-// A migration must not contain BEGIN, COMMIT or CONCURRENTLY: each runs as one transaction, so that what a killed
-// process left unfinished can simply be applied again.
+// Brings a database up to prisma/migrations, and lists the pending migrations. The history is Prisma's own
+// (`_prisma_migrations`, under Prisma's own advisory lock), so `prisma migrate` agrees with the history.
+// A migration must not contain BEGIN, COMMIT or CONCURRENTLY: each migration runs as one transaction, so a migration
+// that a killed process left unfinished can simply be applied again.
 import { fileURLToPath } from 'node:url'
 import type { HistoryDiagnostic, SchemaEngine } from '@prisma/schema-engine-wasm'
 import type pg from 'pg'
@@ -12,23 +12,23 @@ import { shareBackends } from './pooler.ts'
 import { type PrismaFiles, readPrismaFiles, startSchemaEngine } from './schema-engine.ts'
 
 export interface PrismaFolder {
-  /** Holds schema.prisma and migrations/. Default: the repository's. */
+  /** The folder with schema.prisma and migrations/. Default: the folder of the repository. */
   readonly prismaDir?: string
-  /** Hears, in one sentence, that another process holds the lock, and how long that is waited for. */
+  /** Called with one sentence when another process holds the lock; the sentence names the longest wait. */
   readonly onWait?: (sentence: string) => void
 }
 
 const PRISMA_DIR = fileURLToPath(new URL('../../../../prisma', import.meta.url))
 const NOTHING_EXCLUDED = { externalTables: [], externalEnums: [] }
-/** The key `prisma migrate` locks. */
+/** The key of Prisma's advisory lock. */
 const ADVISORY_LOCK_KEY = 72707369
 const CONNECT_TIMEOUT_MS = 10_000
 const LOCK_TIMEOUT_MS = 300_000
 
 /**
- * Applies what is pending, in order, and says which that was. Safe at any time and from any number of processes at
- * once: one applies, the others wait for it (at most five minutes).
- * @throws DatabaseError when the database cannot be reached, a migration fails, or the history is not the code's.
+ * Applies the pending migrations in order, and returns their names. Safe at any time and from any number of processes
+ * at once: one process applies, the rest wait (at most five minutes).
+ * @throws DatabaseError when the database cannot be reached, a migration fails, or the history does not match the code.
  */
 export async function migrate(
   databaseUrl: string,
@@ -45,7 +45,7 @@ export async function migrate(
       const input = { migrationsList: files.migrations, filters: NOTHING_EXCLUDED }
       return { applied: (await engine.applyMigrations(input)).appliedMigrationNames }
     } catch (cause) {
-      // The connection itself may be what was lost.
+      // The lost connection itself may be the cause.
       const begun = await unfinished(client).catch(() => [])
       const failed = begun.find((row) => row.failed)?.name
       if (failed === undefined) throw new DatabaseError(refusal(cause, location), { cause })
@@ -58,9 +58,9 @@ export async function migrate(
 }
 
 /**
- * The names of the migrations still to be applied, oldest first; waits for a migration that is running, at most
- * `lockTimeoutMs` (default: five minutes).
- * @throws DatabaseError as `migrate` does, also when an applied migration was edited or one has failed.
+ * The names of the pending migrations, oldest first. Waits for a running migration, at most `lockTimeoutMs` (default:
+ * five minutes).
+ * @throws DatabaseError like `migrate`, and when an applied migration was edited or a migration has failed.
  */
 export async function pendingMigrations(
   databaseUrl: string,
@@ -82,8 +82,8 @@ export async function pendingMigrations(
 }
 
 /**
- * The SQL that would turn the live database into schema.prisma; empty when they agree. What Prisma's language
- * cannot say (partial indexes, check constraints, functions) is not compared.
+ * The SQL that would turn the live database into schema.prisma; empty when the two agree. Objects outside Prisma's
+ * language (partial indexes, check constraints, functions) are not compared.
  * @throws DatabaseError when the database cannot be reached.
  */
 export async function schemaDrift(databaseUrl: string, { prismaDir = PRISMA_DIR }: PrismaFolder = {}): Promise<string> {
@@ -112,14 +112,14 @@ interface Session {
   readonly engine: SchemaEngine
   readonly files: PrismaFiles
   readonly client: pg.Client
-  /** What Postgres said when it last refused something. */
+  /** The last error of Postgres. */
   readonly refusedBy: () => unknown
   /** host:port/database */
   readonly location: string
   readonly facts: ServerFacts
 }
 
-/** Does `work` over one connection that holds Prisma's lock from beginning to end. */
+/** Runs `work` on one connection that holds Prisma's lock from beginning to end. */
 async function withDatabase<T>(
   databaseUrl: string,
   prismaDir: string,
@@ -148,7 +148,10 @@ async function withDatabase<T>(
   }
 }
 
-/** Before the lock: a pooler in transaction mode would leave it with a process of the server that others use next. */
+/**
+ * Runs before the lock is taken: behind a pooler in transaction mode, the lock would stay with a server process that
+ * other clients use next.
+ */
 async function refuseUnfit(databaseUrl: string, client: pg.Client, location: string): Promise<ServerFacts> {
   const other = await connect(databaseUrl, { connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
   try {
@@ -175,7 +178,7 @@ async function takeLock(client: pg.Client, { kind, timeoutMs, onWait }: Lock, lo
   await client.query('SET lock_timeout = 0')
 }
 
-/** Sorts the history: what is to be applied, and what a killed process began; anything else about it is an error. */
+/** Sorts the history: migrations to apply, and migrations begun by a killed process. Any other state is an error. */
 async function inspect(engine: SchemaEngine, files: PrismaFiles, client: pg.Client, location: string) {
   const state = await engine.diagnoseMigrationHistory({
     migrationsList: files.migrations,
@@ -204,7 +207,10 @@ async function inspect(engine: SchemaEngine, files: PrismaFiles, client: pg.Clie
   return { interrupted, pending: [...new Set([...interrupted, ...unapplied])].sort() }
 }
 
-/** Rows that were begun, neither finished nor rolled back. `failed` ones have a log; a killed process leaves none. */
+/**
+ * Migrations that were begun, and neither finished nor rolled back. A `failed` migration has a log; a killed process
+ * leaves no log.
+ */
 async function unfinished(client: pg.Client): Promise<{ name: string; failed: boolean }[]> {
   const { rows } = await client.query<{ name: string; failed: boolean }>(
     `SELECT migration_name AS name, logs IS NOT NULL AS failed FROM _prisma_migrations

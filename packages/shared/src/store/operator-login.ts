@@ -1,17 +1,19 @@
-// The operator's password where none is configured, and the wrong ones that were tried, for all API processes together.
+// The operator's password when no password is configured, and the wrong guesses, for all API processes together.
 
 import type { GuessLimit } from '../domain/login-guess.ts'
 import type { Database } from './database.ts'
 
 export interface StoredLogin {
-  /** SHA-256 of the password, hex; null when none was made. */
+  /** SHA-256 of the password, hex; null when no password exists. */
   readonly hash: string | null
-  /** How long nothing is compared any more, because of this address and because of all; null: it is. */
+  /**
+   * How long no password is compared, because of guesses from this address and because of all guesses; null: no wait.
+   */
   readonly addressWaitMs: number | null
   readonly nameWaitMs: number | null
 }
 
-/** What a login is compared with, unless it has to wait. */
+/** The data that a login is checked against, and the wait if there is one. */
 export async function readLogin({ prisma }: Database, addressKey: string, nameKey: string): Promise<StoredLogin> {
   const [row] = await prisma.$queryRaw<StoredLogin[]>`
     SELECT
@@ -24,8 +26,9 @@ export async function readLogin({ prisma }: Database, addressKey: string, nameKe
 }
 
 /**
- * Counts a wrong password. Those that come at the same time are counted one after the other.
- * @returns false when one before it made this one wait: then it is not counted, and must not have been answered
+ * Counts a wrong password. Concurrent guesses are counted one after another.
+ * @returns false when an earlier guess made this guess wait: then this guess is not counted, and must not have been
+ * answered
  */
 export async function countWrong({ prisma }: Database, key: string, limit: GuessLimit): Promise<boolean> {
   const { waitsMs, forgottenMs } = limit
@@ -40,7 +43,7 @@ export async function countWrong({ prisma }: Database, key: string, limit: Guess
   return counted === 1
 }
 
-/** Forgets what was tried longer ago than any limit remembers. */
+/** Deletes guesses that are older than every limit's memory. */
 export async function forgetGuesses({ prisma }: Database, olderThanMs: number): Promise<void> {
   await prisma.$executeRaw`
     DELETE FROM login_guesses WHERE key = ANY (ARRAY(
@@ -50,9 +53,9 @@ export async function forgetGuesses({ prisma }: Database, olderThanMs: number): 
 }
 
 /**
- * Stores the hash of a new password. Safe when several processes start at once: only one of them stores its own.
- * @param replace whether an older one is forgotten
- * @returns false when there is one already, and it stays
+ * Stores the hash of a new password. Safe when several processes start at once: only one process stores its password.
+ * @param replace whether an existing password is replaced
+ * @returns false when a password exists and stays
  */
 export async function storeOperatorPassword({ prisma }: Database, hash: string, replace: boolean): Promise<boolean> {
   const stored = await prisma.$executeRaw`

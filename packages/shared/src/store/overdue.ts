@@ -1,4 +1,4 @@
-// What reconcile looks for: rows whose wake-up was lost. Claims are bounded pages, safe from several workers at once.
+// The rows that reconcile looks for: their queue job was lost. Claims are bounded pages, safe with several workers.
 
 import { owedStep } from '../domain/owed-step.ts'
 import type { Status } from '../domain/status.ts'
@@ -10,11 +10,17 @@ import { rests } from './target-rests.ts'
 import { claimStorable, isStorable } from './unstorable.ts'
 
 const GRACE_MAX_S = 120
-/** How long a row is left alone after it was woken: longer each time, up to two minutes. */
+/**
+ * Redelivery back-off: how long a row is left alone after it was enqueued. The back-off doubles from 15 s up to two
+ * minutes.
+ */
 const GRACE = Prisma.raw(`least(15 * 2 ^ least(wakes, 3), ${GRACE_MAX_S}) * interval '1 second'`)
 const IN_GRACE = Prisma.raw(`due_at > now() AND due_at <= now() + interval '${GRACE_MAX_S} seconds'`)
 
-/** A job's id is made of the row's id and its number of wake-ups: a job that was kept cannot block the next one. */
+/**
+ * A row to enqueue. The job id consists of the row's id and its dispatch count, so a retained job cannot block the next
+ * job.
+ */
 export interface WakeUp {
   readonly id: string
   readonly wakes: number
@@ -25,15 +31,15 @@ export interface OverdueGenerations {
   readonly complete: readonly WakeUp[]
 }
 
-/** What makes a row owe each step: `owedStep` in SQL. */
+/** The conditions for a row to need each step: `owedStep` in SQL. */
 const OWES = {
   submit: Prisma.raw(`status IN ('queued', 'submitting') AND answer IS NULL`),
   complete: Prisma.raw('answer IS NOT NULL'),
 }
 
 /**
- * Claims up to `limit` overdue generations outside the polling lanes, and says which step each is to be woken for.
- * @param steps those of which any more may be woken
+ * Claims up to `limit` overdue generations that the pollers do not serve, by the step to enqueue.
+ * @param steps the steps that may get more jobs
  */
 export async function claimOverdueGenerations(
   database: Database,
@@ -41,7 +47,7 @@ export async function claimOverdueGenerations(
   steps: readonly (keyof OverdueGenerations)[],
 ): Promise<OverdueGenerations> {
   if (steps.length === 0) return { submit: [], complete: [] }
-  // Beside the partial index's own condition, which stays as it is written there.
+  // Added to the condition of the partial index, because the planner needs that condition word for word.
   const owes = Prisma.join(
     steps.map((step) => OWES[step]),
     ' OR ',
@@ -66,8 +72,9 @@ export async function claimOverdueGenerations(
 }
 
 /**
- * Claims up to `limit` deliveries whose next attempt is due: few for each server, so that fifty thousand for one that is dead stand
- * in nobody's way, and server by server of each project in turn, so that a project with thousands of servers does not either.
+ * Claims up to `limit` deliveries with a due attempt. Few for each origin: fifty thousand deliveries to a dead origin
+ * delay no other origin. And the origins of the projects in turn: a project with thousands of origins delays no other
+ * project.
  */
 export async function claimOverdueDeliveries(database: Database, limit: number): Promise<WakeUp[]> {
   const pick = (among: Prisma.Sql) => Prisma.sql`
@@ -100,9 +107,9 @@ export async function claimOverdueDeliveries(database: Database, limit: number):
 }
 
 /**
- * Makes due at once what was only left alone because it had been woken: up to `limit` generations and as many deliveries.
- * For when wake-ups were lost; what waits for a lease, a back-off or its next attempt goes on waiting.
- * @returns how many rows
+ * Requeues now: ends the redelivery back-off of up to `limit` generations and `limit` deliveries. Called when queue
+ * jobs were lost. Rows that wait for a lease, a submission back-off or their next attempt keep waiting.
+ * @returns the number of rows
  */
 export async function endGraces(database: Database, limit: number): Promise<number> {
   const { prisma } = database
@@ -137,7 +144,7 @@ export async function endGraces(database: Database, limit: number): Promise<numb
   return ended.flat().length
 }
 
-/** Ids of up to `limit` batches whose generations have all ended without anyone noticing. */
+/** Ids of up to `limit` open batches whose generations have all ended. */
 export async function endedBatches({ prisma }: Database, limit: number): Promise<string[]> {
   const rows = await prisma.$queryRaw<{ id: string }[]>`
     SELECT b.id FROM batches b WHERE b.completed_at IS NULL AND ${ALL_ENDED} AND ${isStorable('b.id')}

@@ -1,4 +1,4 @@
-// What the polling lanes read and write: claims of due generations, and the answers of one round in one statement.
+// Reads and writes of the pollers: claims of due generations, and one statement for the answers of a round.
 
 import type { Kind } from '../domain/batch-estimate.ts'
 import type { FailureCode } from '../domain/failure.ts'
@@ -13,19 +13,19 @@ import { claimStorable, isStorable, withoutUnstorable } from './unstorable.ts'
 export interface DuePoll extends Kind {
   readonly id: string
   readonly upstreamTaskId: string
-  /** `failed`: past its deadline, asked about in case it still succeeds. */
+  /** `failed`: past the deadline, still polled for a late success. */
   readonly status: 'processing' | 'failed'
-  /** Since the submission was accepted. */
+  /** Since the submission began; for an adopted task, since the adoption. */
   readonly elapsedMs: number
   readonly pollFailures: number
   readonly wakes: number
-  /** The task was found by hand. */
+  /** The task was adopted by hand. */
   readonly isAdopted: boolean
 }
 
 /**
- * Claims up to `limit` generations that are due, the longest overdue first. Their `due_at` becomes the lease's end:
- * should this process die, any lane finds them again then.
+ * Claims up to `limit` due generations, the longest overdue first. `due_at` becomes the end of the lease: if this
+ * process dies, a poller finds the generations then.
  */
 export async function claimDuePolls(database: Database, limit: number, leaseMs: number): Promise<DuePoll[]> {
   const pick = (among: Prisma.Sql) => Prisma.sql`
@@ -37,7 +37,7 @@ export async function claimDuePolls(database: Database, limit: number, leaseMs: 
     database,
     'claim',
     pick,
-    // ANY (ARRAY(…)) keeps the index on due_at in use when the statement is prepared; IN (…) may not.
+    // With ANY (ARRAY(…)) a prepared statement still uses the index on due_at; with IN (…) maybe not.
     (picked) => database.prisma.$queryRaw<DuePoll[]>`
       UPDATE generations SET due_at = now() + ${leaseMs} * interval '1 ms'
       WHERE id = ANY (ARRAY(${picked}))
@@ -47,7 +47,7 @@ export async function claimDuePolls(database: Database, limit: number, leaseMs: 
   )
 }
 
-/** Whether any generation is to be asked about within `ms`. */
+/** Whether a poll of any generation is due within `ms`. */
 export async function isPollDueWithin({ prisma }: Database, ms: number): Promise<boolean> {
   const by = Prisma.sql`now() + ${ms} * interval '1 ms'`
   const rows = await prisma.$queryRaw<unknown[]>`
@@ -58,7 +58,7 @@ export async function isPollDueWithin({ prisma }: Database, ms: number): Promise
   return rows.length > 0
 }
 
-/** Hands back claimed generations that were not asked about: any lane finds them at once. */
+/** Returns claimed generations that were not polled. Any poller finds the generations at once. */
 export async function releasePolls(database: Database, ids: readonly string[]): Promise<void> {
   const rows = ids.map((id) => ({ id }))
   await withoutUnstorable(
@@ -73,34 +73,40 @@ export async function releasePolls(database: Database, ids: readonly string[]): 
   )
 }
 
-/** The row as it was claimed. */
+/** The row as it was claimed: the fencing condition for the writes after a poll. */
 export interface Seen {
   readonly id: string
-  /** The task that was asked about: an answer about a task that the row has left changes nothing. */
+  /** The polled task. The answer changes nothing after the row has moved to another task. */
   readonly upstreamTaskId: string
-  /** Of the claim. A row that was answered, retried or adopted since has another number, even if it has the same task. */
+  /**
+   * The dispatch count of the claim. After an answer, a retry or an adoption the row has another count, even with the
+   * same task.
+   */
   readonly wakes: number
 }
 
-/** That a row is still as it was claimed: a lane that comes late must touch neither what has its answer nor a later attempt. */
+/**
+ * SQL condition: the row is still as it was claimed. A late poller must change neither a row with an answer nor a later
+ * attempt.
+ */
 export const asSeen = (polls: readonly Seen[]) => Prisma.sql`(g.id, g.upstream_task_id, g.wakes) IN (
   SELECT * FROM unnest(${polls.map((one) => one.id)}::text[], ${polls.map((one) => one.upstreamTaskId)}::text[], ${polls.map((one) => one.wakes)}::int[]))
   -- Else Postgres, which expects few of them, joins each with each.
   IS TRUE`
 
-/** What one poll means for its row. */
+/** The outcome of one poll for its row. */
 export interface PollRecord extends Seen {
-  /** Delay until the row is due again; null when it is not to be asked about any more. */
+  /** Delay until the row is due again; null: no further poll. */
   readonly nextMs: number | null
-  /** The provider said that the task is unfinished. */
+  /** The provider reported an unfinished task. */
   readonly sawPending: boolean
   readonly pollFailures: number
   readonly answer: TerminalAnswer | null
-  /** What was answered, unless it was "still rendering" or the end. */
+  /** The answer, unless it was "still rendering" or terminal. */
   readonly lastPoll?: LastPoll
 }
 
-/** Writes the answers of one round. A terminal answer waits on the row, due at once, for the complete step. */
+/** Writes the answers of one round. A terminal answer is stored on the row, due at once for the complete step. */
 export async function recordPolls(database: Database, polls: readonly PollRecord[]): Promise<void> {
   await withoutUnstorable(database, 'record', polls, async (some) => {
     await withRetry(() => record(database, some))
@@ -136,8 +142,8 @@ async function record({ prisma }: Database, polls: readonly PollRecord[]): Promi
 }
 
 /**
- * Fails generations past their deadline. When they are due stays `recordPolls`' affair, because a late success still
- * counts; they keep their slots for `renderMaxMs`, because the provider may still be rendering.
+ * Fails generations past their deadline. `recordPolls` sets the next `due_at`, because a late success still counts. The
+ * generations keep their slots for `renderMaxMs`, because the provider may still be rendering.
  */
 export async function failOverdue(
   database: Database,
@@ -168,7 +174,7 @@ async function fail(
   return await moveGenerations(prisma, ids, 'fail', { set, guard })
 }
 
-/** Says what was answered at last: the cause may be a key that was changed, which waiting never mends. */
+/** Adds the last poll's answer to the message: the cause may be a changed key, and waiting does not repair a key. */
 function overdueMessage(code: FailureCode, last: LastPoll | undefined): string {
   if (last === undefined) return FAILURES[code]
   const times = last.failures > 1 ? `, the last of ${last.failures} in a row without a usable answer` : ''

@@ -1,4 +1,4 @@
-// Projects and their API keys. A key is shown once, when made; only its hash is kept.
+// Projects and their API keys. A key is shown once, when created; only the hash is stored.
 
 import { hash, randomBytes } from 'node:crypto'
 import { newId } from '../domain/ids.ts'
@@ -10,10 +10,10 @@ export type { ApiKey, Project }
 
 export const DEFAULT_PROJECT = 'default'
 
-/** SHA-256, hex: keys carry enough entropy that a slow hash would only cost. */
+/** SHA-256, hex: keys have enough entropy, so a slow hash would only cost time. */
 export const hashOf = (key: string) => hash('sha256', key)
 
-/** Enough to tell keys apart, too little to guess one. */
+/** Enough characters to tell keys apart, too few to guess a key. */
 const hintOf = (key: string) => key.slice(0, 7)
 
 /** A new API key: `rq_` and 256 random bits. */
@@ -21,13 +21,13 @@ export function newApiKey(): string {
   return `rq_${randomBytes(32).toString('base64url')}`
 }
 
-/** What a request needs to know of the project whose key it shows. */
+/** The data that a request needs about the project of its key. */
 export type CallingProject = Pick<
   Project,
   'id' | 'name' | 'onUnknownSubmission' | 'maxInFlight' | 'pausedAt' | 'createdAt'
 >
 
-/** The projects whose live keys have these hashes, in their order; null where there is none. */
+/** The projects of valid keys with these hashes, in the order of `hashes`; null for an unknown or revoked key. */
 export async function findProjectsByKeys(
   { prisma }: Database,
   hashes: readonly string[],
@@ -42,9 +42,9 @@ export async function findProjectsByKeys(
 }
 
 /**
- * Creates the project unless one of that name exists; safe when several processes start at once. `sealedSecret`: its webhook secret,
- * sealed for the project of this id.
- * @returns the project's id, and whether this call created it
+ * Creates the project unless a project with this name exists; safe when several processes start at once. `sealedSecret`
+ * seals the webhook secret for the project id.
+ * @returns the id of the project, and whether this call created the project
  */
 export async function ensureProject(
   { prisma }: Database,
@@ -60,8 +60,9 @@ export async function ensureProject(
 }
 
 /**
- * Creates a project together with its first key: one without a key would be of no use, and look complete to the next start.
- * @returns false when a project of that name exists; nothing is stored then
+ * Creates a project together with its first key: a project without a key would be of no use, and would look complete to
+ * the next start.
+ * @returns false when a project with this name exists; then nothing is stored
  */
 export async function createProject(
   { prisma }: Database,
@@ -85,20 +86,20 @@ export interface ProjectChanges {
   readonly maxInFlight?: number | null | undefined
 }
 
-/** Changes what is named of the project's settings. Defaults hold for what is accepted afterwards, limits at once. */
+/** Changes the given settings of the project. Defaults hold for generations accepted afterwards, limits at once. */
 export async function changeProject({ prisma }: Database, id: string, changes: ProjectChanges): Promise<Project> {
   const data = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined))
   return await prisma.project.update({ where: { id }, data })
 }
 
-/** Pauses or resumes the admission of a project's generations; repeating it changes nothing. */
+/** Pauses or resumes the admission of a project's generations. A repeated call changes nothing. */
 export async function pauseProject({ prisma }: Database, id: string, paused: boolean): Promise<Project> {
   await prisma.$executeRaw`
     UPDATE projects SET paused_at = CASE WHEN ${paused} THEN coalesce(paused_at, now()) END WHERE id = ${id}`
   return await prisma.project.findUniqueOrThrow({ where: { id } })
 }
 
-/** Gives the project another webhook secret (rotation.ts). */
+/** Gives the project a new webhook secret (rotation.ts). */
 export async function rotateProjectSecret(
   { prisma }: Database,
   id: string,
@@ -108,7 +109,7 @@ export async function rotateProjectSecret(
   await prisma.$executeRaw`UPDATE projects SET ${rotation('webhook_secret', sealedSecret, overlapMs)} WHERE id = ${id}`
 }
 
-/** Stores a key of the project; a key that is stored already stays as it is. */
+/** Stores a key of the project. A key that is already stored stays unchanged. */
 export async function addApiKey({ prisma }: Database, projectId: string, name: string, key: string): Promise<void> {
   await prisma.$executeRaw`
     INSERT INTO api_keys (id, project_id, name, hash, hint)
@@ -120,7 +121,7 @@ export async function listApiKeys({ prisma }: Database): Promise<(ApiKey & { pro
   return await prisma.apiKey.findMany({ include: { project: { select: { name: true } } }, orderBy: { id: 'asc' } })
 }
 
-/** Revokes a key by id. @returns false when there is no such key, or it is revoked already */
+/** Revokes a key by id. @returns false for an unknown or already revoked key */
 export async function revokeApiKey({ prisma }: Database, id: string): Promise<boolean> {
   const { count } = await prisma.apiKey.updateMany({ where: { id, revokedAt: null }, data: { revokedAt: new Date() } })
   return count === 1

@@ -1,29 +1,31 @@
-// Where a queued generation stands among those of its project, and how fast the project has been moving.
+// The queue position of a queued generation within its project, and the recent admission rate of the project.
 
 import { models } from '../domain/models.ts'
 import type { Pace } from '../domain/queue-estimate.ts'
 import type { Database } from './database.ts'
 import { AFTER_REFUSAL, SUBMITTING_PAUSED } from './submitting-gate.ts'
 
-/** Places of one generation beyond this are not counted. */
+/** The queue position of a generation is counted up to this. */
 const PLACES_MAX = 10_000
-/** The last of a batch is told its place up to the largest batch behind another. */
+/**
+ * The queue position of the last generation of a batch: up to the largest batch behind another batch of the same size.
+ */
 const BATCH_PLACES_MAX = 100_000
 
 export interface QueuePlace {
-  /** Generations of the project that go before it, up to a bound. */
+  /** Generations of the project ahead of this generation, up to a bound. */
   readonly ahead: number
   readonly isProjectPaused: boolean
-  /** Nothing is admitted of any project. */
+  /** No generation of any project is admitted. */
   readonly isSubmittingHeld: boolean
   /** Slots of generations in flight, counted up to a bound. */
   readonly slotsInFlight: number
-  /** Slots kept for renders that nobody waits for, counted likewise. */
+  /** Slots kept for renders that no generation waits for, counted up to the same bound. */
   readonly slotsKept: number
   readonly pace: Pace
 }
 
-/** The place of a generation that waits for admission. Reads the index of the backlog and a few minutes of counts. */
+/** The queue position of a generation that waits for admission. Reads the backlog index and a few minutes of counts. */
 export async function findQueuePlace(
   { prisma }: Database,
   { id, projectId, priority }: { readonly id: string; readonly projectId: string; readonly priority: number },
@@ -54,7 +56,10 @@ export async function findQueuePlace(
   return { ...place, pace: { admitted, minutes } }
 }
 
-/** The place of that generation of a batch which will be admitted last; null when none waits. Reads what waits of the batch. */
+/**
+ * The queue position of a batch's generation that will be admitted last; null when no generation waits. Reads the
+ * waiting generations of the batch.
+ */
 export async function findLastPlace(
   database: Database,
   batchId: string,
@@ -66,7 +71,7 @@ export async function findLastPlace(
   return last ? await findQueuePlace(database, last, overMinutes, BATCH_PLACES_MAX) : null
 }
 
-/** Forgets counts that no estimate reads any more. */
+/** Deletes admission counts that no estimate reads. */
 export async function forgetOldAdmissions({ prisma }: Database): Promise<void> {
   await prisma.$executeRaw`DELETE FROM admissions WHERE minute < now() - interval '1 day'`
 }

@@ -1,5 +1,6 @@
-// The circuit for certain refusals: counts equal ones in a row and closes the submitting gate with their words. It runs inside the
-// transaction that settles the refused submission, so that of any number in flight at once only a few fail.
+// The circuit breaker for certain refusals: counts equal refusals in a row, and closes the gate with the words of the
+// refusal. Runs in the transaction that settles the refused submission, so that of any number in flight only a few
+// fail.
 
 import {
   ACCOUNT_RETRY_MAX_MS,
@@ -16,20 +17,21 @@ export interface GateRefusal {
   readonly class: RefusalClass
   /** Equal for equal refusals. */
   readonly key: string
-  /** The words that operators read: bounded, without secrets. */
+  /** The words for operators: bounded, without secrets. */
   readonly words: string
 }
 
 export interface CountedRefusal {
-  /** The refusal is not about this generation, which waits for admission again. */
+  /** The refusal is not about this generation; the generation waits for admission again. */
   readonly isReleased: boolean
   readonly isGateClosed: boolean
 }
 
 /**
- * Counts a refusal whose generation is locked. A refusal of account or configuration closes the gate at once and fails nothing.
- * Equal refusals of requests fail the first ones; then the gate closes, and later ones are released.
- * A generation that met this refusal before, while others were accepted, is at fault itself: it fails and closes nothing.
+ * Counts a refusal of a locked generation. A refusal of class account or configuration closes the gate at once and
+ * fails no generation. Equal refusals of class request fail the first generations; then the gate closes, and later
+ * generations are released. A generation that met the same refusal before, while other generations were accepted, is
+ * itself at fault: the generation fails, and the gate stays as it is.
  */
 export async function countRefusal(
   tx: Sql,
@@ -39,7 +41,7 @@ export async function countRefusal(
 ): Promise<CountedRefusal> {
   if (await wasRefusedAlone(tx, generationId, code)) return { isReleased: false, isGateClosed: false }
   const { upstream, key } = refusal
-  // The row stays locked until the commit: concurrent refusals are counted one after the other.
+  // The gate's row stays locked until the commit: concurrent refusals are counted one after another.
   const [row] = await tx.$queryRaw<{ refusals: number }[]>`
     INSERT INTO upstream_gates AS gate (upstream, refusal_key, refusals, refusals_from)
     SELECT ${upstream}, ${key}, 1, current_submission_id FROM generations WHERE id = ${generationId}
@@ -66,7 +68,7 @@ async function close(
   { upstream, class: refusalClass, words }: GateRefusal,
 ): Promise<void> {
   const maxMs = refusalClass === 'account' ? ACCOUNT_RETRY_MAX_MS : REFUSAL_RETRY_MAX_MS
-  // Those in flight when it closed do not make the wait longer.
+  // Submissions in flight when the gate closed do not make the wait longer.
   await tx.$executeRaw`
     UPDATE upstream_gates SET account_refusal = ${words}, refusal_class = ${refusalClass},
       refused_project_id = (SELECT project_id FROM generations WHERE id = ${generationId}),
@@ -77,8 +79,8 @@ async function close(
 }
 
 /**
- * Whether a generation was refused with this code before, in its present attempt, while a later submission of another one was
- * accepted: then the account is not what is wrong.
+ * Whether the generation was refused with this code earlier in its present attempt, and a later submission of another
+ * generation was accepted. Then the account is not the cause.
  */
 async function wasRefusedAlone(tx: Sql, generationId: string, code: string): Promise<boolean> {
   const [row] = await tx.$queryRaw<{ alone: boolean }[]>`

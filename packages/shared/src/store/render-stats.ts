@@ -1,23 +1,24 @@
-// What clips of each kind took and cost of late: means and a histogram that forget, so neither the table nor a read grows with history.
+// Recent render times and costs of each render profile: decayed means and a decayed histogram, so neither the table nor
+// a read grows with the history.
 
 import { type Kind, type KindStats, nameOf } from '../domain/batch-estimate.ts'
 import { BUCKETS, clipsFor, NO_RENDER_TIMES, type RenderTimes, slowMs, withRender } from '../domain/render-times.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 
-/** What a clip still weighs when the next one of its kind is done: the last fifty or so count. */
+/** The weight of a clip after the next clip of its profile: about the last fifty clips count. */
 const KEPT = 0.98
 
-/** What weighs less is forgotten: prices of long ago, and numbers too small to be multiplied. */
+/** Below this weight the known prices are too old for a mean. */
 const WEIGHT_MIN = 0.5
-/** A clip that took longer was late, or was found late. */
+/** A longer render is left out: the clip was late, or was found late. */
 const RENDER_MAX = Prisma.raw(`interval '2 hours'`)
 
 const forgetting = (column: string) =>
   Prisma.sql`excluded.${Prisma.raw(column)} + CASE WHEN known.${Prisma.raw(column)} > 1e-100
     THEN known.${Prisma.raw(column)} * power(${KEPT}::float8, least(excluded.clips, 1000)) ELSE 0 END`
 
-/** Of one kind among `ids`, only so many are taken into the histogram: what came before them would weigh next to nothing. */
+/** The histogram takes at most this many clips of one profile from `ids`: earlier clips would weigh next to nothing. */
 const TIMES_MAX = 200
 
 interface Kept extends Kind {
@@ -34,8 +35,8 @@ interface Span extends Kind {
 }
 
 /**
- * Takes the completed ones of `ids` into the statistics, but for tasks that were adopted: when they began is not known. Those that it
- * is not told of are missing, and nothing else is wrong.
+ * Adds the completed generations of `ids` to the statistics, except adopted tasks, whose start is not known. A lost
+ * call is harmless: its renders are just not counted.
  */
 export async function recordRenders({ prisma }: Database, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return
@@ -43,7 +44,7 @@ export async function recordRenders({ prisma }: Database, ids: readonly string[]
     AND finished_at - submitted_at < ${RENDER_MAX}
     AND NOT EXISTS (SELECT 1 FROM submissions WHERE submissions.id = g.current_submission_id AND adopted_at IS NOT NULL)`
   await prisma.$transaction(async (tx) => {
-    // Locks the kinds, always in the same order.
+    // Locks the profiles' rows, always in the same order.
     const kinds = await tx.$queryRaw<Kept[]>`
       INSERT INTO render_stats AS known (upstream, model, seconds, size, clips, render_ms, priced, amount)
       SELECT upstream, model, coalesce(seconds, 0), coalesce(size, ''), count(*),
@@ -73,10 +74,12 @@ export async function recordRenders({ prisma }: Database, ids: readonly string[]
   })
 }
 
-/** Empty before the first clip; of another length when the buckets have changed, and then of no use. */
+/**
+ * Empty before the first clip. A different length means that the buckets have changed, and the old weights are useless.
+ */
 const stored = ({ times }: Pick<Kept, 'times'>) => (times.length === BUCKETS ? times : NO_RENDER_TIMES)
 
-/** How long clips of the kinds of an upstream took. `changedAt`: when that was last added to. */
+/** The render times of an upstream's render profiles. `changedAt`: the time of the last addition. */
 export interface KindTimes extends Kind {
   readonly times: RenderTimes
   readonly changedAt: Date
@@ -89,13 +92,15 @@ export async function readRenderTimes({ prisma }: Database, upstream: string): P
   return rows.map((row) => ({ ...row, times: stored(row) }))
 }
 
-/** What is known of one kind. `slowMs`: 99 of 100 clips were done by then; null while too few are known. */
+/**
+ * The estimate for one render profile. `slowMs`: 99 of 100 clips took no longer; null while too few clips are known.
+ */
 export interface KindOutlook {
   readonly times: RenderTimes
   readonly slowMs: number | null
 }
 
-/** `upstream`: null for what has not been submitted, which is taken to go where the last clip of its kind went. */
+/** `upstream`: null before the submission; then the upstream of the profile's last clip is assumed. */
 export async function readOutlook({ prisma }: Database, upstream: string | null, kind: Kind): Promise<KindOutlook> {
   const [row] = await prisma.$queryRaw<KindOutlook[]>`
     SELECT times, slow_ms AS "slowMs" FROM render_stats
@@ -105,7 +110,10 @@ export async function readOutlook({ prisma }: Database, upstream: string | null,
   return row ? { ...row, times: stored(row) } : { times: NO_RENDER_TIMES, slowMs: null }
 }
 
-/** How many generations are rendering for longer than 99 of 100 clips of their kind did; counted over what is in flight. */
+/**
+ * The number of generations that render for longer than 99 of 100 clips of their profile; counted over generations in
+ * flight.
+ */
 export async function countSlowRenders({ prisma }: Database): Promise<number> {
   const [row] = await prisma.$queryRaw<{ count: number }[]>`
     SELECT count(*)::int AS count FROM generations g
@@ -116,7 +124,7 @@ export async function countSlowRenders({ prisma }: Database): Promise<number> {
   return row?.count ?? 0
 }
 
-/** The means of those of `kinds` that are known, over all upstreams. */
+/** The means of the known render profiles among `kinds`, over all upstreams. */
 export async function readRenderStats({ prisma }: Database, kinds: readonly Kind[]): Promise<KindStats[]> {
   return await prisma.$queryRaw<KindStats[]>`
     SELECT model, nullif(seconds, 0) AS seconds, nullif(size, '') AS size,

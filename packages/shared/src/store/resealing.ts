@@ -1,4 +1,5 @@
-// Seals stored secrets anew, page by page, for when SECRET_KEY changes: while it runs everything works, and it may be run again.
+// Seals stored secrets again, page by page, when SECRET_KEY changes. Everything works during the run, and the run may
+// be repeated.
 
 import { headerPlace, secretPlace } from '../domain/sealed-places.ts'
 import type { Database } from './database.ts'
@@ -7,17 +8,17 @@ import { Prisma } from './generated/client.ts'
 import { readPreviousSecrets } from './rotation.ts'
 
 export interface Resealing {
-  /** Values that were sealed anew. */
+  /** Values that were sealed again. */
   readonly values: number
-  /** Projects and endpoints with a value that does not open; nothing of them was changed. */
+  /** Projects and endpoints with a value that does not open; their rows stay unchanged. */
   readonly closed: readonly string[]
 }
 
-/** Null: it is sealed as it should be. Throws for a value that does not open. */
+/** Null: the value is sealed correctly. Throws for a value that does not open. */
 export type Reseal = (sealed: string, place: string) => string | null
 
 const PAGE = 100
-/** For a row that somebody changes at the same time. */
+/** For a row that changes at the same time. */
 const TRIES_MAX = 5
 
 const TABLES = {
@@ -37,7 +38,7 @@ interface Row {
   readonly headers: unknown
 }
 
-/** Seals anew what `reseal` says: signing secrets with those before them, and custom headers. */
+/** Seals again with `reseal`: present and previous signing secrets, and custom headers. */
 export async function resealAll(database: Database, reseal: Reseal): Promise<Resealing> {
   let values = 0
   const closed: string[] = []
@@ -63,7 +64,7 @@ async function readRows({ prisma }: Database, table: Table, which: Prisma.Sql): 
   >`SELECT * FROM (${TABLES[table]}) AS stored WHERE ${which} ORDER BY id LIMIT ${PAGE}`
 }
 
-/** @returns how many values of the row were sealed anew; null when one of them does not open */
+/** @returns the number of values of the row that were sealed again; null when a value does not open */
 async function resealRow(database: Database, table: Table, read: Row, reseal: Reseal): Promise<number | null> {
   let row: Row | undefined = read
   for (let tries = 0; row && tries < TRIES_MAX; tries++) {
@@ -105,7 +106,10 @@ function sealedAnew({ id, secret, previous, headers }: Row, reseal: Reseal): Sea
   }
 }
 
-/** @returns false when the row is no longer as it was read: those before the present secret change with it only */
+/**
+ * @returns false when the row has changed since it was read. Previous secrets change only together with the present
+ * secret
+ */
 async function write({ prisma }: Database, table: Table, row: Row, sealed: SealedAnew): Promise<boolean> {
   const json = (value: unknown) => Prisma.sql`${JSON.stringify(value)}::jsonb`
   const previous = Prisma.sql`previous_secrets = ${json(sealed.previous)}`

@@ -1,6 +1,6 @@
-// Forgets what ended long ago: a generation goes with its ledger, its events and their deliveries, a batch after the last of its
-// generations. Three kinds of rows are read in the order of an index, in pages with a transaction each, so that the cost of a page does
-// not grow with what may not go yet.
+// Purges history that ended long ago: a generation with its ledger, its events and their deliveries; a batch after the
+// last of its generations. Three kinds of rows are read in the order of an index, in pages with a transaction each, so
+// that the cost of a page does not grow with the rows that must stay.
 
 import { idBefore } from '../domain/ids.ts'
 import type { Database, Sql } from './database.ts'
@@ -8,10 +8,10 @@ import { Prisma } from './generated/client.ts'
 import { claimStorable, isStorable } from './unstorable.ts'
 
 const DAY_MS = 24 * 3_600_000
-/** A page waits no longer for a row that somebody else works on: that one goes in a later sweep. */
+/** The longest wait of a page for a locked row. The row goes in a later sweep. */
 const LOCK_WAIT_MAX_MS = 200
 
-/** What is old enough: ended more than `days` ago. `nowMs` may be hours wrong: only ids are compared with it. */
+/** The age limit: ended more than `days` ago. `nowMs` may be hours wrong: it is only compared with ids. */
 export interface Age {
   readonly days: number
   readonly nowMs: number
@@ -19,17 +19,20 @@ export interface Age {
 
 export interface HistoryKind {
   readonly name: 'generations' | 'batches' | 'endpointEvents'
-  /** The last of the up to `rows` rows that follow `after` ('' is the beginning); null when none that may be old enough follows. */
+  /**
+   * The last of up to `rows` rows after `after` ('' is the beginning); null when no row follows that may be old enough.
+   */
   readonly lastOfPage: (database: Database, age: Age, after: string, rows: number) => Promise<string | null>
   /**
-   * Deletes what may go of the rows after `after` up to `last`, in one transaction. A row that somebody has locked or that Postgres
-   * refuses to delete stays, and keeps no other. Safe from several workers at once: each passes over what another is deleting.
-   * @returns how many rows are deleted
+   * Deletes the expired rows after `after` up to `last`, in one transaction. A row that is locked, or that Postgres
+   * refuses to delete, stays and blocks no other row. Safe with several workers: each worker skips the rows that
+   * another worker deletes.
+   * @returns the number of deleted rows
    */
   readonly forget: (database: Database, age: Age, after: string, last: string) => Promise<number>
 }
 
-/** Batches come after generations, for they go when they have none left. */
+/** Batches come after generations, because a batch goes when it has no generation left. */
 export const HISTORY: readonly HistoryKind[] = [
   {
     name: 'generations',
@@ -55,7 +58,7 @@ const before = ({ days }: Age) => Prisma.sql`now() - ${days} * interval '1 day'`
 
 function lastById(table: 'generations' | 'batches', noun: 'generation' | 'batch'): HistoryKind['lastOfPage'] {
   return async ({ prisma }, { days, nowMs }, after, rows) => {
-    // Ids ascend with age: nothing younger is even looked at.
+    // Ids ascend with time: no younger row is read.
     const [page] = await prisma.$queryRaw<{ last: string | null }[]>`
       SELECT max(id) AS last FROM (
         SELECT id FROM ${Prisma.raw(table)} WHERE id > ${after} AND id < ${idBefore(noun, nowMs - days * DAY_MS)}
@@ -64,7 +67,7 @@ function lastById(table: 'generations' | 'batches', noun: 'generation' | 'batch'
   }
 }
 
-/** A place among the events of endpoints is an endpoint's id and a number, as in their index. */
+/** A position among the events of endpoints is an endpoint's id and a sequence number, as in the index. */
 async function lastEndpointEvent({ prisma }: Database, _age: Age, after: string, rows: number): Promise<string | null> {
   const [event] = await prisma.$queryRaw<{ last: string }[]>`
     SELECT endpoint_id || ' ' || sequence AS last FROM (
@@ -94,7 +97,7 @@ const oldBatches = (age: Age, after: string, last: string, among: Prisma.Sql) =>
     AND NOT ${owesDelivery(Prisma.sql`events.batch_id = b.id`)} AND ${isStorable('b.id')} ${among}
   ORDER BY id FOR UPDATE SKIP LOCKED`
 
-/** Tests of endpoints, and that they were disabled. */
+/** Events of endpoints: tests, and disabling. */
 const oldEndpointEvents = (age: Age, after: string, last: string, among: Prisma.Sql) => Prisma.sql`
   SELECT id FROM events
   WHERE endpoint_id IS NOT NULL AND (endpoint_id, sequence) > ${placeOf(after)} AND (endpoint_id, sequence) <= ${placeOf(last)}
@@ -102,8 +105,8 @@ const oldEndpointEvents = (age: Age, after: string, last: string, among: Prisma.
   ORDER BY endpoint_id, sequence FOR UPDATE SKIP LOCKED`
 
 /**
- * By the instant, which a delivery has exactly while it is pending: by its state, an index of all that is pending may be read for each
- * event. OFFSET 0: looked up row by row, for the same reason.
+ * `next_attempt_at` is set exactly while a delivery is pending. With a condition on `state`, the planner may read the
+ * index of all pending deliveries for each event. OFFSET 0: looked up row by row, for the same reason.
  */
 const HAS_PENDING = Prisma.sql`(EXISTS (
   SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.next_attempt_at IS NOT NULL OFFSET 0)
@@ -138,7 +141,7 @@ async function forgetBatches(tx: Sql, ids: readonly string[]): Promise<void> {
   await tx.$executeRaw`DELETE FROM batches WHERE id = ANY (${ids}::text[])`
 }
 
-/** Events with their deliveries and their attempts. */
+/** Deletes events with their deliveries and the attempts of the deliveries. */
 async function forgetEvents(tx: Sql, ids: readonly string[]): Promise<void> {
   await tx.$executeRaw`
     DELETE FROM delivery_attempts WHERE delivery_id = ANY (ARRAY(SELECT id FROM deliveries WHERE event_id = ANY (${ids}::text[])))`

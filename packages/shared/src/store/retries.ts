@@ -1,4 +1,4 @@
-// What a caller may ask of a failed generation: a new attempt. That a task found by hand be taken for its own: adoption.ts.
+// A caller's retry of a failed generation, as a new attempt. Adopting a task that was found by hand: adoption.ts.
 
 import type { Status } from '../domain/status.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
@@ -10,14 +10,14 @@ import { type Moved, moveGenerations } from './moves.ts'
 
 export type RetryResult =
   | { readonly kind: 'retried'; readonly moved: readonly Moved[] }
-  /** A late success was waiting on the row: it is completed, and nothing is paid. */
+  /** A late success was stored on the row. The generation is completed, and nothing is paid. */
   | { readonly kind: 'completed'; readonly moved: readonly Moved[] }
   /** Only a failed generation can be retried. */
   | { readonly kind: 'illegal'; readonly status: Status }
 
 /**
- * Queues a failed generation again, as its next attempt. Its last submission stays the current one until the next begins, so
- * that an answer that comes late still spares the payment, and the submit step can ask about its task first.
+ * Queues a failed generation again, as its next attempt. The last submission stays current until the next submission
+ * begins: a late answer still saves the payment, and the submit step can ask about the last task first.
  */
 export async function retryGeneration({ prisma }: Database, id: string): Promise<RetryResult> {
   return await withRetry(() =>
@@ -25,7 +25,7 @@ export async function retryGeneration({ prisma }: Database, id: string): Promise
       const { status, answer } = await lock(tx, id)
       if (status !== 'failed') return { kind: 'illegal', status }
       if (answer?.kind === 'completed') return { kind: 'completed', moved: await completeWithin(tx, id) }
-      // A wake-up of its own: a job kept from the former attempt must not swallow that of the next admission.
+      // A new dispatch count: a job kept from the previous attempt must not swallow the job of the next admission.
       const set = Prisma.sql`attempt = g.attempt + 1, wakes = g.wakes + 1, admitted_at = NULL, due_at = NULL, answer = NULL,
         error_code = NULL, error_message = NULL`
       return { kind: 'retried', moved: await moveGenerations(tx, [id], 'retry', { set }) }
@@ -46,8 +46,8 @@ async function lock(tx: Sql, id: string): Promise<Locked> {
 }
 
 /**
- * Carries out what a retry found before it paid: the former attempt's task has a video after all.
- * @returns nothing when the generation has moved on meanwhile
+ * Completes a retry before its payment: the task of a previous attempt has a video after all.
+ * @returns no moves when the generation has moved on
  */
 export async function completeFormerTask(
   { prisma }: Database,
@@ -55,7 +55,7 @@ export async function completeFormerTask(
   taskId: string,
   answer: TerminalAnswer,
 ): Promise<Moved[]> {
-  // The generation may have tried something else since.
+  // Another submission may have become the current submission.
   const set = Prisma.sql`answer = ${JSON.stringify(answer)}::jsonb, due_at = now(), slot_until = NULL, upstream_task_id = ${taskId},
     (current_submission_id, submitted_at, last_pending_at) = (
       SELECT s.id, s.started_at, CASE WHEN g.upstream_task_id = ${taskId} THEN g.last_pending_at ELSE ${NOT_BEFORE} END

@@ -1,6 +1,7 @@
-// Prisma's schema engine, run as WebAssembly over one pg connection: the native binary that `prisma migrate`
-// wants is a download, this one comes with npm. Two gaps in @prisma/adapter-pg 7.10 are closed here: it cuts scripts
-// at every `;` (also inside comments and function bodies, and without a transaction), and cannot read "char" columns.
+// Prisma's schema engine, run as WebAssembly over one pg connection: the native binary of `prisma migrate` is a
+// download, the WebAssembly comes with npm. This file closes two gaps of @prisma/adapter-pg 7.10: the adapter cuts
+// scripts at every `;` (also inside comments and function bodies, and without a transaction), and cannot read "char"
+// columns.
 import { readdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -10,7 +11,7 @@ import type { MigrationList, SchemasContainer } from '@prisma/schema-engine-wasm
 import * as bindings from '@prisma/schema-engine-wasm/schema_engine_bg'
 import pg from 'pg'
 
-/** What the engine is told about the prisma folder. */
+/** The contents of the prisma folder, in the form of the engine. */
 export interface PrismaFiles {
   readonly schema: SchemasContainer
   readonly migrations: MigrationList
@@ -39,9 +40,9 @@ export async function readPrismaFiles(prismaDir: string): Promise<PrismaFiles> {
 }
 
 /**
- * Starts an engine that works over `client` alone, because its advisory lock belongs to that connection.
- * The caller frees the engine and ends the client. `onQueryError` is told what Postgres itself said of a query;
- * the engine keeps only a paraphrase.
+ * Starts an engine that works only over `client`, because the advisory lock belongs to this connection. The caller
+ * frees the engine and ends the client. `onQueryError` gets the original error of Postgres; the engine keeps only a
+ * paraphrase.
  */
 export async function startSchemaEngine(
   client: pg.Client,
@@ -57,17 +58,17 @@ export async function startSchemaEngine(
 }
 
 const CHAR_OID = 18
-/** The lock leaves only one migration unfinished. The engine, too, writes this, afterwards. */
+/** Because of the lock, only one migration is unfinished. The engine writes the same mark afterwards. */
 const MARK_FINISHED =
   'UPDATE "_prisma_migrations" SET "finished_at" = now() WHERE "finished_at" IS NULL AND "rolled_back_at" IS NULL'
 
 class EngineAdapter extends PrismaPg {
-  /** Columns of the last query that are "char"; one connection runs one query at a time. */
+  /** The "char" columns of the last query; one connection runs one query at a time. */
   private readonly charColumns = new Set<number>()
 
   constructor(client: pg.Client, onQueryError: (error: unknown) => void) {
-    // The adapter insists on a pool. This one never connects: a real one would drop its connection, and the lock
-    // with it, after every refused query (such as the engine's look for its table in an empty database).
+    // The adapter requires a pool. This pool never connects: a real pool would drop its connection, and the lock, after
+    // every refused query (such as the engine's look for its table in an empty database).
     const pool = new pg.Pool()
     super(pool)
     pool.query = (async (config: pg.QueryArrayConfig) => {
@@ -82,8 +83,8 @@ class EngineAdapter extends PrismaPg {
 
   override async connect() {
     const adapter = await super.connect()
-    // INVARIANT: a script is one simple query, hence one transaction: it happens wholly or not at all, and so does
-    // its mark in the history. Otherwise a process killed between the two would leave a migration nobody can apply.
+    // INVARIANT: a script is one simple query, so one transaction: the script and its mark in the history are committed
+    // together or not at all. A process killed between the two would leave a migration that cannot be applied.
     adapter.executeScript = async (script) => {
       await adapter.executeRaw({ sql: `${script}\n;\n${MARK_FINISHED}`, args: [], argTypes: [] })
     }
@@ -96,10 +97,10 @@ class EngineAdapter extends PrismaPg {
     return adapter
   }
 
-  /** The adapter rejects "char" columns, while the engine wants them, marked as characters (see queryRaw). */
+  /** The adapter rejects "char" columns, but the engine needs these columns, marked as characters (see queryRaw). */
   private passOffChars(result: Partial<pg.QueryArrayResult>): void {
     this.charColumns.clear()
-    // A script of several statements gives an array of results, which has no fields.
+    // A script of several statements gives an array of results without fields.
     result.fields?.forEach((field, index) => {
       if (field.dataTypeID !== CHAR_OID) return
       field.dataTypeID = pg.types.builtins.TEXT
@@ -108,7 +109,7 @@ class EngineAdapter extends PrismaPg {
   }
 }
 
-// TypeScript knows WebAssembly only from its browser library.
+// TypeScript declares WebAssembly only in its browser library.
 declare const WebAssembly: {
   instantiate(bytes: Uint8Array, imports: object): Promise<{ instance: { exports: Record<string, unknown> } }>
 }
@@ -123,7 +124,7 @@ function loadWebAssembly(): Promise<void> {
 async function instantiate(): Promise<void> {
   const entry = createRequire(import.meta.url).resolve('@prisma/schema-engine-wasm')
   const bytes = await readFile(join(dirname(entry), 'schema_engine_bg.wasm'))
-  // The engine reports a panic through this global; without it the report is itself a TypeError.
+  // The engine reports a panic through this global. Without the global, the report itself is a TypeError.
   Object.assign(globalThis, {
     PRISMA_WASM_PANIC_REGISTRY: {
       set_message(message: string) {

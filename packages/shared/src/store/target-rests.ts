@@ -1,14 +1,14 @@
-// Servers that are left alone because they do not answer: one row for each, however many deliveries are due for it. Claims and
-// reconcile pass over such a server; a delivery's own times stay as they are.
+// Cool-downs of origins that do not answer: one row for each origin, for any number of due deliveries. Claims and
+// reconcile skip an origin in its cool-down. The times of the deliveries stay unchanged.
 
 import { type Database, type Sql, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'
 
-/** That a server rests. @param target names the column with the server */
+/** SQL condition: the origin is in its cool-down. @param target the column with the origin */
 export const rests = (target: string) =>
   Prisma.raw(`EXISTS (SELECT 1 FROM target_rests rest WHERE rest.target = ${target} AND rest.until > now())`)
 
-/** Lets a server rest for once or twice `forMs`, over all workers; a longer rest stays. */
+/** Starts a cool-down of an origin for once to twice `forMs`, for all workers. A longer cool-down stays. */
 export async function restTarget({ prisma }: Database, target: string, forMs: number): Promise<void> {
   await withRetry(
     () => prisma.$executeRaw`
@@ -17,7 +17,7 @@ export async function restTarget({ prisma }: Database, target: string, forMs: nu
   )
 }
 
-/** Of these servers those that rest, and until when. */
+/** The end of the cool-down of each of these origins that is in its cool-down. */
 export async function findRests(
   { prisma }: Pick<Database, 'prisma'>,
   targets: readonly string[],
@@ -28,9 +28,9 @@ export async function findRests(
   return new Map(rows.map(({ target, until }) => [target, until]))
 }
 
-/** What was to go to a URL goes elsewhere from now on: its server's rest is no reason to wait. */
+/** Ends the cool-down of a URL's origin: the deliveries go to another URL now, so they need not wait. */
 export async function endRest(sql: Sql, projectId: string, url: string): Promise<void> {
-  // As the column of `deliveries` is made.
+  // The same expression as the generated column `target` of `deliveries`.
   await sql.$executeRaw`
     DELETE FROM target_rests WHERE target = ${projectId} || ' ' || lower(coalesce(substring(${url} from '^[^:]+://[^/?#]+'), ''))`
 }
@@ -38,7 +38,7 @@ export async function endRest(sql: Sql, projectId: string, url: string): Promise
 /** Rows of one statement. */
 const PAGE = 1_000
 
-/** Removes rests that are over: those of servers that nobody asks for any more would stay for ever. */
+/** Deletes cool-downs that are over. Otherwise the rows of origins without new deliveries would stay for ever. */
 export async function forgetRests({ prisma }: Database): Promise<void> {
   await prisma.$executeRaw`
     DELETE FROM target_rests WHERE target = ANY (ARRAY(

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { Prisma } from './generated/client.ts'
 import { isCommonFailure, isUnavailable, whyUnavailable } from './unavailable.ts'
 
-/** As Prisma 7.10 throws it: what the server said is the cause of the adapter's error. */
+/** An error as Prisma 7.10 throws it: the server's error is the cause of the adapter's error. */
 function prismaError(code: string, cause: Record<string, unknown>) {
   const driverAdapterError = new Error('adapter', { cause })
   return new Prisma.PrismaClientKnownRequestError('Meldung', { code, clientVersion: '7', meta: { driverAdapterError } })

@@ -1,9 +1,10 @@
-// Which errors say that Postgres cannot do its work for now, and why: by SQLSTATE, by Prisma's code or by the network's, since the
-// messages are in the server's language. Trying again later is right for all of them, so the API answers 503.
+// Errors that mean that Postgres cannot work at present, and the causes. An error is recognised by SQLSTATE, by
+// Prisma's code or by the network's code, because messages are in the server's language. A later retry is right for all
+// these errors, so the API answers 503.
 
 import { sqlState } from './sql-state.ts'
 
-/** Why, in words for callers and operators: no name, address or path of the inside. */
+/** The cause in words for callers and operators, without internal names, addresses or paths. */
 export const AWAY = {
   unreachable: 'Postgres does not answer',
   starting: 'Postgres is starting or stopping',
@@ -22,12 +23,12 @@ export type Away = keyof typeof AWAY
 const BY_SQLSTATE: Readonly<Record<string, Away>> = {
   '08': 'unreachable',
   '25006': 'read_only',
-  // The session was ended since its transaction idled, or took too long (17 and newer).
+  // The session was ended because its transaction was idle, or took too long (Postgres 17 and newer).
   '25P03': 'unreachable',
   '25P04': 'busy',
   '28': 'refuses_login',
   '3D000': 'refuses_login',
-  // What is left after `withRetry`.
+  // Errors that remain after `withRetry`.
   '40001': 'busy',
   '40P01': 'busy',
   '53': 'limit_reached',
@@ -37,18 +38,18 @@ const BY_SQLSTATE: Readonly<Record<string, Away>> = {
   // "Object in use" and "lock not available".
   '55006': 'busy',
   '55P03': 'busy',
-  // A statement that was ended by statement_timeout, or by an operator.
+  // A statement that was ended by statement_timeout or by an operator.
   '57014': 'busy',
   '57P01': 'starting',
   '57P02': 'starting',
   '57P03': 'starting',
-  // The database was dropped under the connection, and idle_session_timeout.
+  // The database was dropped under the connection; idle_session_timeout.
   '57P04': 'refuses_login',
   '57P05': 'unreachable',
   '58': 'broken_files',
 }
 
-/** Of Prisma 7.10, with and without a SQLSTATE of the server behind them. */
+/** Codes of Prisma 7.10, with or without a SQLSTATE of the server. */
 const BY_PRISMA: Readonly<Record<string, Away>> = {
   P1000: 'refuses_login',
   P1001: 'unreachable',
@@ -64,15 +65,15 @@ const BY_PRISMA: Readonly<Record<string, Away>> = {
   P2037: 'too_many_connections',
 }
 
-/** What @prisma/adapter-pg 7.10 makes of errors of the socket, which have no SQLSTATE. */
+/** The kinds that @prisma/adapter-pg 7.10 gives to socket errors, which have no SQLSTATE. */
 const ADAPTER_KINDS = ['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TlsConnectionError']
-/** Of Node. Those that the adapter does not know pass through it as they are. */
+/** Codes of Node. Codes unknown to the adapter pass through the adapter unchanged. */
 const NETWORK =
   /^(ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|ENOTFOUND|EAI_AGAIN|EADDRNOTAVAIL)$/
-/** Errors that pg and pg-pool make by themselves carry no code. These words are theirs, and always English. */
+/** Errors made by pg and pg-pool themselves have no code. Their words are always English. */
 const OWN_WORDS = /Connection terminated|not queryable|timeout exceeded when trying to connect|Query read timeout/
 
-/** Why Postgres cannot do its work for now; null when the error says nothing of that. */
+/** The cause why Postgres cannot work at present; null when the error does not mean this. */
 export function whyUnavailable(error: unknown): Away | null {
   if (!(error instanceof Error)) return null
   const code = 'code' in error ? String(error.code) : ''
@@ -83,12 +84,15 @@ export function whyUnavailable(error: unknown): Away | null {
   return OWN_WORDS.test(error.message) ? 'unreachable' : null
 }
 
-/** Whether an error says that Postgres cannot do its work for now, so that trying again later is right. */
+/** Whether an error means that Postgres cannot work at present, so that a later retry is right. */
 export function isUnavailable(error: unknown): boolean {
   return whyUnavailable(error) !== null
 }
 
-/** Whether a failure of a statement for many rows would meet each of them alone too. What took too long may be one row's fault. */
+/**
+ * Whether a failure of a statement for many rows would also fail each row alone. One row may be the reason why a
+ * statement took too long.
+ */
 export function isCommonFailure(error: unknown): boolean {
   const why = whyUnavailable(error)
   return why !== null && (why !== 'busy' || sqlState(error) === undefined)

@@ -1,6 +1,6 @@
-// Rows that Postgres refuses to write: a text that it cannot store, a trigger or a constraint of somebody's, a damaged page. Statements
-// carry many rows, so one such row would keep its neighbours from moving. They go on without it; it is noted, shown, and tried again
-// after a while that grows.
+// Rows that Postgres refuses to write: a text that Postgres cannot store, a foreign trigger or constraint, a damaged
+// page. Statements carry many rows, so one refused row would block its neighbours. The statement runs again without the
+// row; the row is noted, shown, and tried again after a growing delay.
 
 import { takeTurns } from '../runtime/turns.ts'
 import type { Database } from './database.ts'
@@ -8,7 +8,7 @@ import { Prisma } from './generated/client.ts'
 import { sqlState } from './sql-state.ts'
 import { isCommonFailure, isUnavailable } from './unavailable.ts'
 
-/** What was refused. */
+/** The kind of statement that Postgres refused. */
 export type RefusedStatement =
   | 'claim'
   | 'record'
@@ -24,36 +24,40 @@ export type RefusedStatement =
 export interface UnstorableRow {
   readonly id: string
   readonly statement: string
-  /** Five characters, as in Postgres' manual; `unknown` when the error was none of its own. */
+  /** The SQLSTATE; `unknown` when the error has no SQLSTATE. */
   readonly sqlState: string
-  /** How often, without an hour in which it was not. */
+  /** Failures since the last hour without a failure. */
   readonly failures: number
   readonly since: Date
   readonly retryAt: Date
 }
 
-/** Until the next try: doubled each time. */
+/** Delay until the next try, doubled each time. */
 const RETRY_MIN_S = 30
 const RETRY_MAX_S = 600
-/** What was not refused again in this time after its next try is storable, or gone. */
+/** A row that was not refused again for this long after its next try is storable, or deleted. */
 const FORGOTTEN_AFTER = Prisma.raw(`interval '1 hour'`)
 
 const NOW = Prisma.sql`now()`
 
-/** That the row may be tried at that time; `id`: its column. OFFSET 0: looked up row by row, in a table that is all but empty. */
+/**
+ * SQL condition: the row may be tried at the time `at`. `id`: the column. OFFSET 0: looked up row by row, in an almost
+ * empty table.
+ */
 export const isStorable = (id: string, at = NOW) => Prisma.sql`NOT EXISTS (
   SELECT 1 FROM unstorable_rows WHERE unstorable_rows.id = ${Prisma.raw(id)} AND retry_at > ${at} OFFSET 0)`
 
-/** Tries side by side: each takes a connection. */
+/** Tries side by side; each takes a connection. */
 const TRIES_AT_ONCE = 2
-/** How long it is found out which rows are locked, where many are: the rest is due again as they are. */
+/** How long locked rows are searched for among many rows. The remaining rows stay due and are tried again. */
 const LOCKED_MAX_MS = 60_000
 
 /**
- * Runs a statement for many rows. Where one of them is why it fails, it is run for each half of them, until what fails is alone and
- * noted: one such row among a hundred costs some fifteen statements, two at a time at the most.
- * @returns what all statements answered
- * @throws what concerns all rows alike, or is no error of Postgres'
+ * Runs a statement for many rows. When one row makes the statement fail, the statement runs for each half of the rows,
+ * until the failing row is alone and noted. One failing row among a hundred costs about fifteen statements, two at a
+ * time at most.
+ * @returns the answers of all statements
+ * @throws errors that concern all rows alike, or do not come from Postgres
  */
 export async function withoutUnstorable<Row extends { readonly id: string }, Answer>(
   database: Database,
@@ -71,7 +75,7 @@ export async function withoutUnstorable<Row extends { readonly id: string }, Ans
       return [...(await turns(() => run(some)))]
     } catch (error) {
       if (!isOfSomeRows(error)) throw error
-      // What somebody has locked is nobody's fault: it is due again.
+      // A locked row is no failure: the row is due again.
       if (isLocked(error) && (some.length === 1 || performance.now() > endsAt)) return []
       if (some.length === 1) {
         await noteUnstorable(database, statement, first.id, error)
@@ -79,7 +83,7 @@ export async function withoutUnstorable<Row extends { readonly id: string }, Ans
       }
       const middle = some.length >> 1
       const halves = [some.slice(0, middle), some.slice(middle)]
-      // What takes too long is not waited for by the others.
+      // After a timeout the halves run side by side, so a slow row delays only its own half.
       if (isUnavailable(error)) return (await Promise.all(halves.map(tryThese))).flat()
       const answers: Answer[] = []
       for (const half of halves) answers.push(...(await tryThese(half)))
@@ -90,9 +94,10 @@ export async function withoutUnstorable<Row extends { readonly id: string }, Ans
 }
 
 /**
- * The same for a statement that finds its rows itself. What the one that failed has not let go of yet is passed over: the next finds it.
- * @param pick a query for their ids; of these only, where they are given
- * @param claim the statement; it names its rows by such a query
+ * Like `withoutUnstorable`, for a statement that finds its own rows. Rows still locked by the failed statement are
+ * skipped; the next call finds the skipped rows.
+ * @param pick a query for the ids, restricted by its argument
+ * @param claim the statement; it selects its rows with the query
  */
 export async function claimStorable<Row>(
   database: Database,
@@ -111,7 +116,7 @@ export async function claimStorable<Row>(
   }
 }
 
-/** Runs what concerns one row, and notes the row when Postgres refuses it. @throws whatever `run` throws */
+/** Runs a statement for one row, and notes the row when Postgres refuses the row. @throws the error of `run` */
 export async function notingUnstorable<T>(
   database: Database,
   statement: RefusedStatement,
@@ -126,16 +131,16 @@ export async function notingUnstorable<T>(
   }
 }
 
-/** Lock not available, and what `withRetry` leaves of deadlocks. */
+/** Lock not available, and deadlocks that remain after `withRetry`. */
 const isLocked = (error: unknown) => ['55P03', '40P01', '40001'].includes(sqlState(error) ?? '')
 
-/** That Postgres did not take some of the rows. A lost COMMIT, and whatever is none of its errors, says nothing of any row. */
+/** Postgres refused some of the rows. A lost COMMIT, or an error from outside Postgres, says nothing about a row. */
 const isOfSomeRows = (error: unknown) => sqlState(error) !== undefined && !isCommonFailure(error)
 
-/** Whether Postgres refused the row that a statement was for. */
+/** Whether Postgres refused the row of a statement. */
 const isRefusal = (error: unknown) => isOfSomeRows(error) && !isLocked(error)
 
-/** Never fails: what cannot be noted is noted the next time. */
+/** Never fails: a row that cannot be noted now is noted the next time. */
 export async function noteUnstorable(
   database: Database,
   statement: RefusedStatement,
@@ -155,17 +160,20 @@ export async function noteUnstorable(
     if (!row) return
     failures = row.failures
   } catch {
-    // The error that led here says more.
+    // The error of the statement says more.
   }
   database.onUnstorable({ id, statement, failures, error })
 }
 
-/** What is noted of a row; null: nothing. */
+/** The note about a row; null without a note. */
 export async function findUnstorable({ prisma }: Database, id: string): Promise<UnstorableRow | null> {
   return await prisma.unstorableRow.findUnique({ where: { id } })
 }
 
-/** Of these rows those that are noted and left out for now, each with its SQLSTATE. What was only locked is not among them. */
+/**
+ * The rows of `ids` that are noted and left out at present, with their SQLSTATE. Rows that were only locked are not
+ * included.
+ */
 export async function refusedAmong({ prisma }: Database, ids: readonly string[]): Promise<Map<string, string>> {
   const rows = await prisma.$queryRaw<{ id: string; sqlState: string }[]>`
     SELECT id, sql_state AS "sqlState" FROM unstorable_rows WHERE id = ANY (${ids}::text[]) AND retry_at > now()`
@@ -186,7 +194,7 @@ export async function countUnstorable({ prisma }: Database): Promise<UnstorableC
   return row ?? { count: 0, since: null }
 }
 
-/** Forgets what has been storable since. */
+/** Deletes notes about rows that have been storable since. */
 export async function forgetUnstorable({ prisma }: Database): Promise<void> {
   await prisma.$executeRaw`DELETE FROM unstorable_rows WHERE retry_at < now() - ${FORGOTTEN_AFTER}`
 }
