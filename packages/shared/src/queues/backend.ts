@@ -1,4 +1,4 @@
-// Where the queues live: Redis through ioredis, or BullMQ's own tables in Postgres. The only file that knows which.
+// The backend of the queues: Redis through ioredis, or BullMQ's own tables in Postgres. The only file that knows the chosen backend.
 
 import { EventEmitter } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -30,7 +30,7 @@ import { tryCommands } from './redis-trial.ts'
 
 export interface JobData {
   readonly id: string
-  /** Further rows that were woken in the same moment: one job for a few of them costs a part of one for each. */
+  /** Further rows enqueued at the same moment: one job for a few rows costs a fraction of one job per row. */
   readonly also?: readonly string[]
 }
 export type JobQueue = Queue<JobData, void, string, JobData, void, string, IQueueBackend>
@@ -42,9 +42,9 @@ export interface QueueBackend {
   createQueue(name: string, options: Omit<QueueOptions, 'connection' | 'prefix'>): JobQueue
   /** A worker whose commands wait until the server is back. */
   createWorker(name: string, processor: Processor<JobData, void>, options: { readonly concurrency: number }): JobWorker
-  /** Resolves when jobs can be added and moved; rejects, with the server's words, when it is away or refuses writes. */
+  /** Resolves when jobs can be added and moved; rejects with the server's message when the server is away or refuses writes. */
   ping(): Promise<void>
-  /** A few texts kept beside the queues, where these are not in the same database; else null. */
+  /** A few texts kept beside the queues; null where queues and tables share a database. */
   readonly notes: {
     read(key: string): Promise<string | null>
     write(key: string, text: string): Promise<void>
@@ -52,22 +52,22 @@ export interface QueueBackend {
   close(): Promise<void>
 }
 
-/** In braces: on a Redis Cluster all keys of a queue must lie in one slot. Postgres ignores it. */
+/** The braces keep all keys of a queue in one hash slot of a Redis Cluster. Postgres ignores the prefix. */
 const PREFIX = '{reelqueue}'
-/** Of tests and tools. The worker of each queue holds one to LISTEN; the rest is for short statements. */
+/** For tests and tools. The worker of each queue holds one connection for LISTEN; short statements share the rest. */
 const POSTGRES_CONNECTIONS_MAX = 12
 const CLOSE_TIMEOUT_MS = 5_000
-/** Of a statement that Postgres ends to break a deadlock. */
+/** Attempts of a statement ended by Postgres to break a deadlock. */
 const ATTEMPTS_MAX = 5
 /** How long a producer waits for an answer. */
 const ANSWER_TIMEOUT_MS = 5_000
-/** A worker's connection without an answer for this long is given up; longer than any of its blocking commands. */
+/** A worker's connection is closed after this long without an answer; longer than any blocking command of a worker. */
 const SILENCE_MAX_MS = 15_000
-/** One connection is made anew no more often than this, so that a Redis that stays a replica is not knocked at all the time. */
+/** Least time between two reconnects of a connection: a Redis that stays a replica must not cause constant reconnects. */
 const RECONNECT_EVERY_MS = 5_000
-/** What a Redis answers that is no longer the primary, on connections that a failover left open. */
+/** Answers of a Redis demoted by a failover, on connections left open by the failover. */
 const DEMOTED = /READONLY|UNBLOCKED|MASTERDOWN/
-/** Of `reconnectOnError`: connect anew, by when the name may lead to the new primary, and send the command again. */
+/** For `reconnectOnError`: reconnect, because the host name may now lead to the new primary, and send the command again. */
 const RECONNECT_AND_RESEND = 2
 
 export interface BackendOptions {
@@ -89,7 +89,7 @@ export async function migrateQueues(databaseUrl: string): Promise<void> {
   await withClient(databaseUrl, (client) => runMigrations(client, DEFAULT_SCHEMA))
 }
 
-/** Whether BullMQ's tables are those that this version of it needs. */
+/** Whether BullMQ's tables have the schema of this BullMQ version. */
 export async function areQueuesMigrated(databaseUrl: string): Promise<boolean> {
   return await withClient(databaseUrl, async (client) => {
     try {
@@ -118,16 +118,16 @@ function onPostgres(
   onError: (error: Error) => void,
   connectionsMax = POSTGRES_CONNECTIONS_MAX,
 ): QueueBackend {
-  // One pool for every queue and worker: each would otherwise open its own.
+  // One pool for every queue and worker: without the shared pool each would open its own.
   const pool = openPool(
     databaseUrl,
     DEFAULT_SCHEMA,
     '',
-    // A worker has one question under way at a time: on a connection that died without a word it would wait for ever.
+    // A worker sends one query at a time: on a silently dead connection the worker would wait for ever.
     { max: connectionsMax, query_timeout: SILENCE_MAX_MS },
     onError,
   )
-  // Every queue and worker listens to errors of the one pool: more than the ten listeners Node expects.
+  // Every queue and worker listens to errors of the shared pool: more than the ten listeners Node expects.
   pool.setMaxListeners(50)
   const query = pool.query.bind(pool)
   Object.defineProperty(pool, 'query', {
@@ -137,7 +137,7 @@ function onPostgres(
   const connect = pool.connect.bind(pool)
   type Connected = Parameters<typeof connect>[0]
   Object.defineProperty(pool, 'connect', {
-    // The pool itself calls it with a callback.
+    // The pool itself calls `connect` with a callback.
     value: (connected?: Connected) => (connected ? connect(connected) : slowlyOnceEnded(pool, () => connect())),
   })
   if (!isPgPool(pool)) throw new Error('BullMQ does not take this version of pg')
@@ -156,15 +156,15 @@ function onPostgres(
       await pool.query('SELECT 1')
     },
     async close() {
-      // The pool waits for every connection that is out, also for one that a worker closed by force never gave back.
+      // `end` waits for every connection in use, also for a connection never returned by a forcibly closed worker.
       await withTimeout(pool.end(), CLOSE_TIMEOUT_MS, "the queues' connections").catch(onError)
     },
   }
 }
 
 /**
- * BullMQ looks once whether its tables are there, and keeps the answer, also when it was that Postgres is away (seen on 6.7): a
- * process that starts in that moment would work on no queue until it is restarted. So a failure is forgotten.
+ * BullMQ checks once whether its tables exist and keeps the answer, even the answer that Postgres is away (seen on 6.7): a process started
+ * at that moment would serve no queue until a restart. So a failed check is discarded.
  */
 function lookAgainAfterFailure(part: { waitUntilReady(): Promise<void> }): void {
   const look = part.waitUntilReady.bind(part)
@@ -180,8 +180,8 @@ function lookAgainAfterFailure(part: { waitUntilReady(): Promise<void> }): void 
 }
 
 /**
- * BullMQ keeps the connection that it listens on until it breaks, also when it has never answered, or was dead when the pool handed it
- * over (seen on 6.7): its worker would take no job until its process is restarted. So it is told that such a connection has broken.
+ * BullMQ keeps its LISTEN connection until the connection breaks, even when the connection has never answered or was dead on arrival from
+ * the pool (seen on 6.7): the worker would take no job until a restart. So an error event on the connection reports the failure.
  */
 function listenAnewAfterFailure(queueBackend: ReturnType<typeof createPostgresBackend>): void {
   const { connection } = queueBackend
@@ -195,9 +195,9 @@ function listenAnewAfterFailure(queueBackend: ReturnType<typeof createPostgresBa
       return connected
     },
   })
-  // It rejects only when nothing can be listened to.
+  // `waitForJob` rejects only when LISTEN is impossible.
   Object.defineProperty(queueBackend, 'waitForJob', {
-    // `waitPatiently` wraps it once more.
+    // `waitPatiently` wraps the method once more.
     configurable: true,
     async value(seconds: number) {
       try {
@@ -211,12 +211,12 @@ function listenAnewAfterFailure(queueBackend: ReturnType<typeof createPostgresBa
   })
 }
 
-/** How long a pool that was ended takes for its refusal. */
+/** How long an ended pool delays its refusal. */
 const ENDED_REFUSAL_MS = 200
 
 /**
- * A pool that was ended refuses in the same tick, and BullMQ asks again in the same tick (seen on 6.7): no timer and no signal would ever be
- * heard again. So the refusal takes its time.
+ * An ended pool refuses in the same tick, and BullMQ retries in the same tick (seen on 6.7): no timer and no signal would ever be handled
+ * again. So the refusal is delayed.
  */
 async function slowlyOnceEnded<T>(pool: pg.Pool, run: () => Promise<T>): Promise<T> {
   if (pool.ending) await delay(ENDED_REFUSAL_MS, undefined, { ref: false })
@@ -224,8 +224,8 @@ async function slowlyOnceEnded<T>(pool: pg.Pool, run: () => Promise<T>): Promise
 }
 
 /**
- * BullMQ's functions lock several rows in no order, so two workers can block each other, and an outcome that Postgres refused
- * would be lost or recorded as a failure (seen on 6.7). Each is one statement: what was ended has left no trace.
+ * BullMQ's functions lock several rows in no fixed order, so two workers can deadlock, and an outcome refused by Postgres would be lost
+ * or recorded as a failure (seen on 6.7). Each function is one statement: an aborted statement leaves no trace and may run again.
  */
 async function againAfterDeadlock<T>(run: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
@@ -243,7 +243,7 @@ function onRedis(url: string, onError: (error: Error) => void): QueueBackend {
     retryStrategy: (times) => Math.min(times * 100, 2_000),
     reconnectOnError: reconnectRarely(),
   } satisfies RedisOptions
-  // Without socketTimeout a connection whose other end vanished, or hangs, is noticed by TCP alone: after minutes.
+  // Without socketTimeout only TCP detects a vanished or hanging peer, after minutes.
   const producer = new Redis(url, {
     ...reconnecting,
     enableOfflineQueue: false,
@@ -272,7 +272,7 @@ function onRedis(url: string, onError: (error: Error) => void): QueueBackend {
   }
 }
 
-/** Of all connections: ioredis calls it as a method of a connection's own options, which is how they are told apart. */
+/** Shared by all connections: ioredis calls the function as a method of the connection's own options, which identify the connection. */
 function reconnectRarely() {
   const reconnectedAt = new WeakMap<object, number>()
   return function (this: unknown, { message }: Error): typeof RECONNECT_AND_RESEND | false {

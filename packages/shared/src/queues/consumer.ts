@@ -1,4 +1,4 @@
-// Turns a step's outcome into BullMQ's terms, so that no step knows BullMQ.
+// Translates the outcome of a step into BullMQ's terms, so that no step imports BullMQ.
 
 import { type Job, WaitingError } from 'bullmq'
 import { withTimeout } from '../runtime/clock.ts'
@@ -7,43 +7,43 @@ import type { QueueName } from './queues.ts'
 
 export type StepOutcome =
   | { readonly kind: 'done' }
-  /** Nothing could be done yet: to run again after `delayMs`. */
+  /** Nothing could be done yet: run again after `delayMs`. */
   | { readonly kind: 'later'; readonly delayMs: number }
 
 export interface ConsumerOptions {
   readonly backend: QueueBackend
   readonly queue: QueueName
-  /** Jobs of this queue that this process works on at once. */
+  /** Jobs of this queue that the process works on at once. */
   readonly concurrency: number
   readonly run: (id: string) => Promise<StepOutcome>
-  /** Hears what is to run again, and in how long: the job itself has ended then. */
+  /** Receives the row to run again and the delay; the job itself has then ended. */
   readonly later: (id: string, delayMs: number) => void
   readonly onError: (error: Error) => void
 }
 
 /** A running consumer. */
 export interface Consumer {
-  /** Takes no more jobs and resolves when those under way have ended. */
+  /** Takes no more jobs, and resolves when the running jobs have ended. */
   close(): Promise<void>
 }
 
-/** How long BullMQ may take to put its affairs in order: with its server away it would never end. */
+/** How long closing BullMQ may take: while the server is away, closing would never end. */
 const CLOSE_TIMEOUT_MS = 5_000
 
-/** Starts to consume a queue. A run that throws leaves a failed job for the operator to see; reconcile tries again. */
+/** Starts to consume a queue. A throwing run leaves a failed job for the operator; reconcile tries again. */
 export function consume({ backend, queue, concurrency, run, later, onError }: ConsumerOptions): Consumer {
   const running = new Set<Promise<unknown>>()
   let closing = false
 
   async function process(job: Job<JobData>, token?: string): Promise<void> {
     if (closing) {
-      // BullMQ fetched it in the very moment of the stop: nothing is begun any more, another worker does it.
+      // BullMQ fetched the job at the moment of the stop: the job goes back to the queue for another worker.
       await job.moveToWait(token)
       throw new WaitingError()
     }
     const { id, also = [] } = job.data
     const runs = await Promise.allSettled([id, ...also].map(runOne))
-    // The others of its job have ended then: only this one failed.
+    // The other rows of the job have ended; only this row failed.
     for (const one of runs) if (one.status === 'rejected') throw one.reason
   }
 

@@ -1,4 +1,4 @@
-// What Redis says of itself, for the doctor: asked once, over a connection of its own, within a bounded time.
+// Redis's own report for the doctor: asked once, over a separate connection, within a bounded time.
 
 import { RedisConnection } from 'bullmq'
 import { Redis } from 'ioredis'
@@ -7,19 +7,19 @@ import type { RedisFacts } from '../domain/redis-findings.ts'
 import { withTimeout } from '../runtime/clock.ts'
 import { tryEverything } from './redis-trial.ts'
 
-/** A start waits this long for a Redis that hangs. */
+/** How long a start waits for a hanging Redis. */
 const ANSWER_TIMEOUT_MS = 2_500
 
-/** Asks; never throws for anything that Redis or the network does. */
+/** Asks Redis; never throws for any behaviour of Redis or the network. */
 export async function inspectRedis(url: string): Promise<RedisFacts | Unreachable> {
-  // No ready check: a Redis that is still loading answers INFO, and shall be told from one that does not answer.
+  // No ready check: a loading Redis answers INFO, and must be distinguished from a silent Redis.
   const redis = new Redis(url, {
     lazyConnect: true,
     enableReadyCheck: false,
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
   })
-  // `connect` itself rejects with no more than "Connection is closed".
+  // `connect` itself rejects with only "Connection is closed".
   let trouble: Error | undefined
   redis.on('error', (error) => {
     trouble ??= error
@@ -27,7 +27,7 @@ export async function inspectRedis(url: string): Promise<RedisFacts | Unreachabl
   try {
     return await withTimeout(ask(redis), ANSWER_TIMEOUT_MS, 'Redis')
   } catch (error) {
-    // A server that expects no TLS waits for more of what it takes for a command.
+    // A server without TLS takes the handshake for an incomplete command and keeps waiting.
     const how = url.startsWith('rediss:') ? ' (asked over TLS)' : ''
     return { unreachable: `${describe(trouble ?? error)}${how}` }
   } finally {
@@ -49,7 +49,7 @@ async function ask(redis: Redis): Promise<RedisFacts> {
     versionAdvised: RedisConnection.recommendedMinimumVersion,
     mode,
     mastersOfCluster: mode === 'cluster' ? await countMasters(redis) : null,
-    // A Sentinel and a replica are no places for jobs, whatever they allow.
+    // A Sentinel and a replica hold no jobs, whatever commands they allow.
     refused: mode === 'sentinel' || info.get('role') === 'slave' ? [] : await tryEverything(redis),
     memory: memoryOf(info),
     isReplica: info.get('role') === 'slave',
@@ -65,7 +65,7 @@ function modeOf(info: ReadonlyMap<string, string>): RedisFacts['mode'] {
   return mode === 'cluster' || info.get('cluster_enabled') === '1' ? 'cluster' : 'standalone'
 }
 
-/** How many masters of its Cluster have slots; null when it does not tell. */
+/** How many masters of the Cluster have slots; null when Redis does not say. */
 async function countMasters(redis: Redis): Promise<number | null> {
   const text = await redis.cluster('INFO').catch(() => '')
   const size = parseInfo(text).get('cluster_size')
@@ -78,7 +78,7 @@ function memoryOf(info: ReadonlyMap<string, string>): RedisFacts['memory'] {
   return maxBytes > 0 && usedBytes >= 0 ? { usedBytes, maxBytes } : null
 }
 
-/** Whether it saves snapshots; null when it does not tell. */
+/** Whether Redis saves snapshots; null when Redis does not say. */
 async function readSnapshots(redis: Redis): Promise<boolean | null> {
   const save = await readSetting(redis, 'save')
   return save === null ? null : save !== ''

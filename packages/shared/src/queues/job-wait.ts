@@ -1,16 +1,16 @@
-// How a worker waits for jobs: it is told of them, and asks by itself seldom while there are none, and later each time while its
-// server refuses. BullMQ asks every five seconds, and after a refusal at once.
+// How a worker waits for jobs. Notifications wake the worker; the worker itself asks rarely while there are no jobs, and with a growing
+// delay while the server refuses. BullMQ would ask every five seconds, and immediately after a refusal.
 
 import type { IQueueBackend } from 'bullmq'
 import { pause } from '../runtime/clock.ts'
 
-/** A worker that is told of no job looks for one this often. Reconcile tells it sooner of whatever was missed. */
+/** A worker without notifications looks for a job at this interval. For missed jobs, reconcile notifies the worker sooner. */
 export const LOOK_SECONDS = 60
-/** One blocking call takes no longer: a connection without an answer for 15 s is given up. */
+/** Longest blocking call: a connection is closed after 15 s without an answer. */
 const BLOCK_SECONDS_MAX = 10
-/** A call that ends this much before its time was ended by something. */
+/** A call ending more than this before its time was ended by an event. */
 const EARLY_MS = 50
-/** Between two calls of a worker that fail, the first time and at most. */
+/** The delay after a failed call of a worker: the first delay and the longest. */
 const REST_MIN_MS = 200
 const REST_MAX_MS = 5_000
 
@@ -22,11 +22,11 @@ export function waitPatiently<B extends IQueueBackend>(queueBackend: B, closing:
 }
 
 /**
- * After each blocking call that brings nothing BullMQ runs its whole statement, or script, for taking a job. So it waits in several
- * calls: each sees by itself what was added since.
+ * After each blocking call without a job, BullMQ runs its whole statement or script for taking a job. So a wait consists of several
+ * blocking calls: each call notices jobs added before the call.
  */
 function waitInTurns(queueBackend: IQueueBackend, closing: AbortSignal): void {
-  // On Postgres it would be an hour, and its LISTEN can be lost for good when connections break (seen on 6.7).
+  // On Postgres the default would be an hour, and the LISTEN can be lost for good when connections break (seen on 6.7).
   Object.defineProperty(queueBackend, 'maximumBlockTimeout', { get: () => LOOK_SECONDS })
   const wait = queueBackend.waitForJob.bind(queueBackend)
   const value: IQueueBackend['waitForJob'] = async (seconds) => {
@@ -36,18 +36,19 @@ function waitInTurns(queueBackend: IQueueBackend, closing: AbortSignal): void {
       const blockMs = Math.min(endsAt - startedAt, BLOCK_SECONDS_MAX * 1_000)
       const told = await wait(blockMs / 1_000)
       const now = performance.now()
-      // Before its time: a delayed job is due, or the worker is to stop.
+      // Ended early: a delayed job is due, or the worker has to stop.
       if (told !== null || closing.aborted || now < startedAt + blockMs - EARLY_MS) return told
       if (now > endsAt - EARLY_MS) return null
     }
   }
-  // Others wrap it once more.
+  // `restAfterFailure` wraps the method once more.
   Object.defineProperty(queueBackend, 'waitForJob', { configurable: true, value })
 }
 
 /**
- * A worker that is refused a job asks again at once (seen on 6.7): thousands of times a second where Redis is full, misses a right
- * or is the wrong node. So what fails is answered later each time, until something succeeds or the worker is closed.
+ * After a refused call a worker asks again immediately (seen on 6.7): thousands of times a second where Redis is full, lacks a permission
+ * or
+ * is the wrong node. So each further failure is returned later, until a call succeeds or the worker is closed.
  */
 function restAfterFailure(queueBackend: IQueueBackend, closing: AbortSignal): void {
   for (const name of ['moveToActive', 'waitForJob'] as const) {

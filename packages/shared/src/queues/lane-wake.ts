@@ -1,19 +1,19 @@
-// Wakes lanes that may be resting, once a second at the most, and not at all while this process sees that they are busy.
+// Wakes resting pollers, at most once a second, and not at all while this process sees busy pollers.
 
-/** Between two wake-ups: what is asked for meanwhile shares the next one. */
+/** Least time between two jobs; requests in between share the next job. */
 const EVERY_MS = 1_000
-/** Busy lanes come by every second, and do not rest while something is due soon. */
+/** How long a sighting of busy pollers counts: busy pollers run every second, and do not rest while something is due soon. */
 const SEEN_MS = 2_000
 
 export interface LaneWake {
-  /** Something may have become due soon. Never waits, never fails. */
+  /** Reports that something may have become due soon. Never waits, never fails. */
   wake(): void
-  /** Whether lanes have come by with work ahead, or have just been sent to rest. */
+  /** Reports that pollers have run with work ahead (true), or were just sent to rest (false). */
   seen(areBusy: boolean): void
   close(): void
 }
 
-/** `add`: adds the job whose run looks at what is ahead. */
+/** `add` adds the job whose run checks for work ahead. */
 export function createLaneWake(add: () => void): LaneWake {
   let busySeenAt = Number.NEGATIVE_INFINITY
   let timer: NodeJS.Timeout | undefined

@@ -1,31 +1,31 @@
-// The polling lanes: a few BullMQ Job Schedulers whose runs each claim whatever generations are due. A generation's timing is its
-// row's due_at; a lane only has to come by often, and rests while nothing is due soon.
+// The pollers: a few BullMQ Job Schedulers, each run of which claims due generations. The time of a generation's poll is the due_at of its
+// row; a poller only has to run often, and rests while nothing is due soon.
 
 import { withTimeout } from '../runtime/clock.ts'
 import type { JobQueue } from './backend.ts'
 
-/** More lanes than a worker's concurrency, so that several workers stay busy. */
+/** More pollers than a worker's concurrency, so that several workers stay busy. */
 export const LANES = 4
-/** Busy: due times have this grain. Resting: often enough to see that the lanes are there. */
+/** Busy: the granularity of due times. Resting: often enough to confirm that the pollers exist. */
 const EVERY_MS = { busy: 1_000, resting: 300_000 } as const
 export type Pace = keyof typeof EVERY_MS
-/** A lane whose next run is overdue by this much has lost its chain and is laid again. */
+/** A poller overdue by more than this has lost its schedule and is created again. */
 const LOST_AFTER_MS = 30_000
 const ANSWER_TIMEOUT_MS = 5_000
 const RESTING = '.resting'
 
-/** A run of a lane, by the id that its job carries. Whatever else is added to the queue is like a run of a resting lane. */
+/** Whether a job is the run of a busy poller, by the id in the job. Every other job of the queue counts as the run of a resting poller. */
 export const isBusyRun = (id: string) => IDS.includes(id)
 const IDS: readonly string[] = Array.from({ length: LANES }, (_, lane) => `lane-${lane}`)
-/** One of them decides for all whether they may rest. It is laid last, so that its first run sees how all were laid. */
+/** The poller that decides for all whether to rest. Created last, so that its first run sees the pace of all pollers. */
 const [DECIDING] = IDS
-/** Whether this is a run of that lane, busy or resting. */
+/** Whether a job is a run of the deciding poller, busy or resting. */
 export const isDecidingRun = (id: string) => id === DECIDING || id === `${DECIDING}${RESTING}`
 
-/** The ids of all lanes, by how they are. */
+/** The ids of all pollers, by state. */
 export type LanesSeen = Readonly<Record<Pace | 'lost', readonly string[]>>
 
-/** Lost are those that are missing or stuck: none in a healthy queue, all of them in a Redis that is new or wiped. */
+/** Lost pollers are missing or stuck: none in a healthy queue, all in a new or wiped Redis. */
 export async function lookAtLanes(poll: JobQueue): Promise<LanesSeen> {
   const schedulers = await withTimeout(poll.getJobSchedulers(0, -1), ANSWER_TIMEOUT_MS, 'queue poll')
   const known = new Map(schedulers.map((scheduler) => [scheduler.key, scheduler]))
@@ -39,11 +39,11 @@ export async function lookAtLanes(poll: JobQueue): Promise<LanesSeen> {
 }
 
 /**
- * Lays these lanes, which must be lost or at another pace: laying a healthy one again postpones its next run. The first run comes
- * at once, so that whatever became due while lanes went to rest is seen.
+ * Creates pollers that are lost or have another pace: creating a healthy poller again would delay its next run. The first run comes
+ * immediately, so that generations that became due while the pollers went to rest are noticed.
  */
 export async function layLanes(poll: JobQueue, ids: readonly string[], pace: Pace): Promise<void> {
-  // One attempt, nothing kept: a failed run is simply followed by the next one.
+  // One attempt, nothing retained: the next run follows a failed run.
   const opts = { attempts: 1, removeOnComplete: true, removeOnFail: true }
   const lay = (id: string) =>
     poll.upsertJobScheduler(

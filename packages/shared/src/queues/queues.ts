@@ -1,5 +1,5 @@
-// The five queues and the only way to add to them. A job is a hint: it carries an id, and losing it is legal,
-// because reconcile finds the row. So adding is never awaited by those who reply to somebody.
+// The five queues, and the only way to add jobs. A job is a hint: a job carries the id of a row, and a lost job is legal, because reconcile
+// finds the row. So no reply to a caller waits until a job is added.
 
 import { createHash } from 'node:crypto'
 import type { JobsOptions } from 'bullmq'
@@ -7,17 +7,17 @@ import { withTimeout } from '../runtime/clock.ts'
 import type { JobData, JobQueue, QueueBackend } from './backend.ts'
 import { createLaneWake, type LaneWake } from './lane-wake.ts'
 
-/** One queue for each step; `maintain` for what concerns no single generation (the ends of batches). */
+/** One queue for each step; `maintain` for work beyond a single generation (the ends of batches). */
 export const QUEUE_NAMES = ['submit', 'poll', 'complete', 'deliver', 'maintain'] as const
 export type QueueName = (typeof QUEUE_NAMES)[number]
 
-/** What to wake: the id of a row, and how often it was woken before (part of the job's id). */
+/** The row to enqueue: its id and its dispatch count so far (part of the job's id). */
 export interface WakeUp {
   readonly id: string
   readonly wakes: number
 }
 
-/** What a move leaves to be done. */
+/** The work that follows a move. */
 export interface Owed {
   readonly batchId: string | null
   readonly deliveryIds: readonly string[]
@@ -25,60 +25,60 @@ export interface Owed {
 
 export interface Queues {
   readonly queues: Readonly<Record<QueueName, JobQueue>>
-  /** Adds jobs soon, in few round trips. Never waits, never fails: what cannot be added is dropped and reported. */
+  /** Adds jobs soon, in few round trips. Never waits and never fails: jobs that cannot be added are dropped and reported. */
   wake(queue: 'submit' | 'complete' | 'deliver', wakeUps: readonly WakeUp[]): void
-  /** As `wake`, for one row, even while another job for it is there or is to be added later. */
+  /** Enqueues a row even while another job for the row is waiting or scheduled. */
   wakeAgain(queue: QueueName, id: string): void
-  /** Adds a job for a row after `delayMs`. Its latest call counts; one that this process does not live to see is reconcile's. */
+  /** Enqueues a row after `delayMs`; the latest call for a row counts. When the process ends before, reconcile finds the row. */
   wakeLater(queue: QueueName, id: string, delayMs: number): void
-  /** Asks, once for many calls, for a look at whether these batches have ended. */
+  /** Requests a check whether these batches have ended; many calls share a check. */
   wakeBatches(ids: readonly string[]): void
-  /** The lanes, which rest while nothing is to be polled soon. */
+  /** Controls the pollers, which rest while no poll is due soon. */
   readonly lanes: Pick<LaneWake, 'wake' | 'seen'>
-  /** Wakes what moves owe: their deliveries, and the batches that they may have ended. */
+  /** Enqueues the work after moves: their pending deliveries, and the batches that may have ended. */
   wakeOwed(moved: readonly Owed[]): void
-  /** How many jobs of a queue wait to be taken up, or to be added. Rejects when its server does not answer. */
+  /** How many jobs of a queue wait to be taken or to be added. Rejects when the server of the queue does not answer. */
   backlog(queue: QueueName): Promise<number>
-  /** Whether wake-ups were dropped since this was last asked. */
+  /** Whether jobs were dropped since the last call. */
   takeDropped(): boolean
-  /** Takes it back: what was to make up for them has failed. */
+  /** Restores the mark of dropped jobs after a failed recovery. */
   returnDropped(): void
   close(): Promise<void>
 }
 
-/** Rows woken in the same moment that share a job. */
+/** Rows enqueued at the same moment share a job. */
 const ROWS_PER_JOB = 5
 /** Jobs added in one round trip. */
 const CHUNK = 1_000
-/** Rows to be woken that are kept while the backend is slow; beyond it they are dropped, and reconcile does them later. */
+/** Rows kept in memory while the backend is slow; rows beyond the bound are dropped and left to reconcile. */
 const PENDING_MAX = 20_000
 const ADD_TIMEOUT_MS = 5_000
 const TOO_MANY = 'too many wake-ups are waiting'
 
 /**
- * One attempt: reconcile wakes the row anew, and the failed job stays for the operator to see. Kept jobs block nothing,
- * because their ids never come again.
+ * One attempt: reconcile enqueues the row again, and the failed job stays visible for the operator. Retained jobs block nothing, because
+ * job ids never repeat.
  */
 function retentionOn(backend: QueueBackend): JobsOptions {
   return {
-    // On Postgres every job that ends would look for others to remove, and workers get in each other's way.
+    // On Postgres every ending job would search for jobs to remove, and workers would block each other.
     removeOnComplete: backend.name === 'postgres' ? true : { count: 100, age: 3_600 },
     removeOnFail: { count: 1_000, age: 7 * 24 * 3_600 },
   }
 }
 
-/** A job kept from another group that begins with the same row must not swallow this one. */
+/** Part of the job id: a retained job of another group with the same first row must not suppress the new job. */
 const hashOf = (wakeUps: readonly WakeUp[]) =>
   createHash('sha1')
     .update(wakeUps.map(({ id, wakes }) => `${id}.${wakes}`).join())
     .digest('hex')
 
-/** How many rows these jobs are for. */
+/** How many rows the jobs carry. */
 const rowsOf = (jobs: readonly NewJob[]) => jobs.reduce((sum, { data }) => sum + 1 + (data.also?.length ?? 0), 0)
 
 type NewJob = { name: string; data: JobData; opts: JobsOptions }
 
-/** Constructs the queues on `backend`. `onDropped` hears how many wake-ups of a queue could not be added, and why. */
+/** Constructs the queues on `backend`. `onDropped` receives the number of rows that could not be enqueued, and the cause. */
 export function openQueues(
   backend: QueueBackend,
   onError: (error: Error) => void,
@@ -115,12 +115,12 @@ export function openQueues(
   }
 
   async function flush(name: QueueName): Promise<void> {
-    // A turn of the event loop gathers what concurrent requests want to wake.
+    // One turn of the event loop gathers the rows of concurrent requests.
     await new Promise(setImmediate)
     for (;;) {
       const jobs = pending.get(name)?.splice(0, CHUNK) ?? []
       if (jobs.length === 0) {
-        // In the same turn in which nothing was left: what comes after it starts anew.
+        // In the same tick as the empty read: a job added later starts a new flush.
         flushing.delete(name)
         return
       }
@@ -128,7 +128,7 @@ export function openQueues(
         // BullMQ's `add` hangs, instead of failing, while Redis has never been reachable.
         await withTimeout(queues[name].addBulk(jobs), ADD_TIMEOUT_MS, `queue ${name}`)
       } catch (cause) {
-        // What waits behind it would fare no better, and each chunk would take this long again.
+        // Jobs behind the failed chunk would fail too, and each chunk would take the whole timeout again.
         drop(name, rowsOf(jobs) + rowsOf(pending.get(name)?.splice(0) ?? []), cause)
       }
     }
@@ -151,7 +151,7 @@ export function openQueues(
       [...new Set(ids)].map((id) => ({
         name: 'finish-batch',
         data: { id },
-        // Many generations of a batch end at once; one look after the last of them is enough.
+        // Many generations of a batch end at once; one check after the last end is enough.
         opts: { deduplication: { id, keepLastIfActive: true } },
       })),
     )
@@ -161,13 +161,13 @@ export function openQueues(
   )
 
   function wakeAgain(name: QueueName, id: string): void {
-    // Without an id of its own: that of the job before it is taken while that one is kept.
+    // No jobId: BullMQ ignores an add whose id belongs to a retained job.
     enqueue(name, [{ name, data: { id }, opts: {} }])
   }
 
   /**
-   * A timer and not a delayed job: on Postgres, workers that promote due delayed jobs at once run into deadlocks (seen on
-   * BullMQ 6.7), which stall the queue for seconds and lose what becomes of jobs.
+   * A timer and not a delayed job: on Postgres, workers promoting due delayed jobs at the same time deadlock (seen on BullMQ 6.7), which
+   * stalls the queue for seconds and loses outcomes of jobs.
    */
   function wakeLater(name: QueueName, id: string, delayMs: number): void {
     const key = `${name} ${id}`
@@ -180,7 +180,7 @@ export function openQueues(
       timers.delete(key)
       wakeAgain(name, id)
     }
-    // A millisecond more: a timer may be early by a part of one, and the row would not be due.
+    // One millisecond extra: a timer may fire a fraction early, and the row would not be due.
     timers.set(key, setTimeout(wakeThen, Math.ceil(delayMs) + 1).unref())
   }
 
@@ -199,7 +199,7 @@ export function openQueues(
       wakeBatches(moved.flatMap((move) => move.batchId ?? []))
     },
     async backlog(name) {
-      // By priority, of which there is one: counted by state, the jobs of a paused queue on Postgres do not wait.
+      // Counted by priority (there is only priority 0): counts by state miss the jobs of a paused queue on Postgres.
       const counting = queues[name].getCountsPerPriority([0])
       const { 0: count = 0 } = await withTimeout(counting, ADD_TIMEOUT_MS, `queue ${name}`)
       return count + (pending.get(name)?.length ?? 0)

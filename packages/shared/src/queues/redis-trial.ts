@@ -1,5 +1,5 @@
-// Whether Redis lets the queues work: the commands that BullMQ's scripts run, tried on keys of their own that are deleted again. A
-// PING succeeds on a Redis that is full, a replica, or without the right to write.
+// Whether Redis lets the queues work: the commands of BullMQ's scripts are tried on separate keys, deleted afterwards. A PING also succeeds
+// on a full Redis, on a replica and without the permission to write.
 
 import type { Redis } from 'ioredis'
 
@@ -8,11 +8,11 @@ export interface RefusedCommand {
   readonly error: string
 }
 
-/** In one hash slot, the queues' own. */
+/** In one hash slot, the slot of the queues. */
 const KEYS = ['string', 'hash', 'list', 'other', 'set', 'sorted', 'stream'].map((type) => `{reelqueue}:trial:${type}`)
 type Step = readonly [command: string, ...args: string[]]
 
-/** What a job's way through a queue writes. An argument that begins with @ is the key of that number. */
+/** The writes during a job's way through a queue. An argument of the form @N stands for the key with number N. */
 const WRITES: readonly Step[] = [
   ['SET', '@1', '1', 'PX', '60000'],
   ['HSET', '@2', 'a', '1'],
@@ -22,7 +22,7 @@ const WRITES: readonly Step[] = [
   ['ZPOPMIN', '@6'],
   ['XADD', '@7', 'MAXLEN', '1', '*', 'a', '1'],
 ]
-/** All that BullMQ's scripts run (6.7). */
+/** Every command of BullMQ's scripts (6.7). */
 const ALL: readonly Step[] = [
   ...WRITES,
   ['INCR', '@1'],
@@ -89,9 +89,9 @@ local ended = redis.pcall('DEL', unpack(KEYS))
 if type(ended) == 'table' and ended.err then refused[#refused + 1] = {'DEL', ended.err} end
 return cjson.encode(refused)`
 
-/** What BullMQ sends besides scripts. */
+/** Commands that BullMQ sends outside scripts. */
 const DIRECT: readonly Step[] = [
-  // Of a script that nobody has: allowed when Redis says that it does not know it.
+  // The script does not exist: the answer NOSCRIPT proves the permission.
   ['EVALSHA', '0'.repeat(40), '0'],
   ['BZPOPMIN', '{reelqueue}:trial:none', '0.01'],
   ['MULTI'],
@@ -99,8 +99,8 @@ const DIRECT: readonly Step[] = [
 ]
 
 /**
- * Tries every command that the queues need, for the doctor.
- * @returns those that are refused; never throws for anything that Redis answers
+ * Tries every command needed by the queues, for the doctor.
+ * @returns the refused commands; never throws for any answer of Redis
  */
 export async function tryEverything(redis: Redis): Promise<RefusedCommand[]> {
   const refused: RefusedCommand[] = []
@@ -122,14 +122,14 @@ export async function tryEverything(redis: Redis): Promise<RefusedCommand[]> {
 }
 
 /**
- * Tries what a job's way through a queue writes; `everything`: each command that the queues need.
- * @returns those that are refused
- * @throws Error when Redis does not answer, or refuses scripts at all
+ * Tries the writes during a job's way through a queue; with `everything`, each command needed by the queues.
+ * @returns the refused commands
+ * @throws Error when Redis does not answer, or refuses scripts entirely
  */
 export async function tryCommands(redis: Redis, everything = false): Promise<RefusedCommand[]> {
   const steps = JSON.stringify(everything ? ALL : WRITES)
   const reply = JSON.parse(String(await redis.eval(SCRIPT, KEYS.length, ...KEYS, steps))) as unknown
-  // An empty table of Lua becomes an object.
+  // cjson encodes an empty table as an object.
   if (!Array.isArray(reply)) return []
   return reply.map(([command, error]: [string, string]) => ({ command, error }))
 }
