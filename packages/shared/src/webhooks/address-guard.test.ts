@@ -1,4 +1,4 @@
-// The table of addresses is the specification of the guard: one line per form an attacker or a network can produce.
+// The table of addresses is the specification of the guard: one line per form that an attacker or a network can produce.
 
 import { describe, expect, it } from 'vitest'
 import { createAddressGuard, openMetadataAddresses } from './address-guard.ts'
@@ -85,7 +85,7 @@ const REFUSED: readonly (readonly [address: string, range: string])[] = [
   ['feff::1', 'deprecatedSiteLocal'],
   ['ff02::1', 'multicast'],
   ['ff0e::1', 'multicast'],
-  // Not addresses, or spellings that no resolver and no parsed URL produces
+  // Texts that are not addresses, or spellings produced by no resolver and no parsed URL
   ['', 'unparsable'],
   ['localhost', 'unparsable'],
   ['127.1', 'unparsable'],

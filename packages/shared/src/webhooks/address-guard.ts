@@ -1,6 +1,6 @@
-// Which IP addresses a webhook may be sent to: global unicast, and the networks the operator exempted.
-// Easy to get wrong: an IPv6 address can carry an IPv4 one (mapped, 6to4, NAT64 …), and the range tables of ipaddr.js call
-// everything they do not know "unicast"; so IPv6 is allowed only inside 2000::/3, never by default.
+// Which IP addresses may receive webhooks: global unicast, and the networks exempted by the operator.
+// Easy to get wrong: an IPv6 address can carry an IPv4 address (mapped, 6to4, NAT64 …), and the range tables of ipaddr.js call every
+// unknown address "unicast"; so IPv6 is allowed only inside 2000::/3, never by default.
 
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
@@ -9,9 +9,9 @@ type Address = ipaddr.IPv4 | ipaddr.IPv6
 type Network = [Address, number]
 
 export type AddressVerdict =
-  /** `exempt`: the operator named its network. */
+  /** `exempt`: the operator named the network of the address. */
   | { readonly allowed: true; readonly exempt: boolean }
-  /** `range`: the name of the range that forbids it, e.g. `private`, `loopback`, `6to4`. */
+  /** `range`: the name of the forbidden range, e.g. `private`, `loopback`, `6to4`. */
   | { readonly allowed: false; readonly range: string }
 
 export type AddressGuard = (address: string) => AddressVerdict
@@ -19,9 +19,9 @@ export type AddressGuard = (address: string) => AddressVerdict
 const GLOBAL_UNICAST: Network = ipaddr.parseCIDR('2000::/3')
 const NAT64_WELL_KNOWN: Network = ipaddr.parseCIDR('64:ff9b::/96')
 
-/** What the tables of ipaddr.js lack. */
+/** Ranges missing from the tables of ipaddr.js. */
 const EXTRA_RANGES: Readonly<Record<string, readonly Network[]>> = {
-  // Azure's host agent hands out credentials at an address that looks public.
+  // Azure's host agent serves credentials at an address that looks public.
   cloudMetadata: [ipaddr.parseCIDR('168.63.129.16/32')],
   ipv4Compatible: [ipaddr.parseCIDR('::/96')],
 }
@@ -30,8 +30,8 @@ const EXTRA_RANGES: Readonly<Record<string, readonly Network[]>> = {
 const IPV4_IN_LOW_BITS: ReadonlySet<string> = new Set(['ipv4Mapped', 'ipv4Compatible', 'rfc6145'])
 
 /**
- * Builds the check. `allowedNetworks` are CIDR blocks exempt from refusal; one matches the address itself or the IPv4
- * address embedded in it. Throws an Error naming the first entry that is not a CIDR block.
+ * Builds the check. `allowedNetworks` are CIDR blocks exempt from refusal; a block matches the address itself or the embedded IPv4
+ * address. Throws an Error naming the first entry that is not a CIDR block.
  */
 export function createAddressGuard(allowedNetworks: readonly string[]): AddressGuard {
   const networks = allowedNetworks.map(parseNetwork)
@@ -47,7 +47,7 @@ export function createAddressGuard(allowedNetworks: readonly string[]): AddressG
   }
 }
 
-/** Where clouds hand out credentials: AWS, Google and Azure; AWS's containers; Alibaba; Azure's host agent; AWS over IPv6. */
+/** Where clouds serve credentials: AWS, Google and Azure; AWS's containers; Alibaba; Azure's host agent; AWS over IPv6. */
 const METADATA_ADDRESSES = [
   '169.254.169.254',
   '169.254.170.2',
@@ -56,7 +56,7 @@ const METADATA_ADDRESSES = [
   'fd00:ec2::254',
 ] as const
 
-/** Which metadata services of clouds `allowedNetworks` open to webhooks; without any network they are all closed. */
+/** The clouds' metadata services opened to webhooks by `allowedNetworks`; without any network all of them are closed. */
 export function openMetadataAddresses(allowedNetworks: readonly string[]): string[] {
   const guard = createAddressGuard(allowedNetworks)
   return METADATA_ADDRESSES.filter((address) => guard(address).allowed)
@@ -66,13 +66,13 @@ function parseAddress(text: string): Address | null {
   const family = isIP(text)
   if (family === 0) return null
   if (family === 4) return ipaddr.IPv4.parse(text)
-  // ipaddr.js takes ::1.2.3.4 for ::ffff:1.2.3.4, another address; the URL parser spells IPv6 without dots.
+  // ipaddr.js takes ::1.2.3.4 for ::ffff:1.2.3.4, a different address; the URL parser spells IPv6 without dots.
   const [withoutZone] = text.split('%')
   return ipaddr.IPv6.parse(new URL(`http://[${withoutZone}]`).hostname.slice(1, -1))
 }
 
 function parseNetwork(text: string): Network {
-  // Four-part decimal only: elsewhere "10/8" would silently mean 0.0.0.10/8.
+  // Four-part decimal only: otherwise "10/8" would silently mean 0.0.0.10/8.
   const valid = ipaddr.IPv4.isValidCIDRFourPartDecimal(text) || ipaddr.IPv6.isValidCIDR(text)
   if (!valid) throw new Error(`not a CIDR block (such as 10.0.0.0/8 or fd00::/8): ${JSON.stringify(text)}`)
   return ipaddr.parseCIDR(text)
@@ -93,8 +93,8 @@ function rangeOf(address: Address): string {
 }
 
 /**
- * Only embeddings with one reading count. Teredo (obfuscated) and 64:ff9b:1::/48 (a prefix length only its network
- * knows) do not: whoever chose the other reading would walk through an exemption meant for a different host.
+ * Only embeddings with a single reading count. Teredo (obfuscated) and 64:ff9b:1::/48 (a prefix length known only to its network) do not
+ * count: an attacker choosing the other reading would pass through an exemption meant for a different host.
  */
 function embeddedIpv4(address: Address, range: string): ipaddr.IPv4 | null {
   const bytes = address.toByteArray()

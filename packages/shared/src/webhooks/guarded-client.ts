@@ -1,6 +1,6 @@
-// The only way a webhook leaves the house: one POST to a permitted address, everything bounded, nothing followed.
-// Easy to get wrong: undici cannot abort a request that still waits for a connection. So the deadline settles the
-// outcome by itself, and a request whose turn comes later is dropped before a byte of it is written.
+// The only exit for webhooks: one POST to a permitted address, everything bounded, no redirect followed.
+// Easy to get wrong: undici cannot abort a request that still waits for a connection. So the deadline settles the outcome by itself, and a
+// request whose connection comes later is dropped before the first byte is written.
 
 import { Agent, type Dispatcher, errors } from 'undici'
 import { parseRetryAfter } from '../domain/retry-after.ts'
@@ -14,37 +14,37 @@ import { classifyError, type Failure, type SendErrorClass, type SendOutcome } fr
 
 const SEND_TIMEOUT_MS_DEFAULT = 15_000
 
-/** Of one project. What is under way to a server is bounded elsewhere. */
+/** For one project. The requests in flight to an origin are bounded elsewhere (apps/worker). */
 const CONNECTIONS_PER_ORIGIN_MAX = 64
-/** Projects whose connections are kept; beyond it those of projects with nothing under way are closed. */
+/** Projects whose connections are kept; beyond the bound, the connections of projects without requests in flight are closed. */
 const PROJECTS_KEPT_MAX = 200
 /** However long an endpoint offers to keep an idle connection open. */
 const IDLE_CONNECTION_MS_MAX = 30_000
 const REPLY_BYTES_READ_MAX = 64 * 1_024
 const REPLY_BYTES_KEPT_MAX = 4 * 1_024
-/** A timer that fires so late fires after a sleep of the process. */
+/** A timer this late fires after a suspend of the machine. */
 const AFTER_SLEEP_MS = 50
 const RETRY_AFTER_MS_MAX = 24 * 3_600_000
 
 export interface GuardedClientOptions {
-  /** CIDR blocks exempt from the block of everything but global unicast. */
+  /** CIDR blocks exempt from the rule that only global unicast is permitted. */
   readonly allowedNetworks: readonly string[]
-  /** Default true. Whether http may go anywhere; otherwise only to `allowedNetworks`. */
+  /** Default true. Whether http may go anywhere; when false, http may go only to `allowedNetworks`. */
   readonly allowHttp?: boolean
   /** Default 15 s. Total time of a post: waiting for a connection, connecting, sending and reading to the last byte. */
   readonly timeoutMs?: number
-  /** Replaces how names are resolved, in tests. */
+  /** Replaces name resolution in tests. */
   readonly lookup?: Lookup
 }
 
 export interface GuardedClient {
   /**
-   * Sends one POST for a project and says what became of it. Delivered means: a 2xx status and a reply that ended, or went on past
-   * the 64 KB that are read. Never throws for anything the network or the endpoint does; rejects for a header that HTTP
-   * does not allow, and after `close`. Projects share no connections, and wait for no names of each other.
+   * Sends one POST for a project and returns the outcome. Delivered means: a 2xx status, and a reply that ended or exceeded the 64 KB
+   * limit of reading. Never throws for any behaviour of the network or the endpoint; rejects for a header that HTTP does not allow, and
+   * after `close`. Projects share neither connections nor waiting name look-ups.
    */
   post(projectId: string, url: string, headers: Readonly<Record<string, string>>, body: string): Promise<SendOutcome>
-  /** Waits for the posts under way, then closes all connections. May be called again. */
+  /** Waits for the posts in flight, then closes all connections. Repeated calls are allowed. */
   close(): Promise<void>
 }
 
@@ -64,7 +64,7 @@ export function createGuardedClient(options: GuardedClientOptions): GuardedClien
       connect: createGuardedConnector({ guard, allowHttp, timeoutMs, lookup: lookupOf() }),
       connections: CONNECTIONS_PER_ORIGIN_MAX,
       keepAliveMaxTimeout: IDLE_CONNECTION_MS_MAX,
-      // The one deadline below covers both.
+      // The deadline in `send` covers headers and body.
       headersTimeout: 0,
       bodyTimeout: 0,
     })
@@ -109,7 +109,7 @@ interface Project {
   underWay: number
 }
 
-/** What has arrived of the reply so far. */
+/** The part of the reply received so far. */
 class Reply {
   httpStatus: number | null = null
   retryAfterMs: number | null = null
@@ -149,7 +149,7 @@ function send(
       settle({ errorClass: 'timeout', message: timeoutMessage(timeoutMs, request !== null, reply.httpStatus) })
       request?.abort(new errors.RequestAbortedError())
     }
-    // After a sleep of the process the timer fires before the sockets are read: an answer that is there counts.
+    // After a suspend of the machine the timer fires before the sockets are read: an answer already received counts.
     const deadline = setTimeout(() => {
       const isAfterSleep = performance.now() - startedAt > timeoutMs + AFTER_SLEEP_MS
       if (request !== null && isAfterSleep) setImmediate(() => setImmediate(giveUp))
@@ -189,9 +189,9 @@ function send(
   })
 }
 
-/** `failure`: what cut the exchange short; null when the reply ended or enough of it was read. */
+/** `failure`: the error that interrupted the exchange; null when the reply ended or enough of the reply was read. */
 function outcomeOf(reply: Reply, failure: Failure | null, durationMs: number): SendOutcome {
-  // A status that already means failure says more than how its body then broke off.
+  // A status that already means failure says more than the later break of the body.
   const verdict = verdictOfStatus(reply.httpStatus) ?? failure
   return {
     kind: verdict === null ? 'delivered' : 'failed',
@@ -205,7 +205,7 @@ function outcomeOf(reply: Reply, failure: Failure | null, durationMs: number): S
   }
 }
 
-/** Trying again cannot help. */
+/** A repeated attempt cannot help. */
 const FINAL: readonly (SendErrorClass | null)[] = ['refused_address', 'invalid_url', 'insecure_url']
 
 function verdictOfStatus(httpStatus: number | null): Failure | null {
@@ -222,7 +222,7 @@ function timeoutMessage(timeoutMs: number, sending: boolean, httpStatus: number 
   return `no connection could be made, or none was free, within ${timeoutMs} ms; nothing was sent`
 }
 
-/** Errors that are the caller's bug, not the network's doing. */
+/** Errors caused by a bug of the caller, not by the network. */
 function isMisuse(error: Error): boolean {
   return (
     error instanceof errors.InvalidArgumentError ||

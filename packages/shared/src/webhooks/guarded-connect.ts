@@ -1,23 +1,23 @@
-// Opens connections to permitted addresses only. INVARIANT: the addresses checked are the very ones connected to, so a
-// name that changes its answer between check and connect gains nothing. Node skips the lookup for a host that is an IP
-// literal already; that is why literals are checked apart.
+// Opens connections to permitted addresses only. INVARIANT: the checked addresses are exactly the connected addresses, so a name that
+// changes its answer between check and connect gains nothing. Node skips the lookup for a host that is already an IP literal; so literals
+// are checked separately.
 
 import type { LookupAddress } from 'node:dns'
 import { isIP } from 'node:net'
 import { buildConnector } from 'undici'
 import type { AddressGuard } from './address-guard.ts'
 
-/** Resolves a name to all its addresses, in the order to try them. */
+/** Resolves a name to all its addresses, in the order of the connection attempts. */
 export type Lookup = (hostname: string) => Promise<readonly LookupAddress[]>
 
-/** Node waits 250 ms for each of several addresses but the last, less than a far-off endpoint needs to answer. */
+/** Node waits 250 ms for each of several addresses except the last, less than a distant endpoint needs to answer. */
 const ADDRESS_ATTEMPT_TIMEOUT_MS = 2_000
 
 export class RefusedAddressError extends Error {
   override readonly name = 'RefusedAddressError'
 }
 
-/** Over http, to where the operator has not allowed it. */
+/** http to a network where the operator has not allowed http. */
 export class InsecureUrlError extends Error {
   override readonly name = 'InsecureUrlError'
 }
@@ -28,7 +28,7 @@ export class LookupError extends Error {
 
 export interface GuardedConnectOptions {
   readonly guard: AddressGuard
-  /** Whether http may go anywhere; otherwise only to networks that the operator named. */
+  /** Whether http may go anywhere; when false, http may go only to networks named by the operator. */
   readonly allowHttp: boolean
   /** Bounds lookup, connect and TLS handshake together. */
   readonly timeoutMs: number
@@ -36,8 +36,8 @@ export interface GuardedConnectOptions {
 }
 
 /**
- * An undici connector that fails with RefusedAddressError when the host is, or resolves to even one, forbidden address, with
- * InsecureUrlError for http that is not allowed there, and with LookupError when the name does not resolve.
+ * An undici connector. The connector fails with RefusedAddressError when the host is a forbidden address or resolves to at least one,
+ * with InsecureUrlError for http without permission, and with LookupError when the name does not resolve.
  */
 export function createGuardedConnector(options: GuardedConnectOptions): buildConnector.connector {
   const { timeoutMs, allowHttp } = options
@@ -67,13 +67,13 @@ export function createGuardedConnector(options: GuardedConnectOptions): buildCon
   }
 }
 
-/** Why no connection may be made to an address, or null. `whose`: what resolved to it, else `this`. */
+/** The reason against a connection to an address, or null. `whose`: the name resolved to the address, or `this` for a literal. */
 type Check = (address: string, whose: string) => Error | null
 
 function createCheck({ guard }: GuardedConnectOptions, anywhere: boolean): Check {
   return (address, whose) => {
     const verdict = guard(address)
-    // The address stays unnamed: the message goes to a tenant, the name may be of the operator's inside.
+    // The address stays unnamed: the message goes to a tenant, and the name may belong to the operator's internal network.
     if (!verdict.allowed)
       return new RefusedAddressError(
         whose === 'this'
@@ -88,7 +88,7 @@ function createCheck({ guard }: GuardedConnectOptions, anywhere: boolean): Check
 
 type Addresses = readonly [LookupAddress, ...LookupAddress[]]
 
-/** Look-ups of one name share one run: a name whose DNS server hangs is asked for once, not once for each delivery. */
+/** Look-ups of the same name share a run: a name with a hanging DNS server is looked up once, not once for each delivery. */
 function createCheckedLookup(check: Check, lookup: Lookup) {
   const running = new Map<string, Promise<Addresses>>()
   return (hostname: string): Promise<Addresses> => {

@@ -1,15 +1,16 @@
-// Few look-ups of names at once, in all and for each project, so that names whose DNS servers are silent hold up their own project.
+// Bounds the concurrent look-ups of names, in total and for each project, so that names with silent DNS servers delay only their own
+// project.
 
 import { takeTurns } from '../runtime/turns.ts'
 import type { Lookup } from './guarded-connect.ts'
 
 const PROJECT_LOOKUPS_MAX = 10
-/** Each takes a socket or two. */
+/** Each look-up takes a socket or two. */
 const LOOKUPS_MAX = 200
 
 /**
- * @param waitMs a look-up whose turn comes later than this is not made: who asked for it has given up
- * @returns what makes the look-up of one project
+ * @param waitMs a look-up whose turn comes later than this is not made: the request has timed out
+ * @returns a function that creates the look-up of one project
  */
 export function createProjectLookups(lookup: Lookup, waitMs: number): () => Lookup {
   const inAll = takeTurns(LOOKUPS_MAX)

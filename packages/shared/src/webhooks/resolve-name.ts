@@ -1,6 +1,7 @@
-// Resolves names that tenants choose: the hosts file first, then DNS through c-ares, which waits on sockets. Never getaddrinfo: it
-// blocks threads that the whole process shares, so names whose servers are silent would hold up those of Postgres, Redis and the
-// provider. Search domains, mDNS and other sources of nsswitch.conf are not used.
+// Resolves names chosen by tenants: the hosts file first, then DNS through c-ares, which waits on sockets. Never getaddrinfo: getaddrinfo
+// blocks threads shared by the whole process, so names with silent servers would delay the names of Postgres, Redis and the provider.
+// Search
+// domains, mDNS and other sources of nsswitch.conf are not used.
 
 import type { LookupAddress } from 'node:dns'
 import { Resolver } from 'node:dns/promises'
@@ -8,23 +9,23 @@ import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import type { Lookup } from './guarded-connect.ts'
 
-/** The first try of a DNS server; c-ares doubles it for the second one. */
+/** The first try of a DNS server; c-ares doubles the time for the second try. */
 const TRY_MS = 1_500
 const TRIES = 2
-/** One look-up, however many servers resolv.conf names. */
+/** Limit of a look-up, however many servers resolv.conf names. */
 const LOOKUP_MS_MAX = 5_000
-/** How much longer than the other a family may take: some DNS servers never answer for IPv6. */
+/** How much longer the slower address family may take: some DNS servers never answer for IPv6. */
 const OTHER_FAMILY_MS = 500
 const HOSTS_PATH = '/etc/hosts'
-/** Most changes of the hosts file hold after this time. */
+/** Changes of the hosts file are noticed after at most this time. */
 const HOSTS_KEPT_MS = 5_000
 
 type Hosts = ReadonlyMap<string, readonly LookupAddress[]>
 
 /**
- * Makes the look-up of webhooks. It rejects with the error of c-ares (`ENOTFOUND`, `ETIMEOUT`, `ESERVFAIL` …) within 5 s, and gives
- * no address for a name that exists without one.
- * @param newResolver called for each look-up: a new one reads which servers the system uses at that moment
+ * Creates the look-up of webhooks. The look-up rejects with the error of c-ares (`ENOTFOUND`, `ETIMEOUT`, `ESERVFAIL` …) within 5 s, and
+ * returns no address for a name that exists without an address.
+ * @param newResolver called for each look-up: a new resolver reads the DNS servers currently used by the system
  */
 export function createResolveName(
   newResolver: () => Resolver = () => new Resolver({ timeout: TRY_MS, tries: TRIES }),
@@ -35,7 +36,7 @@ export function createResolveName(
     const now = performance.now()
     if (now - readAt > HOSTS_KEPT_MS) {
       readAt = now
-      // A system without that file has no names in it.
+      // A system without a hosts file has no names in the file.
       hosts = readFile(HOSTS_PATH, 'utf8').then(parseHosts, () => new Map())
     }
     const name = hostname.toLowerCase().replace(/\.$/, '')
@@ -43,7 +44,7 @@ export function createResolveName(
   }
 }
 
-/** RFC 6761: no DNS server is asked for these. */
+/** RFC 6761: no DNS server is asked for these names. */
 const isLocal = (name: string) => name === 'localhost' || name.endsWith('.localhost')
 const LOOPBACK: readonly LookupAddress[] = [
   { address: '127.0.0.1', family: 4 },
@@ -63,7 +64,7 @@ export function parseHosts(text: string): Hosts {
   return hosts
 }
 
-/** IPv4 first: where a machine has no IPv6, or a broken one, no time is lost. */
+/** IPv4 first: a machine with no IPv6, or a broken IPv6, loses no time. */
 async function ask(resolver: Resolver, hostname: string): Promise<LookupAddress[]> {
   let isLate = false
   let enough: NodeJS.Timeout | undefined

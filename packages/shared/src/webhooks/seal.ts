@@ -1,6 +1,8 @@
 // Seals secrets at rest: AES-256-GCM under SECRET_KEY, as the text `v2.<name of the key>.<base64url of iv, ciphertext, tag>`. A value is
-// bound to its place: moved to another row or field, it does not open. Sealing the same text twice gives different results: sealed
-// values cannot be compared or looked up.
+// bound
+// to its place: after a move to another row or field the value does not open. Sealing the same text twice gives different results: sealed
+// values
+// cannot be compared or looked up.
 
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
 
@@ -10,20 +12,20 @@ const IV_BYTES = 12
 const TAG_BYTES = 16
 const KEY_NAME_CHARS = 8
 const SEALED = /^v2\.([\w-]{8})\.([\w-]+)$/
-/** Of versions that bound no value to its place and named no key. They open until they are sealed anew. */
+/** The format of versions that neither bound a value to its place nor named the key. Such values open until they are sealed again. */
 const UNBOUND = /^v1\.([\w-]+)$/
 
 export interface Sealer {
-  /** `place`: where the value is kept (domain/sealed-places.ts). */
+  /** `place`: the location of the value (domain/sealed-places.ts). */
   seal(plain: string, place: string): string
-  /** @throws Error that says whether the text is no sealed value, or does not open here with any of the keys */
+  /** @throws Error: the text is not a sealed value, or does not open here with any of the keys */
   open(sealed: string, place: string): string
-  /** Whether `seal` would seal it the same way: with the present key, and bound to its place. */
+  /** Whether `seal` would produce the same form: sealed with the present key, and bound to its place. */
   isPresent(sealed: string): boolean
 }
 
 /**
- * Builds a sealer that seals with `key` and opens also what `previous` has sealed.
+ * Builds a sealer that seals with `key`, and also opens values sealed with `previous`.
  * @throws Error for a key that is not 32 bytes long
  */
 export function createSealer(key: Buffer, previous: Buffer | null = null): Sealer {
@@ -54,7 +56,7 @@ export function createSealer(key: Buffer, previous: Buffer | null = null): Seale
   }
 }
 
-/** Tells keys apart and tells nothing of them. */
+/** Distinguishes keys without revealing anything about the keys. */
 function nameOf(key: Buffer): string {
   if (key.length !== KEY_BYTES) throw new Error(`the secret key must be ${KEY_BYTES} bytes, not ${key.length}`)
   return createHash('sha256').update('reelqueue seal').update(key).digest('base64url').slice(0, KEY_NAME_CHARS)

@@ -1,5 +1,4 @@
-// What became of one attempt to send a webhook, and how a network error is sorted into a class. The classes are stored
-// and shown: rename none of them.
+// The outcome of one attempt to send a webhook, and the class of a network error. The classes are stored and shown: rename no class.
 
 import { errors } from 'undici'
 import { InsecureUrlError, LookupError, RefusedAddressError } from './guarded-connect.ts'
@@ -8,7 +7,7 @@ import { storableText } from './reply.ts'
 const MESSAGE_BYTES_MAX = 512
 
 export type SendErrorClass =
-  /** The host is, or one of its addresses is, outside global unicast and not exempted. */
+  /** The host, or one of its addresses, is outside global unicast and not exempted. */
   | 'refused_address'
   | 'invalid_url'
   /** Over http, where the operator allows only https. */
@@ -17,9 +16,9 @@ export type SendErrorClass =
   | 'dns'
   | 'connect'
   | 'tls'
-  /** The total time was up; `httpStatus` tells whether a reply had begun. */
+  /** The total time has passed; `httpStatus` shows whether a reply had begun. */
   | 'timeout'
-  /** The connection broke after it was made. */
+  /** The established connection broke. */
   | 'reset'
   /** The reply was not HTTP. */
   | 'bad_reply'
@@ -41,11 +40,11 @@ export interface SendOutcome {
   readonly durationMs: number
   /** At most 24 h. */
   readonly retryAfterMs: number | null
-  /** True when trying again cannot help until the URL or the operator's allowance changes. */
+  /** True when a repeated attempt cannot help until the URL or the operator's allowance changes. */
   readonly final: boolean
 }
 
-/** The part of a failure that an error decides. */
+/** The part of a failure determined by the error. */
 export interface Failure {
   readonly errorClass: SendErrorClass
   readonly message: string
@@ -64,7 +63,7 @@ const CONNECT_CODES: ReadonlySet<string> = new Set([
 const TIMEOUT_CODES: ReadonlySet<string> = new Set(['ETIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT'])
 const RESET_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
 
-/** Sorts an error of the network. `sending`: the request had been handed to a connection; `secure`: over https. */
+/** Classifies a network error. `sending`: the request had been handed to a connection; `secure`: over https. */
 export function classifyError(error: Error, { sending, secure }: { sending: boolean; secure: boolean }): Failure {
   return { errorClass: errorClassOf(error, sending, secure), message: storableMessage(error) }
 }
@@ -81,7 +80,7 @@ function errorClassOf(error: Error, sending: boolean, secure: boolean): SendErro
   // A server may refuse a certificate only after the handshake.
   if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return 'tls'
   if (sending || RESET_CODES.has(code)) return 'reset'
-  // Certificate errors have dozens of codes; nothing else is left while an https connection is being made.
+  // Certificate errors have dozens of codes; no other error remains while an https connection is being made.
   return secure ? 'tls' : 'connect'
 }
 
@@ -90,7 +89,7 @@ function codeOf(error: Error): string {
 }
 
 function storableMessage(error: Error): string {
-  // Trying several addresses fails with an AggregateError whose own message is empty.
+  // An attempt on several addresses fails with an AggregateError whose own message is empty.
   const text = error instanceof AggregateError ? error.errors.map(String).join('; ') : error.message
   return storableText(Buffer.from(text || codeOf(error) || error.name), MESSAGE_BYTES_MAX)
 }

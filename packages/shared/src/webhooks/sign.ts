@@ -1,5 +1,5 @@
-// Secrets and signatures of Standard Webhooks 1.0.0. The signed text holds the timestamp in whole seconds: every
-// attempt signs anew, and the body sent must be exactly the body signed.
+// Secrets and signatures of Standard Webhooks 1.0.0. The signed text contains the timestamp in whole seconds: every attempt needs a new
+// signature, and the sent body must be exactly the signed body.
 
 import { randomBytes } from 'node:crypto'
 import { Webhook } from 'standardwebhooks'
@@ -33,8 +33,8 @@ export function isWebhookSecret(text: string): boolean {
 }
 
 /**
- * The headers `webhook-id`, `webhook-timestamp` (unix seconds) and `webhook-signature` (one `v1,…` per secret, separated
- * by spaces). Throws without a secret: an unsigned webhook must never leave the house.
+ * The headers `webhook-id`, `webhook-timestamp` (unix seconds) and `webhook-signature` (one `v1,…` per secret, separated by spaces). Throws
+ * without a secret: an unsigned webhook must never be sent.
  */
 export function signWebhook({ id, timestamp, body, secrets }: WebhookToSign): Record<string, string> {
   if (secrets.length === 0) throw new Error('a webhook cannot be signed without a secret')
