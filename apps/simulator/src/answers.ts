@@ -1,15 +1,15 @@
-// The JSON the upstream answers with, in the documented shape unless the task's tags ask for another.
+// The JSON answers of the upstream, in the documented shape unless the task's tags request another shape.
 import type { Behaviour } from './behaviour.ts'
 import { phaseAt, type Task } from './tasks.ts'
 
 type Json = Record<string, unknown>
 
-/** The upstream's own way of saying no, whatever the HTTP status. */
+/** The upstream's own form of a refusal, whatever the HTTP status. */
 export function refusal(code: number | string, msg: string): Json {
   return { code, msg, data: null }
 }
 
-/** The answer to the create request that made `task`. */
+/** The answer to the create request of `task`. */
 export function createAnswer(task: Task): Json {
   const { behaviour } = task
   const [outer, inner] = behaviour.idKey.split('.')
@@ -19,8 +19,8 @@ export function createAnswer(task: Task): Json {
 }
 
 /**
- * The answer to a poll of `task`. Counts the `completed` answers it gives, for a link may come only after some.
- * `videoUrl` is where the clip is served.
+ * The answer to a poll of `task`. Counts the `completed` answers, because a link may appear only after several answers. `videoUrl` is the
+ * address of the clip.
  */
 export function pollAnswer(task: Task, videoUrl: string, nowMs: number): Json {
   const { behaviour } = task

@@ -1,5 +1,6 @@
-// Builds the simulator: a stand-in for the upstream over real HTTP, with faults on demand. It shares no code with the
-// adapter that talks to it, on purpose: both could otherwise be wrong together.
+// Builds the simulator: a stand-in for the upstream over real HTTP, with faults on demand. The simulator deliberately shares no code with
+// the
+// adapter on the other side: otherwise both sides could be wrong together.
 import { randomInt } from 'node:crypto'
 import { type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify'
 import { refusal } from './answers.ts'
@@ -11,7 +12,7 @@ import { registerFiles } from './routes/files.ts'
 import { registerResult } from './routes/result.ts'
 import { Simulation } from './simulation.ts'
 
-/** Where the real upstream's routes live; the simulator serves them there and at the root. */
+/** The path of the real upstream's routes; the simulator serves the routes below this path and at the root. */
 const UPSTREAM_PATH = '/kyyReactApiServer'
 
 export interface SimulatorOptions {
@@ -19,15 +20,15 @@ export interface SimulatorOptions {
   speed?: number
   /** Makes the sequence of render times repeatable. Default: random. */
   seed?: number
-  /** The only key that is let in; null, the default, accepts any non-empty bearer token. */
+  /** The only accepted key; null, the default, accepts any non-empty bearer token. */
   apiKey?: string | null
-  /** A pino level. Default `silent`. Prompts and keys are logged at none. */
+  /** A pino level. Default `silent`. No level logs prompts or keys. */
   logLevel?: string
 }
 
 /**
- * A simulator that is not listening yet; call `listen`, and `close` when done (which also cuts the connections that
- * faults left hanging). Throws on a speed out of bounds.
+ * A simulator that is not listening yet; call `listen`, and finally `close` (which also cuts the connections left hanging by faults).
+ * Throws on a speed out of bounds.
  */
 export function buildSimulator(options: SimulatorOptions = {}): FastifyInstance {
   const { seed = randomInt(2 ** 32), apiKey = null, logLevel = 'silent' } = options

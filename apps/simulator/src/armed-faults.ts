@@ -1,5 +1,6 @@
-// Faults armed through the control endpoint: they hit whatever request comes next, whichever prompt it bears,
-// and go before the faults that the prompt itself asks for.
+// Faults armed through the control endpoint: an armed fault hits the next requests whatever their prompts, and precedes the faults
+// requested
+// by a prompt.
 import type { Fault } from './faults.ts'
 
 type FaultTarget = 'create' | 'poll'
@@ -12,16 +13,16 @@ interface ArmedFault {
   left: number | null
 }
 
-/** Each armed fault hits the next requests of its kind; the oldest is used up first. */
+/** Each armed fault hits the next requests of its kind; the oldest armed fault is used up first. */
 export class ArmedFaults {
   #armed: ArmedFault[] = []
 
-  /** Arms `fault` for the next `times` requests, or until cleared when null. `text` is how it was written. */
+  /** Arms `fault` for the next `times` requests, or until cleared when null. `text` is the written form of the fault. */
   arm(on: FaultTarget, text: string, fault: Fault, times: number | null): void {
     this.#armed.push({ on, text, fault, left: times })
   }
 
-  /** The fault for this request, used up by one; null when none is armed. */
+  /** Takes one use of the fault due for this request; null when no fault is armed. */
   take(on: FaultTarget): Fault | null {
     const armed = this.#armed.find((candidate) => candidate.on === on)
     if (armed === undefined) return null
@@ -36,7 +37,7 @@ export class ArmedFaults {
     this.#armed = []
   }
 
-  /** What is armed now; `left` null means until cleared. */
+  /** The armed faults; `left` null means until cleared. */
   list(): { on: FaultTarget; fault: string; left: number | null }[] {
     return this.#armed.map(({ on, text, left }) => ({ on, fault: text, left }))
   }

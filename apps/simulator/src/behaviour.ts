@@ -1,4 +1,4 @@
-// Everything a prompt can ask of its task, in normal form. The defaults are the documented, well-behaved upstream.
+// Everything a prompt can request for its task, in normal form. The defaults are the documented, well-behaved upstream.
 import type { PlannedFault } from './faults.ts'
 import type { Phase } from './status-words.ts'
 
@@ -18,30 +18,30 @@ export const URL_KEYS = [
 ] as const
 
 export interface Behaviour {
-  /** Worked off in order by the submissions that bear this very prompt. */
+  /** Applied in order to the submissions with exactly this prompt. */
   createFaults: PlannedFault[]
-  /** Worked off in order by the polls of the task. */
+  /** Applied in order to the polls of the task. */
   pollFaults: PlannedFault[]
   createDelayMs: number
   pollDelayMs: number
-  /** The `Retry-After` header of 429 and 503 answers, verbatim; null: none. */
+  /** The `Retry-After` header of 429 and 503 answers, verbatim; null: no header. */
   retryAfter: string | null
-  /** Whether a create request whose answer is lost leaves a task behind. */
+  /** Whether a create request with a lost answer leaves a task behind. */
   leavesTask: boolean
-  /** Exact time from acceptance to the terminal status, whatever the speed; null: drawn at random. */
+  /** Exact time from acceptance to the terminal status, whatever the speed; null: a random time. */
   renderMs: number | null
   /** Never reaches a terminal status by itself. */
   stuck: boolean
-  /** Why the task fails; null: it completes. */
+  /** Why the task fails; null: the task completes. */
   failure: string | null
   failsAtOnce: boolean
   errorAsObject: boolean
-  /** What each phase is called in answers. */
+  /** The word for each phase in answers. */
   words: Record<Phase, string>
   idKey: (typeof ID_KEYS)[number]
   idStyle: (typeof ID_STYLES)[number]
   urlKey: (typeof URL_KEYS)[number]
-  /** The link says that it was signed at the end, for this many seconds; null: it says nothing. */
+  /** The link claims a signature made at the end of the render, valid for this many seconds; null: no such claim. */
   signedForS: number | null
   /** How many `completed` answers come without a URL. */
   answersWithoutUrl: number
@@ -51,11 +51,11 @@ export interface Behaviour {
   wrapCode: number | string | null
   /** Fields without a value are sent as null instead of being absent. */
   nulls: boolean
-  /** Polls answer 404 once a terminal status has been told. */
+  /** Polls answer 404 after a terminal status has been reported. */
   forgottenOnceTold: boolean
   /** How long the task and its link outlive the terminal status, in milliseconds. */
   lifeMs: number
-  /** The clip is 1256×720, whatever was asked. */
+  /** The clip is 1256×720, whatever size was requested. */
   oddSize: boolean
 }
 

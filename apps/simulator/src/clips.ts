@@ -7,25 +7,25 @@ const CLIPS = ['720x1280-4', '720x1280-8', '720x1280-12', '1280x720-4', '1280x72
 
 export type Clips = ReadonlyMap<string, Buffer>
 
-/** Reads all clips. Throws when one is missing from `assets/`. */
+/** Reads all clips. Throws when a clip is missing from `assets/`. */
 export function loadClips(): Clips {
   return new Map(CLIPS.map((name) => [name, readFileSync(new URL(`../assets/${name}.mp4`, import.meta.url))]))
 }
 
-/** The name of the clip that a task renders to. */
+/** The name of a task's clip. */
 export function clipOf(task: Task): string {
   return task.behaviour.oddSize ? ODD_CLIP : `${task.size}-${task.seconds}`
 }
 
-/** Bytes `start` to `end`, both included. */
+/** Bytes `start` to `end`, both inclusive. */
 interface ByteRange {
   readonly start: number
   readonly end: number
 }
 
 /**
- * Reads a `Range` header for a file of `size` bytes. Null: send the whole file (no header, several ranges, or one
- * that is not understood); `unsatisfiable`: answer 416.
+ * Reads a `Range` header for a file of `size` bytes. Null: send the whole file (no header, several ranges, or an invalid header);
+ * `unsatisfiable`: answer 416.
  */
 export function readRange(header: string | undefined, size: number): ByteRange | 'unsatisfiable' | null {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? '')

@@ -1,5 +1,6 @@
-// The documented rules for the body of a create request. The upstream says no with HTTP 200 and a code, so a
-// broken rule is returned as a message here, never thrown.
+// The documented rules for the body of a create request. The upstream refuses with HTTP 200 and a code, so a broken rule is returned here
+// as a
+// message, never thrown.
 import { z } from 'zod'
 
 const seconds = z.union([z.literal(4), z.literal(8), z.literal(12)], { error: 'must be one of 4, 8, 12' }).optional()
@@ -29,11 +30,11 @@ export interface CreateRequest {
   readonly model: string
   readonly prompt: string
   readonly size: '720x1280' | '1280x720'
-  /** Clip length; 4 when the request names none (the upstream's own default is not documented). */
+  /** Clip length; 4 when the request names no length (the upstream's own default is not documented). */
   readonly seconds: 4 | 8 | 12
 }
 
-/** Reads a parsed JSON body. Unknown fields are ignored; a broken rule comes back as `problem`. */
+/** Reads a parsed JSON body. Unknown fields are ignored; a broken rule is returned as `problem`. */
 export function readCreateRequest(body: unknown): CreateRequest | { readonly problem: string } {
   const parsed = schema.safeParse(body)
   if (!parsed.success) {

@@ -1,5 +1,5 @@
-// What can go wrong with one answer, how a fault is written (`429`, `reset`, `reject=1001,message`), and which
-// one of a plan is due. The same words serve prompt tags and the control endpoint.
+// The faults of an answer, the written form of a fault (`429`, `reset`, `reject=1001,message`), and the fault of a plan that is due. Prompt
+// tags and the control endpoint share the written form.
 import { FORMS, type Form } from './forms.ts'
 
 const BODY_FAULTS = ['hang', 'reset', 'html', 'empty', 'nonjson', 'noid', 'truncated', 'stall', 'huge'] as const
@@ -8,13 +8,13 @@ type BodyFault = (typeof BODY_FAULTS)[number]
 export type Fault =
   /** An HTTP status from 300 to 599. */
   | { readonly kind: 'status'; readonly status: number }
-  /** A web page with this HTTP status, as a web server that is not the provider's API sends it. */
+  /** A web page with this HTTP status, as sent by a web server that is not the provider's API. */
   | { readonly kind: 'page'; readonly status: number }
   /** The error page of the CDN in front of the provider: the request never arrived. */
   | { readonly kind: 'cdn'; readonly status: number }
-  /** An HTTP status from 400 to 499 with words. */
+  /** An HTTP status from 400 to 499 with a message. */
   | { readonly kind: 'refuse'; readonly status: number; readonly message: string }
-  /** HTTP 200 that says no: `{"code":…,"msg":…,"data":null}`. */
+  /** A refusal with HTTP 200: `{"code":…,"msg":…,"data":null}`. */
   | { readonly kind: 'reject'; readonly code: number | string; readonly message: string }
   /** The right answer, late. */
   | { readonly kind: 'slow'; readonly delayMs: number }
@@ -28,35 +28,35 @@ export interface PlannedFault {
   readonly times: number | null
 }
 
-/** The largest delay or render time a tag may ask for: 24 h in milliseconds. */
+/** The largest delay or render time of a tag: 24 h in milliseconds. */
 const DELAY_MAX_MS = 86_400_000
 const COUNT_MAX = 1_000_000
 
-/** An integer from 0 to `max`, or null when `text` is anything else. */
+/** An integer from 0 to `max`; null for any other text. */
 export function readInteger(text: string | null, max: number): number | null {
   if (text === null || !/^\d{1,9}$/.test(text)) return null
   const number = Number(text)
   return number <= max ? number : null
 }
 
-/** Milliseconds from 0 to 24 h, or null when `text` is anything else. */
+/** Milliseconds from 0 to 24 h; null for any other text. */
 export function readMillis(text: string | null): number | null {
   return readInteger(text, DELAY_MAX_MS)
 }
 
-/** How often, from 1 to a million; null when `text` is anything else. */
+/** A count from 1 to a million; null for any other text. */
 export function readCount(text: string | null): number | null {
   const count = readInteger(text, COUNT_MAX)
   return count === 0 ? null : count
 }
 
-/** `12` is the number 12; `"12"` in double quotes, and whatever is not a number, is a string. */
+/** `12` is the number 12; `"12"` in double quotes is a string, as is any text that is not a number. */
 export function readScalar(text: string): number | string {
   if (/^".*"$/.test(text)) return text.slice(1, -1)
   return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
 }
 
-/** Reads a fault's name and optional value. Returns null when there is no such fault or the value makes no sense. */
+/** Reads a fault's name and optional value. Returns null for an unknown fault or an invalid value. */
 export function readFault(name: string, value: string | null): PlannedFault | null {
   if (name === 'reject') return readReject(value ?? '1001')
   if (name === 'refuse') return readRefuse(value ?? '403')
@@ -77,7 +77,7 @@ export function readFault(name: string, value: string | null): PlannedFault | nu
   return kind === undefined ? null : { fault: { kind }, times }
 }
 
-/** `CODE`, `CODE,MESSAGE`, either followed by `*COUNT`. */
+/** `CODE` or `CODE,MESSAGE`, optionally followed by `*COUNT`. */
 function readReject(value: string): PlannedFault | null {
   const match = /^([^,]*?)(?:,(.*?))?(?:\*(\d+))?$/s.exec(value)
   if (match === null || !match[1]) return null
@@ -95,20 +95,20 @@ function readRefuse(value: string): PlannedFault | null {
 
 const PLAIN_NO: readonly Fault['kind'][] = ['reject', 'refuse', 'page', 'cdn']
 
-/** The fault's short name, as counted in the statistics: `429`, `reset`, `reject`… */
+/** The fault's short name in the statistics: `429`, `reset`, `reject`… */
 export function faultName(fault: Fault): string {
   if (fault.kind === 'form') return fault.form
   return fault.kind === 'status' ? String(fault.status) : fault.kind
 }
 
-/** Whether a create request so answered may have left a task behind (and a charge): everything but a plain no. */
+/** Whether a create request with this answer may have left a task (and a charge): true for every fault except a plain refusal. */
 export function mayLeaveTask(fault: Fault): boolean {
   return fault.kind === 'status' ? fault.status >= 500 : !PLAIN_NO.includes(fault.kind)
 }
 
 /**
- * The fault for the `index`-th request (from 0) when `plan` is worked off in order, each fault as often as it
- * says. Without a count a fault stays for ever, except 429, which comes once.
+ * The fault for the `index`-th request (from 0) when `plan` is applied in order, each fault as often as its count says. Without a count a
+ * fault stays for ever, except 429, which comes once.
  */
 export function faultAt(plan: readonly PlannedFault[], index: number): Fault | null {
   let end = 0

@@ -1,7 +1,8 @@
-// A queue with a fixed capacity, so that a long-lived simulator stays bounded. A plain array with `shift()`
-// would copy everything on each eviction once full; this one moves a head index and compacts now and then.
+// A queue with a fixed capacity, so that a long-lived simulator stays bounded. A full plain array would copy all its items on each
+// `shift()`;
+// this queue moves a head index and compacts now and then.
 
-/** First in, first out; `push` returns what it had to drop. `capacity` is a number of items, at least 1. */
+/** First in, first out; `push` returns the dropped item. `capacity` is a number of items, at least 1. */
 export class Fifo<T> {
   #items: T[] = []
   #head = 0

@@ -1,5 +1,5 @@
-// The right answer in a form that a server should not choose: compressed although nobody asked, behind a notice of PHP,
-// framed against the rules of HTTP. Each can be read, and each was paid for.
+// The right answer in a form that a server should not choose: compressed without a request for compression, behind a PHP notice, or framed
+// against the rules of HTTP. Each answer is readable, and each answer was paid for.
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
@@ -17,11 +17,11 @@ export type Form = (typeof FORMS)[number]
 
 const NOTICE =
   '<br />\n<b>Notice</b>:  Undefined index: ref in <b>/var/www/api/video.php</b> on line <b>214</b><br />\n'
-/** Together more than 16 KiB, where parsers of HTTP stop by default. */
+/** Together more than 16 KiB, the default limit of HTTP parsers. */
 const LONG_HEADERS = Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`x-trace-${n}`, 'x'.repeat(1_000)]))
 const COMPRESS = { gzip: gzipSync, br: brotliCompressSync, deflate: deflateSync } as const
 
-/** Sends `answer` with HTTP 200 in this form. What breaks the rules of HTTP is written to the socket, which then ends. */
+/** Sends `answer` with HTTP 200 in this form. A form that breaks the rules of HTTP is written to the socket, which then ends. */
 export async function sendInForm(
   request: FastifyRequest,
   reply: FastifyReply,

@@ -1,5 +1,5 @@
-// Carries out a fault on a live connection. Whatever the fault, the request has been read and recorded by now:
-// what a client cannot know is exactly what these make it face.
+// Carries out a fault on a live connection. For every fault the request has already been read and recorded: a client has to deal with an
+// unknown outcome.
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -15,9 +15,8 @@ export async function pause(durationMs: number): Promise<void> {
 }
 
 /**
- * Answers with the fault. `honest` makes the answer it stands in for, `retryAfter` goes with 429 and 503 (null: no
- * such header). A `slow` fault only waits, and leaves the answering to the caller: then the result is false. So does a
- * `form`: the answer is right, and only who knows it can send it.
+ * Answers with the fault. `honest` makes the right answer, `retryAfter` is the header of 429 and 503 (null: no header). Returns false
+ * when the caller still has to answer: a `slow` fault only waits, and a `form` needs the right answer.
  */
 export async function misbehave(
   request: FastifyRequest,
@@ -91,7 +90,7 @@ function breakOff(request: FastifyRequest, reply: FastifyReply, body: string, cl
   })
 }
 
-/** `honest` as JSON with 32 MiB of filler in front of its fields. */
+/** `honest` as JSON with 32 MiB of filler before its fields. */
 function* padded(honest: Record<string, unknown>): Generator<string> {
   const chunk = 'x'.repeat(64 * 1024)
   yield '{"filler":"'

@@ -1,5 +1,6 @@
-// Seedable randomness for render times. Task ids never come from here: a restarted simulator with the
-// same seed would hand out ids that its client already knows.
+// Seedable randomness for render times. Task ids never come from here: a restarted simulator with the same seed would repeat ids already
+// known
+// to its client.
 
 /** Uniform numbers in [0, 1). */
 export type Random = () => number

@@ -1,8 +1,9 @@
-// How long a render takes: log-normal around a median that grows with the clip's length, a part of it spent
-// `queued`. The medians agree with the published estimates (10 s clip 2–5 min, 15 s 3–8 min) and go no further.
+// How long a render takes: log-normal around a median that grows with the clip's length; the first part of the time is `queued`. The
+// medians
+// agree with the published estimates (10 s clip 2–5 min, 15 s 3–8 min), but the shape of the distribution is an assumption.
 import { normal, type Random } from './random.ts'
 
-/** Spread of the logarithm: about 68 % of the renders fall within ±42 % of the median. */
+/** Standard deviation of the logarithm: about 68 % of the renders fall within ±42 % of the median. */
 const SIGMA = 0.35
 const MODEL_SLOWNESS: Readonly<Record<string, number>> = { openAiSora2Plus: 1, openAiSora2Pro: 1.8 }
 
@@ -24,7 +25,7 @@ export function drawRenderTime(model: string, seconds: number, random: Random): 
   return splitRenderTime(totalMs, random)
 }
 
-/** Gives a known total its `queued` part: 5 to 30 % of it. */
+/** Splits a known total; the `queued` part is 5 to 30 % of the total. */
 export function splitRenderTime(totalMs: number, random: Random): RenderTime {
   return { totalMs, queuedMs: totalMs * (0.05 + 0.25 * random()) }
 }

@@ -1,4 +1,4 @@
-// The state that all routes share: what was accepted, what was asked, what is to go wrong, who may ask.
+// The state shared by all routes: accepted tasks, received requests, armed faults and the accepted key.
 import { createHash } from 'node:crypto'
 import { ArmedFaults } from './armed-faults.ts'
 import type { Clips } from './clips.ts'
@@ -7,7 +7,7 @@ import type { Random } from './random.ts'
 import { Submissions } from './submissions.ts'
 import { Tasks } from './tasks.ts'
 
-/** Prompts whose submissions are counted; the oldest start again from none beyond this number. */
+/** How many prompts have a count of submissions; beyond this number the counts of the oldest prompts restart at zero. */
 const PROMPTS_MAX = 100_000
 
 export class Simulation {
@@ -20,20 +20,20 @@ export class Simulation {
   readonly #seenOrder = new Fifo<string>(PROMPTS_MAX)
   #polls = new Map<string, number>()
 
-  /** `apiKey` null lets any non-empty bearer token in. */
+  /** `apiKey` null accepts any non-empty bearer token. */
   constructor(options: { random: Random; speed: number; apiKey: string | null; clips: Clips }) {
     this.tasks = new Tasks(options.random, options.speed)
     this.clips = options.clips
     this.#apiKey = options.apiKey
   }
 
-  /** Whether an `Authorization` header lets the request in. */
+  /** Whether an `Authorization` header is accepted. */
   authorizes(header: string | undefined): boolean {
     const token = /^Bearer +(\S+)$/i.exec(header ?? '')?.[1]
     return token !== undefined && (this.#apiKey === null || token === this.#apiKey)
   }
 
-  /** Counts one more submission of `prompt`; returns how many there were before. */
+  /** Counts a submission of `prompt`; returns the number of earlier submissions. */
   countPrompt(prompt: string): number {
     const key = createHash('sha256').update(prompt).digest('base64')
     const before = this.#seen.get(key)
@@ -49,7 +49,7 @@ export class Simulation {
     this.#polls.set(outcome, (this.#polls.get(outcome) ?? 0) + 1)
   }
 
-  /** Everything that can be counted, for `GET /control/stats`. */
+  /** All counts, for `GET /control/stats`. */
   stats(nowMs: number): Record<string, unknown> {
     return {
       speed: this.tasks.speed,
@@ -60,7 +60,7 @@ export class Simulation {
     }
   }
 
-  /** Forgets what was asked, counts included; tasks and armed faults stay. */
+  /** Deletes the records and counts of requests; tasks and armed faults stay. */
   forgetRequests(): void {
     this.submissions.clear()
     this.#seen = new Map()

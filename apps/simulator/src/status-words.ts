@@ -1,4 +1,4 @@
-// The odd words that providers have been seen to use for a status, and the phase in which each makes sense.
+// The odd words that real providers use for a status, and the phase of each word.
 
 export type Phase = 'queued' | 'processing' | 'completed' | 'failed'
 
@@ -10,7 +10,7 @@ const WORDS: Readonly<Record<Phase, readonly string[]>> = {
 }
 const PHASES = Object.keys(WORDS) as Phase[]
 
-/** The phases that show as `word` (any case): one for a known word, both unfinished ones for any other. */
+/** The phases shown as `word` (any case): the phase of a known word, both unfinished phases for an unknown word. */
 export function phasesFor(word: string): readonly Phase[] {
   const phase = PHASES.find((candidate) => WORDS[candidate].includes(word.toLowerCase()))
   return phase === undefined ? ['queued', 'processing'] : [phase]

@@ -1,5 +1,5 @@
-// The record of every create request received, whatever its answer: what a test counts to prove that nothing was
-// paid for twice. Bounded in number and size; totals keep counting after the oldest records are dropped.
+// The record of every create request received, whatever its answer: tests count these records to prove that nothing was paid for twice.
+// Bounded in number and size; totals keep counting after the oldest records are dropped.
 import { Fifo } from './fifo.ts'
 
 const RECORDS_MAX = 100_000
@@ -13,11 +13,11 @@ interface Submission {
   readonly at: string
   readonly model: unknown
   readonly prompt: unknown
-  /** The whole parsed body; null when it was not JSON. */
+  /** The whole parsed body; null when the body was not JSON. */
   readonly body: unknown
-  /** `accepted`, `unauthorized`, `malformed`, `invalid`, `bad_tag`, or the name of the fault that was the answer. */
+  /** `accepted`, `unauthorized`, `malformed`, `invalid`, `bad_tag`, or the name of the fault in the answer. */
   readonly outcome: string
-  /** The task the request left behind, even when its answer hid it; null: none. */
+  /** The task made by the request, even when the answer hid the task; null: no task. */
   readonly taskId: string | null
 }
 
@@ -41,7 +41,7 @@ export class Submissions {
     return this.#records.toArray().map(({ submission }) => submission)
   }
 
-  /** `total` and `byOutcome` cover everything since the last clear, `kept` what `list` still returns. */
+  /** `total` and `byOutcome` cover everything since the last clear, `kept` only the records that `list` still returns. */
   counts(): { total: number; kept: number; byOutcome: Record<string, number> } {
     return { total: this.#total, kept: this.#records.size, byOutcome: Object.fromEntries(this.#byOutcome) }
   }

@@ -1,5 +1,6 @@
-// Reads the tags in a prompt, `[sim:NAME]` or `[sim:NAME=VALUE]`, anywhere and any number of them. A tag that is
-// unknown or malformed is an error, not noise: a typing slip would otherwise turn a test into one that cannot fail.
+// Reads the tags in a prompt, `[sim:NAME]` or `[sim:NAME=VALUE]`, anywhere and in any number. An unknown or malformed tag is an error:
+// otherwise
+// a misspelt tag would make a test that cannot fail.
 import { type Behaviour, ID_KEYS, ID_STYLES, plainBehaviour, URL_KEYS } from './behaviour.ts'
 import { readCount, readFault, readMillis, readScalar } from './faults.ts'
 import { phasesFor } from './status-words.ts'
@@ -7,7 +8,7 @@ import { phasesFor } from './status-words.ts'
 const TAG = /\[sim:([^\]=]*)(?:=([^\]]*))?\]/g
 const PLAIN: Readonly<Behaviour> = plainBehaviour()
 
-/** What the prompt asks for; `problem` names the first tag that makes no sense. */
+/** The behaviour requested by the prompt; `problem` names the first invalid tag. */
 export function readTags(prompt: string): Readonly<Behaviour> | { readonly problem: string } {
   if (!prompt.includes('[sim:')) return PLAIN
   const behaviour = plainBehaviour()
@@ -22,7 +23,7 @@ export function readTags(prompt: string): Readonly<Behaviour> | { readonly probl
   return behaviour
 }
 
-/** Applies a tag about the task or the shape of answers; false when it is not one or its value makes no sense. */
+/** Applies a tag about the task or the shape of answers; false for another tag or an invalid value. */
 function apply(behaviour: Behaviour, name: string, value: string | null): boolean {
   switch (name) {
     case 'retryafter':
@@ -88,7 +89,7 @@ function apply(behaviour: Behaviour, name: string, value: string | null): boolea
   }
 }
 
-/** A failure's word also makes the task fail, at the usual time; an unknown word shows until the task is done. */
+/** A failure word also makes the task fail, at the usual time; an unknown word is shown until the task ends. */
 function applyStatus(behaviour: Behaviour, word: string | null): boolean {
   if (!word) return false
   for (const phase of phasesFor(word)) {

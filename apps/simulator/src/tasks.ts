@@ -1,5 +1,5 @@
-// The tasks the simulator has accepted. A task's status is computed from timestamps when somebody asks: there is
-// no timer per task, so fifty thousand of them cost nothing while they render.
+// The tasks accepted by the simulator. A task's status is computed from timestamps at each request: no task has a timer, so fifty thousand
+// rendering tasks cost nothing.
 import { randomUUID } from 'node:crypto'
 import type { Behaviour, ID_STYLES } from './behaviour.ts'
 import type { CreateRequest } from './create-request.ts'
@@ -8,7 +8,7 @@ import type { Random } from './random.ts'
 import { drawRenderTime, splitRenderTime } from './render.ts'
 import type { Phase } from './status-words.ts'
 
-/** The oldest tasks are forgotten beyond this number. */
+/** Beyond this number the oldest tasks are dropped. */
 const TASKS_MAX = 200_000
 
 export interface Task {
@@ -21,15 +21,15 @@ export interface Task {
   readonly createdAtMs: number
   processingAtMs: number
   endsAtMs: number
-  /** Why it fails at `endsAtMs`; null: it completes. */
+  /** Why the task fails at `endsAtMs`; null: the task completes. */
   failure: string | null
-  /** Polls received, and `completed` answers given: the plans in the tags count them. */
+  /** Polls received, and `completed` answers given: the plans in the tags refer to these counts. */
   polls: number
   completedAnswers: number
   terminalTold: boolean
 }
 
-/** The status of a task at a moment. `processing` may be skipped by a short render. */
+/** The status of a task at a moment. A short render may skip `processing`. */
 export function phaseAt(task: Task, nowMs: number): Phase {
   if (nowMs >= task.endsAtMs) return task.failure === null ? 'completed' : 'failed'
   return nowMs >= task.processingAtMs ? 'processing' : 'queued'
@@ -74,19 +74,19 @@ export class Tasks {
     return task
   }
 
-  /** The task, or undefined when it never was or its life (24 h after its end) is over. */
+  /** The task, or undefined for an unknown id and after the task's life (by default 24 h after its end). */
   find(id: string, nowMs: number): Task | undefined {
     const task = this.#byId.get(id)
     return task === undefined || nowMs >= task.endsAtMs + task.behaviour.lifeMs ? undefined : task
   }
 
-  /** Ends a task now, whatever it was going to do. `failure` null completes it. */
+  /** Ends a task now, whatever its plan. `failure` null completes the task. */
   end(task: Task, failure: string | null, nowMs: number): void {
     task.failure = failure
     task.endsAtMs = nowMs
   }
 
-  /** Changes the speed of what is still rendering, exact render times excepted, and of everything to come. */
+  /** Changes the speed of rendering tasks, except tasks with an exact render time, and of all later tasks. */
   setSpeed(speed: number, nowMs: number): void {
     const factor = this.#speed / speed
     for (const task of this.#byId.values()) {
@@ -97,7 +97,7 @@ export class Tasks {
     this.#speed = speed
   }
 
-  /** Tasks ever created, and those still known by status. Looks at every task: not for a hot path. */
+  /** Tasks ever created, and the number of stored tasks by status. Visits every task: not for a hot path. */
   counts(nowMs: number): Record<Phase | 'created', number> {
     const counts = { created: this.#created, queued: 0, processing: 0, completed: 0, failed: 0 }
     for (const task of this.#byId.values()) counts[phaseAt(task, nowMs)] += 1
@@ -112,7 +112,7 @@ export class Tasks {
   }
 }
 
-/** A new id in one of the styles seen. `odd` needs percent-encoding in a path, as an opaque id may. */
+/** A new id in one of the observed styles. `odd` needs percent-encoding in a path, as an opaque id may. */
 function newTaskId(style: (typeof ID_STYLES)[number]): string {
   const uuid = randomUUID()
   const hex = uuid.replaceAll('-', '')

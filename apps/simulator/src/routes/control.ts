@@ -1,5 +1,6 @@
-// The simulator's own steering wheel under /control: no upstream has it, and it asks for no key, so the simulator
-// belongs on a loopback or private address.
+// The control endpoint of the simulator under /control, absent from the real upstream. The endpoint requires no key, so the simulator
+// belongs
+// on a loopback or private address.
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { z } from 'zod'
 import { refusal } from '../answers.ts'
@@ -7,7 +8,7 @@ import { readFault } from '../faults.ts'
 import type { Simulation } from '../simulation.ts'
 import { phaseAt } from '../tasks.ts'
 
-/** The fastest `speed`: everything is done as soon as it is asked about. */
+/** The fastest `speed`: every render is done by its first poll. */
 const SPEED_MAX = 1_000_000_000
 
 export const speedSchema = z.number().positive().max(SPEED_MAX)

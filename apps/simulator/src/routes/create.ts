@@ -1,5 +1,5 @@
-// POST /v1/sora/videos. Everything that can be known is decided and recorded before the first byte of the answer,
-// so a request whose answer is lost is counted like any other.
+// POST /v1/sora/videos. Everything is decided and recorded before the first byte of the answer, so a request with a lost answer is counted
+// like every other request.
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { createAnswer, refusal } from '../answers.ts'
 import type { Behaviour } from '../behaviour.ts'
@@ -64,7 +64,7 @@ async function submit(
   return reply
 }
 
-/** An armed fault goes first and leaves the prompt's own plan where it was. */
+/** An armed fault comes first, and does not advance the prompt's own plan. */
 function dueFault(simulation: Simulation, prompt: string, behaviour: Readonly<Behaviour>): Fault | null {
   const armed = simulation.armed.take('create')
   if (armed !== null || behaviour.createFaults.length === 0) return armed

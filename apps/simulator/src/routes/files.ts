@@ -1,4 +1,4 @@
-// GET /files/{id}.mp4: the clip of a completed task, without authorization, until the link's life is over.
+// GET /files/{id}.mp4: the clip of a completed task, without authorization, until the link expires.
 import type { FastifyInstance } from 'fastify'
 import { refusal } from '../answers.ts'
 import { clipOf, readRange } from '../clips.ts'

@@ -1,4 +1,4 @@
-// GET /v1/result/{id}. A poll that is answered by a fault still counts as a poll of the task, and never changes it.
+// GET /v1/result/{id}. A poll answered by a fault still counts as a poll of the task, and never changes the task.
 import type { FastifyInstance } from 'fastify'
 import { pollAnswer, refusal } from '../answers.ts'
 import { faultAt, faultName } from '../faults.ts'
@@ -35,7 +35,10 @@ export function registerResult(app: FastifyInstance, simulation: Simulation): vo
   })
 }
 
-/** On the address the client itself used, so that whoever polled can fetch it; signed as object stores do, when asked for. */
+/**
+ * The link uses the host of the poll, so that the polling client can fetch the clip; signed as by an object store when a tag requests a
+ * signature.
+ */
 function videoUrl(host: string, { id, endsAtMs, behaviour }: Task): string {
   const url = `http://${host}/files/${encodeURIComponent(id)}.mp4`
   if (behaviour.signedForS === null || endsAtMs > Date.now()) return url
