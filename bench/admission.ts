@@ -1,5 +1,6 @@
-// `npm run bench -- --admission`: what one run of admission costs Postgres where many projects wait, and behind a large batch that is being
-// cancelled. The statements are those that the store really sends, run by EXPLAIN ANALYZE and undone; planning is counted too.
+// `npm run bench -- --admission`: the cost of one admission run for Postgres, with many waiting projects, and behind a large batch that is
+// being
+// cancelled. EXPLAIN ANALYZE runs the real statements of the store and rolls back; planning time counts too.
 
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import pg from 'pg'
@@ -65,11 +66,11 @@ export async function measureAdmission({ databaseUrl }: Servers): Promise<string
   }
 }
 
-/** Admission as it is: what it admits is counted, and undone. */
+/** Runs the real admission statement, counts the admitted rows and rolls back. */
 async function timeOf(databaseUrl: string, slots: number): Promise<{ admitted: number; ms: number }> {
   const { count, ms } = await timeStatement(databaseUrl, {
     act: async (database) => {
-      // Nothing of a paused upstream is admitted: heard, and not carried out.
+      // A paused upstream admits nothing: the statement is recorded, and the backlog stays.
       await database.prisma.$executeRaw`INSERT INTO upstream_gates (upstream, paused_at) VALUES ('globalai', now())`
       await admitGenerations(database, slots)
       await database.prisma.$executeRaw`DELETE FROM upstream_gates`

@@ -1,4 +1,4 @@
-// The processes of a benchmark: what is under test, and what lies outside of it.
+// The child processes of a benchmark: the pipeline under test, and the simulated outside world.
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,7 +11,7 @@ export interface Child {
 }
 
 export interface RunningPipeline extends Child {
-  /** Where it takes requests. */
+  /** The base URL for requests. */
   readonly url: string
 }
 
@@ -20,7 +20,7 @@ export interface Outside extends Child {
   tell(order: Order): Promise<Report>
 }
 
-/** Starts one of the pipelines, and resolves when it takes requests. */
+/** Starts a pipeline, and resolves when the pipeline accepts requests. */
 export async function startPipeline(
   file: 'ours.ts' | 'plain.ts',
   env: Readonly<Record<string, string | undefined>>,

@@ -1,5 +1,6 @@
-// `npm run bench`: measures Reelqueue beside a plain pipeline that does the same in the ordinary way, in one run, on an own embedded
-// Postgres (and a Redis of its own, when `redis-server` is there). What counts are the ratios: machines differ, and so do their moods.
+// `npm run bench`: measures Reelqueue beside a plain pipeline with the same purpose and ordinary code, in a single run, on a private
+// embedded
+// Postgres (and a private Redis, when `redis-server` is installed). Only the ratios count: machines differ, and so does their load.
 
 import { writeFile } from 'node:fs/promises'
 import { cpus, loadavg } from 'node:os'
@@ -17,7 +18,7 @@ import { startServers } from './servers.ts'
 import { benchSideBySide } from './side-by-side.ts'
 import { benchWipe } from './wiped-redis.ts'
 
-/** How much of everything. */
+/** The size of each measurement. */
 const SMALL = { accepts: 3_000, generations: 3_000, lines: 10_000, inFlight: 2_000, history: 20_000 }
 const FULL = { accepts: 20_000, generations: 20_000, lines: 50_000, inFlight: 20_000, history: 1_000_000 }
 

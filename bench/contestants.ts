@@ -9,11 +9,11 @@ export const NAMES = ['Reelqueue', 'plain'] as const
 export type Name = (typeof NAMES)[number]
 
 export interface Setting {
-  /** Without it, requests are only accepted. */
+  /** False: requests are only accepted. */
   readonly works: boolean
   readonly pollMinMs: number
   readonly pollMaxMs: number
-  /** How many may be in flight: the plain pipeline knows no bound. */
+  /** How many generations may be in flight; the plain pipeline has no bound. */
   readonly slots: number
 }
 
@@ -22,7 +22,7 @@ export const SECRET = Buffer.alloc(32, 'b').toString('base64')
 
 export const HEADERS = { authorization: `Bearer ${KEY}` }
 
-/** Starts one of them on its own database, as one process. */
+/** Starts a pipeline on its own database, as one process. */
 export async function start(
   name: Name,
   servers: Servers,
@@ -52,13 +52,13 @@ export async function start(
 
 const databaseOf = (name: Name, servers: Servers) => (name === 'plain' ? servers.plainDatabaseUrl : servers.databaseUrl)
 
-/** A request as a shop would send it, with a webhook when there is somebody to receive it. */
+/** A request as a shop would send it, with a webhook to the receiver. */
 export const requestOf = (outside: Outside, number: number) => ({
   ...lineOf(number),
   webhook_url: `${outside.report.receiverUrl}/hook`,
 })
 
-/** The same as a line of a batch. */
+/** The same request as a line of a batch. */
 export function lineOf(number: number) {
   return {
     model: 'openAiSora2Plus',
@@ -75,7 +75,7 @@ export interface Bytes {
   readonly redis: number
 }
 
-/** What is stored at this moment. */
+/** The bytes stored at this moment. */
 export async function bytesOf(name: Name, servers: Servers): Promise<Bytes> {
   const client = new pg.Client({ connectionString: databaseOf(name, servers) })
   await client.connect()

@@ -1,5 +1,6 @@
-// `npm run bench -- --deliveries`: what a million pending deliveries to ten thousand dead servers cost: reconcile's look, and changes of the
-// endpoint that six in ten of them belong to.
+// `npm run bench -- --deliveries`: the cost of a million pending deliveries to ten thousand dead origins: reconcile's look, and changes of
+// an
+// endpoint with six tenths of the deliveries.
 
 import { openDatabase } from '@reelqueue/shared/store/database'
 import { changeEndpoint } from '@reelqueue/shared/store/endpoints'

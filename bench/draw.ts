@@ -1,4 +1,4 @@
-// Random numbers that a seed repeats, and what is drawn with them.
+// Random numbers repeatable by a seed, and a distribution drawn with them.
 
 /** From 0 (inclusive) to 1 (exclusive), the same for the same seed (mulberry32). */
 export function mulberry(seed: number): () => number {
@@ -11,10 +11,10 @@ export function mulberry(seed: number): () => number {
   }
 }
 
-/** Two uniform numbers make a normal one (Box and Muller). */
+/** Two uniform numbers make a normal number (Box and Muller). */
 const normal = (random: () => number) => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
 
-/** One of those whose logarithm is normal: half are below `median`, two thirds within a factor of exp(`sigma`). */
+/** A number whose logarithm is normal: half of the numbers are below `median`, two thirds within a factor of exp(`sigma`). */
 export function logNormal(median: number, sigma: number, random: () => number): number {
   return median * Math.exp(sigma * normal(random))
 }

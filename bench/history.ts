@@ -1,16 +1,17 @@
-// A history: generations that have ended, in batches and alone, with their ledger, events and deliveries; a backlog; and a few in
-// each open status. Made by statements inside Postgres, because a million requests would take an hour.
+// A history: ended generations, in batches and single, with their ledger, events and deliveries; a backlog; and a few generations in each
+// open
+// status. Built by statements inside Postgres, because a million requests would take an hour.
 
 import pg from 'pg'
 
 export interface History {
   /** The project with the most rows. */
   readonly projectId: string
-  /** A batch of a thousand, of which a part has ended. */
+  /** A batch of a thousand generations, partly ended. */
   readonly batchId: string
 }
 
-/** Fills an empty database. One generation in a hundred waits; every second one belongs to one of a thousand batches. */
+/** Fills an empty database. One generation in a hundred waits; every second generation belongs to one of a thousand batches. */
 export async function makeHistory(databaseUrl: string, generations: number): Promise<History> {
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()

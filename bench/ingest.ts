@@ -1,5 +1,6 @@
-// A batch of JSON Lines, beside the two ordinary ways of taking the same lines: one Prisma `create` and one `queue.add` for each,
-// and Prisma's `createMany` in chunks. The ordinary ways check nothing, are not all or nothing, and record no events.
+// A batch of JSON Lines, beside the two ordinary ways of accepting the same lines: one Prisma `create` and one `queue.add` for each line,
+// and
+// Prisma's `createMany` in chunks. The ordinary ways check nothing, are not atomic, and record no events.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
@@ -14,11 +15,11 @@ import { median } from './requests.ts'
 import type { Servers } from './servers.ts'
 
 const CHUNK = 1_000
-/** One by one is slow: a part of the lines tells its rate. */
+/** Line by line is slow: a part of the lines is enough for the rate. */
 const SINGLE_SHARE = 0.1
 const ROUNDS = 3
 
-/** Lines in a second, and what cancelling them took. */
+/** Lines per second, and the time of cancelling the lines. */
 export interface Ingested {
   readonly lines: number
   readonly ours: number
@@ -51,7 +52,7 @@ export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: num
       rates.single.push(
         await rateOf(count * SINGLE_SHARE, () => oneByOne(house, project.id, requests.slice(0, count * SINGLE_SHARE))),
       )
-      // What it leaves in Redis is not ours.
+      // The jobs left in Redis by the ordinary way are not Reelqueue's.
       await house.queues.queues.maintain.obliterate({ force: true })
       rates.createMany.push(await rateOf(count, () => inChunks(house, project.id, requests)))
       rates.ours.push(
@@ -67,7 +68,7 @@ export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: num
       'Prisma create and queue.add, each': row(single, ours),
     })
     const startedAt = performance.now()
-    // A large one goes on behind its answer.
+    // The cancel of a large batch continues after the reply.
     await post(api.url, `/v1/batches/${batchId}/cancel`)
     await house.changer.idle()
     const cancelMs = performance.now() - startedAt

@@ -1,5 +1,6 @@
-// `npm run bench -- --cancel N`: cancels a batch of N whose project has 50 endpoints at a dead server, so that each row owes 50 deliveries,
-// and looks at another project meanwhile: what an accept takes, and how long its generations wait for their submission.
+// `npm run bench -- --cancel N`: cancels a batch of N generations whose project has 50 endpoints at a dead origin, so that each row creates
+// 50
+// deliveries. A second project is observed at the same time: the duration of an accept, and the wait of its generations for submission.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { newId } from '@reelqueue/shared/domain/ids'
@@ -48,7 +49,7 @@ export async function benchLargeCancel(servers: Servers, lines: number): Promise
     const asQuiet = { authorization: `Bearer ${key}` }
     const before = await look(ours.url, asQuiet, (round) => round < QUIET_ROUNDS)
 
-    // Nothing of it is to end before its cancel.
+    // No generation of the batch may end before the cancel.
     await ask(ours.url, '/v1/project/pause', { method: 'POST', headers: HEADERS })
     const body = Array.from({ length: lines }, (_, index) => `${JSON.stringify(lineOf(index))}\n`).join('')
     const headers = { ...HEADERS, 'content-type': 'application/x-ndjson' }
@@ -101,7 +102,7 @@ export async function benchLargeCancel(servers: Servers, lines: number): Promise
 const row = (what: string, ms: readonly number[]) =>
   `| ${what}: median, 99 of 100, worst | ${[0.5, 0.99].map((share) => Math.round(quantile(ms, share))).join(', ')}, ${Math.round(Math.max(...ms))} ms |`
 
-/** Accepts one after the other, and follows each until it is submitted. */
+/** Accepts generations one after the other, and follows each until its submission. */
 async function look(
   url: string,
   headers: Record<string, string>,

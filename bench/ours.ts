@@ -1,5 +1,6 @@
-// Reelqueue as `npm start` runs it, API and worker in one process, configured by the environment. Started with `fork`; tells its
-// URL, and stops when left.
+// Reelqueue as in `npm start`, API and worker in one process, configured by the environment. Started with `fork`; sends its URL, and exits
+// on
+// disconnect.
 
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
@@ -12,7 +13,7 @@ const config = loadConfig()
 const house = openHouse(config, createLogger(config.LOG_LEVEL))
 await bootstrapProject(house)
 const api = await startApi(house)
-// Without a key to pay with, only requests are accepted.
+// Without a provider key, requests are only accepted.
 if (config.UPSTREAM_API_KEY !== undefined) startWorkerIn(house)
 process.on('disconnect', () => process.exit(0))
 process.send?.({ url: api.url })

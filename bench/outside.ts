@@ -1,5 +1,6 @@
-// What lies outside of a pipeline under test, in a process of its own: a provider, and a receiver of webhooks. Both answer at once
-// and check nothing, so that what is measured is the pipeline. Started with `fork`; spoken to by messages.
+// The outside world of a pipeline under test, in a process of its own: a provider, and a receiver of webhooks. Both servers answer
+// immediately
+// and check nothing, so that only the pipeline is measured. Started with `fork`; controlled by messages.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -22,12 +23,12 @@ export interface Report {
   readonly receiverUrl: string
   readonly created: number
   readonly polls: number
-  /** Tasks about which something was asked since `release`. */
+  /** Tasks polled at least once since `release`. */
   readonly askedSinceRelease: number
-  /** Generations whose webhook came, and webhooks that came besides. */
+  /** Generations whose webhook arrived, and repeated webhooks. */
   readonly webhooks: number
   readonly repeated: number
-  /** Of each clip that was seen to have ended, in the order of their creation: ms from its end to the poll that saw it. */
+  /** For each clip seen as ended, in order of creation: ms from its end to the poll that saw the end. */
   readonly lagsMs: readonly number[]
   readonly pollsOf: readonly number[]
 }
@@ -41,7 +42,7 @@ interface Task {
 
 let rendering: Rendering = { kind: 'instant' }
 let random = mulberry(1)
-/** Before it: tasks of the runs before, whose ids never come again. */
+/** Ids below this number belong to earlier runs and never come again. */
 let firstTask = 0
 let tasks: Task[] = []
 let polls = 0
@@ -113,7 +114,7 @@ function replyJson(response: ServerResponse, value: unknown): void {
 }
 
 function listening(answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>): Promise<Server> {
-  // Idle connections are the client's affair: what it keeps alive is a part of what is measured.
+  // The client decides about idle connections: kept-alive connections are a part of the measurement.
   const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
     answer(request, response).catch(() => response.destroy())
   })

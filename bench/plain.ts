@@ -1,6 +1,8 @@
-// A pipeline written in the ordinary way on the same libraries: a `create` and an `add` for each request, a `findUnique` and an
-// `update` for each move, `fetch`, and a job scheduler that polls each generation every second. It keeps no ledger, no events and
-// no log of deliveries, signs nothing, and its webhooks may come twice. Started with `fork`; tells its URL, and stops when left.
+// A pipeline written in the ordinary way on the same libraries: a `create` and an `add` for each request, a `findUnique` and an `update`
+// for each
+// move, `fetch`, and a job scheduler that polls each generation every second. The pipeline keeps no ledger, no events and no delivery log,
+// signs
+// nothing, and may send a webhook twice. Started with `fork`; sends its URL, and exits on disconnect.
 
 import { PrismaPg } from '@prisma/adapter-pg'
 import { newId } from '@reelqueue/shared/domain/ids'
@@ -59,7 +61,7 @@ app.get('/v1/generations', async () => ({
   data: await prisma.generation.findMany({ where: { projectId: project.id }, orderBy: { id: 'desc' }, take: 50 }),
 }))
 
-/** Without a key to pay with, only requests are accepted. */
+/** Without a provider key, requests are only accepted. */
 const isWorking = UPSTREAM_API_KEY !== ''
 
 const work = (name: string, concurrency: number, run: (id: string) => Promise<void>) =>

@@ -1,5 +1,6 @@
-// `npm run bench -- --plans N`: the plans of the hot statements on a history of N generations, measured by EXPLAIN ANALYZE.
-// The statements are those that the store really sends: they are overheard on their way to Postgres.
+// `npm run bench -- --plans N`: the plans of the hot statements on a history of N generations, measured by EXPLAIN ANALYZE. The statements
+// are
+// recorded on their way from the store to Postgres.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
@@ -116,7 +117,7 @@ interface Measured {
   readonly ms: number
 }
 
-/** Runs the statement and undoes it. */
+/** Runs the statement and rolls back. */
 async function explain(client: pg.Client, text: string, values: unknown[]): Promise<Measured> {
   await client.query('BEGIN')
   try {
@@ -140,7 +141,7 @@ function nodesOf(node: Node): Node[] {
   return [node, ...(node.Plans ?? []).flatMap(nodesOf)]
 }
 
-/** Tables of a handful of rows, which Postgres rightly reads whole. */
+/** Tables of a few rows, where Postgres rightly reads the whole table. */
 const SMALL = ['projects', 'upstream_gates', 'webhook_endpoints']
 
 function lineOf(name: string, measured: readonly Measured[]): string {

@@ -1,9 +1,9 @@
-// Lag against requests, drawn: one panel for each distribution, lower left is better.
+// Plots lag against requests: one panel for each distribution; lower left is better.
 
 import { type Comparison, compare, DISTRIBUTIONS, every, type Outcome, oracleAt, rendersOf } from './poll-simulation.ts'
 
 const PANEL = { width: 430, height: 300 }
-/** Of a panel, around what is plotted. */
+/** Margins of a panel around the plot. */
 const EDGE = { left: 48, right: 16, top: 52, bottom: 44 }
 const LAG_MAX_S = 32
 const REQUESTS_MAX = 18
@@ -44,7 +44,7 @@ function axes(): string {
   ].join('\n    ')
 }
 
-/** What is to be reached: half the requests of every 30 s, at half of its lag. */
+/** The goal: half the requests of polling every 30 s, at half of its lag. */
 function goal({ 'every 30 s': { lagMs, requests } }: Comparison): string {
   const [width, height] = [x(requests / 2) - x(0), y(0) - y(lagMs / 2)]
   return `<rect class="goal" x="${x(0)}" y="${y(lagMs / 2)}" width="${round(width)}" height="${round(height)}"/>`

@@ -1,4 +1,4 @@
-// Polling by what clips took, beside the ways that others poll, on render times drawn at random: mean lag and requests for each clip.
+// Reelqueue's learned polling beside common ways of polling, on random render times: mean lag and requests for each clip.
 
 import { firstPollMs, nextPollMs, pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { type PollSchedule, scheduleFor, scheduleForKnown } from '@reelqueue/shared/domain/poll-schedule'
@@ -14,11 +14,11 @@ import { logNormal as drawLogNormal, mulberry } from './draw.ts'
 
 const S = 1_000
 export const CLIPS = 2_000
-/** Clips that are not counted: every way has begun by then. */
+/** Clips excluded from the means: by then every way of polling has started up. */
 export const WARM_UP = 200
-/** A schedule is made anew after so many clips. */
+/** The schedule is recomputed after this many clips. */
 const SCHEDULE_EVERY = 20
-/** Those of the product, where nothing is configured. */
+/** The limits of the product with its default configuration. */
 const LIMITS = pollLimits(undefined, undefined, 7_200 * S)
 
 /** How long clip number `clip` renders, in ms. */
@@ -29,7 +29,7 @@ const logNormal =
   (random) =>
     drawLogNormal(medianS * S, sigma, random)
 
-/** Medians and spreads as they might be for one model, length and size. */
+/** Plausible medians and spreads for a single model, length and size. */
 export const DISTRIBUTIONS: Readonly<Record<string, Draw>> = {
   'log-normal, median 180 s, sigma 0.10': logNormal(180, 0.1),
   'bimodal: 150 s or, for three in ten, 360 s; sigma 0.05': (random, clip) =>
@@ -42,7 +42,7 @@ export const DISTRIBUTIONS: Readonly<Record<string, Draw>> = {
   },
 }
 
-/** What became of one clip. */
+/** The lag and the requests of one clip. */
 export interface Watched {
   readonly lagMs: number
   readonly requests: number
@@ -56,10 +56,10 @@ export function meanOf(clips: readonly Watched[]): Outcome {
   return { lagMs: mean((clip) => clip.lagMs), requests: mean((clip) => clip.requests) }
 }
 
-/** The next poll after one at `elapsedMs` (0: the submission). */
+/** The time of the next poll, relative to a poll at `elapsedMs` (0: the submission). */
 type Next = (elapsedMs: number, clip: number) => number
 
-/** Watches one clip after the other. `learn` hears what is seen of each: the polls, not the end. */
+/** Watches clip after clip. `learn` receives the polls around the end of each clip, not the end itself. */
 function watch(
   renderMs: readonly number[],
   next: Next,
@@ -82,7 +82,7 @@ export function rendersOf(draw: Draw, seed: number): number[] {
   return Array.from({ length: CLIPS }, (_, clip) => draw(random, clip))
 }
 
-/** The product, which begins without any history. */
+/** The product, starting without any history. */
 export function watchByPlan(renderMs: readonly number[]): Watched[] {
   let times: RenderTimes = NO_RENDER_TIMES
   let schedule: PollSchedule | null = null
@@ -102,7 +102,7 @@ export function watchByPlan(renderMs: readonly number[]): Watched[] {
 
 const counted = (watched: readonly Watched[]) => meanOf(watched.slice(WARM_UP))
 
-/** Whoever knows the distribution of this very run, at the same mean lag, but not the order of its clips. */
+/** An oracle that knows the distribution of this run, but not the order of its clips, at the same mean lag. */
 export function oracleAt(lagMs: number, renderMs: readonly number[]): Outcome {
   const ends = renderMs.slice(WARM_UP)
   const density = Array.from({ length: BUCKETS }, () => 0)

@@ -1,4 +1,4 @@
-// `npm run bench -- --polling`: the simulation of polling by what clips took, as tables and as a picture.
+// `npm run bench -- --polling`: the simulation of polling by learned render times, as tables and as a picture.
 
 import { writeFile } from 'node:fs/promises'
 import { plotPolling } from './poll-plot.ts'
@@ -6,11 +6,11 @@ import { type Comparison, compare, DISTRIBUTIONS, rendersOf } from './poll-simul
 
 const SEED = 7
 
-/** What comes of every way of polling, on each of the distributions. */
+/** The outcome of every way of polling, on each distribution. */
 export const simulatePolling = (): Record<string, Comparison> =>
   Object.fromEntries(Object.entries(DISTRIBUTIONS).map(([name, draw]) => [name, compare(rendersOf(draw, SEED))]))
 
-/** Prints a table for each distribution. @param plot where the picture goes; undefined: none is drawn */
+/** Prints a table for each distribution. @param plot the path of the picture; undefined: no picture */
 export async function benchPolling(plot: string | undefined): Promise<void> {
   for (const [name, ways] of Object.entries(simulatePolling())) {
     console.log(`Render times: ${name}`)

@@ -1,4 +1,4 @@
-// The table of a whole run, in Markdown: what was measured, and how it compares.
+// The table of a whole run, in Markdown: the measurements, and their ratios.
 
 import type { Name } from './contestants.ts'
 import type { Ingested } from './ingest.ts'

@@ -1,8 +1,8 @@
-// Requests as many clients send them at once, and what came of them.
+// Requests sent concurrently as by many clients, and their timing.
 
 import { type Dispatcher, Pool } from 'undici'
 
-/** Connections held at once, each with one request under way. */
+/** Connections held at once, each with one request in flight. */
 const CONNECTIONS = 50
 
 export interface Timing {
@@ -46,13 +46,13 @@ export async function sendMany(
   return { perSecond, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99) }
 }
 
-/** One request, without the stream that `pool.request` makes of an answer: what the clients take is missing to both contestants. */
+/** One request, without the stream that `pool.request` makes of an answer: both contestants need the processor time saved here. */
 function exchange(pool: Pool, request: Dispatcher.DispatchOptions): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let status = 0
     pool.dispatch(request, {
-      // Without it, undici takes this for a handler of its former interface.
+      // Without this method, undici takes the handler for a handler of its former interface.
       onRequestStart: () => undefined,
       onResponseStart(_controller, statusCode) {
         status = statusCode

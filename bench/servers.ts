@@ -1,4 +1,4 @@
-// The servers of a benchmark: an embedded Postgres with full durability, and a Redis if there is one to start.
+// The servers of a benchmark: an embedded Postgres with full durability, and a Redis when `redis-server` is installed.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,20 +14,20 @@ import { prepareDatabase } from '../bin/house.ts'
 
 export interface Servers {
   readonly databaseUrl: string
-  /** For the plain pipeline: a database of its own, whose tables have no more indexes and checks than it needs. */
+  /** For the plain pipeline: a separate database, whose tables have only the necessary indexes and checks. */
   readonly plainDatabaseUrl: string
   readonly redisUrl: string | undefined
   readonly queuesOn: 'Redis' | 'Postgres'
-  /** Version and whether statements may be compiled, as the server says. */
+  /** Version and availability of JIT, as reported by the server. */
   readonly postgres: string
-  /** The process of Postgres, then that of Redis. */
+  /** The process of Postgres, then the process of Redis. */
   readonly pids: readonly number[]
-  /** Empties the database of one of the pipelines, and Redis. */
+  /** Empties the database of a pipeline, and Redis. */
   forget(name: 'Reelqueue' | 'plain'): Promise<void>
   stop(): Promise<void>
 }
 
-/** @param binaries of another Postgres than the one that npm brought */
+/** @param binaries of a different Postgres than the Postgres installed by npm */
 export async function startServers(binaries?: PostgresBinaries): Promise<Servers> {
   const folder = await mkdtemp(join(tmpdir(), 'reelqueue-bench-'))
   const dataDir = join(folder, 'postgres')
@@ -98,7 +98,7 @@ async function describe(url: string): Promise<string> {
   })
 }
 
-/** Postgres writes it on the first line of a file in its folder. */
+/** Postgres writes its pid on the first line of postmaster.pid. */
 async function postmasterOf(folder: string): Promise<number> {
   return Number((await readFile(join(folder, 'postmaster.pid'), 'utf8')).split('\n')[0])
 }
@@ -107,7 +107,7 @@ async function startRedis(folder: string): Promise<{ process: ChildProcess; url:
   const port = await freePort()
   const words = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes']
   const server = spawn('redis-server', words, { stdio: ['ignore', 'pipe', 'ignore'] })
-  // A benchmark that a signal ends must not leave it behind.
+  // A benchmark ended by a signal must not leave Redis running.
   process.once('exit', () => server.kill())
   const isUp = await new Promise<boolean>((resolve) => {
     server.on('error', () => resolve(false))

@@ -1,5 +1,6 @@
-// Reelqueue beside the plain pipeline: single requests, and everything from the request to the webhook. They take turns, so that
-// whatever else the machine does meets both.
+// Reelqueue beside the plain pipeline: single requests, and the whole way from the request to the webhook. The pipelines take turns, so
+// that
+// other load on the machine affects both.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Outside, startOutside } from './children.ts'
@@ -9,10 +10,10 @@ import { median, sendMany } from './requests.ts'
 import type { Servers } from './servers.ts'
 
 const ROUNDS = 3
-/** Sent before anything is counted: code that is not compiled yet, connections that are not open yet. */
+/** Sent before the measurement, for code that is not compiled yet and connections that are not open yet. */
 const WARM_UP = 3_000
 const POLL_MS = 1_000
-/** A pipeline that has not ended by then never will. */
+/** A pipeline still running after this time will never end. */
 const END_MAX_MS = 300_000
 
 export interface Measured {
@@ -28,7 +29,7 @@ export interface Measured {
   readonly webhooksRepeated: number
 }
 
-/** The median of three rounds for each of them. */
+/** The median of three rounds for each pipeline. */
 export async function benchSideBySide(
   servers: Servers,
   accepts: number,
@@ -106,7 +107,7 @@ async function toTheWebhook(name: Name, servers: Servers, count: number) {
   }
 }
 
-/** Sends so many requests and waits for the last one's webhook. */
+/** Sends `count` requests and waits for the last webhook. */
 async function run(outside: Outside, url: string, count: number) {
   await outside.tell({ do: 'begin', rendering: { kind: 'instant' } })
   const startedAt = performance.now()

@@ -1,4 +1,5 @@
-// What one statement of the store costs Postgres: overheard on its way there, then run by EXPLAIN ANALYZE and undone; planning counts too.
+// The cost of one statement of the store for Postgres: recorded on its way, then run by EXPLAIN ANALYZE and rolled back; planning counts
+// too.
 
 import { type Database, openDatabase, PLANNING } from '@reelqueue/shared/store/database'
 import pg from 'pg'
@@ -8,15 +9,15 @@ import { median } from './requests.ts'
 const ROUNDS = 7
 
 export interface StatementToTime {
-  /** What sends it; carried out once. */
+  /** Sends the statement; called once. */
   readonly act: (database: Database) => Promise<unknown>
-  /** Words that only this statement has. */
+  /** Text that only this statement contains. */
   readonly words: string
-  /** Asked after each run, before it is undone: how many rows it was for, as `count`. */
+  /** A query run after each round, before the rollback: the number of affected rows, as `count`. */
   readonly counted: string
 }
 
-/** @returns ms: the median of some runs; cpuMs: the processor time of one, on Linux; and what the last one was for */
+/** @returns ms: the median of the rounds; cpuMs: the processor time per round, on Linux; count: the rows of the last round */
 export async function timeStatement(
   databaseUrl: string,
   { act, words, counted }: StatementToTime,

@@ -1,5 +1,6 @@
-// Redis is wiped while many generations render: how long until every one of them has been asked about again, and until the last
-// webhook. The plain pipeline would never ask again: its schedulers are gone.
+// Redis is wiped while many generations render: the time until every generation has been polled again, and until the last webhook. The
+// plain
+// pipeline would never poll again: its schedulers are gone.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
@@ -13,11 +14,11 @@ const WAIT_MAX_MS = 300_000
 
 export interface Recovery {
   readonly inFlight: number
-  /** In Redis, for each that is in flight. */
+  /** In Redis, for each generation in flight. */
   readonly redisBytesPerGeneration: number
-  /** From the wipe until each has been asked about. */
+  /** From the wipe until each generation has been polled. */
   readonly askedSeconds: number
-  /** From the wipe, at which all renders end too, to the last webhook. */
+  /** From the wipe, when all renders end too, to the last webhook. */
   readonly toldSeconds: number
 }
 
