@@ -1,4 +1,4 @@
-// Puts the API on top of an open house.
+// Builds the API on an open app context.
 
 import { buildApp } from '@reelqueue/api/app'
 import { createAskTask } from '@reelqueue/api/ask-task'
@@ -18,14 +18,14 @@ import type { House } from './house.ts'
 import { upstreamOf } from './upstream.ts'
 
 export interface RunningApi {
-  /** Where the API answers, without a trailing slash. */
+  /** The API's own address, without a trailing slash. */
   readonly url: string
-  /** Where people reach it: PUBLIC_URL, else the same. */
+  /** The address for users: PUBLIC_URL, or the API's own address when PUBLIC_URL is absent. */
   readonly publicUrl: string
   close(): Promise<void>
 }
 
-/** Somebody waits for the answer of the API meanwhile. */
+/** Short, because a caller of the API waits for the answer. */
 const ASK_TIMEOUT_MS = 10_000
 
 /** Starts the API. @throws UserError when its port is taken */
@@ -35,7 +35,7 @@ export async function startApi(house: House): Promise<RunningApi> {
     (ids) => endedAmong(database, ids),
     (error) => log.warn({ event: 'wait.failed', err: error }),
   )
-  // How requests that come at the same time are carried out together.
+  // Options of the micro-batches that combine concurrent requests.
   const onError = (error: unknown) => log.error({ event: 'batch.failed', err: error })
   const together = { sizeMax: 100, everyMs: 2, isCommon: isCommonFailure, onError }
   const upstream = upstreamOf(config, Math.min(config.UPSTREAM_TIMEOUT_MS, ASK_TIMEOUT_MS))

@@ -1,5 +1,6 @@
-// The first start creates the project `default` with a key and a webhook secret, and the operator's password, and prints once
-// what it made up.
+// The first start creates the project `default` with a key and a webhook secret, and the operator's password, and prints the generated
+// values
+// once.
 
 import { randomBytes } from 'node:crypto'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
@@ -10,15 +11,15 @@ import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import type { House } from './house.ts'
 
 export interface MadeUp {
-  /** Null when it was configured. */
+  /** Null when the key was configured. */
   readonly apiKey: string | null
   readonly webhookSecret: string | null
   readonly operatorPassword: string | null
 }
 
 /**
- * Creates what does not exist yet: the project `default`, and the operator's password. `show` gets what had to be made up as soon as
- * it is stored: what follows may fail.
+ * Creates the project `default` and the operator's password where they are absent. `show` receives generated values as soon as they are
+ * stored: later steps may fail.
  */
 export async function bootstrapProject(
   { config, database, sealer }: House,
@@ -46,13 +47,13 @@ export function newOperatorPassword(): string {
   return randomBytes(24).toString('base64url')
 }
 
-/** Makes and stores a password of the operator. @returns null when there is one and it is not to be replaced */
+/** Generates and stores the operator's password. @returns null when a password exists and must not be replaced */
 export async function makeOperatorPassword(database: Database, replace: boolean): Promise<string | null> {
   const password = newOperatorPassword()
   return (await storeOperatorPassword(database, hashOf(password), replace)) ? password : null
 }
 
-/** Prints what was made up: it can never be shown again. */
+/** Prints the generated values: they can never be shown again. */
 export function printMadeUp({ apiKey, webhookSecret, operatorPassword }: MadeUp): void {
   const lines = [
     apiKey !== null && `  API key:            ${apiKey}`,

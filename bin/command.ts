@@ -1,11 +1,12 @@
-// How a command begins and ends: readable errors, one graceful stop at whatever moment a signal comes, and a second signal that
-// means now. run.mjs answers signals until a command has come this far.
+// How a command begins and ends: readable errors, one graceful stop whenever a signal comes, and an immediate stop at the second signal.
+// run.mjs
+// handles signals until the command's own handlers exist.
 
 import { constants } from 'node:os'
 import { ConfigError } from '@reelqueue/shared/runtime/config'
 import { DatabaseError } from '@reelqueue/shared/store/connect'
 
-/** A mistake of the user's or the machine's that a message explains better than a stack. */
+/** An error of the user or the machine, better explained by a message than by a stack. */
 export class UserError extends Error {}
 
 /** Runs a command. Its errors end the process with code 1 and a message; bugs keep their stack. */
@@ -18,10 +19,10 @@ export async function runCommand(run: () => Promise<void>): Promise<void> {
   }
 }
 
-/** A command that comes to an end by itself starts few parts, and none of them works for long. */
+/** A command that ends by itself starts few parts, and each part stops quickly. */
 const END_BOUND_MS = 45_000
 
-/** Runs a command that comes to an end. It waits for no idle timer: Prisma's schema engine leaves one of ten seconds. */
+/** Runs a command that ends by itself. Idle timers do not delay the end: Prisma's schema engine leaves a timer of ten seconds. */
 export async function runToEnd(run: (stops: Stops) => Promise<void>): Promise<void> {
   await runCommand(() =>
     runParts(END_BOUND_MS, async (stops) => {
@@ -36,29 +37,30 @@ function explain(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
-/** How to stop the parts that were started, in the order in which they were. */
+/** The stop functions of the started parts, in the order of the starts. */
 export interface Stops {
   /**
-   * Takes over a part that was started.
-   * @throws an error when the command is being stopped: the part is stopped at once, and nothing more may be started.
+   * Registers the stop function of a started part.
+   * @throws an error when the command is already stopping: the part is stopped immediately, and no further part may start.
    */
   push(stop: () => Promise<void>): void
-  /** Aborted as soon as the command is being stopped. */
+  /** Aborted as soon as the command begins to stop. */
   readonly stopping: AbortSignal
   /** From now on a signal is the ordinary end of the command: exit code 0. Implied when `start` resolves. */
   ready(): void
 }
 
-/** One Ctrl-C comes twice where npm is between the terminal and us: it passes on what we have too. People press more slowly. */
+/** With npm between the terminal and our process, a single Ctrl-C arrives twice: npm forwards the signal too. People press more slowly. */
 const SAME_SIGNAL_MS = 150
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
- * Starts parts and leaves them running until SIGINT, SIGTERM or SIGHUP, or, when `start` resolves to an exit code, until then: they
- * are stopped, the last one first. The exit code is 0, or that of the signal (130, 143, 129) when it came before everything ran.
- * A second signal, or a stop that takes longer than `boundMs`, ends the process at once with code 1.
- * What `start` throws is thrown on after everything has been stopped.
+ * Starts parts and leaves them running until SIGINT, SIGTERM or SIGHUP, or until `start` resolves to an exit code; then stops the parts,
+ * the last
+ * part first. The exit code is 0, or the code of the signal (130, 143, 129) when the signal came before everything ran. A second signal, or
+ * a stop
+ * longer than `boundMs`, ends the process immediately with code 1. Errors of `start` are rethrown after every part has been stopped.
  */
 export async function runParts(boundMs: number, start: (stops: Stops) => Promise<number | null>): Promise<void> {
   const begun: (() => Promise<void>)[] = []
@@ -99,7 +101,7 @@ export async function runParts(boundMs: number, start: (stops: Stops) => Promise
     push(stop) {
       begun.push(stop)
       if (!stopping.signal.aborted) return
-      // The loop that stops parts may have ended before this one was begun: the process must not exit without it.
+      // The loop that stops parts may have ended before this part began: the process must not exit before the part has stopped.
       stopped = Promise.all([stopped, begun.pop()?.()]).then(() => undefined)
       stopping.signal.throwIfAborted()
     },
@@ -113,14 +115,14 @@ export async function runParts(boundMs: number, start: (stops: Stops) => Promise
     stops.ready()
     if (code !== null && !stopping.signal.aborted) await exitStopped(code)
   } catch (error) {
-    // A start that a signal interrupted fails for lack of what was stopped; the signal ends the process.
+    // A start interrupted by a signal fails because its parts were stopped; the signal handler ends the process.
     if (stopping.signal.aborted) return await new Promise(() => undefined)
     await stopAll()
     throw error
   }
 }
 
-/** Turns a port that is taken into a message that names the variable to set. */
+/** Turns a taken port into a message with the variable to change. */
 export function explainListenError(error: unknown, host: string, port: number, variable: string): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   if (code === 'EADDRINUSE') {

@@ -1,5 +1,6 @@
-// `npm run demo`: the whole house in one process, on an embedded Postgres, with the simulator as its provider.
-// It reads nothing of a real installation: neither DATABASE_URL nor REDIS_URL nor any key.
+// `npm run demo`: the whole app in one process, on an embedded Postgres, with the simulator as its provider. The demo reads nothing of a
+// real
+// installation: neither DATABASE_URL nor REDIS_URL nor any key.
 
 import { join } from 'node:path'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
@@ -20,7 +21,7 @@ import { type House, openHouse, prepareDatabase } from './house.ts'
 import { freePortFor, refuseTakenPorts } from './ports.ts'
 import { startWorkerIn } from './worker.ts'
 
-/** Renders run this many times faster than the provider's. */
+/** Renders run this many times faster than the provider's renders. */
 const SPEED = 20
 const BATCH_TIMEOUT_MS = 150_000
 const STOP_BOUND_MS = 30_000
@@ -46,7 +47,7 @@ interface Demo {
   readonly logFile: string
 }
 
-/** Starts the parts one by one; what is started says in `stops` how to stop it. */
+/** Starts the parts one by one, and registers each in `stops`. */
 async function startDemo(stops: Stops): Promise<Demo> {
   const { HOST, PORT, SIMULATOR_PORT, DATA_DIR, LOG_LEVEL } = process.env
   const given = loadConfig({ HOST, PORT, SIMULATOR_PORT, LOG_LEVEL, DATA_DIR: join(DATA_DIR || '.reelqueue', 'demo') })
@@ -92,7 +93,7 @@ async function startDemo(stops: Stops): Promise<Demo> {
   return { url: api.url, key, password, receiver, logFile }
 }
 
-/** The usual ports where they are free, else others. A port that was asked for is that one, or an error. */
+/** The usual ports where they are free, otherwise free ports. A port requested by a variable is used, or is an error. */
 async function choosePorts({ HOST, PORT, SIMULATOR_PORT }: Config): Promise<{ api: number; simulator: number }> {
   const api = { host: HOST, port: PORT, variable: 'PORT' }
   const simulator = { host: '127.0.0.1', port: SIMULATOR_PORT, variable: 'SIMULATOR_PORT' }
@@ -105,7 +106,7 @@ async function choosePorts({ HOST, PORT, SIMULATOR_PORT }: Config): Promise<{ ap
   return { api: apiPort, simulator: simulatorPort }
 }
 
-/** A project of its own for each run: the webhook secret of an older one cannot be shown again. */
+/** A new project for each run: the webhook secret of an older project cannot be shown again. */
 async function createDemoProject({ database, sealer }: House): Promise<{ key: string; receiver: Receiver }> {
   const secret = newWebhookSecret()
   const key = newApiKey()
@@ -116,7 +117,7 @@ async function createDemoProject({ database, sealer }: House): Promise<{ key: st
   return { key, receiver: await startReceiver(secret) }
 }
 
-/** Submits the sample batch and shows it to its end. @returns whether every video and webhook came */
+/** Submits the sample batch and shows its progress to the end. @returns whether every video and webhook arrived */
 async function runBatch({ url, key, receiver }: Demo, stopping: AbortSignal): Promise<boolean> {
   const client = createClient(url, key)
   const batch = await client.createBatch({ defaults: DEFAULTS, items: ITEMS, webhook_url: receiver.url })
@@ -125,7 +126,7 @@ async function runBatch({ url, key, receiver }: Demo, stopping: AbortSignal): Pr
   )
 
   await showProgress({
-    // The list begins with the newest.
+    // The list begins with the newest generation.
     generations: (await client.listBatch(batch.id)).reverse(),
     look: () => client.listBatch(batch.id),
     receipt: async (generation) => {

@@ -1,4 +1,4 @@
-// `npm run docs`: writes the documents that are made from the code. tests/documents.test.ts fails while they are stale.
+// `npm run docs`: writes the documents generated from the code. tests/documents.test.ts fails while a document is stale.
 
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'

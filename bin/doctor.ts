@@ -1,5 +1,6 @@
-// `npm run doctor`: looks at all that the configuration names and says how it is. Starts and changes nothing.
-// Ends with 0 when everything answers and nothing is wrong, else with 1.
+// `npm run doctor`: checks everything named by the configuration and prints the findings. Starts and changes nothing. Ends with 0 when
+// every
+// server answers and nothing is wrong, otherwise with 1.
 
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { runCommand } from './command.ts'
@@ -14,6 +15,6 @@ await runCommand(async () => {
   const { settings, postgres, redis, upstream } = examine((await findEmbedded(given)) ?? given, MIGRATION_WAIT_MS)
   const findings = [...(await Promise.all([postgres, redis, upstream])).flat(), ...settings]
   console.log(report(findings))
-  // Not left to run out: Prisma's schema engine leaves a timer of ten seconds.
+  // Exits at once: Prisma's schema engine would hold the process for ten seconds with a timer.
   process.exit(findings.some(({ level }) => level === 'down' || level === 'wrong') ? 1 : 0)
 })

@@ -1,4 +1,4 @@
-// The embedded Postgres of `npm start` and `npm run demo`, and what lies beside it in DATA_DIR.
+// The embedded Postgres of `npm start` and `npm run demo`, and its files in DATA_DIR.
 
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -8,17 +8,17 @@ import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgr
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import { type Stops, UserError } from './command.ts'
 
-/** The address of the running database, for `npm run keys`; readable by its owner only, as it holds the password. */
+/** The URL of the running database, for `npm run keys`; readable only by its owner, because the URL holds the password. */
 const ADDRESS_FILE = 'postgres.url'
 
 export interface Embedded {
-  /** The configuration, completed by the database's address and the key that seals secrets. */
+  /** The configuration, completed by the database's URL and the key that seals secrets. */
   readonly config: Config
 }
 
 /**
- * Completes a configuration without `DATABASE_URL` by an embedded Postgres in `DATA_DIR`; leaves any other as it is.
- * `stops` has how to stop it from the first moment on.
+ * Completes a configuration without `DATABASE_URL` by an embedded Postgres in `DATA_DIR`; leaves any other configuration unchanged. `stops`
+ * can stop the Postgres from the first moment on.
  */
 export async function embedUnlessConfigured(config: Config, log: Logger, stops: Stops): Promise<Embedded> {
   if (config.DATABASE_URL !== undefined) return { config }
@@ -26,7 +26,7 @@ export async function embedUnlessConfigured(config: Config, log: Logger, stops: 
   const addressFile = join(dataDir, ADDRESS_FILE)
   const starting = startExplained(dataDir, log, stops.stopping)
   stops.push(async () => {
-    // A start that failed, or was interrupted, has left nothing running.
+    // A failed or interrupted start has left nothing running.
     const postgres = await starting.catch(() => null)
     if (postgres === null) return
     await rm(addressFile, { force: true })
@@ -40,13 +40,13 @@ export async function embedUnlessConfigured(config: Config, log: Logger, stops: 
   }
 }
 
-/** Completes a configuration by the embedded Postgres that a running `npm start` left word of, or starts it for a while. */
+/** Completes a configuration by the embedded Postgres of a running `npm start`, or by starting the Postgres temporarily. */
 export async function joinEmbedded(config: Config, log: Logger, stops: Stops): Promise<Embedded> {
   const joined = await findEmbedded(config)
   return joined === null ? await embedUnlessConfigured(config, log, stops) : { config: joined }
 }
 
-/** The same without starting any: null when none is running. A configuration with `DATABASE_URL` stays as it is. */
+/** Like `joinEmbedded`, but starts nothing: null when no embedded Postgres runs. A configuration with `DATABASE_URL` stays unchanged. */
 export async function findEmbedded(config: Config): Promise<Config | null> {
   if (config.DATABASE_URL !== undefined) return config
   const dataDir = resolve(config.DATA_DIR)
@@ -55,7 +55,7 @@ export async function findEmbedded(config: Config): Promise<Config | null> {
   return { ...config, DATABASE_URL: address, SECRET_KEY: config.SECRET_KEY ?? (await secretKeyOf(dataDir)) }
 }
 
-/** Makes the folder. @throws UserError when it cannot be one */
+/** Creates the folder. @throws UserError when the folder cannot be created */
 export async function makeDataDir(dataDir: string): Promise<void> {
   try {
     await mkdir(dataDir, { recursive: true })
@@ -102,7 +102,7 @@ async function writePrivate(path: string, text: string): Promise<void> {
   await chmod(path, 0o600)
 }
 
-/** A killed `npm start` leaves its address behind. */
+/** Whether the database answers: a killed `npm start` leaves its URL file behind. */
 async function isAnswering(url: string): Promise<boolean> {
   const { default: pg } = await import('pg')
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 })

@@ -1,20 +1,20 @@
-// What the environment of a command must not decide, or gets wrong: put right before anything reads it.
-// Plain JavaScript on Node's own modules, like run.mjs.
+// Corrects the environment of a command before any other code reads the environment. Plain JavaScript on Node's own modules, like run.mjs.
 
 import { accessSync, constants } from 'node:fs'
 
-/** What may complete a DATABASE_URL that names no password. */
+/** Variables that may complete a DATABASE_URL without a password. */
 const KEPT = new Set(['PGPASSWORD', 'PGPASSFILE'])
 
 /**
- * Takes PGHOST, PGSSLMODE, PGOPTIONS and their like away: DATABASE_URL alone says where the database is, and an embedded one is where it
- * was started. Node's client would believe some of them, and Prisma's engine none.
+ * Removes PGHOST, PGSSLMODE, PGOPTIONS and similar variables: DATABASE_URL alone locates the database, and an embedded Postgres knows its
+ * own
+ * address. Node's client would use some of the variables, and Prisma's engine none of them.
  */
 export function forgetPostgres(env) {
   for (const name of Object.keys(env)) if (/^PG[A-Z]/.test(name) && !KEPT.has(name)) delete env[name]
 }
 
-/** Where TMPDIR names a folder that this user cannot write to, the usual one is taken: what compiles TypeScript needs some folder. */
+/** Uses /tmp where TMPDIR names a folder that this user cannot write to: compiling TypeScript needs a temporary folder. */
 export function useSomeTemporaryFolder(env) {
   const { TMPDIR: named } = env
   if (!named || process.platform === 'win32' || mayWrite(named)) return
@@ -32,8 +32,9 @@ function mayWrite(folder) {
 }
 
 /**
- * Node 24 sends every fetch through HTTPS_PROXY when NODE_USE_ENV_PROXY is set; what the demo and the tests run on this machine is not
- * behind it. A real installation keeps NO_PROXY as it was given: it says how the provider is reached.
+ * Node 24 sends every fetch through HTTPS_PROXY when NODE_USE_ENV_PROXY is set; the local servers of the demo and the tests are not behind
+ * the
+ * proxy. A real installation keeps the given NO_PROXY, which decides how the provider is reached.
  */
 export function neverProxyThisMachine(env) {
   const { NO_PROXY: upper, no_proxy: lower } = env

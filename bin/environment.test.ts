@@ -8,7 +8,7 @@ test.each([
   [{}, { NO_PROXY: HERE }],
   [{ NO_PROXY: '' }, { NO_PROXY: HERE }],
   [{ NO_PROXY: 'a.example' }, { NO_PROXY: `a.example,${HERE}` }],
-  // Programs differ in which of the two they believe.
+  // Programs differ in their preference between the two spellings.
   [{ no_proxy: 'a.example' }, { NO_PROXY: `a.example,${HERE}`, no_proxy: `a.example,${HERE}` }],
   [{ HTTPS_PROXY: 'http://p:1' }, { HTTPS_PROXY: 'http://p:1', NO_PROXY: HERE }],
 ])('beside %j this machine is reached without a proxy', (env: Record<string, string>, expected) => {

@@ -1,5 +1,6 @@
-// Installs what is missing, once at a time: a lock names the process that installs and its npm, so that it outlives neither.
-// Plain JavaScript on Node's own modules: nothing is installed yet. What is missing is decided by content, never by times.
+// Installs missing packages, one installation at a time: a lock file names the installing process and its npm, and is ignored after both
+// have
+// ended. Plain JavaScript on Node's own modules: nothing is installed yet. Missing packages are found by content, never by timestamps.
 
 import { execFileSync, spawn } from 'node:child_process'
 import { accessSync, constants, existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,7 +17,7 @@ const STOP_TIMEOUT_MS = 10_000
 /**
  * @param root the clone's folder
  * @param full whether tools for development are needed too
- * @returns what is wrong, in words; null when everything is there now. Ends the process when a signal comes.
+ * @returns the problem, in words; null when everything is present now. Ends the process when a signal comes.
  */
 export async function installMissing(root, full) {
   full ||= hasTools(root)
@@ -26,7 +27,7 @@ export async function installMissing(root, full) {
   const lock = join(root, '.install.lock')
   const release = await claim(lock)
   try {
-    // Another start may have installed it meanwhile.
+    // Another start may have completed the installation while this start waited.
     if (isComplete(root, full)) return null
     if (!isInstalled(root, full)) {
       const words = [
@@ -57,7 +58,7 @@ function isComplete(root, full) {
   return isInstalled(root, full) && isGenerated(root)
 }
 
-/** Whether node_modules holds what package-lock.json says. npm writes its record last, so half an installation has none. */
+/** Whether node_modules has the content of package-lock.json. npm writes its record last, so a partial installation has no record. */
 export function isInstalled(root, full) {
   const wanted = readJson(join(root, 'package-lock.json'))?.packages
   const installed = readJson(join(root, 'node_modules/.package-lock.json'))?.packages
@@ -65,19 +66,19 @@ export function isInstalled(root, full) {
   return Object.entries(wanted).every(([path, { version, integrity, link, dev, optional, devOptional, peer }]) => {
     if (path === '' || !path.includes('node_modules/')) return true
     const there = installed[path]
-    // What is optional may be of another platform.
+    // An optional package may be for another platform.
     if (there === undefined && (optional || devOptional || peer || (dev && !full))) return true
     if (link) return existsSync(join(root, path))
     return there?.version === version && there?.integrity === integrity && existsSync(join(root, path, 'package.json'))
   })
 }
 
-/** Whether the tools of development were installed: an update must not take them away. */
+/** Whether the tools of development were installed: an update must not remove the tools. */
 function hasTools(root) {
   return Object.values(readJson(join(root, 'node_modules/.package-lock.json'))?.packages ?? {}).some(({ dev }) => dev)
 }
 
-/** Whether the database client was made from this schema: the client holds its text, aligned by Prisma. */
+/** Whether the database client was generated from the present schema: the client contains the schema's text, aligned by Prisma. */
 function isGenerated(root) {
   const client = readText(join(root, 'packages/shared/src/store/generated/internal/class.ts'))
   const [, held] = /"inlineSchema": ("(?:[^"\\]|\\.)*")/.exec(client ?? '') ?? []
@@ -101,7 +102,7 @@ function whyNot(root) {
   return null
 }
 
-/** Runs npm to its end, which a signal asks for: never is one left running. @returns what went wrong, in words, or null */
+/** Runs npm to its end; a signal ends npm early, and npm is never left running. @returns the problem, in words, or null */
 async function runNpm(root, lock, words) {
   const { npm_execpath: script } = process.env
   const isWindows = process.platform === 'win32'
@@ -110,7 +111,8 @@ async function runNpm(root, lock, words) {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' },
-    // A group of its own, so that all of it can be ended. Windows finds npm, a script, through a shell only.
+    // A process group of its own, so that npm and its children can be ended together. On Windows npm is a script, and only a shell finds
+    // the script.
     detached: !isWindows,
     shell: isWindows,
   })
@@ -124,12 +126,12 @@ async function runNpm(root, lock, words) {
       if (isWindows) npm.kill()
       else process.kill(-npm.pid, signal)
     } catch {
-      // It has ended.
+      // The group has already ended.
     }
   }
   let stopping = false
   const onSignal = async (signal) => {
-    // npm passes on a Ctrl-C that we have already: a second one must not end us before this npm has ended.
+    // npm forwards a Ctrl-C that our process already received: a second signal must not end our process before this npm has ended.
     if (stopping) return
     stopping = true
     console.error(`\n${signal}: ending the installation; the next start begins it again …`)
@@ -154,12 +156,12 @@ async function runNpm(root, lock, words) {
   const failed = await ended
   clearInterval(progress)
   clearInterval(orphaned)
-  // A stop goes on for a moment, in which one more signal must not end us with its own code.
+  // A stop takes a moment longer, and a further signal must not end our process with another exit code.
   if (!stopping) for (const signal of SIGNALS) process.off(signal, onSignal)
   return failed
 }
 
-/** Waits for whoever installs now. @returns how to give the lock back */
+/** Waits for the installing process. @returns a function that releases the lock */
 async function claim(lock) {
   let told = false
   for (;;) {
@@ -187,7 +189,7 @@ function nameOf(pids) {
   return JSON.stringify(pids.map((pid) => ({ pid, identity: identityOf(pid) })))
 }
 
-/** What tells a process from a later one with its number; null when it does not run. See runtime/folder-owner.ts. */
+/** Distinguishes a process from a later process with the same pid; null when the process does not run. See runtime/folder-owner.ts. */
 function identityOf(pid) {
   if (process.platform === 'linux') {
     const stat = readText(`/proc/${pid}/stat`)

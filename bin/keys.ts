@@ -1,4 +1,4 @@
-// `npm run keys -- create|list|revoke|reseal|operator-password`: manages keys and the operator's password until the console does.
+// `npm run keys -- create|list|revoke|reseal|operator-password`: manages API keys and the operator's password until the console does.
 
 import { parseArgs } from 'node:util'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
@@ -29,7 +29,7 @@ const USAGE = `Usage:
   npm run keys -- reseal                                     seals every stored secret with SECRET_KEY, after it was changed
   npm run keys -- operator-password                          makes and prints a new password of the operator pages, once`
 
-/** Projects and endpoints that are named. */
+/** How many projects and endpoints the error names. */
 const CLOSED_SHOWN = 20
 
 await runToEnd(async (stops) => {
@@ -40,7 +40,7 @@ await runToEnd(async (stops) => {
     throw new UserError(USAGE)
   const { config } = await joinEmbedded(given, createLogger('silent'), stops)
   const databaseUrl = required(config, 'DATABASE_URL')
-  // A database of one's own is prepared; one that was named might be the wrong one.
+  // An embedded database is prepared; a database named by the user might be the wrong database, and is only checked.
   if (given.DATABASE_URL === undefined) await prepareDatabase(databaseUrl)
   else await refuseOldTables(databaseUrl)
   stops.stopping.throwIfAborted()
@@ -96,7 +96,7 @@ async function revoke(database: Database, id: string): Promise<void> {
   console.log(`The key ${id} is refused from now on.`)
 }
 
-/** For all API processes at once, without a restart. */
+/** Takes effect in all API processes at once, without a restart. */
 async function changePassword(database: Database, config: Config): Promise<void> {
   const password = await makeOperatorPassword(database, true)
   console.log(
@@ -106,7 +106,7 @@ async function changePassword(database: Database, config: Config): Promise<void>
     console.log('OPERATOR_PASSWORD is set: where an API process has it too, that one holds, and not this.')
 }
 
-/** @throws UserError when something stays sealed with a key that is not known */
+/** @throws UserError when a secret stays sealed with an unknown key */
 async function reseal(database: Database, config: Config): Promise<void> {
   const sealer = sealerOf(config)
   const { values, closed } = await resealAll(database, (sealed, place) =>

@@ -1,5 +1,6 @@
-// Sees to it that an older copy of the database never pays again by itself. While workers run, a mark outside of the database (a file in
-// DATA_DIR, and a key in Redis where there is one) tells how far the database has come; a start compares the two.
+// Ensures that an older copy of the database never pays again by itself. While workers run, a mark outside the database (a file in
+// DATA_DIR,
+// and a key in Redis where there is one) records the progress of the database; a start compares mark and database.
 
 import { randomUUID } from 'node:crypto'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
@@ -13,31 +14,31 @@ import { z } from 'zod'
 import { makeDataDir } from './embedded.ts'
 import type { House } from './house.ts'
 
-/** The one provider that there is. */
+/** The only provider so far. */
 const UPSTREAM = 'globalai'
 const FILE = 'ledger.json'
 /** Between two looks at the newest submission. Reads only. */
 const LOOK_MS = 2_000
-/** Between two signs of life in the database, over all workers. */
+/** Between two heartbeats in the database, over all workers. */
 const BEAT_MS = 30_000
 const ANSWER_TIMEOUT_MS = 3_000
-/** Submissions may be deleted with their generations: RETENTION_DAYS is 30 at the least. */
+/** Retention may delete a submission with its generation: RETENTION_DAYS is at least 30. */
 const MARK_AGE_MAX_MS = 29 * 24 * 3_600_000
 
 const mark = z.object({ ledger: z.string(), aliveAtMs: z.number(), submission: z.string().nullable() })
 type Mark = z.output<typeof mark>
 
 export interface RunningLedger {
-  /** Leaves word that the worker stopped in order. */
+  /** Records that the worker stopped in order. */
   close(): Promise<void>
 }
 
-/** Pauses submitting where START_PAUSED is set. Every start calls it before anything can be submitted. */
+/** Pauses submitting where START_PAUSED is set. Every start calls this function before any submission is possible. */
 export async function pauseIfTold({ config, database, log }: House): Promise<void> {
   if (config.START_PAUSED) await pauseSubmitting({ database, log }, 'START_PAUSED is set')
 }
 
-/** Before a worker starts: pauses submitting when the database seems to be an older copy in which work waits; then keeps the marks. */
+/** Before a worker starts: pauses submitting when the database seems to be an older copy with waiting work; then keeps the marks. */
 export async function startLedger(house: House): Promise<RunningLedger> {
   const { database, log } = house
   await pauseIfTold(house)
@@ -61,7 +62,7 @@ export async function startLedger(house: House): Promise<RunningLedger> {
   }
 }
 
-/** Why the database seems to be an older copy, if it does; changes nothing. */
+/** The reason for suspecting an older copy, or null; changes nothing. */
 export async function examineLedger(house: Pick<House, 'config' | 'database' | 'backend'>) {
   const row = await readLedger(house.database)
   const marks: LedgerMark[] = []
@@ -100,14 +101,14 @@ async function beatIfDue({ database }: House, last: Mark | null): Promise<void> 
   if (last === null || Date.now() - last.aliveAtMs >= BEAT_MS) await beatLedger(database, BEAT_MS, false)
 }
 
-/** Writes what has changed since `last`. */
+/** Writes the mark when the mark has changed since `last`. */
 async function writeMarks({ config, database, backend, log }: House, last: Mark | null): Promise<Mark | null> {
   const { id, aliveAtMs, submission } = await ledgerState(database)
   if (id === null || aliveAtMs === null) return null
   const next = { ledger: id, aliveAtMs, submission }
   const text = JSON.stringify(next)
   if (last !== null && JSON.stringify(last) === text) return last
-  // Either may be out of reach (a container without a folder of its own, a Redis that is away): the other is still written.
+  // Either place may be unreachable (a container without a folder of its own, Redis away): the other place is still written.
   const written = await Promise.allSettled([
     withTimeout(backend.notes?.write(`ledger:${id}`, text) ?? Promise.resolve(), ANSWER_TIMEOUT_MS, 'Redis'),
     writeFileMark(resolve(config.DATA_DIR), text),
@@ -117,7 +118,7 @@ async function writeMarks({ config, database, backend, log }: House, last: Mark 
   return next
 }
 
-/** Written beside it and renamed: a crash leaves the former one whole. */
+/** Writes a draft and renames the draft: a crash leaves the previous file whole. */
 async function writeFileMark(folder: string, text: string): Promise<void> {
   await makeDataDir(folder)
   const path = join(folder, FILE)
@@ -126,7 +127,7 @@ async function writeFileMark(folder: string, text: string): Promise<void> {
   await rename(draft, path)
 }
 
-/** What is known outside of the database; a Redis that is away knows nothing. */
+/** The marks outside the database; null for Redis while Redis is away. */
 async function readMarks({
   config,
   database,
@@ -146,7 +147,7 @@ async function readMarks({
   ]
 }
 
-/** Null for what is no mark: a file that was cut off, or of another program. */
+/** Null for a text that is not a mark: a truncated file, or a file of another program. */
 function parse(text: string | null): Mark | null {
   try {
     return mark.safeParse(JSON.parse(text ?? 'null')).data ?? null

@@ -1,6 +1,6 @@
-// `npm run migration -- NAME`: writes prisma/migrations/<time>_NAME/migration.sql, the way from the existing
-// migrations to schema.prisma, computed on a throw-away Postgres. Read it before committing it: what Prisma cannot
-// say (partial indexes, checks, functions) is added by hand, and each script must run as one transaction.
+// `npm run migration -- NAME`: writes prisma/migrations/<time>_NAME/migration.sql, the way from the existing migrations to schema.prisma,
+// computed on a throw-away Postgres. Read the script before committing: add by hand the parts that Prisma cannot express (partial indexes,
+// checks, functions); each script must run as one transaction.
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// Looks at ports before anything is started for them: all that are taken are named at once.
+// Checks ports before the servers start, so that one error names all taken ports.
 
 import { once } from 'node:events'
 import { createServer } from 'node:net'
@@ -7,7 +7,7 @@ import { explainListenError, UserError } from './command.ts'
 interface WantedPort {
   readonly host: string
   readonly port: number
-  /** The setting that names it. */
+  /** The setting that names the port. */
   readonly variable: string
 }
 
@@ -26,7 +26,7 @@ export async function refuseTakenPorts(wanted: readonly WantedPort[]): Promise<v
   if (lines.length > 0) throw new UserError(lines.join('\n'))
 }
 
-/** @returns `port`, or 0 (the system chooses one) when another program has it */
+/** @returns `port`, or 0 (the system chooses) when another program uses `port` */
 export async function freePortFor({ host, port }: Omit<WantedPort, 'variable'>): Promise<number> {
   return await tryPort(host, port).then(
     () => port,

@@ -1,4 +1,4 @@
-// Which proxy leads to the configured provider.
+// The proxy between us and the configured provider.
 
 import { chooseProxy, type ProxyChoice } from '@reelqueue/shared/providers/http/proxy-choice'
 import type { Config } from '@reelqueue/shared/runtime/config'

@@ -1,5 +1,5 @@
-// What every npm script runs first: checks Node and the words, installs what is missing, then runs the command in this process.
-// Plain JavaScript on purpose: it must work before anything is installed.
+// Runs first in every npm script: checks Node and the arguments, installs missing packages, then runs the command in this process. Plain
+// JavaScript on purpose: this file must work before anything is installed.
 
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -14,7 +14,7 @@ const NODE_MIN = [20, 19]
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url))
 
-/** Commands that are other people's programs. */
+/** Commands that run third-party programs. */
 const TOOLS = {
   test: [['vitest', 'run']],
   check: [
@@ -25,10 +25,10 @@ const TOOLS = {
   ],
 }
 
-/** Commands that live beside what they are for; the others are in this folder. */
+/** Commands outside this folder. */
 const ELSEWHERE = { chaos: 'tests/chaos/command.ts', bench: 'bench/command.ts' }
 
-/** Commands that run a real installation, configured by `.env` too. The demo and the tests must not touch one. */
+/** Commands of a real installation, configured by `.env` too. The demo and the tests must not touch a real installation. */
 const READ_ENV_FILE = new Set(['start', 'start-api', 'start-worker', 'migrate', 'keys', 'doctor', 'simulator'])
 
 /** Commands that need the tools of development too. */
@@ -45,7 +45,7 @@ if (judged !== null) {
   console.error(`${judged}\n${usageOf(command)}`)
   process.exit(2)
 }
-// An image that was built complete, and a command that a test runs, install nothing.
+// A complete image, and a command run by a test, install nothing.
 const { REELQUEUE_INSTALL: install } = process.env
 if (install !== 'never') {
   const failed = await installMissing(ROOT, NEEDS_ALL.has(command))
@@ -75,9 +75,10 @@ function checkNode() {
 }
 
 /**
- * Until the command has its own answer to a signal (it is still being loaded), the signal ends the process. And npm hands a signal to
- * the shell between it and us, which dies of it without telling us: a process manager that stops `npm start` would leave us behind.
- * So we stop when our parent is gone, unless we were told already.
+ * Handles signals until the command has its own handlers (the command is still being loaded): a signal ends the process. npm sends a signal
+ * to
+ * the shell between npm and our process, and the shell ends without notifying our process: a process manager that stops `npm start` would
+ * leave our process running. So our process stops when its parent has gone, unless a signal came before.
  */
 function answerSignals() {
   const parent = process.ppid
@@ -92,11 +93,11 @@ function answerSignals() {
       if (process.listenerCount(signal) === 1) process.exit(128 + constants.signals[signal])
     })
   }
-  // Whoever read our output is gone (`npm start | head`): nobody would see this run, or stop it.
+  // The reader of our output has gone (`npm start | head`): without the reader, no user would notice or stop this process.
   for (const stream of [process.stdout, process.stderr]) {
     let told = false
     stream.on('error', ({ code }) => {
-      // On a disk that is full the work goes on.
+      // On a full disk the work goes on.
       if (told || code === 'ENOSPC') return
       told = true
       process.kill(process.pid, 'SIGHUP')
@@ -104,7 +105,7 @@ function answerSignals() {
   }
 }
 
-/** Runs a tool to its end; a signal is passed on, and waited for. */
+/** Runs a tool to its end; a signal is forwarded, and the end of the tool is awaited. */
 async function run(program, words) {
   const env = { ...process.env, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' }
   const child = spawn(program, words, { stdio: 'inherit', cwd: ROOT, env, shell: process.platform === 'win32' })

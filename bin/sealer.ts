@@ -1,4 +1,4 @@
-// The sealer that the configuration asks for.
+// Creates the sealer from the configuration.
 
 import { type Config, required } from '@reelqueue/shared/runtime/config'
 import { createSealer, type Sealer } from '@reelqueue/shared/webhooks/seal'

@@ -1,4 +1,4 @@
-// `npm run simulator`: the stand-in for the upstream, on loopback.
+// `npm run simulator`: the stand-in for the upstream, by default on loopback.
 
 import { parseArgs } from 'node:util'
 import { loadConfig } from '@reelqueue/shared/runtime/config'

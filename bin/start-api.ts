@@ -1,4 +1,4 @@
-// `npm run start:api`: the API alone; any number of them share one database.
+// `npm run start:api`: the API alone; any number of API processes share one database.
 
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
@@ -24,7 +24,7 @@ await runCommand(async () => {
     await pauseIfTold(house)
     const api = await startApi(house)
     stops.push(() => api.close())
-    // Only now is the port ours: what is shown once must not be lost with a start that fails.
+    // Only now does the port belong to this process: values shown once must not be lost in a failing start.
     const bootstrapping = bootstrapProject(house, printMadeUp)
     stops.push(() => bootstrapping.catch(() => undefined))
     await bootstrapping

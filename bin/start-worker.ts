@@ -1,4 +1,4 @@
-// `npm run start:worker`: a worker alone; any number of them share the work.
+// `npm run start:worker`: a worker alone; any number of workers share the work.
 
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'

@@ -25,7 +25,7 @@ await runCommand(async () => {
     stops.push(() => house.close())
     const api = await startApi(house)
     stops.push(() => api.close())
-    // Only now is the port ours: what is shown once must not be lost with a start that fails.
+    // Only now does the port belong to this process: values shown once must not be lost in a failing start.
     const bootstrapping = bootstrapProject(house, printMadeUp)
     stops.push(() => bootstrapping.catch(() => undefined))
     await bootstrapping

@@ -1,11 +1,11 @@
-// The provider that the configuration names, as a worker and an API reach it.
+// The configured provider, for workers and the API.
 
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { Config } from '@reelqueue/shared/runtime/config'
 import { proxyOf } from './provider-proxy.ts'
 
-/** Null without a key to pay with. `timeoutMs`: of one request. */
+/** Null without a provider key. `timeoutMs`: the limit of a single request. */
 export function upstreamOf(config: Config, timeoutMs = config.UPSTREAM_TIMEOUT_MS): Upstream | null {
   if (config.UPSTREAM_API_KEY === undefined) return null
   return createGlobalAi({

@@ -1,9 +1,9 @@
-// What each command is for and which words it takes: told, and checked, before anything is installed, imported or connected.
+// The purpose and the arguments of each command: printed and checked before anything is installed, imported or connected.
 
 const text = { type: 'string' }
 const flag = { type: 'boolean' }
 
-/** `line` follows `npm run `; `words` is how many words without `--` a command takes; `others: true` leaves all words to a tool. */
+/** `line` follows `npm run `; `words` is how many arguments without `--` a command takes; `others: true` leaves all arguments to a tool. */
 export const COMMANDS = {
   demo: {
     line: 'demo -- [--once]',
@@ -84,7 +84,7 @@ export const COMMANDS = {
   docs: { line: 'docs', about: 'Writes the documents that are made from the code.' },
 }
 
-/** The usage of one command, or of all (an unknown name). */
+/** The usage of one command, or of all commands for an unknown name. */
 export function usageOf(name) {
   const command = COMMANDS[name]
   if (command === undefined) {
@@ -97,7 +97,7 @@ export function usageOf(name) {
   return [`Usage: npm run ${line}`, about, ...details.map((detail) => `  ${detail}`)].join('\n')
 }
 
-/** @returns 'help', null when the words may be passed on, or the sentence that says what is wrong with them */
+/** @returns 'help', null when the arguments are valid, or a sentence with the fault */
 export function judgeWords(name, words, parseArgs) {
   const command = COMMANDS[name]
   if (command === undefined) {

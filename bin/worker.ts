@@ -1,4 +1,4 @@
-// Puts a worker on top of an open house.
+// Builds a worker on an open app context.
 
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { proxyName } from '@reelqueue/shared/providers/http/proxy-choice'
@@ -10,7 +10,7 @@ import type { House } from './house.ts'
 import { proxyOf } from './provider-proxy.ts'
 import { upstreamOf } from './upstream.ts'
 
-/** Starts a worker. Closing it lets submissions under way end and be recorded, then closes the upstream too. */
+/** Starts a worker. Closing the worker first lets running submissions end and be recorded, then closes the upstream too. */
 export function startWorkerIn(house: House, upstream = upstreamOf(house.config)): { close(): Promise<void> } {
   const { config, log, database, backend, queues, sealer, admitter, changer, fanOuts } = house
   const webhooks = createGuardedClient({
@@ -49,7 +49,7 @@ export function startWorkerIn(house: House, upstream = upstreamOf(house.config))
   }
 }
 
-/** How long a stop may take: a submission under way is worth waiting for. */
+/** How long a stop may take: a running submission is worth waiting for. */
 export function stopBoundMs(config: Config): number {
   return config.UPSTREAM_TIMEOUT_MS + 15_000
 }

@@ -1,4 +1,4 @@
-// The few calls that the demo makes, as a user's program would: with a key, over HTTP.
+// The few API calls of the demo, made like a user's program: with a key, over HTTP.
 
 import { type BatchJson, batchJson } from '@reelqueue/shared/contract/batch'
 import { type GenerationJson, generationJson } from '@reelqueue/shared/contract/generation'

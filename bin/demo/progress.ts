@@ -1,4 +1,4 @@
-// Live progress: a bar for each generation of the batch, or plain lines where there is no terminal to draw on.
+// Live progress: a bar for each generation of the batch, or plain lines without a terminal.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { GenerationJson } from '@reelqueue/shared/contract/generation'
@@ -9,24 +9,24 @@ const LOOK_EVERY_MS = 300
 const WEBHOOK_TIMEOUT_MS = 60_000
 const BAR_CELLS = 16
 const PROMPT_CHARS = 44
-/** The bar of a render fills with time, and never quite: nobody knows how long it will take. */
+/** The bar of a render fills with time, and never completely: the length of a render is unknown. */
 const TYPICAL_RENDER_MS = 8_000
 
 export interface Progress {
-  /** The batch's generations in the order to show them in. */
+  /** The batch's generations in display order. */
   readonly generations: readonly GenerationJson[]
-  /** The same generations as they are now. */
+  /** The current state of the same generations. */
   readonly look: () => Promise<readonly GenerationJson[]>
-  /** Resolves to a word about the webhook of a generation that has ended. */
+  /** Resolves to a short text about the webhook of an ended generation. */
   readonly receipt: (generation: GenerationJson) => Promise<string>
   readonly timeoutMs: number
-  /** Ends the show at once. */
+  /** Ends the display immediately. */
   readonly stopping: AbortSignal
 }
 
 /**
- * Shows progress until every generation has ended and its webhook came.
- * @throws an error when the time is up, or when it was stopped
+ * Shows progress until every generation has ended and its webhook has arrived.
+ * @throws an error after the timeout, or after an abort
  */
 export async function showProgress({ generations, look, receipt, timeoutMs, stopping }: Progress): Promise<void> {
   const giveUp = AbortSignal.timeout(timeoutMs)
@@ -51,7 +51,7 @@ export async function showProgress({ generations, look, receipt, timeoutMs, stop
       task: async (_context, task) => {
         for (;;) {
           giveUp.throwIfAborted()
-          // While bars are drawn, nothing else that is printed is seen: whoever pressed Ctrl-C would press it again.
+          // Bars hide all other output: a user who pressed Ctrl-C would see no reaction and press again.
           if (stopping.aborted && process.stdout.isTTY) return task.skip()
           const generation = latest.get(id)
           if (generation?.finished_at) {
@@ -68,7 +68,7 @@ export async function showProgress({ generations, look, receipt, timeoutMs, stop
             const done =
               since === undefined ? 0.05 : 1 - 0.9 * Math.exp((since - performance.now()) / TYPICAL_RENDER_MS)
             const title = line(generation.status, done, generation.prompt)
-            // Without a terminal each change of the title is a line of its own.
+            // Without a terminal each change of the title prints a new line.
             if (process.stdout.isTTY) task.title = title
           }
           await delay(LOOK_EVERY_MS)
@@ -77,7 +77,7 @@ export async function showProgress({ generations, look, receipt, timeoutMs, stop
     }),
   )
   try {
-    // A look that fails (the API is being stopped) ends the show.
+    // A failing look (the API is being stopped) ends the display.
     await Promise.race([
       new Listr(tasks, {
         concurrent: true,

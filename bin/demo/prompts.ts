@@ -1,4 +1,4 @@
-// The sample batch: a dozen varied requests, two of which meet trouble at the provider on their way.
+// The sample batch: a dozen varied requests, two of them with temporary faults at the provider.
 
 export const ITEMS = [
   { prompt: 'A paper boat crosses a rain puddle at dusk, macro lens', seconds: 4 },

@@ -1,4 +1,4 @@
-// The demo's own webhook receiver: verifies each delivery with the official library, as a user's server would.
+// The demo's own webhook receiver: verifies each delivery with the official library, like a user's server.
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
@@ -11,7 +11,7 @@ const delivered = z.object({ type: z.string(), data: z.object({ id: z.string() }
 interface Receipt {
   readonly webhookId: string
   readonly type: string
-  /** The generation or batch that the event is about. */
+  /** The generation or batch of the event. */
   readonly subjectId: string
 }
 
@@ -21,7 +21,7 @@ export interface Receiver {
   readonly receipts: readonly Receipt[]
   /** Deliveries whose signature did not verify. */
   readonly refused: () => number
-  /** Resolves with the receipt of that type about that subject, once it is there. */
+  /** Resolves with the receipt of an event type and subject, as soon as the receipt exists. */
   waitFor(type: string, subjectId: string): Promise<Receipt>
   close(): Promise<void>
 }

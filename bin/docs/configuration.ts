@@ -1,4 +1,4 @@
-// docs/configuration.md and .env.example: every environment variable, as runtime/config.ts describes it.
+// docs/configuration.md and .env.example: every environment variable, as described in runtime/config.ts.
 
 import { VARIABLES } from '@reelqueue/shared/runtime/config'
 import { code, page, table } from './markdown.ts'
@@ -6,13 +6,13 @@ import { code, page, table } from './markdown.ts'
 interface Variable {
   readonly name: string
   readonly meaning: string
-  /** As it would be written in the environment; null when the variable is simply absent. */
+  /** As written in the environment; null when the variable is absent by default. */
   readonly preset: string | null
-  /** In words; empty when any text is. */
+  /** In words; empty when any text is accepted. */
   readonly accepted: string
 }
 
-/** No variable with a rule accepts this, so that its rule shows in the refusal. */
+/** No variable with a rule accepts this value, so that the refusal shows the rule. */
 const UNACCEPTABLE = '!'
 
 function variables(): Variable[] {
@@ -28,7 +28,7 @@ function variables(): Variable[] {
   })
 }
 
-/** Lists and pairs are none by default. */
+/** Lists and pairs are empty by default. */
 function presetOf(data: unknown): string | null {
   return data === undefined || typeof data === 'object' ? null : String(data)
 }
@@ -81,7 +81,7 @@ export function envExample(): string {
   return `${[comment(`Made by \`npm run docs\`. ${intro}`), ...settings, ...compose].join('\n\n')}\n`
 }
 
-/** Words as comment lines of limited width. */
+/** The text as comment lines of limited width. */
 function comment(words: string): string {
   const lines = ['#']
   for (const word of words.split(' ')) {

@@ -1,4 +1,4 @@
-// docs/doctor.md: what the doctor looks at, and what comes of it.
+// docs/doctor.md: the checks of the doctor, and their consequences.
 
 import { CHECKS } from '@reelqueue/shared/domain/finding'
 import { code, page, table } from './markdown.ts'

@@ -1,4 +1,4 @@
-// Which files `npm run docs` makes; tests/documents.test.ts compares them with what is committed.
+// The files written by `npm run docs`; tests/documents.test.ts compares them with the committed files.
 
 import { configurationPage, envExample } from './configuration.ts'
 import { doctorPage } from './doctor.ts'

@@ -1,4 +1,4 @@
-// docs/http-api.md: the routes, read from the very document that the API serves at /openapi.json.
+// docs/http-api.md: the routes, read from the same document that the API serves at /openapi.json.
 
 import { buildApp } from '@reelqueue/api/app'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { openHouse } from '../house.ts'
 import { code, page, table } from './markdown.ts'
 
-/** What of an OpenAPI document the page is made from. */
+/** The parts of an OpenAPI document used by the page. */
 const openapi = z.object({
   tags: z.array(z.object({ name: z.string(), description: z.string() })),
   paths: z.record(
@@ -70,7 +70,7 @@ export async function httpApiPage(): Promise<string> {
   )
 }
 
-/** The document of an API that is built and never started: nothing of what it stands on is reached. */
+/** The document of an API that is built and never started: no server is contacted. */
 async function openapiDocument(): Promise<unknown> {
   const nowhere = { DATABASE_URL: 'postgresql://127.0.0.1:1/none', SECRET_KEY: Buffer.alloc(32).toString('base64') }
   const house = openHouse(loadConfig(nowhere), createLogger('silent'))

@@ -1,4 +1,4 @@
-// docs/problems.md: what a caller can be refused with, and what a generation can fail with.
+// docs/problems.md: the refusals of requests, and the failures of generations.
 
 import { FAILURES } from '@reelqueue/shared/domain/failure'
 import { PROBLEMS } from '@reelqueue/shared/domain/problem'

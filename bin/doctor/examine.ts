@@ -1,4 +1,4 @@
-// Puts the facts that the adapters gather before the judges of domain/*-findings.ts.
+// Passes the facts gathered by the adapters to the judges of domain/*-findings.ts.
 
 import { clockDifferenceMs, clockFinding } from '@reelqueue/shared/domain/clock-finding'
 import { type Finding, fine } from '@reelqueue/shared/domain/finding'
@@ -34,20 +34,20 @@ import { examineLedger } from '../ledger.ts'
 import { proxyOf } from '../provider-proxy.ts'
 import { sealerOf } from '../sealer.ts'
 
-/** The parts run side by side, and none waits for long but for a migration under way. */
+/** The parts run concurrently; only a migration under way makes a part wait for long. */
 export interface Examination {
   readonly settings: readonly Finding[]
   readonly postgres: Promise<readonly Finding[]>
   readonly redis: Promise<readonly Finding[]>
-  /** Never `wrong`: whatever the provider says can wait. */
+  /** Never `wrong`: a start may go on whatever the provider answers. */
   readonly upstream: Promise<readonly Finding[]>
 }
 
 const UPSTREAM_TIMEOUT_MS = 3_000
-/** No task has this id. Asking about it costs nothing. */
+/** No task has this id. A poll of this id costs nothing. */
 const NO_TASK = 'reelqueue-doctor'
 
-/** Looks at all that a configuration names. `migrationWaitMs`: how long a migration under way is worth waiting for. */
+/** Examines everything named by a configuration. `migrationWaitMs`: how long to wait for a migration under way. */
 export function examine(
   config: Config,
   migrationWaitMs: number,
@@ -90,7 +90,7 @@ async function examinePostgres(
     const connectionsNeeded =
       config.DATABASE_CONNECTIONS_MAX + (redisUrl === undefined ? config.QUEUE_CONNECTIONS_MAX : 0)
     const findings = postgresFindings(facts, connectionsNeeded)
-    // A server of the wrong kind has no tables worth asking about.
+    // A server of the wrong kind has no tables to examine.
     if (findings.some(({ level }) => level === 'wrong')) return findings
     const migrations = await examineMigrations(
       url,
@@ -131,7 +131,7 @@ async function examineMigrations(
   facts: PostgresFacts,
 ): Promise<Finding> {
   try {
-    // BullMQ looks for its tables once, and never again once it missed them.
+    // BullMQ looks for its tables once, and never again after missing its tables.
     const [pending, queuesMigrated] = await Promise.all([
       pendingMigrations(url, waiting),
       queuesAreHere ? areQueuesMigrated(url) : true,
@@ -146,7 +146,7 @@ async function examineMigrations(
   }
 }
 
-/** The message of a DatabaseError says what to do about it; any other error is a bug. */
+/** The message of a DatabaseError contains the fix; any other error is a bug. */
 function wrongDatabase(check: 'postgres' | 'migrations', error: unknown): Finding {
   if (!(error instanceof DatabaseError)) throw error
   return { check, level: 'wrong', detail: error.message, fix: null }
@@ -170,7 +170,7 @@ async function examineRedis({ REDIS_URL: url }: Config): Promise<readonly Findin
   return url === undefined ? [] : redisFindings(await inspectRedis(url))
 }
 
-/** The provider, or why there is none to ask. */
+/** The provider, or the finding that explains its absence. */
 function openUpstream(config: Config): Upstream | Finding {
   const { UPSTREAM_API_KEY: apiKey, UPSTREAM_BASE_URL: baseUrl } = config
   if (apiKey === undefined) return upstreamFinding('no key')
@@ -185,7 +185,7 @@ function openUpstream(config: Config): Upstream | Finding {
 
 async function examineUpstream(upstream: Upstream): Promise<readonly Finding[]> {
   const answer = await upstream.poll(NO_TASK)
-  // Not awaited: a connection attempt under way would keep us here.
+  // Not awaited: a pending connection attempt would delay the result.
   upstream.close().catch(() => undefined)
   return [upstreamFinding(answer.kind === 'unavailable' ? answer : { code: null, message: '' })]
 }

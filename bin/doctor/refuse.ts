@@ -1,4 +1,4 @@
-// The doctor at the start of a command: what is wrong ends it with the fix, what is merely bad becomes a line in the log.
+// The doctor at the start of a command: a wrong finding ends the command with the fix, a lesser finding becomes a line in the log.
 
 import type { Finding } from '@reelqueue/shared/domain/finding'
 import { migrationsFinding } from '@reelqueue/shared/domain/setting-findings'
@@ -9,12 +9,12 @@ import { UserError } from '../command.ts'
 import { examine } from './examine.ts'
 import { report } from './report.ts'
 
-/** A start during a migration elsewhere waits for its end rather than to be started again and again. */
+/** A start during a migration by another process waits for the end of the migration, instead of failing again and again. */
 const MIGRATION_WAIT_MS = 300_000
 
 /**
- * Looks at what a process is about to stand on.
- * @throws UserError listing what is wrong, each with its fix
+ * Examines the servers and settings needed by a process.
+ * @throws UserError listing the wrong findings, each with its fix
  * @throws ConfigError when `DATABASE_URL` or `SECRET_KEY` is missing
  */
 export async function refuseWrong(config: Config, log: Logger): Promise<void> {
@@ -23,7 +23,7 @@ export async function refuseWrong(config: Config, log: Logger): Promise<void> {
   const { settings, postgres, redis, upstream } = examine(config, MIGRATION_WAIT_MS, (sentence) =>
     log.warn({ event: 'migration.waiting', detail: sentence }),
   )
-  // Nothing that the provider says could stop a start, so none waits for it.
+  // No answer of the provider can stop a start, so the start does not wait for the answer.
   upstream.then(
     (findings) => logFindings(findings, log),
     (error: unknown) => log.error({ event: 'doctor.failed', err: error }),
@@ -33,7 +33,7 @@ export async function refuseWrong(config: Config, log: Logger): Promise<void> {
   logFindings(findings, log)
 }
 
-/** For commands that need the tables and nothing else. @throws UserError when `npm run migrate` has to be run first */
+/** For commands that need only the tables. @throws UserError when `npm run migrate` has to run first */
 export async function refuseOldTables(databaseUrl: string): Promise<void> {
   refuse([migrationsFinding(await pendingMigrations(databaseUrl, { onWait: console.error }), true)])
 }
@@ -45,7 +45,7 @@ function refuse(findings: readonly Finding[]): void {
 
 function logFindings(findings: readonly Finding[], log: Logger): void {
   for (const { level, ...finding } of findings) {
-    // `level` is the log's own word.
+    // `level` is a field of the log itself.
     if (level !== 'ok') log.warn({ event: 'doctor.finding', ...finding, verdict: level })
   }
 }

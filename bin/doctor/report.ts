@@ -1,4 +1,4 @@
-// Findings as a person reads them: one line each, what to do about it below.
+// Findings for human readers: a line for each finding, with the fix below.
 
 import type { Finding, Level } from '@reelqueue/shared/domain/finding'
 
