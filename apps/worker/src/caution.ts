@@ -1,24 +1,25 @@
-// Until the provider has shown that it is one, a process submits one generation at a time: behind a wrong base URL anything may
-// answer, and what answers with a page may have taken the task for all one knows. So a wrong address costs a few generations.
-// That it names a task shows nothing yet: many servers answer a POST with an `id`. That it tells of the task does (task-known.ts).
+// Until the provider is proven, a process submits one generation at a time. Behind a wrong base URL any server may
+// answer, and a submission answered with a web page has an unknown outcome. So a wrong address costs a few generations
+// only. Naming a task proves nothing: many servers answer a POST with an `id`. Telling a state of the task does
+// (task-known.ts).
 
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { NO_TASK } from './steps/probe.ts'
 import { tellsOfTask } from './task-known.ts'
 
-/** When one that could not have its turn is to look again: this process stops, so another one will. */
+/** Delay for a submission without a turn: this process is stopping, so another process continues. */
 const TURN_AGAIN_MS = 1_000
 
 export interface Caution {
-  /** The same, but noticed: what tells of a task is the provider. */
+  /** The given upstream; an answer with the state of a task proves the provider. */
   readonly upstream: Upstream
   readonly isProven: () => boolean
-  /** Runs a submission: at once when the provider is proven, else after those before it. */
+  /** Runs a submission: at once when the provider is proven, otherwise after the earlier submissions. */
   run(submission: () => Promise<StepOutcome>): Promise<StepOutcome>
 }
 
-/** @param stopping from then on nobody waits, and nobody who has waited begins */
+/** @param stopping after the abort no submission waits, and a submission that waited does not begin */
 export function createCaution(upstream: Upstream, stopping: AbortSignal): Caution {
   let isProven = false
   let last: Promise<unknown> = Promise.resolve()
@@ -37,7 +38,7 @@ export function createCaution(upstream: Upstream, stopping: AbortSignal): Cautio
       ...upstream,
       async poll(taskId) {
         const answer = await upstream.poll(taskId)
-        // Who tells of the task that nobody made tells of anything.
+        // A server with a state for the invented task would tell a state for any id.
         if (taskId !== NO_TASK && tellsOfTask(answer)) prove()
         return answer
       },

@@ -1,5 +1,5 @@
-// Counts the provider's answers by class and adds the counts to Postgres every few seconds: one statement for many answers, and
-// none while there are none. What a crash takes along is missing from a metric, and nowhere else.
+// Counts the provider's answers by class and adds the counts to Postgres every few seconds: one statement for many
+// answers, no statement without answers. A crash loses a few counts of a metric, nothing more.
 
 import { answerClass } from '@reelqueue/shared/domain/kept-reply'
 import type { PollAnswer, SubmitOutcome, Upstream } from '@reelqueue/shared/providers/port'
@@ -9,10 +9,13 @@ import { addAnswerCounts } from '@reelqueue/shared/store/answer-counts'
 import type { Database } from '@reelqueue/shared/store/database'
 
 const EVERY_MS = 5_000
-/** Classes of answers to polls that say nothing: nobody is there, or something in between answers. */
+/** Classes of poll answers without information: no reply, or a reply from a server in between. */
 const UNANSWERED = ['silence', 'server_error', 'unreadable'] as const
 
-/** The same upstream, with its answers counted; `recordForever` adds the counts until `signal` aborts, and what is left then. */
+/**
+ * The same upstream with counted answers; `recordForever` adds the counts until `signal` aborts, and then adds the
+ * rest.
+ */
 export function countAnswers(upstream: Upstream, { database, log }: { database: Database; log: Logger }) {
   let counts = new Map<string, number>()
   const count = (call: string, ofClass: string) => {

@@ -1,56 +1,62 @@
-// The deliveries that this process was woken for, until each has its turn, fair by project. A job ends as soon as its delivery
-// waits here: a project with thousands of servers that do not answer holds neither the queue nor the others' turns. What does not fit,
-// or is lost with the process, is due in Postgres, and reconcile wakes it again.
+// The deliveries enqueued for this process and waiting for a turn, fair by project. A job ends as soon as the delivery
+// waits here, so a project with thousands of silent servers blocks neither the queue nor the turns of other projects. A
+// delivery without room here, or lost with the process, is due in Postgres, and reconcile enqueues the delivery again.
 
-/** Runs under way: in all; of one project; and of one project to servers that are not known to answer. */
+/** Limits of running deliveries: in total; for a project; for a project's servers not known to answer. */
 const RUNS_MAX = 1_000
 const PROJECT_RUNS_MAX = 500
 const PROJECT_UNPROVEN_MAX = 50
-/** Kept free for projects that have next to nothing under way. */
+/** Kept free for projects with very few running deliveries. */
 const RESERVED = 200
 const NEXT_TO_NOTHING = 5
-/** Deliveries that wait here: of one project, and in all. */
+/** Limits of waiting deliveries: for a project, and in total. */
 const PROJECT_WAITING_MAX = 5_000
 const WAITING_MAX = 50_000
 
 export interface DeliveryRun {
   readonly id: string
   readonly projectId: string
-  /** Whether the server is known to answer; asked again when the run could begin. */
+  /** Whether the server is known to answer; checked again when the run could begin. */
   readonly isProven: () => boolean
   readonly run: () => Promise<void>
 }
 
 export interface DeliveryTurns {
-  /** Begins it, now or later. One that waits already is not taken twice; where too many wait, it is left to reconcile. */
+  /**
+   * Begins the run, now or later. A delivery already waiting is not added twice; above the limits the delivery is left
+   * to reconcile.
+   */
   add(run: DeliveryRun): void
-  /** After the stop, once nothing is added any more. @returns when all have ended that had begun: the ids of those that had not */
+  /**
+   * Call after the stop, when nothing is added any more. Waits for the running deliveries. @returns the ids of
+   * deliveries that never began
+   */
   idle(): Promise<string[]>
 }
 
 interface Project {
   underWay: number
   unproven: number
-  /** In their order, by whether their servers were known to answer when they were looked at last. */
+  /** In order of arrival, by whether the server was known to answer at the last check. */
   readonly waiting: Record<'proven' | 'unproven', DeliveryRun[]>
 }
 
 const waitingOf = ({ waiting }: Project) => waiting.proven.length + waiting.unproven.length
 
 /**
- * @param onError hears of a run that rejects
- * @param stopping from then on no run begins; what is added still waits, to be handed back
+ * @param onError receives the error of a rejected run
+ * @param stopping after the abort no run begins; added runs wait, to be handed back
  */
 export function createDeliveryTurns(
   onError: (id: string, error: unknown) => void,
   stopping: AbortSignal,
 ): DeliveryTurns {
-  /** Those with a run under way or waiting; the one that began a run last comes last. */
+  /** Projects with running or waiting deliveries; the project with the latest begun run comes last. */
   const projects = new Map<string, Project>()
   const waiting = new Set<string>()
   const running = new Set<Promise<void>>()
 
-  /** The next run of a project that may begin, taken out. */
+  /** Removes and returns the next run of a project, if a run may begin. */
   function take(project: Project): { run: DeliveryRun; isProven: boolean } | null {
     const { underWay, unproven } = project
     const { proven, unproven: untried } = project.waiting
@@ -88,7 +94,7 @@ export function createDeliveryTurns(
 
   function beginAll(): void {
     if (stopping.aborted) return
-    // One that begins a run is put at the end, and comes again in this very loop.
+    // A project with a begun run moves to the end, and this loop visits the project again.
     for (const [projectId, project] of projects) {
       if (running.size >= RUNS_MAX) return
       const next = take(project)

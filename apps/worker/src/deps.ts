@@ -1,4 +1,4 @@
-// What the steps are given: nothing in this app reaches for anything else.
+// The dependencies of the steps; the app uses no globals.
 
 import type { Kind } from '@reelqueue/shared/domain/batch-estimate'
 import type { PollLimits } from '@reelqueue/shared/domain/poll-plan'
@@ -18,11 +18,11 @@ export interface StepDeps {
   readonly batches: MicroBatches
   readonly queues: Queues
   readonly log: Logger
-  /** Moves queued generations on while slots are free; returns at once. */
+  /** Starts admission of queued generations while slots are free; returns at once. */
   readonly admit: () => void
   readonly changer: BatchChanger
   readonly fanOuts: FanOuts
-  /** Takes note of a generation that ended, for the statistics. */
+  /** Notes an ended generation for the statistics. */
   readonly noteRender: (generationId: string) => void
   readonly webhooks: GuardedClient
   readonly sealer: Sealer
@@ -31,22 +31,22 @@ export interface StepDeps {
   readonly random: () => number
 }
 
-/** What submitting and polling need besides: absent when there is no key to pay with. */
+/** Additional dependencies of submitting and polling; absent without an API key of the provider. */
 export interface UpstreamDeps extends StepDeps {
   readonly upstream: Upstream
-  /** Whether it has told this process of a task: then it is the provider. */
+  /** Whether the upstream has told this process a state of a task, which proves the provider. */
   readonly isProven: () => boolean
-  /** When to ask about clips of a kind; null where too little is known of it. */
+  /** The poll schedule of a render profile; null with too little data. */
   readonly scheduleOf: (kind: Kind) => PollSchedule | null
 }
 
 export interface WorkerSettings {
   readonly poll: PollLimits
-  /** Total time of one create request to the provider; polls have `pollTimeoutMs` of it. */
+  /** Time limit of a create request to the provider; polls have the shorter `pollTimeoutMs`. */
   readonly upstreamTimeoutMs: number
   readonly reconcileIntervalMs: number
-  /** How long what has ended is kept; undefined: for ever. */
+  /** Retention of ended generations; undefined: no limit. */
   readonly retentionDays?: number | undefined
-  /** Over all workers, submissions and polls together; undefined: no limit. */
+  /** Limit over all workers, for submissions and polls together; undefined: no limit. */
   readonly requestsPerMinute?: number | undefined
 }

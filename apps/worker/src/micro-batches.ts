@@ -1,4 +1,4 @@
-// What steps that run side by side do together: one statement and one commit for many of them.
+// Groups the database calls of simultaneous steps: one statement and one commit for many steps.
 
 import { ALONE, microBatch } from '@reelqueue/shared/runtime/micro-batch'
 import { type Turns, takeTurns } from '@reelqueue/shared/runtime/turns'
@@ -36,8 +36,8 @@ export interface MicroBatches {
   claim(wanted: Wanted): Promise<ClaimedDelivery | null>
   record(judged: Judged): Promise<void>
   /**
-   * Runs what concerns one row and holds no task id: at once so few that they take half of the connections at the most. What holds a
-   * task id, which is lost with this process, waits behind none of them.
+   * Turns for single-row work that holds no task id; limited to half of the connections. A task id would be lost with
+   * this process, so recording a task id never waits for these turns.
    */
   readonly alone: Turns
 }
@@ -47,14 +47,14 @@ export interface LeasedWish extends BeginWish {
   readonly leaseMs: number
 }
 
-/** The guarded client gives up after 15 s; half a minute more, and the attempt counts as lost. */
+/** The guarded client gives up after 15 s; half a minute later the attempt counts as lost. */
 const DELIVERY_LEASE_MS = 45_000
-/** Rows of one statement: enough to share its cost, few enough to be done in some milliseconds. */
+/** Rows of a statement: enough to share the cost, few enough to finish in a few milliseconds. */
 const SIZE_MAX = 200
 
-/** Nobody notices a step that is so much later. */
+/** A delay of this length does not matter to a step. */
 const EVERY_MS = 50
-/** Claims and records keep servers busy: the next delivery waits for them. */
+/** Shorter, because the next delivery to a server waits for the claim and the record. */
 const DELIVERING_EVERY_MS = 10
 
 export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' | 'log'>): MicroBatches {
@@ -66,10 +66,10 @@ export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' 
   return {
     begin: microBatch({
       ...common,
-      // One by one they would find the intents of the others, which they do not know to be theirs.
+      // After an uncertain commit, the single-row fallback would find committed intents and not recognise them.
       isCommon: (error) => error instanceof UncertainCommit || isCommonFailure(error),
       run: async (wishes) => {
-        // A worker has one upstream and one lease.
+        // All requests of a worker have the same upstream and lease.
         const [{ upstream, leaseMs } = { upstream: '', leaseMs: 0 }] = wishes
         return (await beginSubmissions(database, wishes, upstream, leaseMs)).map(orAlone)
       },
@@ -109,5 +109,5 @@ export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' 
   }
 }
 
-/** Null is what a shared statement says of a row that is not ordinary. */
+/** A shared statement returns null for a row that needs the single-row fallback. */
 const orAlone = <T>(value: T | null): T | typeof ALONE => value ?? ALONE

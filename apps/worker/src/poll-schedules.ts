@@ -1,4 +1,4 @@
-// When to ask about the clips of each kind, by what clips of that kind took: made anew every quarter of a minute where more is known.
+// Poll schedules of each render profile, from recorded render times: recomputed every 15 s where the data has changed.
 
 import { setImmediate as othersFirst } from 'node:timers/promises'
 import { type Kind, nameOf } from '@reelqueue/shared/domain/batch-estimate'
@@ -10,11 +10,11 @@ import type { StepDeps } from './deps.ts'
 const EVERY_MS = 15_000
 
 export interface PollSchedules {
-  /** Null where too little is known of the kind. */
+  /** Null with too little data about the profile. */
   of(kind: Kind): PollSchedule | null
-  /** Reads what is known, and makes the schedules of what has changed. */
+  /** Reads the render times, and recomputes the changed schedules. */
   refresh(): Promise<void>
-  /** Does so until `signal` aborts; what fails is tried again the next time. */
+  /** Refreshes until `signal` aborts; a failed refresh is repeated at the next interval. */
   refreshForever(signal: AbortSignal): Promise<void>
 }
 
@@ -23,7 +23,7 @@ interface Made {
   readonly schedule: PollSchedule | null
 }
 
-/** `limits`: between two polls. */
+/** `limits`: shortest and longest time between two polls. */
 export function createPollSchedules(
   { database, log }: Pick<StepDeps, 'database' | 'log'>,
   upstream: string,
@@ -36,7 +36,7 @@ export function createPollSchedules(
       const changedAtMs = changedAt.getTime()
       if (made.get(nameOf(kind))?.changedAtMs === changedAtMs) continue
       made.set(nameOf(kind), { changedAtMs, schedule: scheduleFor(times, limits) })
-      // Each takes some ms of this process: others go first.
+      // A schedule takes some ms of CPU, so other work of the process goes first.
       await othersFirst()
     }
   }

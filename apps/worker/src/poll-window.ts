@@ -1,5 +1,5 @@
-// The polls of a worker that wait for their answers. The runs of its lanes share the places and wait for no single poll: an answer is
-// written whenever it comes, also after the run that asked. What is unanswered when the worker stops is handed back.
+// The unanswered polls of a worker. Poller runs share the places and do not wait for a single poll: an answer is
+// written on arrival, also after the run that asked. A stop hands back unanswered polls.
 
 import { EventEmitter, once } from 'node:events'
 import { pause } from '@reelqueue/shared/runtime/clock'
@@ -8,35 +8,38 @@ import { type DuePoll, releasePolls } from '@reelqueue/shared/store/polling'
 import type { UpstreamDeps } from './deps.ts'
 import { type Answered, writeAnswers } from './write-answers.ts'
 
-/** Polls of one worker that are claimed and not yet written: each lane run of a worker could have a page of its own. */
+/** Limit of claimed polls not yet written; enough for a separate page in each poller run of a worker. */
 const PLACES = 200
-/** Answers are written together: so many of them, or what has come in this time. */
+/** Answers are written together: up to this many rows, or the answers of this interval. */
 const WRITE_ROWS = 100
 const WRITE_EVERY_MS = 250
-/** Statements side by side: one that waits for a lock does not hold up the others, and few take connections. */
+/** Parallel statements: a lock wait does not delay the other writes, and few connections are used. */
 const WRITES_AT_ONCE = 3
 
 export interface PollWindow {
   /**
-   * Lets `claim` take up to so many generations, as far as places are free: they are kept for it until it has ended.
-   * @throws whatever `claim` throws
+   * Lets `claim` take up to `places` generations, limited by the free places. The places stay reserved until the claim
+   * ends.
+   * @throws the error of `claim`
    */
   reserve<T>(places: number, claim: (places: number) => Promise<T>): Promise<T>
-  /** Asks about claimed generations side by side. `isBusy`: requests are better spared. Never waits, never fails. */
+  /**
+   * Polls claimed generations in parallel. `isBusy`: the upstream should get fewer requests. Never waits, never fails.
+   */
   ask(due: readonly DuePoll[], isBusy: boolean): void
-  /** Resolves when so many places are free, after a quarter of a second, or at the stop: whatever is first. */
+  /** Resolves when `places` places are free, after a quarter of a second, or at the stop, whichever comes first. */
   room(places: number): Promise<void>
-  /** Resolves when no place is taken: every answer is written, or handed back. */
+  /** Resolves when no place is taken: every answer is written or handed back. */
   idle(): Promise<void>
 }
 
-/** @param stopping from then on nothing is asked, and what is unanswered is handed back */
+/** @param stopping after the abort nothing is polled, and unanswered polls are handed back */
 export function createPollWindow(deps: UpstreamDeps, stopping: AbortSignal): PollWindow {
   const unanswered = new Set<DuePoll>()
   const answered: Answered[] = []
-  /** Rows that are being written or handed back. */
+  /** Number of rows being written or handed back. */
   let ending = 0
-  /** Places kept for claims that are under way. */
+  /** Places reserved for running claims. */
   let reserved = 0
   let timer: NodeJS.Timeout | undefined
   const turns = takeTurns(WRITES_AT_ONCE)
@@ -46,7 +49,7 @@ export function createPollWindow(deps: UpstreamDeps, stopping: AbortSignal): Pol
 
   async function wait(poll: DuePoll, isBusy: boolean): Promise<void> {
     const answer = await deps.upstream.poll(poll.upstreamTaskId)
-    // Else it was handed back.
+    // A poll no longer listed was handed back.
     if (!unanswered.delete(poll)) return
     answered.push({ poll, answer, isBusy })
     if (answered.length >= WRITE_ROWS || unanswered.size === 0) void write()
@@ -62,7 +65,7 @@ export function createPollWindow(deps: UpstreamDeps, stopping: AbortSignal): Pol
     })
   }
 
-  /** What fails here is due again when its claim lapses. */
+  /** After a failure the rows are due again at the end of the claim. */
   async function end(rows: number, act: () => Promise<void>): Promise<void> {
     if (rows === 0) return
     ending += rows
@@ -80,7 +83,7 @@ export function createPollWindow(deps: UpstreamDeps, stopping: AbortSignal): Pol
     void end(ids.length, () => releasePolls(deps.database, ids))
   }
 
-  // A stop does not wait for slow answers: nothing was paid for them, and another worker asks again.
+  // A stop does not wait for slow answers: a poll costs nothing, and another worker polls again.
   stopping.addEventListener(
     'abort',
     () => {

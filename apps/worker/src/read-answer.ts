@@ -1,5 +1,5 @@
-// What an answer to a poll means for its row. Pure. A poll never fails a generation; only a terminal answer or the deadline does, which
-// is near for an adopted task that the provider does not know.
+// Decides the consequences of a poll answer for the row. Pure. A poll never fails a generation; only a terminal answer
+// or the deadline does. An adopted task unknown to the provider has a short deadline.
 
 import type { FailureCode } from '@reelqueue/shared/domain/failure'
 import { answerClass, type LastPoll } from '@reelqueue/shared/domain/kept-reply'
@@ -15,11 +15,11 @@ import type { DuePoll, PollRecord } from '@reelqueue/shared/store/polling'
 
 export interface Reading {
   readonly record: PollRecord
-  /** Past its deadline without a terminal answer: to be failed with this code. */
+  /** Set after the deadline without a terminal answer: the failure code to record. */
   readonly overdue: FailureCode | null
 }
 
-/** What one answer means for its row. */
+/** The consequences of an answer for the row. */
 export function readAnswer(poll: DuePoll, answer: PollAnswer, context: PollContext, limits: PollLimits): Reading {
   const { id, upstreamTaskId, elapsedMs, wakes } = poll
   const base = { id, upstreamTaskId, wakes }
@@ -32,14 +32,14 @@ export function readAnswer(poll: DuePoll, answer: PollAnswer, context: PollConte
   const isForgotten = poll.isAdopted && saysUnknown && elapsedMs >= ADOPTED_UNKNOWN_MAX_MS
   const isLate = elapsedMs >= limits.deadlineMs || isForgotten
   const withoutUrl = answer.kind === 'pending' && answer.completedWithoutUrl
-  // A row that is still to be failed stays due whatever its age: this process may die before it does so.
+  // A row to be failed stays due at any age: this process may crash before recording the failure.
   const againMs = isForgotten ? null : latePollMs(state)
   const lateMs = againMs ?? (poll.status === 'processing' ? limits.unknown.intervalMaxMs : null)
   const last = lastPoll(answer, failures)
   const record = {
     ...base,
     nextMs: isLate ? lateMs : nextPollMs(state, context, limits),
-    // Claiming to be done without a link may mean that the video's day has begun.
+    // "Completed" without a link may mean that the day of the video link has begun.
     sawPending: answer.kind === 'pending' && !withoutUrl,
     pollFailures: failures,
     answer: null,
@@ -49,7 +49,7 @@ export function readAnswer(poll: DuePoll, answer: PollAnswer, context: PollConte
   return { record, overdue: isLate && poll.status === 'processing' ? code : null }
 }
 
-/** What is kept of an answer that is neither "still rendering" nor the end. */
+/** The stored part of an answer that is neither "pending" nor terminal. */
 function lastPoll(answer: PollAnswer, failures: number): LastPoll | null {
   const at = new Date().toISOString()
   if (answer.kind === 'unavailable') {

@@ -1,5 +1,5 @@
-// Which generations have completed, noted by the complete step and taken into the render statistics together: one statement for
-// many. What a crash or an outage takes along is missing from a mean, and nowhere else.
+// Collects completed generations from the complete step and adds them to the render statistics: one statement for many.
+// A crash or an outage loses samples of a mean, nothing more.
 
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { recordRenders } from '@reelqueue/shared/store/render-stats'
@@ -9,7 +9,7 @@ const EVERY_MS = 2_000
 
 export interface RenderNotes {
   note(generationId: string): void
-  /** Records every few seconds until `signal` aborts, and what is left then. */
+  /** Records every few seconds until `signal` aborts, and then records the rest. */
   recordForever(signal: AbortSignal): Promise<void>
 }
 

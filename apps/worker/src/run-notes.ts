@@ -1,15 +1,15 @@
-// Notes in Postgres that jobs of a step are taken, which readiness judges by: seldom, and in nobody's way.
+// Records in Postgres that jobs of a step are taken; readiness reads the records. Writes are rare and delay no job.
 
 import { type NotedStep, noteStepRuns } from '@reelqueue/shared/store/step-runs'
 import type { StepDeps } from './deps.ts'
 
-/** Well below the time after which a step counts as standing still. */
+/** Well below the time after which a step counts as stalled. */
 const EVERY_MS = 15_000
 
 export interface RunNotes {
-  /** A job of this step was taken. Never waits, never fails. */
+  /** Records that a job of the step was taken. Never waits, never fails. */
   note(step: NotedStep): void
-  /** Resolves when no note is being written. */
+  /** Resolves when no record is being written. */
   idle(): Promise<void>
 }
 

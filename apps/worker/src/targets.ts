@@ -1,37 +1,37 @@
-// The servers that webhooks go to, as this process knows them: how many deliveries are under way to each, and which are slow or do
-// not answer. A server that is slow or dead holds its own deliveries up, and nobody else's. A target is a project's server: what
-// one project's URLs do there is nothing to another's.
+// The webhook servers (origins) as this process knows them: running deliveries, speed, and health of each origin. A
+// slow or dead origin delays only the deliveries to the same origin. Origins are kept for each project, so a project's
+// URLs have no effect on another project.
 
-/** Deliveries under way to one server; to one whose last answer was quick, or slow; and to one that has not answered lately. */
+/** Limits of running deliveries to an origin: by default; after a quick answer; after a slow answer; after failures. */
 const AT_ONCE = 10
 const QUICK_AT_ONCE = 50
 const SLOW_AT_ONCE = 3
 const TRIED_AT_ONCE = 1
-/** Deliveries under way to all servers beyond which nobody who was turned away is asked back. */
+/** Limit over all origins: above, no rejected delivery is started again. */
 const ALL_AT_ONCE = 1_000
-/** Attempts in a row without an answer after which a server is left alone for a while. */
+/** Consecutive attempts without an answer before a cool-down of the origin. */
 const SILENCES_MAX = 5
 const REST_MIN_MS = 30_000
 const REST_MAX_MS = 300_000
 
 export type Admission =
   | { readonly kind: 'go' }
-  /** As many as may be are under way: whoever delivers them goes on with this one. */
+  /** The limit is reached: a running delivery to the origin continues with the next due delivery. */
   | { readonly kind: 'busy' }
 
-/** What an attempt says of the server; `unknown`: it was not asked. */
+/** The origin's behaviour in an attempt; `unknown`: no request was sent. */
 export type Conduct = 'quick' | 'answered' | 'slow' | 'silent' | 'unknown'
 
 export interface Targets {
-  /** Whether the server has answered this process, and has not stopped doing so. */
+  /** Whether the origin has answered this process, and still answers. */
   isProven(target: string): boolean
-  /** Asks to begin a delivery; `leave` must follow a `go`. */
+  /** Asks to begin a delivery; after a `go`, call `leave`. */
   enter(target: string): Admission
-  /** Whether somebody was told that it is busy since this was last asked: what that one came for may be due still. */
+  /** Whether a delivery was rejected as busy since the last call: the rejected delivery may still be due. */
   takeTurnedAway(target: string): boolean
-  /** Whether there is room for one of those who were told that it is busy, besides whoever asks: once for each of them. */
+  /** True once for each rejected delivery, when the origin can take another delivery in parallel. */
   takeRoomAgain(target: string): boolean
-  /** @returns for how long the server is left alone from now on, if it is */
+  /** @returns the length of a cool-down that begins now, otherwise null */
   leave(target: string, conduct: Conduct): number | null
 }
 
@@ -42,19 +42,19 @@ const roomOf = ({ underWay, rests, pace }: Target) => (rests > 0 ? TRIED_AT_ONCE
 interface Target {
   underWay: number
   hasAnswered: boolean
-  /** How often somebody was told that it is busy. */
+  /** How many deliveries were rejected as busy. */
   turnedAway: number
   pace: 'quick' | 'answered' | 'slow'
   silences: number
-  /** How often in a row it was left alone. */
+  /** Number of consecutive cool-downs. */
   rests: number
   restsUntil: number
 }
 
-/** Servers are remembered up to here; beyond it those that nobody asks for are forgotten. */
+/** At this number of origins, idle origins are removed. */
 const TARGETS_MAX = 10_000
 
-/** @param now ms of a clock that only goes forward */
+/** @param now monotonic milliseconds */
 export function createTargets(now: () => number = () => performance.now()): Targets {
   const targets = new Map<string, Target>()
   let allUnderWay = 0

@@ -1,5 +1,5 @@
-// Whether the provider knows a task that it has just named. Servers that are not the provider take a POST and name something, too
-// ("id" is a common field); what they then say of that id is no state of a task. Asking is free.
+// Checks whether the provider knows a task that a create reply has named. Other servers answer a POST with an `id` too,
+// but have no task state for the id. Polls are free.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { PollAnswer, Upstream } from '@reelqueue/shared/providers/port'
@@ -8,20 +8,20 @@ import { takeRequests } from '@reelqueue/shared/store/submitting-gate'
 import type { UpstreamDeps } from './deps.ts'
 import { NO_TASK } from './steps/probe.ts'
 
-/** A provider may need a moment before it finds a new task. */
+/** A provider may need a moment before a new task is found. */
 const ASK_AFTER_MS = [0, 1_000, 2_000]
 const ASK_MAX_MS = 5_000
-/** What servers say of themselves. */
+/** Words that servers use for their own health. */
 const OF_A_SERVER: ReadonlySet<string> = new Set(['ok', 'up', 'healthy', 'alive', 'active'])
 
-/** Whether only a provider of videos answers so: with a link, or with the state of a task that is to end. */
+/** Whether only a video provider gives this answer: a link, or the state of an unfinished task. */
 export function tellsOfTask(answer: PollAnswer): boolean {
   if (answer.kind === 'completed') return true
   return answer.kind === 'pending' && !answer.completedWithoutUrl && !OF_A_SERVER.has(answer.status)
 }
 
 /**
- * Asks about `taskId` a few times. True also where it could not be asked because of the limit of requests, and without asking once
+ * Polls `taskId` up to three times. True also when the request limit prevented every poll, and, without a poll, once
  * the provider is proven.
  */
 export async function isTaskKnown(deps: UpstreamDeps, taskId: string): Promise<boolean> {
@@ -35,7 +35,7 @@ export async function isTaskKnown(deps: UpstreamDeps, taskId: string): Promise<b
     asked++
     const answer = await ask(upstream, taskId)
     if (answer !== null && tellsOfTask(answer)) return true
-    // Content that is refused fails at once. Who says the same of a task that nobody made says it of anything.
+    // Refused content fails at once. A server that fails the invented task as well would fail any id.
     if (answer?.kind === 'failed' && (await ask(upstream, NO_TASK))?.kind === 'unavailable') return true
   }
   return asked === 0 || isProven()

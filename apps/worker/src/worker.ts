@@ -1,4 +1,4 @@
-// Puts the worker together: one consumer for each queue, and the timers of reconcile and of retention.
+// Builds the worker: one consumer for each queue, and the timers of reconcile and retention.
 
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { QueueBackend } from '@reelqueue/shared/queues/backend'
@@ -22,7 +22,10 @@ import { reconcileForever } from './steps/reconcile.ts'
 import { submit } from './steps/submit.ts'
 import { createTargets } from './targets.ts'
 
-/** Jobs of each queue that one worker works on at once, each with up to five rows: submissions mostly wait for others. Those of deliveries only hand them on. */
+/**
+ * Concurrent jobs of each queue, each job with up to five rows. Submit jobs mostly wait for the provider; deliver jobs
+ * only hand on the delivery.
+ */
 const CONCURRENCY: Readonly<Record<QueueName, number>> = {
   submit: 40,
   poll: 2,
@@ -32,11 +35,11 @@ const CONCURRENCY: Readonly<Record<QueueName, number>> = {
 }
 
 export interface RunningWorker {
-  /** Takes no more work, lets what is under way end, and hands back the rest. */
+  /** Takes no more work, waits for running work, and hands back the rest. */
   close(): Promise<void>
 }
 
-/** Starts to work. Without an upstream nothing is submitted or polled; the rest goes on. */
+/** Starts the worker. Without an upstream nothing is submitted or polled; the other steps run. */
 export function startWorker(
   given: Omit<StepDeps, 'noteRender'>,
   backend: QueueBackend,
@@ -47,7 +50,7 @@ export function startWorker(
   const deps = { ...given, noteRender: renders.note }
   const onError = (error: Error) => deps.log.warn({ event: 'queue.error', err: error.message })
   const consumers: Consumer[] = []
-  /** What is still to be written once nothing begins any more. */
+  /** Waits for the last writes after every consumer has stopped. */
   const stopped: (() => Promise<void>)[] = []
   const runs = createRunNotes(given)
   const onFailure = (step: QueueName, id: string, error: unknown) =>
@@ -90,7 +93,7 @@ export function startWorker(
   stopped.push(async () => {
     for (const id of await turns.idle()) deps.queues.wakeAgain('deliver', id)
   })
-  // From the start: a step whose first job never comes stands still too.
+  // Recorded at the start: a step whose first job never arrives counts as stalled as well.
   for (const step of upstream ? (['submit', 'deliver'] as const) : (['deliver'] as const)) runs.note(step)
   start('maintain', (id) => finishBatch(deps, id))
 

@@ -1,5 +1,5 @@
-// Writes the answers of polls: what has completed is completed at once, what is past its deadline fails, the rest waits for its next
-// poll or for the complete step.
+// Writes poll answers: completed generations are completed at once, generations past the deadline fail, and the rest
+// waits for the next poll or the complete step.
 
 import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import type { PollAnswer } from '@reelqueue/shared/providers/port'
@@ -13,11 +13,11 @@ import { followEnds } from './steps/complete.ts'
 export interface Answered {
   readonly poll: DuePoll
   readonly answer: PollAnswer
-  /** Requests are better spared. */
+  /** The upstream should get fewer requests. */
   readonly isBusy: boolean
 }
 
-/** Writes answers and carries out what follows from them, in as few statements as there are kinds of them. */
+/** Writes answers and the consequences, with one statement for each kind of answer. */
 export async function writeAnswers(deps: UpstreamDeps, answers: readonly Answered[]): Promise<void> {
   await completeAll(deps, answers.filter(isCompletion))
   const answered = answers.filter((one) => !isCompletion(one))
@@ -30,7 +30,8 @@ async function recordAll(deps: UpstreamDeps, answered: readonly Answered[]): Pro
     return readAnswer(poll, answer, { schedule: deps.scheduleOf(poll), isBusy }, deps.settings.poll)
   })
   const failed = new Set<string>()
-  // Before their answers are written, which puts off the next poll: should this process die between, the claim lapses at once.
+  // Failing comes before the answers are written, because a written answer delays the next poll. After a crash in
+  // between, the rows are due again at the end of the claim.
   for (const code of ['deadline_exceeded', 'completed_without_url', 'adopted_task_unknown'] as const) {
     const overdue = readings.filter((reading) => reading.overdue === code)
     if (overdue.length === 0) continue
@@ -41,7 +42,7 @@ async function recordAll(deps: UpstreamDeps, answered: readonly Answered[]): Pro
     for (const { id } of moved) failed.add(id)
     deps.log.warn({ event: 'poll.overdue', code, generations: moved.length })
   }
-  // What was to fail and did not is still to be failed: it stays due.
+  // A generation that should have failed and did not stays due, so the answer is not written.
   const records = readings.filter(({ record, overdue }) => overdue === null || failed.has(record.id))
   await recordPolls(
     deps.database,
@@ -55,8 +56,9 @@ async function recordAll(deps: UpstreamDeps, answered: readonly Answered[]): Pro
 }
 
 /**
- * Fails what has its answer, is past its deadline, and was refused by Postgres just now: it refuses to store the answer all the time.
- * What was only locked is due again. The log has no answer, whose link is a secret: the provider tells it again by the task's id.
+ * Fails generations with an answer, past the deadline, and refused by Postgres just now: Postgres never accepts the
+ * answer. A row that was only locked is due again. The answer is not logged, because the link is a secret; the provider
+ * gives the answer again for the task id.
  */
 async function failUnstorable(deps: UpstreamDeps, answers: readonly Answered[]): Promise<void> {
   const late = answers.filter(({ poll, answer }) => {
@@ -65,7 +67,7 @@ async function failUnstorable(deps: UpstreamDeps, answers: readonly Answered[]):
   })
   if (late.length === 0) return
   const ids = late.map(({ poll }) => poll.id)
-  // Claims leave out what is noted: a note of these is of after their claim.
+  // A claim excludes rows already noted as unstorable, so these notes are newer than the claim.
   const refused = await refusedAmong(deps.database, ids)
   const polls = late.map(({ poll }) => poll).filter(({ id }) => refused.has(id))
   const moved = await failOverdue(deps.database, polls, 'unstorable_answer', RENDER_MAX_MS)
@@ -82,7 +84,7 @@ async function failUnstorable(deps: UpstreamDeps, answers: readonly Answered[]):
   }
 }
 
-/** The ordinary end, which needs no step of its own. */
+/** The ordinary end, written without the complete step. */
 const isCompletion = ({ poll, answer }: Answered) => poll.status === 'processing' && answer.kind === 'completed'
 
 async function completeAll(deps: UpstreamDeps, answered: readonly Answered[]): Promise<void> {
