@@ -1,10 +1,10 @@
-// Accepting a generation: every way to ask for the same thing, and what an Idempotency-Key promises.
+// Accepting a generation: every spelling of the same request, and the guarantees of Idempotency-Key.
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'
 
 const { database, house, client } = await startApi()
 
-/** The smallest request's answer: what nobody named is null, or the documented default. */
+/** The reply to the smallest request: absent fields are null or have the documented default. */
 const DEFAULTS = {
   ...MINIMAL,
   object: 'video.generation',

@@ -1,4 +1,4 @@
-// Adopting over HTTP, with the simulator where the provider stands: nothing is taken on a caller's word.
+// Adoption over HTTP with the simulator as the provider: a task id is never trusted without asking the provider.
 
 import type { GenerationJson } from '@reelqueue/shared/contract/generation'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
@@ -46,7 +46,7 @@ async function failed(result: typeof UNKNOWN | typeof REFUSED, by = client): Pro
   return id
 }
 
-/** A task that somebody has made at the provider, and that renders until a test ends it. */
+/** A task created at the provider outside the queue, rendering until a test ends the task. */
 async function made(): Promise<string> {
   const reply = await send(
     'POST',

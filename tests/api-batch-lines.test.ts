@@ -40,7 +40,7 @@ function lines(count: number, lineOf: (number: number) => string): string {
   return Array.from({ length: count }, (_, index) => `${lineOf(index + 1)}\n`).join('')
 }
 
-/** Sends pieces as they come; nothing says beforehand how many there are. */
+/** Sends pieces as they come, without a Content-Length. */
 async function upload(pieces: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<Reply> {
   const outgoing = httpRequest(`${house.url}/v1/batches`, {
     method: 'POST',
@@ -189,7 +189,7 @@ describe('JSON Lines', () => {
       headers: { ...LINES, authorization: `Bearer ${house.key}`, 'content-length': 100_000_000 },
     })
     outgoing.on('error', () => undefined)
-    // More than the sockets hold: the API is reading.
+    // More than the socket buffers hold, so the API must be reading.
     await new Promise((resolve) =>
       outgoing.write(
         lines(250_000, () => MINIMAL_LINE),

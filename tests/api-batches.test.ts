@@ -1,4 +1,4 @@
-// Batches: accepted whole or not at all, completed by their defaults, and counted truthfully.
+// Batches: accepted completely or not at all, completed by the batch's defaults, and counted correctly.
 import { batchJson } from '@reelqueue/shared/contract/batch'
 import { generationJson } from '@reelqueue/shared/contract/generation'
 import { beforeEach, describe, expect, it } from 'vitest'
@@ -50,7 +50,7 @@ describe('POST /v1/batches', () => {
       created_at: batch.created_at,
       completed_at: null,
     })
-    // Nothing is known yet of such clips.
+    // There is no data about clips of this profile yet.
     const estimate = { ends_at: null, amount: null }
     expect(batchOf(await client.get(`/v1/batches/${batch.id}`))).toEqual({ ...batch, estimate })
     expect(await itemsOf(batch.id)).toMatchObject([{ ...MINIMAL, batch_id: batch.id, status: 'queued' }])

@@ -1,4 +1,4 @@
-// Bodies that many clients of one project begin and do not end: they fill the share of their project, and no other's.
+// Many clients of a project begin bodies and do not finish: the bodies fill the share of the same project only.
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -17,7 +17,7 @@ function begin(path: string, headers: readonly string[], beginning: string) {
   return open(`${head.join('\r\n')}\r\n\r\n${beginning}`)
 }
 
-/** A head that does not come to its end. */
+/** A request head without an end. */
 const beginHead = () => open('GET / HTTP/1.1\r\nX-Slow: ')
 
 async function open(beginning: string) {
@@ -32,18 +32,18 @@ async function open(beginning: string) {
   return { socket, heard: () => heard }
 }
 
-/** Announces a body of 1 MiB and sends one byte of it. */
+/** Announces a body of 1 MiB and sends a single byte. */
 const beginBody = () =>
   begin('/v1/generations', ['Content-Type: application/json', `Content-Length: ${BODY_BYTES}`], '{')
 
 const LINE = `${JSON.stringify(MINIMAL)}\n`
 const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`
 
-/** An upload of which only the first line has come. */
+/** An upload stopped after the first line. */
 const beginUpload = () =>
   begin('/v1/batches', ['Content-Type: application/x-ndjson', 'Transfer-Encoding: chunked'], chunk(LINE))
 
-// Each waits for half a minute.
+// Concurrent, because each test waits for half a minute.
 it.concurrent('bodies that do not come take the share of their own project, and that for a bounded time', async () => {
   const quiet = await clientOfNewProject(house, 'quiet')
   const begun = await Promise.all(Array.from({ length: IN_SHARE + 2 }, beginBody))
@@ -55,7 +55,7 @@ it.concurrent('bodies that do not come take the share of their own project, and 
   expect(late?.heard()).toMatch(/^HTTP\/1.1 429 [\s\S]*retry-after: 5\r\n/)
   expect((await quiet.post('/v1/generations', wide)).status).toBe(202)
   await until('the others had their time', () => answered('request_timeout') === IN_SHARE, { timeoutMs: 120_000 })
-  // Nothing is held any more; a body that is wrong, or cut off, holds nothing either.
+  // No bytes are reserved any more; an invalid or truncated body reserves nothing either.
   for (const { socket } of begun) socket.destroy()
   for (let n = 0; n < 2 * IN_SHARE; n++) {
     const reply = await client.post('/v1/generations', 'x'.repeat(BODY_BYTES - 1), {
@@ -82,7 +82,7 @@ it.concurrent('an upload may be slow, but not silent; headers may be neither', a
   slow.socket.write('0\r\n\r\n')
   await until('the slow one is a batch', () => slow.heard().startsWith('HTTP/1.1 202 '))
   slow.socket.destroy()
-  // Nothing of all this is a fault of ours.
+  // Client errors must not log warnings.
   const warnings = (await house.logLines()).filter(({ level }) => Number(level) >= 40)
   expect(warnings).toEqual([])
 }, 180_000)
@@ -93,7 +93,7 @@ it('a client that leaves while its body waits for room takes none', async () => 
   const waiting = await Promise.all(Array.from({ length: IN_SHARE }, () => begin('/v1/generations', expecting, '')))
   await until('all are there', () => waiting.every(({ heard }) => heard().includes('100 Continue')))
   for (const { socket } of waiting) socket.destroy()
-  // By its answer the server has heard of what came before it.
+  // After this reply the server has processed the earlier bytes.
   await client.get('/v1/generations')
   for (const { socket } of within) socket.destroy()
   expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)

@@ -1,4 +1,4 @@
-// Cancelling is truthful: at once while nothing is paid, requested while a submission is open, refused when it is over.
+// A cancel is truthful: immediate while nothing is paid, requested while a submission is open, refused after the end.
 import type { GenerationJson } from '@reelqueue/shared/contract/generation'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { expect, it } from 'vitest'

@@ -1,4 +1,4 @@
-// The documents: the OpenAPI description is complete and sound, and people can read it in a browser.
+// The documents: the OpenAPI description is complete and valid, and the documentation pages work in a browser.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -36,7 +36,7 @@ const documentShape = z.object({
 })
 type Document = z.output<typeof documentShape>
 
-/** Hears of every route at its registration, from outside: the app itself does not list them. */
+/** Observes the registration of every route from outside, because the app has no list of routes. */
 function hearRoutes(message: unknown): void {
   const { fastify } = message as { fastify: FastifyInstance }
   fastify.addHook('onRoute', (route) => {

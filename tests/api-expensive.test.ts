@@ -1,5 +1,5 @@
-// Bodies made to be expensive: each once blocked the API for seconds, took gigabytes or ended the process. They are
-// refused before anything looks at all of them, with one error; how fast is measured by hand, not here.
+// Bodies made to be expensive: each body once blocked the API for seconds, took gigabytes or ended the process. Now
+// each body is refused early, with a single error. The speed is measured by hand, not here.
 import { beforeEach, describe, expect, it } from 'vitest'
 import { countRows, MINIMAL, problemOf, startApi } from './support/api.ts'
 
@@ -59,7 +59,7 @@ describe('a generation made to be expensive', () => {
 })
 
 describe('a batch made to be expensive', () => {
-  // A little less than 1 MiB each: what may stand beside the items, and in one of them.
+  // A little less than 1 MiB each: the largest frame, and the largest item.
   it.each([
     [
       '150,000 images',

@@ -1,5 +1,5 @@
-// Liveness and readiness, and what the API does while a part it stands on is away. Parts are really taken away: Redis is
-// stopped, and Postgres is cut off by a relay.
+// Liveness, readiness, and the API's behaviour during outages. The outages are real: Redis is stopped, and a relay cuts
+// off Postgres.
 import { once } from 'node:events'
 import { Agent, request } from 'node:http'
 import { readiness } from '@reelqueue/api/routes/health'
@@ -95,7 +95,7 @@ describe('GET /readyz', () => {
     })
     const told = (await house.logLines()).filter((line) => line.event === 'row.unstorable')
     expect(told).toMatchObject([{ id, statement: 'submit', failures: 1 }])
-    // Whoever should try again does not.
+    // The retry is overdue: no process retries the row.
     await runSql(databaseUrl, `UPDATE unstorable_rows SET retry_at = now() - interval '70 seconds'`)
     await until('it is not ready', async () => (await readyOf(house.url)).status === 'not_ready')
   })
@@ -219,7 +219,8 @@ describe('while Postgres is away', () => {
 it('stops at once although a client keeps the connection of its last request open', async () => {
   const { databaseUrl, house, client } = await start()
   const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
-  // It waits when the stop begins, is answered during it, and would then be kept alive for longer than this test may take.
+  // A request that waits when the stop begins and is answered during the stop. Its connection would then stay open
+  // longer than this test.
   const agent = new Agent({ keepAlive: true })
   const headers = { authorization: `Bearer ${house.key}` }
   const asking = request(`${house.url}/v1/generations/${id}?wait=50`, { agent, headers }).end()

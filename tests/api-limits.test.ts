@@ -1,4 +1,4 @@
-// What keeps one project, one key or the whole house within bounds, as callers and operators meet it.
+// Limits for a project, a key or the whole installation, as seen by callers and operators.
 
 import { EventEmitter, once } from 'node:events'
 import { type AddressInfo, connect } from 'node:net'
@@ -54,7 +54,7 @@ describe('a full backlog', () => {
     const replies = await Promise.all(Array.from({ length: 30 }, () => client.post('/v1/generations', MINIMAL)))
     expect(replies.filter((reply) => reply.status === 202).length).toBeLessThanOrEqual(4)
     expect((await client.post('/v1/generations', MINIMAL, key)).headers['idempotency-replayed']).toBe('true')
-    // Nobody else's affair.
+    // The limit does not affect other projects.
     expect((await (await clientOfNewProject(house, 'empty')).post('/v1/generations', MINIMAL)).status).toBe(202)
   })
 
@@ -80,7 +80,7 @@ it('a key that asks too often is told when to come back; another key is not', as
     expect(headers['ratelimit-policy']).toBe('"key";q=5;w=60')
     expect(headers.ratelimit).toMatch(new RegExp(`^"key";r=${Math.max(0, 4 - n)};t=([1-9]|[1-5]\\d|60)$`))
   }
-  // Where nothing is limited, nothing is said of a limit.
+  // Without a limit, replies have no limit headers.
   expect((await clientOf(house.url, house.key).get('/v1/project')).headers).not.toHaveProperty('ratelimit')
   expect((await (await clientOfNewProject(limited, 'another key')).get('/v1/project')).status).toBe(200)
   expect((await send('GET', `${limited.url}/healthz`)).status).toBe(200)

@@ -1,5 +1,5 @@
-// Who may come in. Programs show a key at each request; operators log in, and who guesses their password has to
-// wait. The queue dashboard is asked for on both backends, because it reads them by different ways.
+// Login. Programs send a key with each request; operators log in, and a client that guesses passwords has to wait. The
+// queue dashboard is tested on both backends, because the dashboard reads each backend differently.
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -194,7 +194,7 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
     const before = await lanes()
     expect(before).toHaveLength(2)
     const [job] = await poll.getJobs()
-    // As the installed version has them.
+    // The routes of the installed version.
     const source = await readFile(join('node_modules', '@bull-board', 'api', 'dist', 'routes.js'), 'utf8')
     const routes = [...source.matchAll(/method: '(\w+)',\s+route: '([^']+)'/g)]
     const changes = routes.flatMap(([, method = '', route = '']) => (method === 'get' ? [] : [{ method, route }]))
@@ -206,7 +206,7 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
         .replace(':jobId', encodeURIComponent(job?.id ?? ''))
         .replace(':schedulerId', 'lane-0')
         .replace(':queueStatus', 'delayed')
-      // Such as each of them asks for: what is refused is the queue, and not the body.
+      // A valid body for each route, so the refusal concerns the queue and not the body.
       const body = {
         name: 'x',
         data: {},
@@ -236,7 +236,7 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
     ] as const) {
       const reply = await fetch(page, { headers: { ...basic(PASSWORD), 'accept-encoding': coding } })
       expect(reply.headers.get('content-security-policy')).toMatch(/^default-src 'self';/)
-      // Short pages go as they are.
+      // Short pages are not compressed.
       if (page === dashboard) expect(reply.headers.get('content-encoding') ?? 'identity').toBe(coding)
       const html = await reply.text()
       expect(html).toContain('</html>')
@@ -272,7 +272,7 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
   })
 })
 
-/** Headers by which a request comes from that address: the test's own is a trusted proxy. */
+/** Headers that make a request come from the given address: the test's own address is a trusted proxy. */
 const from = (address: string) => ({ 'x-forwarded-for': address })
 
 describe('the operator pages without OPERATOR_PASSWORD', () => {
@@ -350,7 +350,7 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
     }
     for (const house of houses) {
       expect(await statusOf({ ...basic(password), ...from('203.0.113.2') }, '/metrics', house)).toBe(200)
-      // Without a password nothing is guessed.
+      // A request without a password is not a guess.
       expect(await statusOf(guesser, '/metrics', house)).toBe(401)
     }
   })
@@ -369,7 +369,7 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
     expect(
       await statusOf({ ...basic(password), ...shared, cookie: `other=1; ${cookie}` }, '/admin/queues', houses[1]),
     ).toBe(200)
-    // The cookie opens nothing by itself, and its guesses are counted too.
+    // The cookie alone grants no access, and guesses with the cookie are counted too.
     expect(await statusOf({ ...shared, cookie })).toBe(401)
     const withCookie = () => statusOf({ ...basic('wrong'), ...from('203.0.113.10'), cookie }, '/metrics')
     expect(await Promise.all(Array.from({ length: 11 }, withCookie))).toContain(429)
@@ -383,7 +383,7 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
       return reply.status === 401 ? 0 : Number(reply.headers['retry-after'])
     }
     for (let guess = 1; guess <= 10; guess++) expect(await waits()).toBe(0)
-    // Time passes: also for what the second process has not seen yet.
+    // Moves the stored times into the past, including times not read by the second process yet.
     const passMinutes = (minutes: number) =>
       runSql(
         database.url,

@@ -1,4 +1,4 @@
-// What Prometheus scrapes: the same numbers that the tables hold.
+// Prometheus metrics: the same numbers as in the tables.
 
 import { addAnswerCounts } from '@reelqueue/shared/store/answer-counts'
 import { noteUnstorable } from '@reelqueue/shared/store/unstorable'

@@ -1,4 +1,4 @@
-// Reading: one generation, waiting for its end, lists that lose nothing while rows arrive, and the timeline.
+// Reading: a single generation, waiting for the end, lists that lose nothing while rows arrive, and the timeline.
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { buffer } from 'node:stream/consumers'
@@ -137,7 +137,7 @@ describe('?wait=', () => {
     }
   })
 
-  /** Milliseconds since the API last asked which of the awaited generations have ended; Infinity if it never did. */
+  /** Milliseconds since the API's last query for ended generations; Infinity without a query. */
   async function sinceLastLookMs(url = database.url): Promise<number> {
     const [row] = await runSql<{ ms: number | null }>(
       url,

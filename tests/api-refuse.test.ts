@@ -1,5 +1,5 @@
-// Bad input, one line each: every refusal is a problem with a stable code and named fields, and writes nothing.
-// The counts are compared over the whole database: a refusal that left an orphan behind would show.
+// Invalid input, a line for each case: every refusal is a problem with a stable code and named fields, and writes
+// nothing. Row counts are compared over the whole database, so an orphan row would be noticed.
 
 import { problemJson } from '@reelqueue/api/problem-reply'
 import { beforeEach, describe, expect, it } from 'vitest'
@@ -20,7 +20,7 @@ const SURROGATE = '\ud83e'
 
 type FieldCase = [title: string, fields: Record<string, unknown>, field: string, rule: string, allowed: unknown]
 
-/** Each is sent to all three routes that accept generations, alone and as an item of a batch. */
+/** Each case is sent to all three routes that accept generations, and as an item of a batch. */
 const FIELDS: FieldCase[] = [
   ['no prompt', { prompt: undefined }, 'prompt', 'required', 'string'],
   ['no model', { model: undefined }, 'model', 'required', 'string'],
@@ -216,7 +216,7 @@ describe('a field that breaks a rule', () => {
   it('is listed a hundred times at most, and counted in full', async () => {
     const { errors, total } = problemOf(await client.post('/v1/generations', unknownFields(100)))
     expect(errors).toHaveLength(100)
-    // Model and prompt are missing too.
+    // `model` and `prompt` are missing too.
     expect(total).toBe(102)
   })
 
@@ -239,7 +239,7 @@ const VALID = JSON.stringify(MINIMAL)
 const withRaw = (raw: string) => `${VALID.slice(0, -1)},${raw}}`
 const DEEP = 10_000
 
-/** Bodies sent byte for byte. */
+/** Bodies sent unchanged. */
 const BODIES: [title: string, body: string | Buffer, headers: Record<string, string>, status: number, code: string][] =
   [
     ['text that is not JSON', '{"model":', JSON_TYPE, 400, 'malformed_json'],
@@ -412,7 +412,7 @@ describe('one refusal', () => {
     ['PUT', '/', 'GET, HEAD, OPTIONS'],
     ['POST', '/openapi.json', 'GET, HEAD, OPTIONS'],
     ['DELETE', '/docs/', 'GET, HEAD, OPTIONS'],
-    // Methods that nothing here takes.
+    // Methods not used by any route.
     ['PROPFIND', '/v1/generations', 'GET, HEAD, OPTIONS, POST'],
     ['TRACE', '/v1/batches', 'GET, HEAD, OPTIONS, POST'],
   ])('%s %s is 405 and names the methods', async (method, path, allow) => {

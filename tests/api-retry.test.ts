@@ -13,7 +13,7 @@ async function accept(fields: Record<string, unknown> = {}): Promise<GenerationJ
   return generationOf(await client.post('/v1/generations', { ...MINIMAL, ...fields }))
 }
 
-/** A generation of which nobody knows whether it was paid for. */
+/** A generation with an unknown submission outcome. */
 async function unknown(fields: Record<string, unknown> = {}): Promise<string> {
   const { id } = await accept(fields)
   const submissionId = await openSubmission(house.database, id)
@@ -80,7 +80,7 @@ describe('retry and adopt', () => {
     [{}, 'required'],
     [{ upstream_task_id: '' }, 'task_id'],
     [{ upstream_task_id: '   ' }, 'task_id'],
-    // A line break is not part of what was copied, but it is a control character, and refused rather than guessed at.
+    // A trailing line break is a control character: refused, not trimmed.
     [{ upstream_task_id: ' sora_found \n' }, 'task_id'],
     [{ upstream_task_id: 'x'.repeat(513) }, 'task_id'],
     [{ upstream_task_id: 7 }, 'type'],

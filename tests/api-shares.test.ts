@@ -1,4 +1,4 @@
-// What one project can take of an API: its share of the connections to Postgres, and no more endpoints than it may have.
+// Limits of a single project: a share of the connections to Postgres, and a maximum of endpoints.
 
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { buildSimulator } from '@reelqueue/simulator/app'
@@ -23,7 +23,7 @@ it('two hundred changes that wait for a locked row keep nobody else waiting, and
       areAnswered = true
     },
   )
-  // Until the last of them has given up, others are as they always are.
+  // Until the last cancel is answered, other requests are served as usual.
   let rounds = 0
   for (; !areAnswered; rounds++) {
     const made = generationOf(await quiet.post('/v1/generations', MINIMAL))
@@ -110,7 +110,7 @@ it('adoptions that wait for a provider which does not answer keep nobody from ch
     const { id } = generationOf(await quiet.post('/v1/generations', MINIMAL))
     expect(generationOf(await quiet.post(`/v1/generations/${id}/cancel`)).status).toBe('cancelled')
   }
-  // The provider still says nothing: all of them were waiting meanwhile.
+  // The provider has not answered yet: all adoptions were waiting during the rounds.
   expect(await Promise.race([...adoptions, 'none'])).toBe('none')
   for (const reply of await Promise.all(adoptions)) expect(problemOf(reply).code).toBe('upstream_unavailable')
   await waiting.close()

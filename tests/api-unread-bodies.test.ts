@@ -1,4 +1,5 @@
-// A request that is refused before its body has come: the client can read why, and its connection ends soon, whatever it goes on sending.
+// A request refused before the body has arrived: the client can read the refusal, and the connection ends soon, even if
+// the client goes on sending.
 
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
@@ -8,10 +9,10 @@ import { until } from './support/wait.ts'
 
 const { house, client } = await startApi({ REQUESTS_PER_MINUTE_PER_KEY: '1' })
 const { port } = new URL(house.url)
-// The only one that the key may send in this minute.
+// The only request allowed for the key in this minute.
 await client.get('/v1/project')
 
-/** Far less than the minutes that a slow client would take, and far more than a busy machine needs. */
+/** Far below the minutes of a slow client, and far above the needs of a busy machine. */
 const SOON_MS = 15_000
 
 interface Conversation {
@@ -20,7 +21,7 @@ interface Conversation {
   isOver(): boolean
 }
 
-/** Sends a request; our side stays open when the API ends its own. */
+/** Sends a request; the client's side stays open after the API ends its side. */
 async function open(lines: readonly string[], body = ''): Promise<Conversation> {
   const socket = connect({ port: Number(port), allowHalfOpen: true })
   let [heard, over] = ['', false]

@@ -1,4 +1,5 @@
-// The provider's own two routes: what its clients send is taken, and what they read is exactly its shape.
+// The routes in the provider's shape: requests of the provider's clients are accepted, and replies have exactly the
+// provider's shape.
 import { upstreamTaskJson } from '@reelqueue/shared/contract/upstream-shape'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { describe, expect, it } from 'vitest'

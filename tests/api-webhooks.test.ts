@@ -1,4 +1,4 @@
-// Webhook endpoints and the log of deliveries, as callers meet them.
+// Webhook endpoints and the log of deliveries, from the caller's side.
 
 import { projectWithSecret } from '@reelqueue/shared/contract/project'
 import { deliveryJson, deliveryWithLog } from '@reelqueue/shared/contract/webhook-delivery'
@@ -21,7 +21,7 @@ const endpointOf = (reply: Reply) => endpointJson.strict().parse(JSON.parse(repl
 const deliveryOf = (reply: Reply) => deliveryWithLog.strict().parse(JSON.parse(reply.text))
 
 let added = 0
-/** An endpoint, with a URL of its own unless it is given one. */
+/** An endpoint, by default with a new URL. */
 async function add(fields: Record<string, unknown> = {}, by = client) {
   const reply = await by.post('/v1/webhook_endpoints', { url: `${URL_OF}/${added++}`, ...fields })
   expect(reply.status, reply.text).toBe(201)
@@ -35,7 +35,7 @@ async function deliveriesOf(query: string, by = client) {
   return (JSON.parse(reply.text) as { data: unknown[] }).data.map((row) => deliveryJson.strict().parse(row))
 }
 
-/** Records that the next attempt at the delivery went so. */
+/** Records an attempt with the given outcome. */
 async function attempted(id: string, verdict: DeliveryVerdict): Promise<void> {
   const claimed = await claimDelivery(house.database, id, 60_000)
   const succeeded = verdict.state === 'succeeded'
@@ -147,17 +147,17 @@ describe('an endpoint', () => {
     const shown =
       (await client.get('/v1/webhook_endpoints')).text + (await client.get(`/v1/webhook_endpoints/${made.id}`)).text
     expect(shown).not.toMatch(/of-mine|seven|v[12]\./)
-    // What is not named stays.
+    // Headers that are not named stay.
     expect(await names({ headers: { 'X-TENANT': null, 'x-new': '1' }, payload: 'full' })).toEqual([
       'authorization',
       'x-new',
     ])
     expect((await stored()).payload).toBe('full')
     expect(await names({ description: 'no word of headers' })).toEqual(['authorization', 'x-new'])
-    // Beyond ten, together with those that are there.
+    // Together with the existing headers, more than ten.
     const many = Object.fromEntries(Array.from({ length: 9 }, (_, n) => [`x-${n}`, '1']))
     expect(problemOf(await change({ headers: many })).errors).toMatchObject([{ field: 'headers', rule: 'max_keys' }])
-    // Whoever may change the URL must not be able to read them at another server.
+    // A caller who may change the URL must not be able to read the headers at another server.
     const elsewhere = problemOf(await change({ url: 'https://elsewhere.example/a' }))
     expect(elsewhere.errors).toMatchObject([{ field: 'headers', rule: 'headers_left_behind' }])
     expect(await names({ url: 'https://gated.example/b' })).toEqual(['authorization', 'x-new'])
@@ -210,7 +210,7 @@ describe('an endpoint', () => {
       rotated.secret,
       secret,
     ])
-    // Once more, because the answer got lost: the one that receivers know signs all the same.
+    // Repeated, because the reply was lost: the secret known to receivers still signs.
     const again = await rotate({ overlap_seconds: 60 })
     const { id: nextId } = JSON.parse((await client.post(`/v1/webhook_endpoints/${id}/test`)).text) as { id: string }
     const next = await claimDelivery(house.database, nextId, 60_000)
@@ -219,7 +219,7 @@ describe('an endpoint', () => {
       rotated.secret,
       secret,
     ])
-    // At once: the old one has leaked.
+    // Without overlap, because the old secret has leaked.
     expect((await rotate({ overlap_seconds: 0 })).previous_secret_until).toBeNull()
     expect(Date.parse((await rotate()).previous_secret_until ?? '') - Date.now()).toBeGreaterThan(80_000_000)
     const tooLong = await client.post(`/v1/webhook_endpoints/${id}/rotate_secret`, { overlap_seconds: 700_000 })
@@ -282,7 +282,7 @@ describe('what is delivered', () => {
     expect(await ids('state=failed')).toEqual([second?.id])
     expect(await ids(`endpoint_id=${endpoint.id}&state=pending`)).toHaveLength(1)
     expect(await ids(`generation_id=${first?.generation_id}`)).toHaveLength(2)
-    // The end of the batch itself, to its own URL.
+    // The end of the batch itself, to the batch's own URL.
     expect(await ids(`batch_id=${batchId}`)).toHaveLength(1)
     const page = JSON.parse((await by.get('/v1/webhook_deliveries?limit=2')).text)
     expect(page.data).toHaveLength(2)

@@ -1,4 +1,4 @@
-// What may be asked of a whole batch: cancel, retry, another priority, its results.
+// Actions on a whole batch: cancel, retry, priority, results.
 
 import { batchJson, resultJson } from '@reelqueue/shared/contract/batch'
 import { failOverdue } from '@reelqueue/shared/store/polling'
@@ -90,7 +90,7 @@ describe('cancelling a batch', () => {
     expect(batch.counts).toEqual({ ...NONE, completed: 1, submitting: 1, cancelled: 3 })
     const read = async (one: string) => JSON.parse((await client.get(`/v1/generations/${one}`)).text)
     expect(await read(processing)).toMatchObject({ status: 'cancelled', may_be_charged: true })
-    // Its outcome must be recorded first; it will end in cancelled.
+    // The outcome must be recorded first; then the generation ends as cancelled.
     expect(await read(submitting)).toMatchObject({ status: 'submitting', cancel_requested_at: expect.any(String) })
   })
 
@@ -109,7 +109,7 @@ describe('cancelling a batch', () => {
     const readers = [read(), read(), read()]
     await until('everybody reads', () => seen.length >= 6)
     const acts = [`/v1/batches/${id}/cancel`, `/v1/generations/${first}/cancel`].map((path) => client.post(path))
-    // On a busy machine the rest of it goes on behind the answer.
+    // On a busy machine the rest of the cancel continues after the reply.
     for (const { status } of await Promise.all(acts)) expect([200, 202]).toContain(status)
     await until('everybody has read the end', () => seen.slice(-6).every((count) => count === total))
     isOver = true

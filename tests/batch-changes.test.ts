@@ -1,5 +1,5 @@
-// Cancelling a batch and giving it another priority go on in pages behind a mark: the mark counts at once, rows that somebody holds come
-// later, two processes do not disturb each other, and what one left another one ends.
+// Cancelling a batch and changing the priority proceed in pages behind a mark: the mark takes effect at once, locked
+// rows come later, two processes do not disturb each other, and another process finishes an interrupted change.
 
 import { batchJson } from '@reelqueue/shared/contract/batch'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
@@ -30,7 +30,7 @@ async function accept(count: number) {
 }
 const isEnded = async (id: string) => (await read(id)).status === 'completed'
 
-/** Holds a row, as a slow transaction of somebody else would. */
+/** Holds a row lock, like a slow transaction of another client. */
 async function hold(id: string): Promise<() => Promise<void>> {
   const holder = await openClient(database.url)
   await holder.query('BEGIN')
@@ -56,7 +56,7 @@ it('from the mark on, nothing that is queued is admitted or submitted, and reade
   expect(batch).not.toHaveProperty('estimate')
   const shown = generationOf(await client.get(`/v1/generations/${first}`))
   expect(shown).toMatchObject({ status: 'queued', cancel_requested_at: expect.any(String) })
-  // That one goes on.
+  // The submitting generation continues.
   expect(generationOf(await client.get(`/v1/generations/${submitting}`)).cancel_requested_at).toBeNull()
   const { data } = JSON.parse((await client.get(`/v1/generations?batch_id=${id}`)).text)
   expect(data.filter((one: { cancel_requested_at: string | null }) => one.cancel_requested_at !== null)).toHaveLength(5)
@@ -165,7 +165,7 @@ it('a row that cannot be written keeps no other from being cancelled', async () 
   expect((await client.post(`/v1/batches/${id}/cancel`)).status).toBe(202)
   await until('all others are cancelled', async () => (await read(id)).counts.cancelled === 149)
   expect((await read(id)).status).toBe('cancelling')
-  // It is noted, and left alone for a while.
+  // The row is noted as unstorable, and skipped for a while.
   expect(await findUnstorable(house.database, broken)).toMatchObject({ statement: 'change', failures: 1 })
   const takeOver = async () => {
     await house.house.changer.idle()

@@ -1,4 +1,4 @@
-// What a batch will take and cost, before it is accepted and while it runs, by what clips of its kinds took and cost before.
+// Estimated duration and cost of a batch, before accepting and while running, from earlier clips of the same profiles.
 
 import { batchCheckJson, batchJson } from '@reelqueue/shared/contract/batch'
 import { readRenderStats, recordRenders } from '@reelqueue/shared/store/render-stats'
@@ -12,7 +12,7 @@ const { database, house, client } = await startApi({ UPSTREAM_API_KEY: 'key' })
 
 const CLIP = { model: MINIMAL.model, seconds: 8, size: null }
 
-/** A completed clip that rendered this long, and cost this much. */
+/** A completed clip with the given render time and cost. */
 async function completed(renderMs: number, amount: number | null): Promise<string> {
   const reply = await client.post('/v1/generations', { ...MINIMAL, seconds: 8 })
   const { id } = JSON.parse(reply.text) as { id: string }
@@ -125,7 +125,7 @@ describe('with history', () => {
     expect(problemOf(await lines(`${line}\n{}`)).errors?.[0]).toMatchObject({ line: 2 })
     expect(JSON.parse((await other.get('/v1/generations')).text).data).toEqual([])
     expect(JSON.parse((await other.get('/v1/batches')).text).data).toEqual([])
-    // The key is still free.
+    // A check does not use up the idempotency key.
     expect((await other.post('/v1/batches', { items: [MINIMAL] }, headers)).status).toBe(202)
   })
 })

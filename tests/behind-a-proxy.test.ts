@@ -1,5 +1,5 @@
-// The API behind a reverse proxy, in both styles of nginx, at the root and below a path: what people open works, what other
-// sites send is refused, and only a trusted proxy is believed.
+// The API behind a reverse proxy, in both styles of nginx, at the root and below a path: pages work, requests from
+// other sites are refused, and only a trusted proxy is believed.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { problemOf, send } from './support/api.ts'
 import { createDatabase, type TestDatabase } from './support/database.ts'
@@ -20,7 +20,7 @@ afterAll(async () => {
   await database?.drop()
 })
 
-/** An API with these settings behind a proxy of that style; `base` is what stands in front of our own paths. */
+/** An API with these settings behind a proxy of the given style; `base` is the prefix of the API's own paths. */
 function behind(proxyStyle: ProxyStyle, env: Readonly<Record<string, string>>) {
   const running = { base: '', house: undefined as unknown as TestHouse, stop: async () => undefined as unknown }
   beforeAll(async () => {
@@ -40,7 +40,7 @@ function behind(proxyStyle: ProxyStyle, env: Readonly<Record<string, string>>) {
   return running
 }
 
-/** The addresses of everything that a page loads, as a browser at `url` resolves them. */
+/** The URLs of all assets of a page, resolved like a browser at `url`. */
 function assetsOf(html: string, url: string): string[] {
   const [, baseHref = ''] = /<base href="([^"]*)"/.exec(html) ?? []
   const base = new URL(baseHref, url)

@@ -1,4 +1,4 @@
-// The commands as a person runs them: real processes, what they print, the code they end with, and what they leave behind.
+// The commands as a user runs them: real processes, output, exit codes, and leftovers.
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -32,7 +32,7 @@ function command(words: readonly string[], env: Readonly<Record<string, string>>
   return runCommand(words, { DATA_DIR: dataDir, SIMULATOR_PORT: '0', ...env })
 }
 
-/** Whether the embedded Postgres of this test's folder still runs. */
+/** Whether the embedded Postgres in this test's folder still runs. */
 async function postgresRuns(folder: string): Promise<boolean> {
   try {
     const pid = Number((await readFile(join(folder, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0])
@@ -44,9 +44,9 @@ async function postgresRuns(folder: string): Promise<boolean> {
 
 describe('demo', () => {
   it('completes its batch, shows every video and verified webhook, and leaves nothing running', async () => {
-    // Nobody listens there: what runs on this machine is never reached through a proxy.
+    // No proxy listens there: local servers must be reached without a proxy.
     const proxies = { HTTP_PROXY: 'http://127.0.0.1:1', HTTPS_PROXY: 'http://127.0.0.1:1', NODE_USE_ENV_PROXY: '1' }
-    // Node 20 has no proxy of its own: what the command tells those that have one is seen when it ends.
+    // Node 20 has no proxy support, so the test reads the NO_PROXY that the command sets at its end.
     const tell = 'process.on(`exit`,()=>console.log(`NO_PROXY=`+process.env.NO_PROXY))'
     const options = { NODE_OPTIONS: `--import=data:text/javascript,${tell}` }
     const demo = command(['demo', '--once'], { ...proxies, ...options, NO_PROXY: 'intranet.example' })
@@ -67,7 +67,7 @@ describe('demo', () => {
 
   it('takes free ports where the usual ones are taken, and stops cleanly on Ctrl-C in the middle', async () => {
     const others = [3000, 4010].map((port) => createServer().listen(port, '127.0.0.1'))
-    // Whoever else has the port has taken it too.
+    // If another process already has the port, the port is taken too.
     await Promise.all(others.map((other) => once(other, 'listening').catch(() => undefined)))
     const demo = command(['demo'], { PORT: '', SIMULATOR_PORT: '' })
     await until('the batch is accepted', async () => demo.output().includes('Accepted the batch') || null)

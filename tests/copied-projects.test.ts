@@ -1,4 +1,5 @@
-// An event copies the project of its subject, and a delivery that of its event. No foreign key looks at these copies; this does.
+// An event copies the project of its subject, and a delivery copies the project of its event. No foreign key checks the
+// copies; this test does.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { finishBatches, insertBatch } from '@reelqueue/shared/store/batches'

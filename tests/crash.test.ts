@@ -1,5 +1,5 @@
-// A process of the house dies by SIGKILL at each await of its work; another one goes on. What counts is what the provider
-// received. Real processes throughout: leases are ended by SQL, which is the only travel in time.
+// A process dies by SIGKILL at each await; another process continues. The evidence is the list of requests received by
+// the provider. Processes are real throughout: leases are ended by SQL, the only manipulation of time.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -14,7 +14,7 @@ import { BACKENDS, type Pipeline, startPipeline } from './support/pipeline.ts'
 import { until } from './support/wait.ts'
 import { closedPort } from './support/webhook-endpoint.ts'
 
-/** A crash in the middle of paying: what is in the ledger then, and how often the provider has been asked. */
+/** A crash while paying: the point of the crash, and the number of requests received by the provider. */
 const PAYING: readonly [CrashPoint, received: number][] = [
   ['submit.after-intent', 0],
   ['submit.during-post', 1],
@@ -22,7 +22,7 @@ const PAYING: readonly [CrashPoint, received: number][] = [
   ['submit.inside-settling', 1],
 ]
 
-/** A crash beside the payment: nothing may be lost or paid again. */
+/** A crash outside the payment: nothing may be lost or paid again. */
 const BESIDE: readonly CrashPoint[] = [
   'submit.before-intent',
   'submit.inside-intent',
@@ -38,10 +38,11 @@ const BESIDE: readonly CrashPoint[] = [
   'deliver.sent',
 ]
 
-/** Those at which the dead worker leaves its queue in a state of its own. */
+/** Points where the dead worker leaves a special state in the queue. */
 const BESIDE_ITS_QUEUE: readonly CrashPoint[] = ['submit.before-done', 'poll.claimed', 'complete.begun', 'deliver.sent']
 
-// Starting a process takes seconds, on a busy machine many. So what no queue has a part in is tried on one backend.
+// Starting a process takes seconds, on a busy machine many seconds. So points without a queue are tested on one
+// backend.
 describe.each(BACKENDS)('on %s', { timeout: 180_000 }, (backend) => {
   const onOne = <Row>(rows: readonly Row[]) => (backend === 'redis' ? rows : [])
   let pipeline: Pipeline
@@ -73,24 +74,24 @@ describe.each(BACKENDS)('on %s', { timeout: 180_000 }, (backend) => {
     })
   }
 
-  /** Lets a worker die at `point`. */
+  /** Runs a worker that dies at `point`. */
   async function crash(point: CrashPoint): Promise<void> {
     expect(await start('worker', point).ended).toBe('SIGKILL')
   }
 
-  // What the dead of one test had in hand would be handed to the next one's worker, and blow up its mine.
+  // Jobs left by a dead worker would reach the next test's worker and trigger its crash point.
   afterEach(async () => {
     for (const queue of Object.values(pipeline.api.queues.queues)) await queue.obliterate({ force: true })
   })
 
-  /** Ends, as time would, every lease and grace that a dead worker left. */
+  /** Ends every lease and back-off of a dead worker, as time would. */
   async function expireLeases(): Promise<void> {
     await sql(`UPDATE submissions SET lease_until = now() WHERE state = 'started'`)
     await sql(`UPDATE generations SET due_at = now() WHERE due_at IS NOT NULL`)
     await sql(`UPDATE deliveries SET next_attempt_at = now(), due_at = now() WHERE state = 'pending'`)
   }
 
-  /** Lets a healthy worker go on until the generation has ended and everybody has been told of it. */
+  /** Runs a healthy worker until the generation has ended and every webhook is delivered. */
   async function goOn(id: string) {
     await expireLeases()
     const worker = await pipeline.startWorker()
@@ -129,7 +130,7 @@ describe.each(BACKENDS)('on %s', { timeout: 180_000 }, (backend) => {
     })
   })
 
-  // One is enough where nothing was received, and one where the provider was asked.
+  // One point before the request and one point after the request are enough.
   it.each(onOne(PAYING.filter(([point]) => point === 'submit.after-intent' || point === 'submit.during-post')))(
     'a worker that dies at %s is followed by exactly one more request when the caller asked for it',
     async (point, received) => {
@@ -144,7 +145,7 @@ describe.each(BACKENDS)('on %s', { timeout: 180_000 }, (backend) => {
   it.each(backend === 'redis' ? BESIDE : BESIDE_ITS_QUEUE)(
     'a worker that dies at %s costs time only: one request, one end, its webhook',
     async (point) => {
-      // A lane completes at once what it hears; only other answers wait for the complete step.
+      // A poller completes a completed answer at once; only other answers wait for the complete step.
       const ends = point === 'complete.begun' ? 'failed' : 'completed'
       const id = await post({}, ends === 'failed' ? '[sim:fail]' : undefined)
       await crash(point)

@@ -157,7 +157,7 @@ describe('headers of its own', () => {
     const made = await addEndpoint(server.url, [], sealed({ authorization: 'Bearer of-mine' }))
     await attempt(await testEndpoint(seed.database, made))
     expect([server.seen.requests.length, other.seen.requests.length]).toEqual([1, 0])
-    // One event goes to one URL once: this one stays at the URL that the endpoint has left.
+    // An event goes to a URL only once: this delivery stays at the endpoint's earlier URL.
     const id = await testEndpoint(seed.database, made)
     await seed.sql(
       `INSERT INTO deliveries (id, project_id, event_id, url, next_attempt_at, due_at)
@@ -226,13 +226,13 @@ describe('an endpoint', () => {
     expect(await state()).toMatchObject({ failingSince: null, disabledAt: null })
     status = 500
     await failForDays(5.1)
-    // Days without traffic, and then one failure: none of many.
+    // One failure after days without traffic is not enough to disable.
     await attempt(await testEndpoint(seed.database, made))
     expect((await state()).disabledAt).toBeNull()
     await seed.sql(`UPDATE deliveries SET pending_since = now() - interval '2 days' WHERE endpoint_id = $1`, [made.id])
     await attempt(await testEndpoint(seed.database, made))
     expect(await state()).toMatchObject({ disabledReason: 'failing', disabledAt: expect.any(Date) })
-    // Enabled again, it has its five days anew.
+    // After enabling, the five days start again.
     expect(await changeEndpoint(seed.database, made.id, { enabled: true })).toMatchObject({
       kind: 'changed',
       endpoint: {
@@ -267,11 +267,12 @@ describe('an endpoint', () => {
       [failed],
     )
     await changeEndpoint(seed.database, made.id, { url: server.url })
-    // As a move that had read the endpoint before leaves it.
+    // A delivery written by a move that read the endpoint before the change.
     await seed.sql('UPDATE deliveries SET url = $2 WHERE id = $1', [straggler, made.url])
     const endpointOf = { id: made.id, projectId: seed.projectId }
     expect(await redeliverFailed(seed.database, endpointOf, new Date(Date.now() - 60_000))).toBe(1)
-    // At once, and not by the attempt: it must not wait for an old server that rests.
+    // Redelivery sets the URL at once, not at the attempt: the delivery must not wait for the cool-down of the old
+    // server.
     expect((await read(failed)).url).toBe(server.url)
     for (const id of [failed, straggler]) await attempt(id)
     expect(server.seen.requests.length).toBe(2)
@@ -313,7 +314,7 @@ describe('an endpoint', () => {
 
   it('that was disabled with much to come leaves nothing of it pending, nor in the way of others on its server', async () => {
     const server = await endpoint()
-    // Before there is an endpoint that would hear of it too.
+    // Created before the endpoint, so the endpoint does not get the event.
     const [own = ''] = await owed(`${server.url}&own`)
     const made = await addEndpoint(server.url)
     const stragglers: string[] = []
@@ -331,7 +332,7 @@ describe('an endpoint', () => {
       'SELECT event_id FROM deliveries WHERE id = $1',
       [await testEndpoint(seed.database, made)],
     )
-    // None is due, so that none is woken.
+    // Not due, so not enqueued.
     await seed.sql(
       `INSERT INTO deliveries (id, project_id, event_id, endpoint_id, url, next_attempt_at, due_at)
       SELECT new_id('dlv'), $1, $2, $3, 'http://127.0.0.1:1/' || n, now() + interval '1 hour', now() + interval '1 hour'

@@ -1,4 +1,4 @@
-// How deliveries share the servers that they go to, and begin anew.
+// How deliveries share the origins, and how delivery is repeated.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
@@ -34,7 +34,7 @@ describe('a server', () => {
     expect(toDeliveryJson(await read(ids[reasons.indexOf('server_busy')] ?? '')).held?.until).toBeNull()
     const list = await listDeliveries(seed.database, seed.projectId, { state: 'pending' }, 50)
     expect(list.map(toDeliveryJson).filter((one) => one.held?.reason === 'server_busy')).toHaveLength(2)
-    // Due as long, and nothing is under way to its server.
+    // Due equally long, with nothing running to its origin.
     expect(await held(elsewhere)).toBeNull()
     for (const answer of answers) answer()
     await until('the others have come', () => answers.length === 12)
@@ -49,7 +49,7 @@ describe('a server', () => {
     let most = 0
     const server = await endpoint(async (response) => {
       most = Math.max(most, ++underWay)
-      // Not quickly: a server that does so gets more at a time.
+      // A slow answer: a quick origin gets more parallel deliveries.
       await delay(300)
       underWay--
       response.end()
@@ -71,7 +71,7 @@ describe('a server', () => {
       response.end()
     })
     const ids = await owed(server.url, 100)
-    // Ten are at work at once; the five others are told that it is busy.
+    // Ten run at once; the other five are rejected as busy.
     await Promise.all(ids.slice(0, 15).map((id) => attempt(id)))
     expect(server.seen.requests).toHaveLength(100)
     expect(most).toBeGreaterThan(10)
@@ -90,7 +90,7 @@ describe('a server', () => {
       letRecord = resolve
     })
     const record: typeof batches.record = async (judged) => {
-      // Not before as many are under way as may be.
+      // Not before the limit of running deliveries is reached.
       if (server.seen.requests.length > 100) await recordable
       await batches.record(judged)
     }
@@ -110,7 +110,7 @@ describe('a server', () => {
 
   it('is left to another job after ten seconds', async () => {
     const server = await endpoint(async (response) => {
-      // Far from the second after which an answer is waited for no longer.
+      // Well below the one-second timeout of an attempt.
       await delay(500)
       response.end()
     })
@@ -119,7 +119,7 @@ describe('a server', () => {
     const wakeAgain = (_queue: string, id: string) => woken.push(id)
     await attempt(ids[0] ?? '', { queues: { ...deps().queues, wakeAgain } })
     expect(server.seen.requests.length).toBeLessThan(25)
-    // Whoever is woken goes on, though what it is woken for is done.
+    // An enqueued job continues with due deliveries, even when its own delivery is done.
     expect(woken).toHaveLength(1)
     expect((await read(woken[0] ?? '')).state).toBe('succeeded')
     await attempt(woken[0] ?? '')
@@ -137,9 +137,9 @@ describe('a server', () => {
     const claim: typeof batches.claim = async (wanted) => {
       const claimed = await batches.claim(wanted)
       if (++looks > during) return claimed
-      // Just after the first look nine others are at work.
+      // Right after the first look nine other deliveries are running.
       if (looks === 1) for (let n = 0; n < 9; n++) targets.enter(target)
-      // Just after the last one, and not before, the job that comes is for a new one.
+      // Right after the last look, and not before, the rejected job is for a new delivery.
       if (looks === during) late = (await owed(server.url))[0] ?? ''
       expect(targets.enter(target)).toEqual({ kind: 'busy' })
       return claimed
@@ -162,7 +162,8 @@ describe('a server', () => {
       expect(waitsMs).toBeGreaterThan(20_000)
       expect(waitsMs).toBeLessThan(61_000)
     }
-    // Whoever claims by its name or its server, or looks for what is overdue, passes over it; and readiness does not miss it.
+    // Claims by id, claims by origin and the query for overdue deliveries pass over the row, and readiness does not
+    // count the row.
     const [waiting] = rows.slice(5)
     expect(await claimDelivery(seed.database, waiting?.id ?? '', 1_000)).toBeNull()
     expect(await claimNextDelivery(seed.database, waiting?.target ?? '', 1_000)).toBeNull()
@@ -174,7 +175,7 @@ describe('a server', () => {
     await seed.sql(`INSERT INTO step_runs VALUES ('deliver', now() - interval '5 minutes')`)
     expect(await overdueWork(seed.database, 60_000)).toEqual({ count: 0, stalled: [] })
     await seed.sql('DELETE FROM step_runs')
-    // One that is made meanwhile waits too.
+    // A delivery created during the cool-down waits too.
     const [late = ''] = await owed(dead)
     await attempt(late)
     expect(await read(late)).toMatchObject({ state: 'pending', attempts: 0 })
@@ -190,7 +191,7 @@ describe('a server', () => {
       `UPDATE deliveries SET next_attempt_at = now() - CASE WHEN id = $1 THEN interval '4 days' ELSE interval '6 days' END WHERE id <> $2 AND state = 'pending'`,
       [others[5], first],
     )
-    // Five are attempted; what is left has waited for six days, and for four.
+    // Five are attempted; the two others have waited for six and four days.
     await attempt(first)
     const left = (await Promise.all(others.map(read))).filter((row) => row.attempts === 0)
     expect(left.map(({ state }) => state).toSorted()).toEqual(['failed', 'pending'])
@@ -224,7 +225,7 @@ it('delivering anew outlives the attempt that was under way, whatever came of it
       replySnippet: null,
       durationMs: 1,
     }
-    // Before the new attempt has begun, and after it.
+    // Recorded before the new attempt begins, and after.
     const next = n === 1 ? await claimDelivery(seed.database, id, 60_000) : null
     await recordAttempt(seed.database, failed, { state: 'failed' })
     expect(await read(id)).toMatchObject({ state: 'pending', attempts: next?.attempt ?? 10 })
@@ -239,7 +240,7 @@ it('a delivery that is made anew begins at the first step of the schedule', asyn
   expect(await read(id)).toMatchObject({ state: 'failed', attempts: 10 })
   await seed.sql(`UPDATE deliveries SET pending_since = now() - interval '6 days' WHERE id = $1`, [id])
   await redeliver(seed.database, id)
-  // A server that does not answer has five days for it again.
+  // A silent server gets five more days.
   expect((await read(id)).pendingSince.getTime()).toBeGreaterThan(Date.now() - 60_000)
   await attempt(id)
   const row = await read(id)
@@ -266,7 +267,7 @@ it('a receiver that is dead makes nothing overdue while jobs are taken; jobs tha
       `INSERT INTO step_runs VALUES ('deliver', now() - $1::interval) ON CONFLICT (step) DO UPDATE SET ran_at = excluded.ran_at`,
       [ago],
     )
-  // Those behind the few that reconcile wakes wait their turn.
+  // Deliveries beyond the few enqueued by reconcile wait for a turn.
   await seed.sql(
     `UPDATE deliveries SET due_at = now() - interval '1 hour', next_attempt_at = now() - interval '1 hour' WHERE id = ANY ($1)`,
     [ids],
@@ -274,11 +275,11 @@ it('a receiver that is dead makes nothing overdue while jobs are taken; jobs tha
   expect(await overdue()).toEqual({ count: 50, stalled: [] })
   await setRan('5 seconds')
   expect(await overdue()).toEqual({ count: 0, stalled: [] })
-  // All were woken a moment ago, as reconcile does time and again, and nothing takes their jobs.
+  // All were enqueued a moment ago, as reconcile does repeatedly, and nothing takes the jobs.
   await setRan('5 minutes')
   await seed.sql(`UPDATE deliveries SET due_at = now() + interval '30 seconds', wakes = 9 WHERE id = ANY ($1)`, [ids])
   expect(await overdue()).toEqual({ count: 0, stalled: ['deliver'] })
-  // One that waits for its next attempt is not late.
+  // A delivery that waits for the next attempt is not late.
   await seed.sql(`UPDATE deliveries SET next_attempt_at = due_at WHERE id = ANY ($1)`, [ids])
   expect(await overdue()).toEqual({ count: 0, stalled: [] })
 })

@@ -1,4 +1,4 @@
-// The doctor on real servers in every state that it knows: what it finds, what a start is refused for, and what not.
+// The doctor on real servers in every known state: findings, refused starts, and accepted starts.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -30,12 +30,12 @@ import { until } from './support/wait.ts'
 const SECRET_KEY = Buffer.alloc(32, 7).toString('base64')
 
 let database: TestDatabase
-/** In order of need; ended in the reverse. */
+/** In order of creation; ended in reverse order. */
 let ends: (() => unknown)[] = []
 
 beforeAll(async () => {
   database = await createDatabase()
-  // The tests' server does not wait for its disk; a sound house's does.
+  // The tests' server does not wait for its disk; a healthy installation does.
   await runSql(database.url, `ALTER DATABASE ${new URL(database.url).pathname.slice(1)} SET synchronous_commit = on`)
 })
 
@@ -50,7 +50,7 @@ afterAll(async () => {
 
 type Env = Readonly<Record<string, string>>
 
-/** What is found wanting, as `check: level`. */
+/** The findings as `check: level`. */
 async function findings(env: Env): Promise<string[]> {
   const config = loadConfig({ DATABASE_URL: database.url, SECRET_KEY, ...env })
   const { settings, ...servers } = examine(config, 500)
@@ -58,18 +58,18 @@ async function findings(env: Env): Promise<string[]> {
   return found.flatMap(({ check, level }) => (level === 'ok' ? [] : [`${check}: ${level}`]))
 }
 
-/** What a start does first: rejects when it is refused. */
+/** The first check of a start: rejects when the start is refused. */
 async function refused(env: Env): Promise<void> {
   await refuseWrong(loadConfig({ DATABASE_URL: database.url, SECRET_KEY, ...env }), createLogger('silent'))
 }
 
-/** Runs a command to its end. */
+/** Runs a command to the end. */
 async function run(name: string, env: Env) {
   const { ended, output } = runCommand([name], { DATABASE_URL: database.url, SECRET_KEY, ...env })
   return { code: await ended, output: output() }
 }
 
-/** Starts a command, and resolves with its output when that contains `line`. */
+/** Starts a command, and resolves with the output once the output contains `line`. */
 async function start(name: string, env: Env, line: string) {
   const command = runCommand([name], { DATABASE_URL: database.url, SECRET_KEY, ...env })
   ends.push(async () => {
@@ -88,7 +88,7 @@ async function redisWith(settings: RedisSettings): Promise<TestRedis> {
   return redis
 }
 
-/** A provider that answers every request with this status, or never. */
+/** A provider that answers every request with the given status, or never. */
 async function provider(status: number | 'silence'): Promise<Env> {
   const server = createServer((_, reply) => {
     if (status !== 'silence') reply.writeHead(status).end()
@@ -100,7 +100,7 @@ async function provider(status: number | 'silence'): Promise<Env> {
 }
 
 const upstreamAt = (url: string): Env => ({ UPSTREAM_BASE_URL: url, UPSTREAM_API_KEY: 'any' })
-/** Nobody listens there. */
+/** An address without a listener. */
 const DEAF = '127.0.0.1:1'
 
 test('a sound house passes every check, and the doctor ends with 0', async () => {
@@ -242,7 +242,7 @@ describe('Postgres', () => {
     const primary = await startEmbeddedPostgres({ dataDir, log: () => undefined })
     await primary.stop()
     await writeFile(join(dataDir, 'postgres', 'standby.signal'), '')
-    // Only a primary is what `startEmbeddedPostgres` waits for, so it is made one in the end.
+    // `startEmbeddedPostgres` waits for a primary, so the standby is promoted in the end.
     const starting = startEmbeddedPostgres({ dataDir, log: () => undefined })
     const url = await until('the standby answers', async () => {
       const port = (await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[3] ?? ''
@@ -362,7 +362,7 @@ describe('Postgres', () => {
   test('has a clock that can be compared with ours to a fraction of a second', async () => {
     const { clockSamples } = await inspectPostgres(database.url)
     expect(clockSamples.length).toBeGreaterThan(1)
-    // Both clocks are this machine's.
+    // Both clocks belong to this machine.
     expect(Math.abs(clockDifferenceMs(clockSamples))).toBeLessThan(1_000)
   })
 

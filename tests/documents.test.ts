@@ -1,4 +1,4 @@
-// The documents against the code they describe. When a generated one is stale: `npm run docs`.
+// The documents against the code. If a generated document is out of date: `npm run docs`.
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
@@ -131,7 +131,7 @@ describe('every page', async () => {
 
   test.for(pages)('%s names only settings that exist', async (path) => {
     const ofDevelopers = ['TEST_POSTGRES', 'HOSTILE_DEFAULTS', 'NODE_ENV']
-    // Constants of a file that is named beside them: limits.test.ts.
+    // Constants named together with a file are checked by limits.test.ts.
     const text = (await read(path)).replaceAll(/`[\w./-]+\.ts`: `[^|;]*/g, '')
     const named = text.matchAll(/`([A-Z][A-Z\d]*(?:_[A-Z\d]+)+)\b|\b([A-Z][A-Z\d]*(?:_[A-Z\d]+)+)=/g)
     const settings = [...named].map(([, inText, inCode]) => inText ?? inCode ?? '')
@@ -149,7 +149,7 @@ describe('every page', async () => {
   })
 })
 
-/** Paths from the root, without what is installed, generated or hidden. */
+/** Paths from the root, without installed, generated or hidden files. */
 async function filesBelow(folder: string, ending: string): Promise<string[]> {
   const entries = await readdir(join(ROOT, folder), { withFileTypes: true })
   const nested = entries.map((entry) => {
@@ -161,7 +161,7 @@ async function filesBelow(folder: string, ending: string): Promise<string[]> {
   return (await Promise.all(nested)).flat()
 }
 
-/** Targets of links and images within the repository; what stands in code is none. */
+/** Targets of links and images within the repository; code blocks are ignored. */
 function linksOf(markdown: string): string[] {
   const prose = markdown.replaceAll(/```[\s\S]*?```|`[^`\n]*`/g, '')
   const targets = [...prose.matchAll(/\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)"/g)]

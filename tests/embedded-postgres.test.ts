@@ -22,7 +22,7 @@ let dataDir: string
 let started: EmbeddedPostgres[]
 
 beforeEach(async () => {
-  // Closed to everyone else, as mktemp makes it, and too long a path for a Unix socket.
+  // Private, as mktemp creates a folder, and with a path too long for a Unix socket.
   folder = await mkdtemp(join(tmpdir(), 'reelqueue-embedded-'))
   dataDir = join(folder, 'a folder with a long name '.repeat(5).trim(), 'data')
   started = []
@@ -82,7 +82,7 @@ test('starts after Postgres itself was killed', async () => {
 test('starts after a crash whose pids other processes wear by now', async () => {
   await (await start()).stop()
   const database = join(dataDir, 'postgres')
-  // Postgres itself sees through a pid of its parent, or of another user: only this one would stop it.
+  // Postgres ignores a recorded pid of its parent or of another user; only a pid of the same user prevents the start.
   const { uid, gid } = await stat(database)
   const stranger = spawn(
     process.execPath,
@@ -104,7 +104,7 @@ test.runIf(process.platform === 'linux')(
     await (await start()).stop()
     const database = join(dataDir, 'postgres')
     const { uid, gid } = await stat(database)
-    // `sleep` takes the place of the shell, and never asks about its child.
+    // `sleep` replaces the shell, and never reaps its child.
     const careless = spawn('sh', ['-c', 'sleep 600 & echo $!; exec sleep 600'], {
       ...(runsAsRoot && { uid, gid }),
       cwd: '/',
@@ -159,7 +159,7 @@ test('Ctrl-C in the terminal leaves Postgres to the application, which can still
       await postgres.stop()
       process.exit(7)
     })`)
-  // The child leads a process group of its own: what a terminal signals.
+  // The child leads a process group: a terminal signals the whole group.
   process.kill(-(app.child.pid ?? Number.NaN), 'SIGINT')
   const [code] = await once(app.child, 'exit')
   expect(code).toBe(7)
@@ -178,7 +178,7 @@ test('waits for a process of the killed Postgres that still works', async () => 
     'it works',
     async () => (await runSql(app.url, `SELECT FROM pg_stat_activity WHERE query LIKE 'DO %'`)).length > 0,
   )
-  // Listened for before anything else is awaited: the child may end at once.
+  // Listen before any other await: the child may end at once.
   const ended = once(app.child, 'exit')
   app.child.kill('SIGKILL')
   process.kill(await postmasterPid(), 'SIGKILL')
@@ -206,7 +206,7 @@ test.runIf(runsAsRoot)(
   async () => {
     const file = join(folder, 'program')
     await writeFile(file, '', { mode: 0o755 })
-    // As initdb does with its own binaries.
+    // Like initdb with its own binaries.
     const words = ['--eval', 'fs.accessSync(process.argv[1], fs.constants.R_OK)', file]
     const child = await spawnAs(await newDatabaseUser(), process.execPath, words, [file])
     expect(await once(child, 'exit')).toEqual([0, null])
@@ -275,7 +275,7 @@ async function start(): Promise<EmbeddedPostgres> {
   return postgres
 }
 
-/** Starts it in a child that leads its own process group; `more` is code that may use `postgres` and `runSql`. */
+/** Starts Postgres in a child that leads a process group; `more` is code that may use `postgres` and `runSql`. */
 async function startInAnotherProcess(
   more = '',
   user: { uid?: number; gid?: number } = {},

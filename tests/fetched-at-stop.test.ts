@@ -1,5 +1,5 @@
-// A job that BullMQ fetches in the very moment in which its worker is told to stop. The moment is held still by a lock on the
-// queue's table.
+// BullMQ fetches a job at the moment when the worker is told to stop. A lock on the queue's table makes the moment
+// last.
 
 import { consume } from '@reelqueue/shared/queues/consumer'
 import pg from 'pg'

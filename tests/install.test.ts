@@ -1,4 +1,4 @@
-// The installation that run.mjs begins by itself: real npm on a tiny project of the test's own.
+// The installation started by run.mjs: real npm on a tiny project made by the test.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,7 +12,7 @@ import { until } from './support/wait.ts'
 
 const INSTALL = new URL('../bin/install.mjs', import.meta.url).href
 const SCHEMA = 'model A {\n  id String\n}\n'
-/** Notes each run, makes what `prisma generate` would make, and waits while there is a file `hold`. */
+/** Records each run, creates the output of `prisma generate`, and waits while a file `hold` exists. */
 const POSTINSTALL = `
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 appendFileSync('runs', process.pid + '\\n')
@@ -58,7 +58,7 @@ afterEach(async () => {
   await rm(root, { recursive: true, force: true, maxRetries: 5 })
 })
 
-/** `full`: with the tools of development. */
+/** `full`: with the development tools. */
 function start(full = true) {
   const code = `import(${JSON.stringify(INSTALL)}).then(async ({ installMissing }) => {
     const failed = await installMissing(${JSON.stringify(root)}, ${full})
@@ -94,7 +94,7 @@ describe('installing', () => {
     await hold()
     const first = start()
     await until('it installs', async () => (await runs()).length === 1)
-    // One Ctrl-C comes from the terminal, and from npm too, at any moment until the end.
+    // A Ctrl-C arrives from the terminal and again from npm, at any moment until the end.
     const pressing = setInterval(() => first.child.kill('SIGINT'), 1)
     const code = await first.ended.finally(() => clearInterval(pressing))
     expect(code, first.output()).toBe(130)

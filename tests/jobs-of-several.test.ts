@@ -1,4 +1,4 @@
-// Jobs that carry several rows: five at the most, each with an outcome of its own.
+// Jobs with several rows: at most five, each with a separate outcome.
 
 import { consume, type StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { afterEach, expect, it } from 'vitest'

@@ -1,4 +1,5 @@
-// The polling lanes as BullMQ holds them: few, always the same, unaffected by failed runs, and laid again when their chain breaks.
+// The pollers as BullMQ stores them: few, constant, unaffected by failed runs, and created again when the scheduler
+// chain breaks.
 
 import { consume } from '@reelqueue/shared/queues/consumer'
 import { LANES, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
@@ -100,7 +101,9 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
   })
 })
 
-/** What a crash between two of BullMQ's commands leaves behind: a scheduler whose next run was due long ago and does not exist. */
+/**
+ * The state after a crash between two BullMQ commands: a scheduler whose next run was due long ago and does not exist.
+ */
 async function breakChain({ redis, url }: QueueServer, id: string): Promise<void> {
   const longAgo = Date.now() - 60_000
   if (redis) {

@@ -1,5 +1,5 @@
-// A large cancel beside a quiet project, on both backends: it is answered soon and goes on by itself, also under processes that are killed
-// in the middle of it; nobody else waits for it, and each generation is cancelled once.
+// A large cancel beside a quiet project, on both backends: answered soon, continued in the background even when
+// processes are killed in the middle; other projects do not wait, and each generation is cancelled once.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -15,7 +15,7 @@ import { runSql } from './support/database.ts'
 import { BACKENDS, type Pipeline, startPipeline } from './support/pipeline.ts'
 import { until } from './support/wait.ts'
 
-/** Of anybody beside a large cancel. */
+/** Limit for any other request during a large cancel. */
 const SOON_MS = 5_000
 const KILLS_CANCELLING = 5
 const KILLS_FANNING_OUT = 5
@@ -26,7 +26,7 @@ afterEach(async () => {
   pipeline = undefined
 })
 
-/** A batch of lines, for a project with so many endpoints at a server that does not exist. */
+/** A batch of lines, in a project with the given number of endpoints at a server that does not exist. */
 async function acceptLarge({ api }: Pipeline, client: Client, lines: number, endpoints: number): Promise<string> {
   const { id: projectId } = await api.database.prisma.project.findFirstOrThrow({ where: { name: 'default' } })
   await api.database.prisma.webhookEndpoint.createMany({
@@ -44,7 +44,7 @@ async function acceptLarge({ api }: Pipeline, client: Client, lines: number, end
   return batchJson.parse(JSON.parse(reply.text)).id
 }
 
-/** What became of the generations, and what is owed to their endpoints. */
+/** Checks the generations and the deliveries to their endpoints. */
 async function expectCancelledOnce({ api }: Pipeline, batchId: string, lines: number, endpoints: number) {
   const isFannedOut = async () => (await api.database.prisma.pendingFanOut.count()) === 0
   await until('all deliveries exist', isFannedOut, { timeoutMs: 60_000 })
@@ -67,7 +67,7 @@ describe.each(BACKENDS)('on %s', { timeout: 300_000 }, (backend) => {
     const { api } = pipeline
     const client = clientOf(api.url, api.key)
     const quiet = await clientOfNewProject(api, 'quiet')
-    // All slots are the large one's.
+    // The large batch takes all slots.
     api.house.admitter.admit()
     const id = await acceptLarge(pipeline, client, lines, endpoints)
     const read = async () => batchJson.parse(JSON.parse((await client.get(`/v1/batches/${id}`)).text))
@@ -117,7 +117,7 @@ it('a cancel whose process is killed ten times completes: one event for each gen
     await markCancelled(api.database, id, true)
     const cancelled = async () => api.database.prisma.generation.count({ where: { batchId: id, status: 'cancelled' } })
     const created = async () => api.database.prisma.delivery.count()
-    // Without a key nothing is admitted: what ends, ends by the cancel.
+    // Without a key nothing is admitted, so every end comes from the cancel.
     const env = { ...environment, UPSTREAM_API_KEY: '' }
     const start = (name: string) => startProcess({ role: 'worker', entries, name, folder, env, mine: null })
     const killOnce = async (name: string, progress: () => Promise<number>) => {
@@ -125,7 +125,7 @@ it('a cancel whose process is killed ten times completes: one event for each gen
       const worker = start(name)
       await until('it has begun', async () => (await progress()) > before, { timeoutMs: 60_000 })
       expect(await worker.end('SIGKILL')).toBe('SIGKILL')
-      // The lease of the dead, ended as time would.
+      // Ends the lease of the dead process, as time would.
       await runSql(url, "UPDATE batches SET change_until = now() - interval '1 s'")
     }
     for (let kill = 1; kill <= KILLS_CANCELLING; kill++) await killOnce(`cancelling-${kill}`, cancelled)

@@ -1,5 +1,5 @@
-// Queues on Postgres in a process that starts while Postgres is away: BullMQ would remember for good that its first look failed, and
-// the connection that it could not listen on.
+// Queues on Postgres in a process that starts during a Postgres outage: without care, BullMQ keeps the failed first
+// query and the failed LISTEN connection for ever.
 
 import { openQueueBackend } from '@reelqueue/shared/queues/backend'
 import { expect, it } from 'vitest'
@@ -35,11 +35,11 @@ it('adds and takes jobs once Postgres is back, though the first look of each fai
   await until('a job is run', () => seen.length > 0, { timeoutMs: 30_000 })
   expect(seen[0]).toBe('gen_2')
 
-  // What it has run is recorded: that answer is not among those that get lost.
+  // The outcome of the job is recorded before the relay swallows answers.
   await until('the worker rests', async () => (await queue.getActiveCount()) === 0)
 
-  // As when a machine vanishes, or a NAT forgets: nobody says that what is open is dead.
-  // The connection that answers this is at hand for the next question, which nobody will answer.
+  // Like a vanished machine or a NAT that drops state: open connections get no reset.
+  // The connection that answers this query is used for the next query, which gets no answer.
   await queue.getWaitingCount()
   relay.swallow()
   await expect(queue.getWaitingCount()).rejects.toThrow('Query read timeout')

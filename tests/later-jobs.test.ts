@@ -1,5 +1,5 @@
-// What is to run again later, with two workers on its queue. Not by BullMQ's delayed jobs: on its Postgres backend (where
-// taskforcesh/bullmq#4814 is open) workers that promoted them at once ran into deadlocks in this very test.
+// Jobs to run again later, with two workers on the queue. BullMQ's delayed jobs are not used: on the Postgres backend
+// (taskforcesh/bullmq#4814 is open) workers that promoted delayed jobs at once ran into deadlocks in this test.
 
 import { consume, type StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -78,10 +78,10 @@ it('a process that stops forgets what it was to wake later: reconcile finds the 
   stopped.wakeLater('submit', 'gen_1', 1)
   await stopped.close()
   other.wakeLater('submit', 'gen_2', 200)
-  // The latest call for a row counts.
+  // The latest call for a row wins.
   other.wakeLater('submit', 'gen_2', 20)
   other.wakeLater('submit', 'gen_3', 250)
-  // Now, and later all the same.
+  // Enqueued now, and again later.
   other.wakeLater('submit', 'gen_4', 100)
   other.wakeAgain('submit', 'gen_4')
   const ids = async () => (await other.queues.submit.getWaiting()).map((job) => job.data.id)

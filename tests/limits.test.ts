@@ -1,4 +1,4 @@
-// docs/limits.md against the code: every figure that it takes from a constant, and every place where somebody waits for a turn.
+// docs/limits.md against the code: every figure taken from a constant, and every place with a wait for a turn.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 const page = read('docs/limits.md')
 
-/** Each constant that a row names, with its file. */
+/** Each constant named by a row, with the file. */
 const named = page
   .split('\n')
   .filter((line) => line.startsWith('| '))
@@ -21,7 +21,7 @@ const named = page
     })
   })
 
-/** What a file says that a constant is: a product of whole numbers. `NAME.key`: of an object. */
+/** The value of a constant in a file: a product of whole numbers. `NAME.key` is a key of an object. */
 function valueIn(file: string, constant: string): number {
   const [name = '', key] = constant.split('.')
   const [, said = ''] = new RegExp(`const ${name}(?:: [^=]+)? = (\\{[^}]*\\}|[^\\n]+)`).exec(read(file)) ?? []
@@ -32,7 +32,7 @@ function valueIn(file: string, constant: string): number {
     .reduce((product, factor) => product * Number(factor.trim().replaceAll('_', '') || Number.NaN), 1)
 }
 
-/** How a page may say it. */
+/** The spellings of the value allowed on the page. */
 function wordsFor(constant: string, value: number): string[] {
   const number = (n: number) => n.toLocaleString('en', { maximumFractionDigits: 1 })
   if (/(?:^|_)MS(?:_|$)|Ms$/.test(constant))
@@ -59,9 +59,9 @@ const SOURCES = ['apps/api/src', 'apps/worker/src', 'packages/shared/src', 'bin'
     .map((path) => join(folder, path))
     .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts') && !path.includes('generated')),
 )
-/** Calls that make somebody wait for a turn or a lock. */
+/** Calls that wait for a turn or a lock. */
 const WAITS = /\b(?:fairTurns|takeTurns)\(|pg_advisory_xact_lock\(/
-/** Where turns are defined, or bounds are used that another file has. */
+/** Files that define turns or use the bounds of another file. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   'packages/shared/src/runtime/turns.ts': 'the definition',
   'packages/shared/src/runtime/fair-turns.ts': 'the definition',

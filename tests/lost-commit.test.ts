@@ -1,5 +1,5 @@
-// The answer to the commit of an intent is lost. The worker knows that it sent nothing, so the submission is given up with
-// certainty, whether its commit held or not, and never read as unknown.
+// The reply to the commit of an intent is lost. The worker knows that nothing was sent, so the submission is abandoned
+// with certainty, whether the commit succeeded or not, and never recorded as unknown.
 
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { settleUnsent } from '@reelqueue/shared/store/settlement'
@@ -47,7 +47,8 @@ it.each([
   provider.play(answer(200, { id: 'sora_paid_twice' }))
   const ids = await Promise.all(Array.from({ length: count }, () => seed.admitted()))
   await seed.sql('UPDATE generations SET attempt = $1 WHERE id = ANY ($2)', [attempt, ids])
-  // Of a second attempt the shared statement, which commits first, begins none.
+  // For a second attempt the shared statement commits first and begins nothing, so the second COMMIT belongs to the
+  // intent.
   const swallowed = relay.swallowAt('COMMIT', attempt)
   const running = Promise.all(ids.map((id) => submit(deps, id)))
   await swallowed

@@ -1,5 +1,5 @@
-// A worker on the Postgres backend that is never notified: BullMQ can lose its LISTEN when connections break, and would
-// then sleep until the next delayed job it knows of, for up to an hour.
+// A worker on the Postgres backend without notifications: BullMQ can lose the LISTEN when connections break, and would
+// then sleep until the next known delayed job, for up to an hour.
 
 import { openQueueBackend } from '@reelqueue/shared/queues/backend'
 import { consume } from '@reelqueue/shared/queues/consumer'
@@ -24,7 +24,7 @@ it('finds a job that nobody told it of, within seconds', async () => {
   }
   const consumer = consume({ backend, queue: 'submit', concurrency: 1, run, later: () => undefined, onError: noError })
 
-  // Its last look before it sleeps: from here on only a notification or its own bound wakes it.
+  // The last query before the sleep: afterwards only a notification or the worker's own time limit ends the sleep.
   await until('the worker sleeps', async () => {
     const looks = await runSql(
       database.url,
@@ -32,7 +32,7 @@ it('finds a job that nobody told it of, within seconds', async () => {
     )
     return looks.length > 0
   })
-  // Straight into the table, so that nothing is notified.
+  // Written directly into the table, so no notification is sent.
   await runSql(database.url, `UPDATE bullmq.job SET state = 'waiting', delay_ms = 0 WHERE id = 'quiet'`)
   await until('the job is run', () => seen.length > 0, { timeoutMs: 20_000 })
   expect(seen).toEqual(['gen_1'])

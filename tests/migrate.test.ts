@@ -24,7 +24,7 @@ import { until } from './support/wait.ts'
 const FIRST = '20260101000000_first'
 const SECOND = '20260102000000_second'
 
-// A semicolon in a comment, one in a string and some in a function body: what a naive split breaks.
+// Semicolons in a comment, in a string and in a function body: a naive split breaks here.
 const FIRST_SQL = `-- one; two
 CREATE TABLE "film" ("id" INTEGER NOT NULL, "title" TEXT NOT NULL DEFAULT 'a;b', CONSTRAINT "film_pkey" PRIMARY KEY ("id"));
 CREATE FUNCTION "answer"() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN PERFORM 1; RETURN 42; END $$;
@@ -192,7 +192,7 @@ describe('migrate', () => {
     const server = createServer((socket) => {
       socket.on('error', () => socket.destroy())
       socket.once('data', () => {
-        // Postgres' word for: go on with TLS.
+        // Postgres' reply that accepts TLS.
         socket.write('S')
         const options = { isServer: true, key: PRIVATE_KEY, cert: PRIVATE_CERTIFICATE }
         new TLSSocket(socket, options).on('error', () => socket.destroy())
@@ -211,7 +211,7 @@ describe('migrate', () => {
   })
 
   test('through a pooler in transaction mode is refused at once, and leaves no lock behind', async () => {
-    // Each statement may be served by another process of the server; here all connections are served by one.
+    // Normally each statement may use a different server process; here all connections share one process.
     const pooler = await startTransactionPooler(database.url)
     const beganAt = performance.now()
     await expect(migrate(pooler.url, { prismaDir })).rejects.toThrow(/pooler in transaction mode .*pool_mode = session/)
@@ -249,7 +249,7 @@ describe('pendingMigrations', () => {
     const migrating = migrate(database.url, { prismaDir })
     const seen = await pendingMigrations(database.url, { prismaDir })
     await migrating
-    // Whichever came first to the lock, the answer is one of the two ends, never an error.
+    // Whichever gets the lock first, the result is one of two end states, never an error.
     expect([[], [FIRST, SECOND]]).toContainEqual(seen)
   })
 })
@@ -270,7 +270,7 @@ test('the columns of batch changes come without anyone waiting behind a batch th
     (await inserting.query('SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))'))
       .rows.length > 0
   await until('it waits for the batch', isWaiting)
-  // Whoever comes behind it gets through while the batch is still open.
+  // Later statements pass while the batch transaction is still open.
   await runSql(database.url, 'SELECT FROM batches')
   await inserting.query('COMMIT')
   await inserting.end()

@@ -1,4 +1,4 @@
-// One round of reconcile, run by hand: what it brings back after the queues were wiped, and what it leaves alone.
+// A single round of reconcile, run by hand: recovered rows after the queues were wiped, and untouched rows.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { LANES, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
@@ -34,7 +34,9 @@ describe.each(BACKENDS)('on %s, one round', (backend) => {
   })
 
   const round = (database = seed.database) => reconcile({ ...stepDeps(house), database })
-  /** The ids woken so far. Wake-ups are added in their order, so one made last tells that all have been. */
+  /**
+   * The ids enqueued so far. Enqueueing keeps the order, so the arrival of a last mark shows that all ids have arrived.
+   */
   const woken = async (name: 'submit' | 'complete' | 'deliver') => {
     const last = `last_${++marks}`
     house.queues.wake(name, [{ id: last, wakes: 0 }])
@@ -67,7 +69,7 @@ describe.each(BACKENDS)('on %s, one round', (backend) => {
     expect(await lanes()).toBe(LANES)
     expect(await woken('submit')).toEqual([admitted])
     expect(await woken('deliver')).toEqual([owed])
-    // It belongs to the lanes.
+    // The row belongs to the pollers.
     expect(await woken('complete')).toEqual([])
     expect(await seed.row(processing)).toEqual(before)
 
@@ -98,7 +100,7 @@ describe.each(BACKENDS)('on %s, one round', (backend) => {
     // BullMQ refuses ids with colons.
     house.queues.wake('submit', [{ id: 'a:b', wakes: 0 }])
     await until('it is dropped', async () => (await house.logLines()).some((line) => line.event === 'queue.dropped'))
-    // A round without Postgres heals nothing and forgets nothing.
+    // A round without Postgres recovers nothing and does not forget the dropped job.
     const gone = await seedDatabase()
     await gone.close()
     await round(gone.database)
@@ -149,7 +151,7 @@ describe.each(BACKENDS)('on %s, one round', (backend) => {
     const answered = await seed.processing()
     await seed.sql(`UPDATE generations SET answer = '{}', due_at = now() WHERE id = $1`, [answered])
     await round()
-    // What the other queue serves comes to its end all the same.
+    // The other queue still gets its jobs.
     expect(await woken('complete')).toEqual([answered])
     await submit.pause()
     await round()

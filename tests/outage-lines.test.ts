@@ -1,5 +1,5 @@
-// What a process logs while something that it stands on is away: a line that names the cause, and few others. One process with its
-// queues in Postgres and one with Redis go through one outage after the other, as they would in a bad night.
+// Log lines of a process during outages: one line names the cause, and there are few other lines. One process with
+// queues in Postgres and one with Redis go through one outage after another.
 
 import { rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
@@ -14,17 +14,19 @@ import { type Act, answer, startScriptedUpstream } from './support/scripted-upst
 import { until } from './support/wait.ts'
 
 const WINDOW_MS = 4_000
-/** In the window, which has the first line of each kind: all others come once in ten seconds. */
+/**
+ * Limit of the window, including the first line of each kind; further lines of a kind are logged once in ten seconds.
+ */
 const LINES_MAX = 40
-/** Of one kind: the first, and what an earlier window kept. */
+/** Limit of one kind: the first line, and a line left from an earlier window. */
 const OF_A_KIND_MAX = 2
-/** One for each request, submission and attempt: that is the work, and bounded where it is done. */
+/** One line for each request, submission and attempt: these lines are work, bounded elsewhere. */
 const WORK = ['request.completed', 'submit.settled', 'submit.again', 'complete.done', 'deliver.attempted']
 
 interface Outage {
   readonly name: string
   readonly begin: () => unknown
-  /** What names the cause in a line. */
+  /** Matches the cause in a line. */
   readonly says: RegExp
   readonly end?: () => unknown
 }
@@ -37,7 +39,7 @@ function kindOf({ event, code, part, step, queue, err }: Line): string {
   return [event, code, part, step, queue, kindOfError(error)].join(' ')
 }
 
-/** Lives through the outages while requests go on coming, and judges the lines of each. */
+/** Runs the outages while requests arrive, and checks the lines of each outage. */
 async function liveThrough(house: TestHouse, outages: readonly Outage[]): Promise<void> {
   const client = clientOf(house.url, house.key)
   const post = () => client.post('/v1/generations', { model: 'openAiSora2Plus', prompt: 'x' }).catch(() => undefined)
@@ -65,7 +67,7 @@ async function liveThrough(house: TestHouse, outages: readonly Outage[]): Promis
   }
 }
 
-/** A server that says one thing to everybody. */
+/** A server with the same reply to every client. */
 async function startRefusing(reply: (heard: Buffer) => Buffer | string): Promise<{ port: number; server: Server }> {
   const server = createServer((socket) => {
     socket.on('data', (heard) => socket.write(reply(heard))).on('error', () => undefined)
@@ -76,7 +78,7 @@ async function startRefusing(reply: (heard: Buffer) => Buffer | string): Promise
   return { port: address.port, server }
 }
 
-/** What Postgres says when it takes no more connections: FATAL, 53300. */
+/** Postgres' reply when no connection is free: FATAL, 53300. */
 const TOO_MANY = () => {
   const fields = Buffer.from('SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\0')
   const head = Buffer.alloc(5)

@@ -1,4 +1,4 @@
-// Servers that go away: Postgres restarted under load, and a stop while Redis is down.
+// Outages of servers: Postgres restarted under load, and a stop while Redis is down.
 
 import { expect, it } from 'vitest'
 import { send } from './support/api.ts'
@@ -22,7 +22,7 @@ it('lives through lost connections, answers 202 or 503, and goes on consuming it
       const asking = Promise.all(
         Array.from({ length: REQUESTS }, () => send('POST', `${house.url}/v1/generations`, body, headers)),
       )
-      // What a restart does to every session, without taking the server from the other tests.
+      // Ends every session like a restart, without affecting other tests.
       await runSql(
         database.url,
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
@@ -42,7 +42,7 @@ it('lives through lost connections, answers 202 or 503, and goes on consuming it
         `${name} takes a job again`,
         async () => {
           const job = await queue.add(name, { id: `none_${Math.random()}` })
-          // On Postgres nothing is kept of a job that succeeded.
+          // On Postgres a job that succeeded is not kept.
           await until('it is done', async () => (await queue.getJobState(job.id ?? '')) === 'unknown', {
             timeoutMs: 8_000,
           })
@@ -91,7 +91,7 @@ it('stops although Redis is down: what it had to hand back is found in Postgres'
   await until('the lanes are laid', async () => (await house.queues.queues.poll.getJobSchedulersCount()) > 0)
   await redis.kill()
   await until('the outage is noticed', async () => (await send('GET', `${house.url}/readyz`)).status === 503)
-  // Its own bounds end it; without them BullMQ waits for ever, and the test's deadline speaks.
+  // The close has time limits; without the limits BullMQ waits for ever, and the test times out.
   await house.close()
   await redis.destroy()
   await database.drop()

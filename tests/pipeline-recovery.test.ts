@@ -1,4 +1,4 @@
-// What heals by itself: wake-ups lost in the middle of everything, a Redis that comes late, a provider that never ends.
+// Automatic recovery: jobs lost at any moment, a Redis that starts late, a provider that never finishes.
 
 import { afterEach, describe, expect, it } from 'vitest'
 import { BACKENDS, type Pipeline, startPipeline } from './support/pipeline.ts'
@@ -14,7 +14,7 @@ afterEach(async () => {
 const COUNT = 30
 const SLOTS = 15
 
-/** Forgets every job and every lane, as a Redis without persistence does when it is restarted. */
+/** Deletes every job and every poller, like a restarted Redis without persistence. */
 async function loseWakeUps({ api, redis }: Pipeline): Promise<void> {
   if (redis) await redis.restart({ wipe: true })
   else await emptyPostgresQueues(api.house.config.DATABASE_URL ?? '')
@@ -25,7 +25,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     pipeline = await startPipeline({
       backend,
       workers: 0,
-      // The provider's time is longer than a busy machine may stand still.
+      // The provider's time limit is longer than a pause of a busy machine.
       env: { RECONCILE_INTERVAL_MS: '500', UPSTREAM_MAX_IN_FLIGHT: String(SLOTS), UPSTREAM_TIMEOUT_MS: '20000' },
     })
     const { post, ended, totalSubmissions, receipts, api } = pipeline

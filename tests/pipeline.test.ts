@@ -1,5 +1,5 @@
-// The whole way of a generation, on both backends of the queues. Reconcile is kept out (it runs once, at the start), so
-// that what arrives has come by the wake-ups; everything is under way at the same time, and each test waits for its own.
+// The whole life of a generation, on both queue backends. Reconcile runs only once, at the start, so all progress comes
+// from enqueued jobs. All generations run at the same time; each test waits for its own.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { defaultsOf } from './support/database.ts'
@@ -11,7 +11,7 @@ const DAY_MS = 24 * 60 * MINUTE_MS
 const PLAIN = 100
 const BUSY = 20
 
-/** By what is in the prompt. */
+/** Faults by a tag in the prompt. */
 const FAULTS = {
   reset: '[sim:reset]',
   hang: '[sim:hang]',
@@ -40,11 +40,11 @@ describe.each(BACKENDS)('on %s', (backend) => {
   beforeAll(async () => {
     pipeline = await startPipeline({
       backend,
-      // Longer than a busy machine may stand still: what is lost here is lost on purpose.
+      // Longer than a pause of a busy machine: every loss in this test is on purpose.
       env: { RECONCILE_INTERVAL_MS: '600000', UPSTREAM_TIMEOUT_MS: '20000' },
     })
     const webhook_url = pipeline.hook('/hook')
-    // First: a worker that knows nothing of its provider yet is stopped by the first few answers that are lost.
+    // Plain generations first: a few lost answers stop a worker with an unproven provider.
     plain = await Promise.all(Array.from({ length: PLAIN }, () => pipeline.post('', { webhook_url })))
     faulty = Object.fromEntries(
       await Promise.all(Object.entries(FAULTS).map(async ([name, tags]) => [name, await pipeline.post(tags)])),
@@ -85,7 +85,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     expect(about().map((receipt) => receipt.type)).toEqual(plain.map(() => 'generation.completed'))
     expect(new Set(about().map((receipt) => receipt.data.id)).size).toBe(PLAIN)
     expect(new Set(about().map((receipt) => receipt.webhookId)).size).toBe(PLAIN)
-    // What the provider answered is shown where one generation is read only.
+    // The provider's answers are shown only when a single generation is read.
     const { submissions, last_poll: _, ...generation } = await pipeline.get(about()[0]?.data.id ?? '')
     expect(submissions).toMatchObject([{ state: 'accepted', reply: { http_status: 200, truncated: false } }])
     expect(JSON.parse(about()[0]?.body ?? '').data).toEqual(generation)
@@ -111,7 +111,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     })
   })
 
-  // A retry is a job that moves itself to delayed, with two workers at the queue (taskforcesh/bullmq #4814).
+  // A retry is enqueued again later, with two workers on the queue (taskforcesh/bullmq #4814).
   it('after a 429 tries again by itself until it is accepted, and every try is in the ledger', async () => {
     for (const id of busy) {
       expect(await pipeline.ended(id)).toMatchObject({ status: 'completed' })

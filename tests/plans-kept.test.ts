@@ -1,4 +1,4 @@
-// A connection keeps the plans that it made while a table was all but empty: they must serve the table that it becomes.
+// A connection keeps plans made while a table was almost empty: the plans must also suit the full table.
 
 import { insertGenerations } from '@reelqueue/shared/store/generations'
 import { expect, it } from 'vitest'
@@ -15,17 +15,17 @@ it('the first large batch after a few requests does not read the whole table for
     )
     return row ?? { scans: 0, lookups: 0 }
   }
-  // Known to be empty: unknown ones are planned for as if they were larger.
+  // Postgres now knows that the table is empty; an unanalysed table is planned as larger.
   await seed.sql('VACUUM ANALYZE generations')
   const before = await counts()
   const rows = Array.from({ length: ROWS }, () => newGeneration(seed.projectId))
   for (const row of rows.slice(0, 20)) await insertGenerations(seed.database.prisma, [row])
   await insertGenerations(seed.database.prisma, rows.slice(20))
-  // Each event's generation was looked up; a session tells of that after a second.
+  // Each event's generation was looked up; a session reports statistics after a second.
   const isCounted = ({ scans, lookups }: typeof before) =>
     scans - before.scans + lookups - before.lookups >= ROWS || undefined
   await until('the lookups are counted', async () => {
-    // Idle sessions have told; a statement makes one tell.
+    // Idle sessions have reported; a statement makes a busy session report.
     await seed.database.prisma.$queryRaw`SELECT 1`
     return isCounted(await counts())
   })

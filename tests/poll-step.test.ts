@@ -1,4 +1,4 @@
-// One run of a lane by plain calls, against a real Postgres and a real server that stands where the provider stands.
+// A single poller run by plain calls, against a real Postgres and a real server in the provider's place.
 
 import { type PollLimits, pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
@@ -21,7 +21,7 @@ const seed = await seedDatabase()
 const house = await startHouse({ databaseUrl: seed.url })
 const provider = await startScriptedUpstream()
 const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: TIMEOUT_MS })
-/** Its polls are given up after 15 s. */
+/** Polls of this adapter time out after 15 s. */
 const patient = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: 600_000 })
 const woken: { id: string; hadAnswer: Promise<boolean> }[] = []
 const deps: ReturnType<typeof stepDeps> = {
@@ -88,7 +88,7 @@ it('goes on while rows are due, and asks about 200 of them at once at the most',
 it('ends within its bound although rows are always due: another lane may be waiting to stop', async () => {
   await due(300)
   provider.play(answer(200, RENDERING))
-  // A run without a bound would never come back, and the test's own deadline would speak.
+  // A run without a bound would never return, and the test would time out.
   await run(pollLimits(0, 0, 3_600_000))
   expect(provider.received.length).toBeGreaterThan(300)
 })
@@ -300,7 +300,7 @@ it('whose row is locked when it completes past its deadline stays due, and is no
   await polling.run()
   await until('it is asked', () => held.length === 1)
   let hasEnded = false
-  /** When the statement began that waits for the row. */
+  /** The start time of the statement that waits for the row. */
   const waiting = async () => {
     const [row] = await seed.sql<{ since: string }>(
       `SELECT query_start::text AS since FROM pg_stat_activity

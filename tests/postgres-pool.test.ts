@@ -1,4 +1,4 @@
-// What the connections of a pool have set when they are first used, however they came about.
+// The session settings of pool connections at the first use, for every way a connection is made.
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
@@ -41,13 +41,13 @@ it("the store's and the queues' connections, and those outside of pools, inherit
     return typeof text === 'string' && text.includes('SET TimeZone') ? [text] : []
   })
   overheard.mockRestore()
-  // One of each kind of connection; each sets everything in one round trip.
+  // Every kind of connection once; each connection sets everything in one round trip.
   expect(begun).toHaveLength(4)
   const names = Object.keys(HOSTILE_DEFAULTS).filter((name) => name !== 'work_mem' && name !== 'jit_above_cost')
   for (const text of begun)
     for (const name of names) expect(text).toMatch(new RegExp(`SET ${name} = |set_config\\('${name}'`))
 
-  // Of a session each of them is what Postgres itself begins with, but for what is chosen; `source` tells what was inherited after all.
+  // Each setting equals Postgres' built-in default, except chosen settings; `source` shows inherited values.
   const sql = `SELECT name, setting FROM pg_settings WHERE name = ANY ('{${names}}') AND (source <> 'session' OR setting <> boot_val)`
   const valuesOf = (rows: readonly { name: string; setting: string }[]) =>
     Object.fromEntries(rows.map(({ name, setting }) => [name, setting]))
@@ -91,7 +91,7 @@ it('asks for nothing at the beginning that a pooler might refuse', async () => {
   await expect(queues.ping()).rejects.toThrow()
   expect(packets).toHaveLength(2)
   for (const packet of packets) {
-    // Its length and the version of the protocol; then names and values, each ended by a zero.
+    // The length and the protocol version, then names and values, each ended by a zero byte.
     const words = packet.slice(8).split('\0')
     const names = words.filter((_, at) => at % 2 === 0 && words[at] !== '')
     expect(['user', 'database', 'client_encoding', 'application_name']).toEqual(expect.arrayContaining(names))

@@ -1,5 +1,5 @@
-// A Postgres that answers and cannot do its work: read-only after a demotion, a full disk, no connection left. Each refusal comes from a
-// real server, with its SQLSTATE, in the server's own words.
+// A Postgres that answers but cannot work: read-only after a demotion, a full disk, no free connection. Each refusal
+// comes from a real server, with SQLSTATE and message.
 import { randomBytes } from 'node:crypto'
 import { readiness } from '@reelqueue/api/routes/health'
 import { beforeAll, describe, expect, inject, it } from 'vitest'
@@ -86,11 +86,12 @@ describe('a Postgres that has become read-only', () => {
     await sql(endSessions)
     await until('not ready', async () => (await readyOf(house.url)).postgres.detail === 'Postgres is read-only')
     expect(problemOf(await client.post('/v1/generations', MINIMAL)).detail).toContain('Postgres is read-only')
-    // Reading goes on.
+    // Reads still work.
     expect((await client.get('/v1/generations')).status).toBe(200)
-    // The open connections would stay read-only: nobody ends them from outside.
+    // Open connections stay read-only: nothing ends them from outside.
     await runSql(inject('postgresUrl'), `ALTER DATABASE ${name} RESET default_transaction_read_only`)
-    // A batch is a transaction: pg's pool gives up the connection of a statement that failed, and keeps that of a transaction.
+    // A batch is a transaction: pg's pool drops the connection of a failed statement, but keeps the connection of a
+    // failed transaction.
     const batch = { items: [MINIMAL] }
     await until('accepts a batch again', async () => (await client.post('/v1/batches', batch)).status === 202)
     expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)
@@ -105,7 +106,7 @@ describe('a Postgres that has become read-only', () => {
       if (received.method !== 'POST') return answer(200, { id: taskId, status: 'processing' })(response, received)
       release = () => answer(200, { id: taskId, status: 'pending' })(response, received)
     })
-    // Before the worker starts, which would submit one that an earlier test has left.
+    // Before the worker starts: the worker would submit generations of earlier tests.
     await sql(
       `UPDATE generations SET status = 'cancelled', finished_at = now(), due_at = NULL, admitted_at = NULL WHERE status <> 'cancelled'`,
     )

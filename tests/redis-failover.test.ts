@@ -1,5 +1,5 @@
-// A Redis whose name leads elsewhere all of a sudden: an empty one, a replica that was promoted, or, over connections that
-// died without a word, the same one again. Nobody is restarted.
+// A Redis name that suddenly leads elsewhere: to an empty Redis, to a promoted replica, or, after connections died
+// silently, to the same Redis. No process is restarted.
 
 import { afterEach, expect, it } from 'vitest'
 import { type Pipeline, startPipeline } from './support/pipeline.ts'
@@ -19,9 +19,9 @@ const COUNT = 10
 const LOCALHOST = '127.0.0.1'
 const portOf = (redis: TestRedis) => Number(new URL(redis.url).port)
 
-/** A pipeline in which work is under way, and the parts that stand between it and its Redis. */
+/** A pipeline with running work, and the parts between the pipeline and Redis. */
 async function underWay() {
-  // Nothing ends before it is told to.
+  // Nothing finishes before the test says so.
   const env = { RECONCILE_INTERVAL_MS: '500', UPSTREAM_TIMEOUT_MS: '30000' }
   pipeline = await startPipeline({ backend: 'redis', speed: 0.01, env })
   const { api, post, redis, relay } = pipeline
@@ -32,7 +32,7 @@ async function underWay() {
   return { ...pipeline, ids, redis, relay }
 }
 
-/** What was under way ends, and so does what comes now; all of it was paid for once. */
+/** Running and new work ends, and every generation was paid for once. */
 async function goesOn({ post, ended, simulator, totalSubmissions }: Pipeline, ids: readonly string[]): Promise<void> {
   await simulator.inject({ method: 'POST', url: '/control/speed', payload: { speed: 1e9 } })
   const later = await Promise.all(Array.from({ length: COUNT }, () => post('')))
@@ -40,7 +40,7 @@ async function goesOn({ post, ended, simulator, totalSubmissions }: Pipeline, id
   expect(await totalSubmissions()).toBe(2 * COUNT)
 }
 
-/** Whether every worker's connections are those to this Redis: each queue has one that waits for its jobs. */
+/** Whether all worker connections lead to this Redis: each queue has a connection that waits for jobs. */
 async function isServing(redis: TestRedis): Promise<boolean> {
   const waiting = (await redis.run('CLIENT LIST')).match(/cmd=bzpopmin/g) ?? []
   return waiting.length >= 5

@@ -1,5 +1,5 @@
-// A Redis that is down or hangs: accepting goes on and is quick, readiness names the queue, and the work is done afterwards
-// by itself, each submission once.
+// A Redis that is down or hangs: accepting continues quickly, readiness names the queue, and afterwards the work is
+// done automatically, each submission once.
 
 import { readiness } from '@reelqueue/api/routes/health'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -15,11 +15,11 @@ afterEach(async () => {
   pipeline = undefined
 })
 
-/** What a caller is promised, whatever has become of Redis. */
+/** The promised limit for a caller, in every state of Redis. */
 const ACCEPTED_WITHIN_MS = 1_000
 
 interface Timed extends Reply {
-  /** Beyond what a read took that was sent at the same moment: the machine may be busy, but nobody waits for Redis. */
+  /** Time beyond a read sent at the same moment: the machine may be busy, but no request waits for Redis. */
   readonly extraMs: number
 }
 async function timed(asking: () => Promise<Reply>, reading: () => Promise<Reply>): Promise<Timed> {
@@ -99,7 +99,7 @@ describe.each(Object.keys(HANGS))('a Redis that %s', (name) => {
     const during = await Promise.all([accept(), acceptBatch(), accept(), acceptBatch()])
     expectAccepted([...before, ...during])
     expect(await readyz()).toMatchObject({ code: 503, postgres: { ok: true }, queue: { ok: false } })
-    // Long enough for what waits for an answer to give up, and for connections to be tried anew.
+    // Long enough for pending commands to time out and for connections to be retried.
     await until('the API has dropped its wake-ups', async () => (await pipeline?.logs())?.includes('queue.dropped'), {
       timeoutMs: 20_000,
     })

@@ -1,5 +1,6 @@
-// A Redis that answers and refuses: full, a replica, without a right, a node of a Cluster, unable to save. A few lines in the log say
-// so, workers ask rarely, and when the cause is gone jobs are taken again by themselves. All of them at the same time.
+// A Redis that answers and refuses: full, a replica, without permission, a Cluster node, unable to save. A few log
+// lines name the reason, workers ask rarely, and after the cause is gone workers take jobs again. All cases run at the
+// same time.
 
 import { readiness } from '@reelqueue/api/routes/health'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -12,7 +13,8 @@ import { until } from './support/wait.ts'
 let database: TestDatabase
 beforeAll(async () => {
   database = await createDatabase()
-  // Something to poll, so that lanes are busy: an idle worker asks once a minute, and would be refused as seldom.
+  // Polls must be due, so that pollers are busy: an idle worker asks once a minute, and would be refused equally
+  // rarely.
   const house = await startHouse({ databaseUrl: database.url, api: true })
   const { id } = generationOf(await clientOf(house.url, house.key).post('/v1/generations', MINIMAL))
   const rendering = `status = 'processing', admitted_at = now(), submitted_at = now(), upstream_task_id = 't', due_at = now()`
@@ -25,9 +27,9 @@ interface Refusal {
   readonly settings?: RedisSettings
   readonly begin: (redis: TestRedis) => Promise<unknown>
   readonly end: (redis: TestRedis) => Promise<unknown>
-  /** Part of what Redis says. */
+  /** Part of Redis' message. */
   readonly says: RegExp
-  /** What readiness says of it, with the fix. */
+  /** Readiness' message, with the fix. */
   readonly ready: RegExp
 }
 
@@ -66,12 +68,12 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
 }
 
 const WINDOW_MS = 8_000
-/** Warnings and errors of one process in that time. Before, each was thousands. */
+/** Warnings and errors of a process in the window. Before, each case logged thousands. */
 const LINES_MAX = 40
-/** Calls of all five queues of a worker in that time: each asks every five seconds in the end. */
+/** Calls of a worker's five queues in the window: each queue finally asks every five seconds. */
 const REFUSED_MAX = 300
 
-/** How many calls Redis has refused. */
+/** Number of calls refused by Redis. */
 async function refusedCalls(redis: TestRedis): Promise<number> {
   const stats = (await redis.run('INFO commandstats')) + (await redis.run('INFO errorstats'))
   return [...stats.matchAll(/errorstat_[A-Z]+:count=(\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0)

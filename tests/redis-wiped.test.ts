@@ -1,5 +1,5 @@
-// Everything the queues knew is gone at once: FLUSHALL, or the same done to BullMQ's tables. One round of reconcile brings all
-// work back, also the rows that it had woken shortly before and would leave alone for up to two minutes.
+// The queues lose everything at once: FLUSHALL, or the same on BullMQ's tables. A single round of reconcile recovers
+// all work, including rows enqueued shortly before, with a back-off of up to two minutes.
 
 import { afterEach, describe, expect, it } from 'vitest'
 import { runSql } from './support/database.ts'
@@ -20,9 +20,9 @@ async function wipe({ api, redis }: Pipeline): Promise<void> {
 
 const RENDERING = { redis: 1_000, postgres: 200 } as const
 const WAITING = 30
-/** Of each kind: admitted and not yet submitted, answered and not yet completed, completed and not yet delivered. */
+/** For each state: admitted and not submitted, answered and not completed, completed and not delivered. */
 const STUCK = 20
-/** What reconcile leaves behind when it has woken rows several times: they would be left alone for longer than this test lives. */
+/** The back-off after several rounds of reconcile: longer than this test runs. */
 const LONG_GRACES = [
   `UPDATE generations SET wakes = wakes + 9, due_at = now() + interval '119 s' WHERE admitted_at IS NOT NULL AND status = 'queued' OR answer IS NOT NULL`,
   `UPDATE deliveries SET wakes = wakes + 9, due_at = now() + interval '119 s' WHERE state = 'pending'`,
@@ -33,7 +33,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
   it(`brings back ${rendering} renders and what was queued, answered or undelivered, and pays nothing twice`, async () => {
     pipeline = await startPipeline({
       backend,
-      // Nothing ends before it is told to, unless its tag says when.
+      // Nothing finishes before the test says so, except prompts with a render tag.
       speed: 0.01,
       env: {
         RECONCILE_INTERVAL_MS: '500',
@@ -54,7 +54,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     const undelivered = await Promise.all(many(STUCK, '[sim:render=1]'))
     for (const id of undelivered) await ended(id)
     await queues.complete.pause()
-    // A completion waits for no step, so these are to fail.
+    // Completed answers need no step, so these generations fail.
     const answered = await Promise.all(many(STUCK, '[sim:render=1][sim:fail]'))
     const hasAnswer = 'SELECT 1 FROM generations WHERE answer IS NOT NULL'
     await until('all are answered', async () => (await runSql(url, hasAnswer)).length === STUCK)

@@ -1,4 +1,5 @@
-// The provider refuses everybody, or is away for a moment, while a backlog waits: by the whole pipeline, with the simulator.
+// The provider refuses every request, or has a short outage, while a backlog waits: the whole pipeline with the
+// simulator.
 
 import { afterAll, expect, it } from 'vitest'
 import { clientOf, send } from './support/api.ts'

@@ -1,4 +1,4 @@
-// What is learned of finished clips, and what comes of it: when the next are asked about, when they are likely to be done, which are slow.
+// Statistics of finished clips, and their use: poll times, expected completion, and slow renders.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
@@ -42,7 +42,7 @@ beforeEach(async () => {
   await seed.sql('DELETE FROM render_stats')
 })
 
-/** Completed clips that rendered so long, each last seen unfinished some seconds before its end. */
+/** Completed clips with the given render times, each last seen pending some seconds before the end. */
 async function completed(renderS: readonly number[], kind = KIND): Promise<string[]> {
   const rows = renderS.map(() => newGeneration(seed.projectId, kind))
   await insertGenerations(seed.database.prisma, rows)
@@ -69,7 +69,7 @@ const rowOf = async (id: string) => {
   return row
 }
 
-/** An admitted generation whose id makes it a scout, or not. */
+/** An admitted generation with an id that makes its polls exploration polls, or not. */
 async function admitted(isScout: boolean): Promise<string> {
   for (;;) {
     const id = newId('generation')
@@ -188,7 +188,8 @@ describe('a schedule', () => {
     await pipeline.startWorker()
     const row = async () => await pipeline.api.database.prisma.generation.findUniqueOrThrow({ where: { id } })
     await expect.poll(async () => (await row()).status, { timeout: 20_000 }).toBe('processing')
-    // A tenth of a second, were nothing known, as for what is submitted before the worker has read it; then as long as clips take.
+    // Without statistics, or before the worker has read the statistics, the next poll is a tenth of a second away;
+    // afterwards as long as clips take.
     await until('its next poll is far off', async () => {
       const { dueAt, submittedAt } = await row()
       return (dueAt?.getTime() ?? 0) - (submittedAt?.getTime() ?? 0) > 40 * S
@@ -197,7 +198,7 @@ describe('a schedule', () => {
   })
 })
 
-/** Weights of clips of about so many seconds. */
+/** Weights of clips of about the given length in seconds. */
 function weights(seconds: number): number[] {
   const place = Math.floor(Math.log(seconds) / Math.log(1.025))
   const length = Math.ceil(Math.log(14_400) / Math.log(1.025))

@@ -1,4 +1,5 @@
-// SECRET_KEY changes: with both keys everything stored opens, and is sealed anew page by page, while others write.
+// SECRET_KEY changes: with both keys every stored secret opens, and is sealed again page by page, while other processes
+// write.
 
 import { randomBytes } from 'node:crypto'
 import { newId } from '@reelqueue/shared/domain/ids'
@@ -36,7 +37,7 @@ const resealWith =
   (sealed, place) =>
     sealer.isPresent(sealed) ? null : sealer.seal(sealer.open(sealed, place), place)
 
-/** A project with a secret before its present one. */
+/** A project with a previous and a present secret. */
 async function project(name: string): Promise<string> {
   const { id } = await ensureProject(seed.database, name, (its) => old.seal(`${name} 1`, secretPlace(its)))
   await rotateProjectSecret(seed.database, id, old.seal(`${name} 2`, secretPlace(id)), OVERLAP_MS)

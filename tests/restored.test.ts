@@ -1,5 +1,5 @@
-// A database that was put back to an earlier state: what waits in it may have been paid for since, so nothing of it is submitted before
-// an operator resumes. A stop, however long, needs nobody.
+// A restored database: waiting generations may have been paid for since the backup, so none is submitted before an
+// operator resumes. A stop of any length needs no operator.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,7 +36,7 @@ afterAll(async () => {
 
 const submissions = async () => (await simulator.inject('/control/submissions')).json<{ total: number }>().total
 
-/** API and worker as `npm start` has them. */
+/** API and worker in one process, like `npm start`. */
 async function start(databaseUrl: string, env: Record<string, string> = {}) {
   const house = await startHouse({
     databaseUrl,
@@ -70,7 +70,9 @@ const gateOf = async (house: TestHouse) =>
     paused_reason: string | null
   }
 
-/** Three accepted and submitted by nobody yet, then a backup, then all of them paid for. @returns the backup's name */
+/**
+ * Three generations accepted but not submitted, then a backup, then all three are paid for. @returns the backup's name
+ */
 async function payAfterBackup(): Promise<string> {
   const first = await start(database.url)
   await send('POST', `${first.house.url}/admin/submitting/pause`, undefined, first.house.login)
@@ -80,7 +82,7 @@ async function payAfterBackup(): Promise<string> {
   await first.close()
   const name = `reelqueue_backup_${copies.length}_${process.pid}`
   copies.push(name)
-  // As it would be with a backup of a server that ran: nothing was paused, nothing had stopped.
+  // Like a backup of a running server: neither paused nor stopped.
   await runSql(database.url, 'UPDATE upstream_gates SET paused_at = NULL; UPDATE ledgers SET stopped_at = NULL')
   await runSql(inject('postgresUrl'), `CREATE DATABASE ${name} TEMPLATE ${new URL(database.url).pathname.slice(1)}`)
   const second = await start(database.url)
@@ -105,7 +107,7 @@ it('pays for nothing of a restored copy until an operator resumes, and says so e
     const { data } = JSON.parse((await restored.client.get('/v1/generations')).text) as { data: { id: string }[] }
     const one = generationOf(await restored.client.get(`/v1/generations/${data[0]?.id}`))
     expect(one.queue).toMatchObject({ held: true })
-    // A round of the healer, which wakes whatever is due.
+    // A round of reconcile, which enqueues all due rows.
     await until('reconciled', async () =>
       (await restored.house.logLines()).some(({ event }) => event === 'worker.started'),
     )
@@ -116,7 +118,7 @@ it('pays for nothing of a restored copy until an operator resumes, and says so e
   } finally {
     await restored.close()
   }
-  // From here on it is the database: the next start pauses nothing.
+  // From now on this is the live database: the next start does not pause.
   const next = await start(url)
   expect(await gateOf(next.house)).toMatchObject({ paused_at: null })
   await next.close()

@@ -1,5 +1,5 @@
-// Statements that carry several rows: each row gets what it would get alone, an extraordinary one is left to go its way by itself,
-// and nobody waits for a row that somebody else has in hand.
+// Statements with several rows: each row gets the same result as alone, an unusual row uses the single-row fallback,
+// and locked rows are not waited for.
 
 import { completeGenerations, completeSeen } from '@reelqueue/shared/store/completion'
 import { claimDeliveries, type Judged, recordAttempts } from '@reelqueue/shared/store/deliveries'
@@ -123,7 +123,7 @@ describe('completions of several', () => {
   })
 })
 
-/** Ends generations that ask for a webhook. @returns what the move tells of their deliveries */
+/** Ends generations with a webhook. @returns the move's deliveries */
 async function cancelled(urls: readonly string[]) {
   const ids: string[] = []
   for (const webhookUrl of urls) ids.push(await seed.queued({ webhookUrl }))

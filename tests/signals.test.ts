@@ -1,4 +1,4 @@
-// A signal at any moment of a start ends the command, leaves nothing running, and the next start works.
+// A signal at any moment of a start ends the command and leaves nothing running; the next start works.
 
 import { once } from 'node:events'
 import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises'

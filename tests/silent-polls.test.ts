@@ -1,4 +1,4 @@
-// One poll in a hundred is never answered: everything else goes on as if there were none, on both backends.
+// One poll in a hundred is never answered: all other work continues unaffected, on both backends.
 
 import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { afterEach, expect, it } from 'vitest'
@@ -13,7 +13,7 @@ let pipeline: Pipeline
 afterEach(() => pipeline.close())
 
 it.each(BACKENDS)('one per cent of silent polls holds up nobody on %s', { timeout: 180_000 }, async (backend) => {
-  // Polls are given up after 15 s here; silent ones go on being asked about, and take places all the time.
+  // Polls time out after 15 s here; silent tasks are polled again and occupy places all the time.
   const env = { UPSTREAM_TIMEOUT_MS: '60000', UPSTREAM_MAX_IN_FLIGHT: '500' }
   pipeline = await startPipeline({ backend, workers: 1, env })
   const { database } = pipeline.api
@@ -31,7 +31,7 @@ it.each(BACKENDS)('one per cent of silent polls holds up nobody on %s', { timeou
   await until('all others have completed', async () => (await completed({ batchId: batch })) === ALL - SILENT, {
     timeoutMs: 60_000,
   })
-  // It renders for a third of a second; a lane that waits for a silent poll comes by after fifteen.
+  // The render takes a third of a second; a poller that waited for a silent poll would come after fifteen seconds.
   const { submittedAt, finishedAt } = await database.prisma.generation.findUniqueOrThrow({ where: { id } })
   expect(Number(finishedAt) - Number(submittedAt)).toBeLessThan(10_000)
   const silent = await database.prisma.generation.findMany({ where: { batchId: batch, status: { not: 'completed' } } })

@@ -1,5 +1,5 @@
-// The simulator over real sockets: its answers as a client meets them, faults included. Raw `http` instead of a
-// client library, so that nothing retries, pools or hides what happened on the wire.
+// The simulator over real sockets: answers and faults as seen by a client. Raw `http` instead of a client library, so
+// nothing retries, pools or hides the wire.
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
@@ -35,7 +35,7 @@ async function start(options: SimulatorOptions = {}): Promise<string> {
   return `http://127.0.0.1:${(simulator.server.address() as AddressInfo).port}`
 }
 
-/** Sends one request on a connection of its own. Rejects when the answer does not arrive whole. */
+/** Sends a request on a new connection. Rejects when the answer is incomplete. */
 async function send(
   method: string,
   url: string,
@@ -78,7 +78,7 @@ async function submissions(base: string): Promise<Submitted[]> {
   return JSON.parse((await send('GET', `${base}/control/submissions`)).text).submissions
 }
 
-/** Waits until the create request has been recorded, for answers that never come. */
+/** Waits until the create request is recorded, for answers that never come. */
 async function submission(base: string): Promise<Submitted> {
   return vi.waitFor(async () => {
     const [first] = await submissions(base)

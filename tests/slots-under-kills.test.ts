@@ -1,5 +1,5 @@
-// The slots hold while workers are killed: four processes admit and submit, one after the other dies at any moment, and at no
-// moment that is looked at are more generations in flight than there are slots.
+// The slot limit holds while workers are killed: four processes admit and submit and are killed in turn at random
+// moments. No look at the table finds more generations in flight than slots.
 
 import { afterEach, expect, it } from 'vitest'
 import { type RunningCommand, runCommand } from './support/command.ts'
@@ -49,6 +49,6 @@ it('is never exceeded under four workers that are killed', async () => {
   expect(Math.max(...seen)).toBe(SLOTS)
   const submitted = (await simulator.inject('/control/submissions')).json<{ total: number }>().total
   const ledger = await api.database.prisma.submission.count()
-  // What was killed in the middle of its request may have been sent or not; nothing was sent twice.
+  // A killed request may have been sent or not; no request was sent twice.
   expect(submitted).toBeLessThanOrEqual(ledger)
 }, 300_000)

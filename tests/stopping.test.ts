@@ -1,5 +1,5 @@
-// A worker and an API that are told to stop, as real processes: what is paid for is recorded, what is under way ends, the rest is
-// handed back and done by others.
+// A worker and an API told to stop, as real processes: paid work is recorded, running work ends, and the rest is handed
+// back and done by other processes.
 
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
@@ -15,7 +15,7 @@ import { type Act, answer, hang, startScriptedUpstream } from './support/scripte
 import { until } from './support/wait.ts'
 import { closeEndpoints, endpoint } from './support/webhook-endpoint.ts'
 
-/** Submissions that one worker has under way at once, and more than those. */
+/** Running submissions of a worker, and additional waiting submissions. */
 const AT_ONCE = 200
 const WAITING = 10
 
@@ -34,7 +34,7 @@ async function open(backend: (typeof BACKENDS)[number]): Promise<void> {
   env = {
     UPSTREAM_BASE_URL: upstream.origin,
     UPSTREAM_API_KEY: 'any',
-    // Whoever waits for a silent provider waits for longer than this test lives.
+    // A request to a silent provider waits longer than this test runs.
     UPSTREAM_TIMEOUT_MS: '600000',
     RECONCILE_INTERVAL_MS: '500',
     UPSTREAM_MAX_IN_FLIGHT: '1000',
@@ -93,9 +93,9 @@ describe.each(BACKENDS)('a worker on %s that is told to stop', (backend) => {
     upstream.play(accept)
     const worker = await start('start-worker', 'worker.started')
     const client = clientOf(api.url, api.key)
-    // Until the provider has told of a task, a worker submits one at a time.
+    // Until the provider is proven, a worker submits one generation at a time.
     expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)
-    // Not what the doctor asks at the start.
+    // A poll of a real task, not the doctor's question at the start.
     await until('it is known', () => upstream.received.some((one) => one.url.includes('/sora_')))
     upstream.play((response, one) => held.push(() => accept(response, one)))
     const items = Array.from({ length: AT_ONCE + WAITING }, (_, n) => ({ ...MINIMAL, prompt: `number-${n}` }))
@@ -126,7 +126,7 @@ describe.each(BACKENDS)('a worker on %s that is told to stop', (backend) => {
     const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
     await until('it is under way', () => creates().length === 1)
     await stop(worker)
-    // One that follows within a moment is taken for the same signal, which npm passes on.
+    // A second signal within a moment counts as the same signal, because npm passes signals on.
     await until('a second signal has ended it', () => {
       worker.child.kill('SIGTERM')
       return worker.child.exitCode !== null
@@ -134,7 +134,7 @@ describe.each(BACKENDS)('a worker on %s that is told to stop', (backend) => {
     expect(await worker.ended, worker.output()).toBe(1)
     expect(await count(`submissions WHERE state = 'started'`)).toBe(1)
 
-    // The lease runs out.
+    // Ends the lease, as time would.
     await rows(`UPDATE submissions SET lease_until = now()`)
     await rows(`UPDATE generations SET due_at = now()`)
     await house({ worker: true })
@@ -159,7 +159,7 @@ describe.each(BACKENDS)('a worker on %s that is told to stop', (backend) => {
     await prisma.generation.updateMany({ where: { id: { in: ids } }, data: { dueAt: new Date(0) } })
 
     const worker = await start('start-worker', 'worker.started')
-    // Whoever starts also asks, once, whether the provider is there.
+    // A start also asks once whether the provider is reachable.
     const asked = () => ids.filter((id) => upstream.received.some((one) => one.url.includes(id))).length
     await until('it polls and delivers', () => asked() === ids.length && held.length === 1)
     await stop(worker)

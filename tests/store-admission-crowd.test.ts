@@ -1,4 +1,4 @@
-// Admission where more projects wait than it compares: those that have no slot are first, and nothing stands in their way.
+// Admission with more waiting projects than admission compares: projects without a slot come first.
 
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { insertGenerations } from '@reelqueue/shared/store/generations'
@@ -13,7 +13,7 @@ afterEach(() => seed.close())
 
 const PRO = 'openAiSora2Pro'
 const PROJECTS = 250
-/** Each with two of `model`, in the order of their names. */
+/** Each project with two generations of `model`, in order of the project names. */
 async function crowd(model: string): Promise<string[]> {
   await seed.sql(
     `INSERT INTO projects (id, name, webhook_secret) SELECT new_id('prj'), 'p' || to_char(n, '000'), 's' FROM generate_series(1, $1::int) n`,
@@ -26,7 +26,7 @@ async function crowd(model: string): Promise<string[]> {
   )
   return ids.map((project) => project.id)
 }
-/** Until nothing more can be admitted. @returns how many of each project are in flight */
+/** Admits until nothing more can be admitted. @returns the generations in flight by project */
 async function fill(slots: number, perModel = {}): Promise<Map<string, number>> {
   while ((await admitGenerations(seed.database, slots, perModel)).againMs === 0);
   const rows = await seed.sql<{ id: string; count: number }>(

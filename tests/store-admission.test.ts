@@ -1,4 +1,5 @@
-// Admission on a real Postgres: the cap holds whoever admits at the same instant, and the order is fair.
+// Admission on a real Postgres: the limit holds when several processes admit at the same instant, and the order is
+// fair.
 
 import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
@@ -22,7 +23,7 @@ async function admit(slots: number, database = seed.database): Promise<{ ids: st
 
 const insert = (rows: Parameters<typeof insertGenerations>[1]) => insertGenerations(seed.database.prisma, rows)
 
-/** Queued generations of one project, oldest first. */
+/** Queued generations of a project, oldest first. */
 async function queue(count: number, fields: Parameters<typeof newGeneration>[1] = {}): Promise<string[]> {
   const rows = Array.from({ length: count }, () => newGeneration(seed.projectId, fields))
   await insert(rows)
@@ -41,8 +42,8 @@ describe('the cap', () => {
     await queue(8 * 30)
     const processes = Array.from({ length: 8 }, () => openDatabase(seed.url, console.error, 2))
     try {
-      // All are held at the beginning of their transactions, by the lock that serialises them. Whoever counted the free slots before
-      // it had the lock would give out the same ones as the process before it.
+      // All transactions are held at the start, by the lock that serialises them. A process that counted free slots
+      // before taking the lock would give out the same slots twice.
       const results = await seed.collide(
         'SELECT pg_advisory_xact_lock(7301001)',
         processes.map((database) => () => admit(30, database)),
@@ -179,7 +180,7 @@ describe('limits', () => {
     await pauseProject(seed.database, seed.projectId, false)
     const again = await admitGenerations(seed.database, 2)
     expect(again.admitted.map((row) => row.id)).toEqual(waiting.slice(0, 2))
-    // A job that was kept from the first time must not swallow this wake-up.
+    // A job kept from the first time must not swallow the new job.
     expect(again.admitted.map((row) => row.wakes)).toEqual([1, 1])
   })
 })
@@ -261,6 +262,6 @@ it('an idempotency key is taken once, whoever inserts at the same instant', asyn
 it('is not held up for long by a process that vanished in the middle of a transaction, with its locks', async () => {
   const [row] = await seed.database.prisma.$queryRaw<{ limit: string }[]>`
     SELECT current_setting('idle_in_transaction_session_timeout') AS limit`
-  // Postgres ends such a session then; Prisma itself gives no transaction that long.
+  // Postgres then ends the session; Prisma itself allows no transaction of this length.
   expect(row?.limit).toBe('40s')
 })

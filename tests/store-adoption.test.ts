@@ -1,4 +1,4 @@
-// A failed generation that is given a task found by hand, on a real Postgres.
+// A failed generation adopts a task found by hand, on a real Postgres.
 
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { claimDuePolls, failOverdue } from '@reelqueue/shared/store/polling'
@@ -28,7 +28,7 @@ describe('adopting', () => {
       slotUntil: null,
       submissions: [{ state: 'accepted', upstreamTaskId: 'sora_found', adoptedAt: expect.any(Date), errorCode: null }],
     })
-    // Its day may have begun the moment the request left; its deadline counts anew.
+    // The day of the video link may have begun at the request; the deadline starts again.
     expect(row.lastPendingAt).toEqual(row.submissions[0]?.startedAt)
     const poll = (await claimDuePolls(seed.database, 10, 1_000)).find((one) => one.id === id)
     expect(poll).toMatchObject({ upstreamTaskId: 'sora_found', isAdopted: true })

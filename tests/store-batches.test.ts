@@ -1,4 +1,4 @@
-// Batches on a real Postgres: they end once, and only after the last of their generations.
+// Batches on a real Postgres: a batch ends once, after the last generation.
 
 import { batchAtEvent } from '@reelqueue/shared/contract/batch'
 import { newId } from '@reelqueue/shared/domain/ids'
@@ -156,7 +156,7 @@ describe('moves of its generations', () => {
   it('never wait for the row of their batch, and never change it', async () => {
     const { id, items } = await batchOf(2)
     const before = await readBatch(seed.database, id)
-    // Whoever needed the row would wait here for ever, and the test's own deadline would speak.
+    // A statement that needed the locked row would wait for ever, and the test would time out.
     await seed.holding(`SELECT 1 FROM batches WHERE id = '${id}' FOR NO KEY UPDATE`, async () => {
       for (const item of items) await cancel(item)
     })

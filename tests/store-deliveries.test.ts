@@ -25,7 +25,7 @@ const delivery = (id: string) => seed.database.prisma.delivery.findUniqueOrThrow
 const attempts = (deliveryId: string) =>
   seed.database.prisma.deliveryAttempt.findMany({ where: { deliveryId }, orderBy: { number: 'asc' } })
 
-/** A delivery that is owed for a cancelled generation. */
+/** A pending delivery of a cancelled generation. */
 async function owed(): Promise<string> {
   const id = await seed.queued({ webhookUrl: 'https://example.com/hook' })
   const [moved] = await moveGenerations(seed.database.prisma, [id], 'cancel', { set: Prisma.sql`due_at = NULL` })
@@ -91,7 +91,7 @@ describe('a claim', () => {
       const row = await seed.database.prisma.generation.update({ where, data })
       await letTimePass(id)
       const { generation } = (await claim(id)) ?? {}
-      // A field that is missing here would be missing in the webhook.
+      // A field missing here would be missing in the webhook.
       expect(generation && generationAtEvent(generation, event.data)).toStrictEqual(generationAtEvent(row, event.data))
     }
   })

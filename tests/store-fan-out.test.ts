@@ -1,5 +1,5 @@
-// The fan-out that a large change puts off: which events are noted, who gets a delivery once the pages have run, that two processes share
-// the work without doing it twice, and that an event which cannot be written keeps no other.
+// Delayed fan-out of a large change: noted events, deliveries created by pages, two processes sharing the work without
+// duplicates, and an unstorable event that stops no other event.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { fanOutPage, nextToFanOut, WOKEN_PER_TARGET } from '@reelqueue/shared/store/fan-out'
@@ -59,7 +59,7 @@ it('notes the events that somebody is to hear of, and the pages create each deli
   expect(second.deliveryIds).toHaveLength(2)
   expect(await page(2)).toEqual({ events: 0, deliveryIds: [] })
   expect(await nextToFanOut(seed.database, '')).toBeNull()
-  // A URL that two of them name gets one.
+  // A URL named by an endpoint and by the generation gets a single delivery.
   expect(await delivered()).toEqual(
     both.flatMap((id) => [`${id} https://a.example/1`, `${id} https://b.example/2`]).toSorted(),
   )
@@ -104,7 +104,7 @@ it('leaves an event whose delivery Postgres refuses, notes it, and creates those
   expect((await page()).events).toBe(19)
   expect(await delivered()).toEqual(others.map((id) => `${id} https://a.example/1`).toSorted())
   expect(await findUnstorable(seed.database, event.id)).toMatchObject({ statement: 'fan_out', failures: 1 })
-  // Not tried again at once, and not in the way of reconcile.
+  // Not retried at once, and not blocking reconcile.
   expect([(await page()).events, await nextToFanOut(seed.database, '')]).toEqual([0, null])
   await seed.sql('DROP TRIGGER broken ON deliveries')
   await seed.sql('UPDATE unstorable_rows SET retry_at = now()')

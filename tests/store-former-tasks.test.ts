@@ -1,5 +1,5 @@
-// Renders that a generation has left behind, by a retry or because their acceptance came late: they are paid for, so their
-// video is taken when there is one.
+// Tasks of previous attempts, left behind by a retry or a late acceptance: the tasks are paid for, so a finished video
+// is used.
 
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { completeGeneration } from '@reelqueue/shared/store/completion'
@@ -22,7 +22,7 @@ async function taskOf(id: string) {
   const { upstreamTaskId, wakes } = await seed.row(id)
   return { id, upstreamTaskId: upstreamTaskId ?? '', wakes }
 }
-/** Failed at its deadline, retried, and rendering again as another task. */
+/** Failed at the deadline, retried, and rendering again with another task. */
 async function twiceRendered(): Promise<string> {
   const id = await attempts.overdue()
   await attempts.retryAdmitted(id)
@@ -198,7 +198,7 @@ describe('a retry after a deadline', () => {
   it('an answer read before the retry cannot end the new attempt', async () => {
     const id = await attempts.overdue()
     await attempts.answered(id, VIDEO)
-    // Complete reads the row, then waits for whoever holds it; meanwhile a whole new attempt gets an answer of its own.
+    // The complete step reads the row, then waits for the lock; during the wait a new attempt gets its own answer.
     const [moved] = await seed.collide(
       `UPDATE generations SET current_submission_id = 'sub_of_another_attempt' WHERE id = '${id}'`,
       [() => completeGeneration(seed.database, id)],
@@ -226,7 +226,7 @@ describe('the first submission, when it turns out to be accepted after its resub
       if (order === 'before') await attempts.settle(submissionId, first(id))
       await attempts.settle(second, outcome)
       if (order === 'after') await attempts.settle(submissionId, first(id))
-      // A refusal is certain: the failure has been told, and its late success still counts.
+      // A refusal is certain: the failure has been reported, and a late success still counts.
       const status = order === 'after' && outcome === REFUSED ? 'failed' : 'processing'
       const row = await seed.row(id)
       expect(row).toMatchObject({ status, upstreamTaskId: taskIdOf(id), currentSubmissionId: submissionId })
@@ -272,7 +272,7 @@ describe('the acceptance of a former attempt, when it comes', () => {
     await attempts.settle(second, outcome)
     const row = await seed.row(id)
     expect(row).toMatchObject({ status: 'processing', upstreamTaskId: taskIdOf(id), attempt: 2 })
-    // What is unknown may be rendering besides.
+    // An unknown task may be rendering too.
     expect(row.slotUntil === null).toBe(outcome !== UNKNOWN)
     expect(await attempts.begin(id)).toEqual({ kind: 'moved_on' })
   })

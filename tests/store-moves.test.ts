@@ -1,4 +1,4 @@
-// Moves on a real Postgres: one guarded statement each, that writes status, event and deliveries together.
+// Moves on a real Postgres: each move is a single guarded statement that writes status, event and deliveries together.
 
 import { generationAtEvent, toGenerationJson } from '@reelqueue/shared/contract/generation'
 import { isId, newId } from '@reelqueue/shared/domain/ids'
@@ -27,7 +27,7 @@ beforeAll(async () => {
 })
 afterAll(() => seed.close())
 
-/** A processing generation whose answer waits for the complete step. */
+/** A processing generation with an answer that waits for the complete step. */
 async function answered(answer: TerminalAnswer, webhookUrl: string | null = null): Promise<string> {
   const id = await seed.processing({ webhookUrl })
   const record = { ...pollOf(id), nextMs: 0, sawPending: false, pollFailures: 0, answer }
@@ -241,7 +241,7 @@ describe('the database', () => {
   })
 })
 
-/** The UUID in a TypeID, as 32 hexadecimal digits. */
+/** The UUID of a TypeID, as 32 hexadecimal digits. */
 function uuidOf(id: string): string {
   const digits = [...id.slice(-26)].map((digit) => BigInt('0123456789abcdefghjkmnpqrstvwxyz'.indexOf(digit)))
   const bits = digits.reduce((value, digit) => value * 32n + digit, 0n)

@@ -1,4 +1,5 @@
-// The end of graces: what was only left alone because it had been woken is due at once, what waits for something real is not.
+// The end of back-offs: rows delayed only because of an earlier enqueue are due at once, rows that wait for something
+// real are not.
 
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
 import { claimOverdueDeliveries, claimOverdueGenerations, endGraces } from '@reelqueue/shared/store/overdue'
@@ -19,7 +20,7 @@ beforeEach(async () => {
 })
 afterEach(() => seed.close())
 
-/** As reconcile leaves a row that it woke several times: the longest grace has just begun. */
+/** The state after several enqueues by reconcile: the longest back-off has just begun. */
 async function putInGrace(id: string, table: 'generations' | 'deliveries' = 'generations'): Promise<string> {
   await seed.sql(`UPDATE ${table} SET wakes = 9, due_at = now() + interval '120 s' WHERE id = $1`, [id])
   return id

@@ -1,6 +1,6 @@
-// The plans of the hot statements on a table with a history: each is served by its index, as the store has them planned and even
-// where Postgres is free to plan. The statements are those that the store really sends; they are overheard on their way to Postgres
-// and explained with the same parameters.
+// Plans of the frequent statements on a table with a history: each statement uses its index, both with the store's
+// planner settings and with a free planner. The statements are the store's own, recorded on the way to Postgres and
+// explained with the same parameters.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
@@ -46,7 +46,7 @@ const batchId = newId('batch')
 const endpointId = newId('endpoint')
 let anyId: string
 
-/** Ended generations with their events and deliveries, a backlog, and a few rows in each open status. */
+/** Ended generations with events and deliveries, a backlog, and a few rows in each open status. */
 beforeAll(async () => {
   seed = await seedDatabase()
   await seed.sql(
@@ -121,7 +121,7 @@ interface Plan {
   readonly Plans?: readonly Plan[]
 }
 
-/** The statements that `act` sends, and then their plans, node by node. */
+/** The statements sent by `act`, as plans, node by node. */
 async function plansOf(act: () => Promise<unknown>, planner: Planner): Promise<Plan[]> {
   const overheard = vi.spyOn(pg.Client.prototype, 'query')
   await act()
@@ -137,7 +137,9 @@ async function plansOf(act: () => Promise<unknown>, planner: Planner): Promise<P
   return plans
 }
 
-/** One that is prepared has a plan that does not know what it is given. `EXPLAIN (GENERIC_PLAN)` would be newer than Postgres 14. */
+/**
+ * A prepared statement has a plan without known parameters. `EXPLAIN (GENERIC_PLAN)` needs a Postgres newer than 14.
+ */
 function explanationOf(text: string, values: unknown[]): [string, unknown[]?] {
   if (!text.trimStart().startsWith(PREPARED)) return [`EXPLAIN (FORMAT JSON) ${text}`, values]
   const execute = `EXPLAIN (FORMAT JSON) EXECUTE kept(${values.map(() => 'NULL').join()})`
@@ -154,7 +156,7 @@ function nodesOf(plan: Plan): Plan[] {
   return [plan, ...(plan.Plans ?? []).flatMap(nodesOf)]
 }
 
-/** What is read whole: a table, or an index that is not a partial one. */
+/** Full scans: of a table, or of an index that is not partial. */
 function readWhole(nodes: readonly Plan[]): Plan[] {
   return nodes.filter((node) => {
     if (!TABLES.includes(node['Relation Name'] ?? '')) return false
@@ -166,7 +168,7 @@ function readWhole(nodes: readonly Plan[]): Plan[] {
 }
 
 const TABLES = ['generations', 'deliveries', 'batches', 'events', 'submissions']
-// Both give the page in its order; which is cheaper depends on the share of the project.
+// Both indexes give the page in order; the cheaper index depends on the project's share of rows.
 const LIST = /generations_(project_id_id_idx|pkey)/
 
 describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and read no whole table:`, (planner) => {
@@ -308,7 +310,7 @@ it('forgetting reads what it forgets, and not all events or all that is pending'
     expect(await forgetEnded(seed.database, 90, 500, Date.now() + 91 * DAY_MS)).toMatchObject({ generations: 100 })
   }, "the store's")
   expect(readWhole(nodes)).toEqual([])
-  // What is due, of all that is pending.
+  // This index covers all pending deliveries.
   expect(nodes.map((node) => node['Index Name'])).not.toContain('deliveries_due_idx')
 })
 

@@ -1,4 +1,4 @@
-// What the polling lanes read and write, on a real Postgres.
+// The queries and writes of the pollers, on a real Postgres.
 
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
@@ -70,7 +70,7 @@ describe('claiming', () => {
     const holder = await seed.database.prisma.$transaction(async (tx) => {
       const held = await tx.$queryRaw<{ id: string }[]>`
         SELECT id FROM generations WHERE due_at <= now() ORDER BY due_at LIMIT 4 FOR UPDATE`
-      // The rows of a lane that has not committed yet are passed over, not waited for.
+      // Rows of an uncommitted poller are skipped, not waited for.
       const others = await Promise.all([claim(3), claim(3), claim(3)])
       return { held: held.map((row) => row.id), others: others.flat().map((poll) => poll.id) }
     })
@@ -278,7 +278,7 @@ describe('a deadlock', () => {
         what === 'deadline'
           ? failOverdue(seed.database, both.map(pollOf), 'deadline_exceeded', 1_000)
           : write(...both.map((id) => record(id, { answer: COMPLETED })))
-      // It holds the first and waits for the second; the holder of the second now wants the first.
+      // The write holds the first row and waits for the second; the holder of the second row now wants the first.
       await until('it waits', async () => {
         const [row] = await seed.sql<{ waiting: number }>(
           `SELECT count(*)::int AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,

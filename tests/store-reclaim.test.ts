@@ -1,4 +1,4 @@
-// A task that was adopted by hand turns out to be the answer to a submission of another generation, on a real Postgres.
+// A task adopted by hand turns out to be the answer to another generation's submission, on a real Postgres.
 
 import { settleAccepted, settleOneAccepted } from '@reelqueue/shared/store/settlement'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -15,7 +15,7 @@ afterAll(() => seed.close())
 
 const accepted = (taskId: string) => ({ kind: 'accepted', taskId }) as const
 
-/** A generation whose submission is under way, and another one that has adopted the task which will be its answer. */
+/** A generation with an open submission, and another generation that adopted the task of this submission. */
 async function adoptedTooEarly() {
   const [own, other] = [await seed.submitting(), await attempts.unknown()]
   const taskId = `sora_of_${own.id}`
@@ -23,7 +23,7 @@ async function adoptedTooEarly() {
   return { own, other, taskId }
 }
 
-/** What a generation looks like that waits for somebody to find its task. */
+/** A generation that waits until its task is found. */
 const UNKNOWN_AGAIN = {
   status: 'failed',
   errorCode: 'submission_unknown',
@@ -47,7 +47,7 @@ describe('the answer to a submission', () => {
     const row = await seed.row(other.id)
     expect(row).toMatchObject(UNKNOWN_AGAIN)
     expect(row.submissions[0]?.errorMessage).toContain(taskId)
-    // Its own render may be under way after all.
+    // The generation's own render may still be running.
     expect(Number(row.slotUntil) - Number(row.submissions[0]?.startedAt)).toBe(SETTLING.renderMaxMs)
     expect((await attempts.typesOf(other.id)).slice(-2)).toEqual(['processing', 'failed'])
     expect((await attempts.adopt(other.id, `${taskId}_right`, { isOperator: false })).kind).toBe('adopted')

@@ -1,4 +1,4 @@
-// What ended long ago is forgotten with all that belongs to it; nothing else is.
+// Purge: generations that ended long ago are deleted with all their rows; nothing else is deleted.
 
 import { idBefore, newId } from '@reelqueue/shared/domain/ids'
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
@@ -19,7 +19,7 @@ import { newGeneration, type Seed, seedDatabase } from './support/seed.ts'
 import { until } from './support/wait.ts'
 
 const DAY_MS = 24 * 3_600_000
-/** From then the rows of the test are old. */
+/** From this time the test's rows are old. */
 const LATER_MS = Date.now() + 100 * DAY_MS
 const AGE = { days: 90, nowMs: LATER_MS }
 
@@ -94,7 +94,7 @@ describe('what ended long ago', () => {
     await seed.sql(`UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL`)
     await testEndpoint(seed.database, made.endpoint)
     await forget()
-    // The young one stays.
+    // The recent generation stays.
     expect(await countRows(seed.url)).toMatchObject({ events: 1, deliveries: 1 })
   })
 
@@ -176,7 +176,7 @@ describe('several workers', () => {
   it('share a history: what one is deleting the others pass over, without waiting', async () => {
     const ids = await makeOldGenerations(seed, 40)
     const page = `SELECT 1 FROM generations WHERE id <= '${ids[9]}' FOR UPDATE`
-    // Whoever waits for a row gives up after a while, and tries again with half of the page.
+    // A lock wait ends after a while, and the purge tries again with half of the page.
     let transactions = 0
     const get = (target: Database['prisma'], name: string | symbol) => {
       if (name === '$transaction') transactions += 1
@@ -211,7 +211,7 @@ describe('a sweep of a worker', () => {
   it('commits page by page, and ends between two of them when the worker stops', async () => {
     const ids = await makeOldGenerations(seed, 1_000)
     const stopping = new AbortController()
-    // It makes the second page last.
+    // Makes the second page last.
     await seed.holding(`SELECT 1 FROM deliveries WHERE id = 'dlv_${ids[150]}' FOR UPDATE`, async () => {
       const sweeping = forgetHistory(deps(), stopping.signal)
       await until('a page is committed', async () => (await countRows(seed.url)).generations < 1_000)

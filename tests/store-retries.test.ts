@@ -1,5 +1,5 @@
-// New attempts of failed generations, on a real Postgres. Interleavings are forced by locks that the contenders are seen
-// waiting for.
+// New attempts of failed generations, on a real Postgres. Interleavings are forced by locks; the test sees the
+// contenders wait.
 
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
@@ -127,7 +127,7 @@ describe('a retry', () => {
 
 describe('slots', () => {
   beforeEach(async () => {
-    // Of four slots at the least one may be kept for a render that nobody waits for.
+    // Kept renders may take a slot only when there are at least four slots.
     await seed.sql('UPDATE generations SET slot_until = NULL')
     for (let n = 0; n < 3; n++) await seed.processing()
   })
@@ -149,7 +149,7 @@ describe('slots', () => {
   })
 })
 
-/** What is admitted although so many slots are all that there are. */
+/** The generations admitted with `slots` slots in total. */
 async function admittedBeyond(slots: number): Promise<string[]> {
   const waiting = await seed.queued()
   const { admitted } = await admitGenerations(seed.database, slots)
@@ -157,7 +157,7 @@ async function admittedBeyond(slots: number): Promise<string[]> {
   return admitted.map((one) => one.id)
 }
 
-/** How many slots are taken, counted in the words of the rule rather than by admission. */
+/** Taken slots, counted by the documented rule and not by admission. */
 async function slotsTaken(): Promise<number> {
   const rows = await seed.sql<{ slots: number }>(
     `SELECT ((admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing'))::int

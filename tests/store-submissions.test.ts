@@ -1,4 +1,4 @@
-// The ledger of paid acts on a real Postgres. Interleavings are forced by locks that the contenders are seen waiting for.
+// The submission ledger on a real Postgres. Interleavings are forced by locks; the test sees the contenders wait.
 
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { type SubmissionResult, settleSubmission } from '@reelqueue/shared/store/settlement'
@@ -110,7 +110,7 @@ describe('settling a submission', () => {
     const row = await seed.row(id)
     expect(row).toMatchObject({ status: 'processing', upstreamTaskId: 'sora_a', submissions: [{ state: 'accepted' }] })
     expect(row.submissions[0]?.upstreamTaskId).toBe('sora_a')
-    // The provider may have begun the moment the request left: its day counts from then.
+    // The provider may have begun at the moment of the request: the link's day counts from then.
     expect(row.submittedAt).toEqual(row.submissions[0]?.startedAt)
     const settledAt = row.submissions[0]?.settledAt?.getTime() ?? 0
     const firstPollInMs = (row.dueAt?.getTime() ?? 0) - settledAt

@@ -1,4 +1,4 @@
-// The paid step by plain calls, against a real Postgres and a real server that stands where the provider stands.
+// The submit step by plain calls, against a real Postgres and a real server in the provider's place.
 
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import type { Database } from '@reelqueue/shared/store/database'
@@ -43,7 +43,7 @@ afterAll(async () => {
   await seed.close()
 })
 
-/** A database on whose way a step's commits are met by `around`: its transactions, and the moves that commit by themselves. */
+/** A database whose commits run through `around`: transactions, and moves that commit by themselves. */
 function withCommits(around: (commit: () => Promise<unknown>) => Promise<unknown>): Database {
   const prisma = new Proxy(house.database.prisma, {
     get(target, name, receiver) {
@@ -170,7 +170,7 @@ describe('a retry after a deadline', () => {
   it.each([
     ['is still rendering', [answer(200, RENDERING)]],
     ['failed', [answer(200, { ...RENDERING, status: 'failed', error: 'no' })]],
-    // One bad answer is no reason to pay.
+    // A single bad answer does not cause a second payment.
     ['is forgotten', Array.from({ length: 3 }, () => answer(404, { error: 'task not found' }))],
     ['is not answered for', [hang, hang, hang]],
     ['is not answered for at first', [hang, answer(200, RENDERING)]],

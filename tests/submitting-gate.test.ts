@@ -1,5 +1,5 @@
-// What stops all submitting: the provider's answers, and an operator. By plain calls of the steps, against a real Postgres and
-// a real server that stands where the provider stands.
+// The submission gate: closed by the provider's answers or by an operator. Steps by plain calls, against a real
+// Postgres and a real server in the provider's place.
 
 import { silentTrialWaitMs } from '@reelqueue/shared/domain/gate-signal'
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
@@ -25,7 +25,7 @@ import { stepDeps } from './support/step-deps.ts'
 import { until } from './support/wait.ts'
 
 const seed = await seedDatabase()
-// With a key, so that its admitter admits.
+// With a key, so the admitter admits.
 const house = await startHouse({ databaseUrl: seed.url, env: { UPSTREAM_API_KEY: 'key' } })
 const provider = await startScriptedUpstream()
 const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: 1_000 })
@@ -46,7 +46,7 @@ afterAll(async () => {
   await seed.close()
 })
 
-/** Submits one more generation. @returns its id */
+/** Submits another generation. @returns the id */
 async function submitOne(): Promise<string> {
   const id = await seed.admitted()
   await submit(deps, id)
@@ -163,7 +163,7 @@ describe('the same refusal of requests', () => {
     async (_, refusal, costs, refusalClass) => {
       const ids = await Promise.all(Array.from({ length: 24 }, () => seed.admitted()))
       provider.play(async (response, exchanged) => {
-        // All are on their way before the first is answered.
+        // All requests are sent before the first answer.
         await until('all are in flight', async () => creates() === ids.length)
         await refusal(response, exchanged)
       })
@@ -186,7 +186,7 @@ describe('the same refusal of requests', () => {
     const { id: project } = await ensureProject(seed.database, 'other', () => 'sealed')
     const other = await seed.queued()
     await seed.sql(`UPDATE generations SET project_id = $2 WHERE id = $1`, [other, project])
-    // It had a slot later than the one that was refused, so by the ordinary turns it would come after it.
+    // This project had a slot later than the refused project, so the ordinary turns would put it second.
     await seed.sql(`UPDATE projects SET last_admitted_at = now() + interval '1 min' * (id = $1)::int`, [project])
     await seed.sql(`UPDATE upstream_gates SET account_retry_at = now() - interval '1 ms'`)
     const { admitted } = await admitGenerations(seed.database, 100)
@@ -236,7 +236,7 @@ describe('an outage behind a CDN', () => {
   it('that left outcomes unknown keeps a quarter of the slots at most, and none once submissions are accepted again', async () => {
     provider.play(answer(521, 'down'))
     for (let n = 0; n < 5; n++) expect(await statusOf(await submitOne())).toBe('failed')
-    // More than one statement gives back.
+    // More generations than a single statement releases.
     await seed.sql(
       `INSERT INTO generations (id, project_id, model, prompt, status, error_code, finished_at, slot_until)
       SELECT 'gen_kept' || n, $1, 'openAiSora2Plus', 'kept', 'failed', 'submission_unknown', now(), now() + interval '1 h'
@@ -295,7 +295,7 @@ describe('submissions in a row without an answer', () => {
     await probe(deps)
     expect(creates()).toBe(0)
     expect((await readGate(seed.database)).isOpen).toBe(true)
-    // One at a time, and one more silence closes it again.
+    // A single trial at a time; another failure closes the gate again.
     await seed.queued()
     const { admitted } = await admitGenerations(seed.database, 100)
     expect(admitted).toHaveLength(1)
@@ -420,7 +420,7 @@ describe('the rate limit', () => {
       const taken = await Promise.all(
         Array.from({ length: 40 }, (_, n) => takeRequests(processes[n % 4] ?? seed.database, 'globalai', 3, 60)),
       )
-      // Ten seconds' worth, and what came in while the test ran.
+      // The requests of ten seconds, and the requests that became free during the test.
       const sum = taken.reduce((total, one) => total + one)
       expect(sum).toBeGreaterThanOrEqual(10)
       expect(sum).toBeLessThan(40)

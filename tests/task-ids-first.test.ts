@@ -1,4 +1,4 @@
-// A worker whose connections are few: what came back with a task id is recorded before everything that holds none.
+// A worker with few connections: an answer with a task id is recorded before all other work.
 
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { submit } from '@reelqueue/worker/steps/submit'
@@ -29,7 +29,7 @@ afterAll(async () => {
 
 const isAccepted = ([, { body }]: Parameters<Act>) => body.includes('accepted')
 
-/** Statements of the house that wait for a lock. */
+/** Statements of the app that wait for a lock. */
 async function waiting(): Promise<number> {
   const [row] = await seed.sql<{ count: number }>(
     `SELECT count(*)::int AS count FROM pg_stat_activity

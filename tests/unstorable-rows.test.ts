@@ -1,5 +1,5 @@
-// One row that Postgres refuses to write, by a real trigger, among a hundred: whatever statement carries them, the other 99 move, the
-// one is noted and left out for a while, and it costs few statements.
+// A hundred rows, of which Postgres refuses one by a real trigger: whatever statement carries the rows, the other 99
+// move, the refused row is noted and skipped for a while, at the cost of few statements.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
@@ -35,7 +35,7 @@ import { LEASE_MS, newGeneration, pollOf, SETTLING, seedDatabase, taskIdOf } fro
 import { until } from './support/wait.ts'
 
 const ROWS = 100
-/** Of the tries that follow on one failure: halves of halves, what is noted, and the statements of a transaction. */
+/** Limit of statements after a failure: repeated halving, the notes, and the statements of a transaction. */
 const STATEMENTS_MAX = 60
 
 const seed = await seedDatabase()
@@ -67,7 +67,7 @@ await seed.sql(
   `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'this row is refused'; END $$`,
 )
 
-/** From now on that row is refused. */
+/** Makes Postgres refuse the row from now on. */
 async function refuse(table: string, id: string, event = 'UPDATE'): Promise<void> {
   const row = event === 'INSERT' ? 'NEW' : 'OLD'
   await seed.sql(
@@ -97,7 +97,7 @@ async function deliveries(): Promise<string[]> {
      FROM events WHERE generation_id = ANY ($1)`,
     [ids],
   )
-  // A server of its own each: few are woken for one.
+  // A different server for each delivery: only a few deliveries are enqueued for each server.
   await seed.sql(`UPDATE deliveries SET url = 'http://s' || right(id, 12) || '.example/'`)
   return (await seed.sql<{ id: string }>('SELECT id FROM deliveries ORDER BY id')).map((row) => row.id)
 }
@@ -144,12 +144,12 @@ interface Case {
   readonly table: 'generations' | 'deliveries' | 'batches'
   readonly prepare: () => Promise<string[]>
   readonly act: (ids: readonly string[]) => Promise<unknown>
-  /** Selects what has moved. */
+  /** Selects the moved rows. */
   readonly moved: string
   readonly event?: 'DELETE'
-  /** Rows are tried one by one, by turns. */
+  /** Rows are tried in turn, without a shared statement. */
   readonly isSingly?: true
-  /** What tries again by itself notes nothing. */
+  /** A statement that is repeated automatically notes nothing. */
   readonly isUnnoted?: true
 }
 
@@ -308,7 +308,7 @@ const CASES: Record<string, Case> = {
       await seed.sql(`UPDATE batches SET cancel_requested_at = now()`)
       return ids
     },
-    // Each on its own.
+    // Each row with a separate claim.
     act: async () => {
       for (let n = 0; n <= ROWS; n++) await claimChange(database, { not: [] })
     },
@@ -333,7 +333,8 @@ describe.each(Object.entries(CASES))('of a hundred %s', (_, one) => {
       statements = 0
       await one.act(ids)
       expect(statements).toBeLessThanOrEqual(one.isSingly ? 3 * ROWS : STATEMENTS_MAX)
-      // A statement tells of its failure before it lets go of its locks, and claims pass over what is locked: the next one finds it.
+      // A failed statement reports before releasing its locks, and claims skip locked rows: the next claim finds the
+      // rows.
       await until('the others have moved', async () => {
         if ((await countOf(one.moved)) >= ROWS - 1) return true
         await one.act(ids)
@@ -436,7 +437,7 @@ describe('a row that is refused again and again', () => {
     const waits: number[] = []
     for (let n = 0; n < 6; n++) {
       await seed.sql(`UPDATE unstorable_rows SET retry_at = now()`)
-      // A claim passes over what the failed statement of the one before has not let go of yet.
+      // A claim skips rows still locked by the previous failed statement.
       const waitMs = await until('it is noted again', async () => {
         await claim()
         const { retryAt } = (await findUnstorable(database, bad)) ?? { retryAt: new Date(0) }

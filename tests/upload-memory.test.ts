@@ -1,5 +1,5 @@
-// An upload of 200 MiB is never held whole: an API whose heap is far smaller reads, checks and refuses all of it. Nor do many documents of
-// 40 MiB at once fill the memory, or keep others waiting.
+// An upload of 200 MiB is never held in memory: an API with a far smaller heap reads, checks and refuses the whole
+// upload. Many simultaneous documents of 40 MiB neither fill the memory nor block other requests.
 
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
@@ -15,9 +15,9 @@ import { until } from './support/wait.ts'
 
 const LINES = 50_000
 const BAD_LINE = 9_001
-/** Of each line: all of them together are a little less than 200 MiB. */
+/** Bytes of each line: a little less than 200 MiB in total. */
 const LINE_BYTES = 4_150
-/** More than this, and the process would die. */
+/** The process would die beyond this limit. */
 const HEAP_MAX_MIB = 256
 const GROWTH_MAX_MIB = 300
 
@@ -31,10 +31,12 @@ function* upload(): Generator<Buffer> {
 const DOCUMENTS = 60
 const DOCUMENT_ITEMS = 2_560
 const DOCUMENTS_HEAP_MIB = 512
-/** All of the heap, and the buffers beside it. */
+/** The whole heap, and the buffers outside the heap. */
 const DOCUMENTS_GROWTH_MAX_MIB = 700
 
-/** A document of 40 MiB, in pieces; nearly all have one wrong item, so that Postgres is not what is measured. */
+/**
+ * A document of 40 MiB, in pieces; almost all documents have an invalid item, so the test does not measure Postgres.
+ */
 function documentPieces(isGood: boolean): Buffer[] {
   const metadata = { text: 'x'.repeat(16_000) }
   const item = Buffer.from(JSON.stringify({ ...MINIMAL, metadata, custom_id: undefined }))
@@ -49,7 +51,7 @@ async function residentMiB(pid: number | undefined): Promise<number> {
   return Number(kib) / 1_024
 }
 
-/** What a process holds at most while something runs, beyond what it held before. */
+/** The peak memory of a process while `run` runs, beyond the memory before. */
 async function growthMiB(pid: number | undefined, run: () => Promise<void>): Promise<number> {
   const before = await residentMiB(pid)
   let most = before
@@ -72,7 +74,7 @@ interface SmallApi extends Pick<TestHouse, 'url' | 'key' | 'house' | 'webhookSec
   readonly pid: number | undefined
 }
 
-/** An API in a process of its own, whose heap is small. */
+/** An API in a separate process with a small heap. */
 async function withApi(heapMiB: number, run: (api: SmallApi) => Promise<void>): Promise<void> {
   const database = await createDatabase()
   const house = await startHouse({ databaseUrl: database.url })
@@ -101,14 +103,14 @@ async function send({ url, key }: SmallApi, body: Iterable<Buffer>, headers: Out
     agent: false,
     headers: { authorization: `Bearer ${key}`, ...headers },
   })
-  // A refusal may come before the last byte was sent.
+  // A refusal may arrive before the last byte was sent.
   outgoing.on('error', () => undefined)
   Readable.from(body).pipe(outgoing)
   const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
   return { status: response.statusCode ?? 0, headers: response.headers, text: await text(response) }
 }
 
-// Only Linux tells what a process holds without a further program.
+// Only Linux shows a process' memory without another program.
 const onLinux = it.runIf(process.platform === 'linux')
 
 onLinux(
@@ -151,7 +153,7 @@ onLinux(
           expect((await quiet.post('/v1/generations', MINIMAL)).status).toBe(202)
           waits.push(performance.now() - startedAt)
         }
-        // Far above the second that it may be on an idle machine.
+        // Far above the second allowed on an idle machine.
         expect(Math.max(...waits)).toBeLessThan(10_000)
         const replies = await sending
         for (const { status, headers } of replies) {

@@ -1,5 +1,5 @@
-// The adapter against a real server: what it sends, and each row of "what a robust client must survive". What the
-// server received is the evidence that nothing went out twice.
+// The adapter against a real server: the requests sent, and each row of "what a robust client must survive". The
+// server's record is the evidence that no request was sent twice.
 
 import type { RenderRequest } from '@reelqueue/shared/domain/render-request'
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
@@ -36,7 +36,7 @@ beforeEach(() => {
 })
 afterEach(() => upstream.close())
 
-/** Submits once under a short total timeout. */
+/** Submits once with a short total timeout. */
 async function submitHastily(act: Act) {
   const hasty = createGlobalAi({ baseUrl: server.origin, apiKey, timeoutMs: 300 })
   server.play(act)
@@ -144,7 +144,7 @@ describe('what a robust client must survive: creates', () => {
     expect(await submitHastily(act)).toMatchObject({ kind: 'unknown', code: 'upstream_timeout' })
     expect(performance.now() - startedMs).toBeLessThan(3_000)
     expect(server.received).toHaveLength(1)
-    // The abandoned connection does not linger.
+    // The abandoned connection does not stay open.
     await until('the abandoned connection is closed', () => server.received.every(({ socket }) => socket.destroyed))
   })
 

@@ -1,5 +1,5 @@
-// The adapter's promises about connections, which only sockets can show: what was certainly not sent, and what an
-// idle connection that died does to the next create. Answers are in upstream-adapter.test.ts.
+// The adapter's guarantees about connections, which need real sockets: certainty that nothing was sent, and the effect
+// of a dead idle connection on the next create. Answers are in upstream-adapter.test.ts.
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server } from 'node:net'
@@ -87,7 +87,7 @@ describe('nothing was sent, so a create may be retried', () => {
 })
 
 describe('connections that went stale', () => {
-  /** Submits, and returns once its connection is idle and would be used again. */
+  /** Submits, and returns when the connection is idle and ready for reuse. */
   async function submitAndIdle() {
     await upstream.submit(request)
     await turn()
@@ -109,7 +109,7 @@ describe('connections that went stale', () => {
   test('the close is on its way when the next create starts: it still goes out once', async () => {
     server.play(accepted)
     const socket = await submitAndIdle()
-    // In one tick: the client has not read the end of the connection yet.
+    // In the same tick: the client has not read the end of the connection yet.
     socket.destroy()
     expect(await upstream.submit(request)).toMatchObject({ kind: 'accepted', taskId: 'sora_abc123' })
     expect(server.received).toHaveLength(2)

@@ -1,5 +1,5 @@
-// Answers to a create that are compressed, in odd characters or badly framed, sent byte by byte as written here. Each
-// names a task that was paid for: it must be read. What cannot be read stays unknown, and what came is kept.
+// Create replies that are compressed, in unusual encodings or badly framed, sent byte by byte. Each reply names a task
+// that was paid for, so the adapter must read the reply. An unreadable reply stays unknown, and its bytes are kept.
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
@@ -17,7 +17,7 @@ const sockets = new Set<Socket>()
 const server = createServer((socket) => {
   sockets.add(socket)
   socket.on('error', () => undefined)
-  // The request is whole once its last byte, the end of the JSON body, is there.
+  // The request is complete with the last byte of the JSON body.
   socket.on('data', (chunk) => {
     if (chunk.toString('latin1').endsWith('}')) plays.shift()?.(socket)
   })
@@ -107,7 +107,7 @@ describe('the task of an answer is read', () => {
     ['a folded header', sized('X-Folded: a\r\n b\r\n', json)],
   ])('%s', async (_name, bytes) => {
     expect(await submit((socket) => socket.write(bytes))).toMatchObject({ kind: 'accepted', taskId })
-    // The same, in two pieces that end at odd places.
+    // The same reply, in two pieces split at an unusual place.
     const half = bytes.length - json.length - 3
     const pieces = (socket: Socket) => {
       socket.setNoDelay(true)

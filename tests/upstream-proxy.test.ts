@@ -1,5 +1,5 @@
-// The provider behind a forward proxy: what goes through it, and that whatever the proxy does before the tunnel stands was
-// certainly not sent, so that it costs nothing.
+// The provider behind a forward proxy: which requests use the proxy, and that a proxy failure before the tunnel counts
+// as certainly not sent, so nothing is paid.
 
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'

@@ -1,5 +1,5 @@
-// Wake-ups on their way to the queues: nobody waits for them, they travel together, they are bounded in number and time, what
-// is dropped is said, and the same wake-up made twice is one job.
+// Enqueueing: callers do not wait, rows travel together, number and time are bounded, dropped rows are reported, and
+// enqueueing the same row twice makes a single job.
 
 import type { WakeUp } from '@reelqueue/shared/queues/queues'
 import { afterEach, describe, expect, it, vi } from 'vitest'
@@ -64,7 +64,7 @@ describe('while Redis hangs, wake-ups', () => {
     const count = () => dropped.reduce((sum, one) => sum + one.count, 0)
     queues.wake('submit', wakeUps(19_000))
     queues.wake('submit', wakeUps(6_000, 19_000))
-    // What is beyond the bound is dropped at once. Nothing else has happened yet: nobody has waited.
+    // Rows beyond the bound are dropped at once. No other drop has happened yet, so no caller has waited.
     expect(dropped).toMatchObject([{ queue: 'submit', count: 5_000 }])
     await expect(queues.backlog('submit')).rejects.toThrow()
     await until('all the others are dropped', () => count() === 25_000)
@@ -109,7 +109,7 @@ describe('on postgres', () => {
       added = true
     })
     let most = 0
-    // Whoever asks is known to Postgres a moment longer than it lasts.
+    // Postgres lists a session a moment longer than the session lasts.
     const connections = `SELECT count(*)::int AS count FROM pg_stat_activity WHERE datname = current_database() AND application_name <> 'test'`
     const isDone = async () => {
       const [row] = await runSql<{ count: number }>(server?.url ?? '', connections)
@@ -122,7 +122,7 @@ describe('on postgres', () => {
     await until('all jobs are done', isDone, { timeoutMs: 20_000 })
     await adding
     await Promise.all(workers.map((worker) => worker.close()))
-    // As many as the pool may open: each queue and worker of its own accord would open ten, and one to listen.
+    // The connection limit of the pool: by default each queue and worker would open ten, and one to listen.
     expect(most).toBeGreaterThan(0)
     expect(most).toBeLessThanOrEqual(24)
   })

@@ -1,4 +1,4 @@
-// One project with thousands of servers that never answer, and another one whose webhook must not wait for them.
+// A project with thousands of servers that never answer, and another project whose webhook must not wait.
 
 import { once } from 'node:events'
 import http from 'node:http'
@@ -14,7 +14,10 @@ import { startRedis } from './support/redis.ts'
 import { until } from './support/wait.ts'
 import { closeEndpoints, endpoint } from './support/webhook-endpoint.ts'
 
-/** More than a worker would attempt within two rounds of fifteen seconds, if each were attempted when its job comes. */
+/**
+ * More than a worker would attempt within two rounds of fifteen seconds, if each delivery were attempted when its job
+ * is taken.
+ */
 const DEAD = 2_500
 const MODEL = { model: 'openAiSora2Plus', prompt: 'waves' }
 
@@ -72,7 +75,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
       Array.from({ length: DEAD }, (_, n) => dead.urlOf(n)),
     )
     await until('all are owed', async () => (await house.database.prisma.delivery.count()) === DEAD)
-    // A job for each of them stands before that of the other project.
+    // The other project's job comes after a job for each dead server.
     const owed = await house.database.prisma.delivery.findMany({ select: { id: true } })
     house.queues.wake(
       'deliver',
@@ -83,7 +86,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     await until('the webhook of the other project has come', () => live.seen.requests.length === 1, {
       timeoutMs: 10_000,
     })
-    // Few at once, though there is room for a thousand.
+    // Few at once, although a thousand may run.
     expect(dead.hosts.size).toBeLessThanOrEqual(150)
   }, 120_000)
 })

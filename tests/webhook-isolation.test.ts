@@ -1,4 +1,4 @@
-// A thousand webhooks for a server that never answers, and others that must not wait for them.
+// A thousand webhooks for a server that never answers, and other webhooks that must not wait.
 
 import { afterEach, describe, expect, it } from 'vitest'
 import { clientOf } from './support/api.ts'
@@ -15,7 +15,7 @@ const MODEL = { model: 'openAiSora2Plus', prompt: 'waves' }
 
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
-  // First, so that nobody waits for the answers.
+  // Closed first, so that no step waits for the answers.
   await closeEndpoints()
   for (const close of closers.splice(0).reverse()) await close()
 })
@@ -46,13 +46,13 @@ describe.each(BACKENDS)('on %s', (backend) => {
         arrived.push(Date.now())
         response.end()
       })
-      /** Asks for webhooks, all at once. */
+      /** Requests webhooks, all at once. */
       const cancelled = async (urls: readonly (string | null)[]) => {
         const items = urls.map((webhook_url) => ({ ...MODEL, webhook_url }))
         const { id } = JSON.parse((await client.post('/v1/batches', { items })).text) as { id: string }
         expect((await client.post(`/v1/batches/${id}/cancel`)).status).toBe(200)
       }
-      /** How long each of the live ones took, in ms, the fastest first. */
+      /** Delivery times of the live webhooks in ms, in ascending order. */
       const liveOnes = async () => {
         arrived.length = 0
         const askedAt = Date.now()
@@ -71,10 +71,11 @@ describe.each(BACKENDS)('on %s', (backend) => {
       await cancelled(Array.from({ length: DEAD }, (_, n) => (isEndpoint ? null : `${dead.url}&n=${n}`)))
       await until('the dead one is asked', () => dead.seen.requests.length > 0)
       const beside = await liveOnes()
-      // Half of them no later than a second after the slowest without such company: what a busy machine does, it does to both.
+      // Half of the live webhooks take at most a second longer than the slowest webhook without dead ones: a busy
+      // machine slows both runs.
       expect(beside[LIVE / 2]).toBeLessThan((alone.at(-1) ?? 0) + 1_000)
       const pending = { url: { startsWith: dead.url }, state: 'pending' } as const
-      // The endpoint hears of the live ones' generations too.
+      // The endpoint gets the events of the live generations too.
       expect(await house.database.prisma.delivery.count({ where: pending })).toBe(isEndpoint ? DEAD + LIVE : DEAD)
       expect(dead.seen.requests.length).toBeLessThanOrEqual(10)
     },

@@ -1,4 +1,4 @@
-// Names of webhooks' servers: looked up by a real DNS server, which leaves most of them without an answer.
+// Host names of webhook servers, looked up by a real DNS server that leaves most names without an answer.
 
 import { lookup } from 'node:dns/promises'
 import { createGuardedClient, type GuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
@@ -41,7 +41,7 @@ describe('300 names of one project whose DNS server is silent', () => {
     expect(ended).toBe(0)
     dns.asked.delete('quiet.test')
     expect(dns.asked.size).toBe(10)
-    // Each ends by itself, within the time of a post.
+    // Each look-up ends by itself, within the time limit of a post.
     const classes = new Set((await Promise.all(silent)).map(({ errorClass }) => errorClass))
     expect([...classes].toSorted()).toEqual(['dns', 'timeout'])
     expect(seen.requests).toHaveLength(1)

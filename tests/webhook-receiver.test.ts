@@ -1,4 +1,4 @@
-// The receiver that docs/webhooks.md shows, run as it stands there.
+// The example receiver of docs/webhooks.md, run unchanged.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'

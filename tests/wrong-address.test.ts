@@ -1,5 +1,5 @@
-// A base URL at which something else than the provider answers, while a backlog waits: by the whole pipeline, with workers that have
-// just started and a server that says one thing to everybody.
+// A base URL that leads to another server than the provider, while a backlog waits: the whole pipeline, with newly
+// started workers and a server with the same reply to every request.
 
 import { readGate } from '@reelqueue/shared/store/submitting-gate'
 import { afterAll, expect, it } from 'vitest'
@@ -24,7 +24,7 @@ afterAll(async () => {
 })
 
 let requests = 0
-/** Says something else each time. */
+/** A different reply each time. */
 const fresh =
   (body: (n: number) => object): Act =>
   (response, received) =>
@@ -44,7 +44,7 @@ it.each<[string, Act]>([
   const workers = await Promise.all([pipeline.startWorker(), pipeline.startWorker()])
   const where = { batchId: batch }
   try {
-    // One was tried after the gate had closed, and closed it again.
+    // A trial was submitted after the gate had closed, and closed the gate again.
     await until('the gate stays closed', async () => {
       const { unreachableSince, silentTrials } = await readGate(api.database)
       return unreachableSince !== null && silentTrials > 0

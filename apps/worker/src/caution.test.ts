@@ -10,7 +10,7 @@ const turns = async () => {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve()
 }
 
-/** A caution over an upstream that answers as told, and five submissions that end one by one as told. */
+/** A caution over an upstream with answers set by the test, and five submissions that end when the test says so. */
 function five() {
   let answer: object = {}
   const submit = async () => ({ kind: 'accepted', taskId: 't' })
@@ -65,7 +65,7 @@ describe('a process that knows nothing of its provider', () => {
     }
     answersWith(tells)
     await caution.upstream.poll(NO_TASK)
-    // Anything may name a task.
+    // Any server may name a task.
     await caution.upstream.submit(request)
     await turns()
     expect([begun, caution.isProven()]).toEqual([[0], false])

@@ -9,7 +9,7 @@ function atWork() {
   const stopping = new AbortController()
   const turns = createDeliveryTurns((id, error) => errors.push([id, error]), stopping.signal)
   let made = 0
-  /** Adds `count` of a project; to servers that are known to answer, unless `server` says another. */
+  /** Adds `count` deliveries of a project, by default to servers known to answer. */
   const add = (projectId: string, count: number, server = 'proven') => {
     for (let n = 0; n < count; n++) {
       const id = `${projectId} ${made++}`
@@ -52,7 +52,7 @@ describe('deliveries that wait for their turns', () => {
     add('loud', 7)
     expect(countOf('loud')).toBe(57)
     proven.add('dead')
-    // Whatever begins now is for a server that is known to answer.
+    // Every run that begins now is for a server known to answer.
     await end(1)
     expect(countOf('loud')).toBe(207)
   })
@@ -60,7 +60,7 @@ describe('deliveries that wait for their turns', () => {
   it('of many projects with much to do leave room for one with next to nothing', () => {
     const { add, countOf, begun } = atWork()
     for (let n = 0; n < 10; n++) add(`loud${n}`, 400)
-    // Two of them take what is not reserved, the others five each.
+    // Two projects take the turns outside the reserve, the other eight take five each.
     expect(begun).toHaveLength(2 * 400 + 8 * 5)
     add('quiet', 20)
     expect(countOf('quiet')).toBe(5)
