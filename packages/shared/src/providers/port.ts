@@ -1,28 +1,28 @@
-// The one small port behind which a provider stands. Answers are values, never exceptions: each says
-// what is certain, because a submission is paid and must not be repeated on a guess.
+// The port of all providers. Answers are values, never exceptions. Each answer states only certain facts, because a
+// submission is paid and must not be repeated on a guess.
 
 import type { KeptReply } from '../domain/kept-reply.ts'
 import type { RefusalClass } from '../domain/refusal.ts'
 import type { RenderRequest } from '../domain/render-request.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
 
-/** What became of one paid submission. */
+/** The outcome of a paid submission. */
 export type SubmitOutcome = SubmitReading & {
-  /** What was answered, as it is kept; null or absent: nothing was. */
+  /** The stored reply; null or absent without a reply. */
   readonly reply?: KeptReply | null
 }
 
-/** What an answer means. */
+/** The meaning of a reply. */
 export type SubmitReading =
-  /** The provider has the task and named it. */
+  /** The provider accepted the task and returned the id. */
   | { readonly kind: 'accepted'; readonly taskId: string }
   /**
-   * Certainly not accepted. `retryable`: the same request may succeed later (429, refused connection);
-   * otherwise the provider said no to this very request. `retryAfterMs` is null when it gave no hint.
+   * Certainly not accepted. `retryable`: the same request may succeed later (429, refused connection); otherwise the
+   * provider refused this request. `retryAfterMs` is null without a hint.
    */
   | {
       readonly kind: 'rejected'
-      /** Whose fault it is, as the adapter decided. */
+      /** The cause of the refusal, decided by the adapter. */
       readonly class: RefusalClass
       readonly code: string
       readonly message: string
@@ -30,32 +30,38 @@ export type SubmitReading =
       readonly retryable: boolean
       readonly retryAfterMs: number | null
     }
-  /** The task may exist and may have been charged; nothing can look it up. Never submit again unasked. */
+  /**
+   * The task may exist and may have been charged; no look-up is possible. Never submit again unless the caller asked
+   * for a resubmission.
+   */
   | { readonly kind: 'unknown'; readonly code: string; readonly message: string; readonly httpStatus: number | null }
 
 export type PollAnswer =
   | TerminalAnswer
-  /** Still rendering. `completedWithoutUrl`: it claims to be done but gave no link, so ask again. */
+  /** Still rendering. `completedWithoutUrl`: the provider reported completion without a link, so poll again. */
   | { readonly kind: 'pending'; readonly status: string; readonly completedWithoutUrl: boolean }
   /** No usable answer (error, 404, garbage, silence): says nothing about the task. */
   | {
       readonly kind: 'unavailable'
-      /** Null: there was no answer. */
+      /** Null without a reply. */
       readonly httpStatus: number | null
       readonly code: string
       readonly message: string
       readonly retryAfterMs: number | null
-      /** It says that it knows no such task. Of one that it had named itself that proves nothing: it forgets them after a day. */
+      /**
+       * The provider does not know the task. For an id returned by the provider this proves nothing: the provider
+       * forgets tasks after a day.
+       */
       readonly isUnknownTask?: boolean
     }
 
 export interface Upstream {
-  /** Stored beside every task id: ids are unique per upstream only. */
+  /** Stored with every task id: ids are unique only within an upstream. */
   readonly name: string
-  /** Submits once; never throws for anything the network or provider does. */
+  /** Submits once; network and provider errors never throw. */
   submit(request: RenderRequest): Promise<SubmitOutcome>
-  /** Asks about one task; never throws for anything the network or provider does. */
+  /** Polls a task; network and provider errors never throw. */
   poll(taskId: string): Promise<PollAnswer>
-  /** Lets submissions under way end and cuts polls off; then closes the connections. */
+  /** Waits for running submissions, aborts polls, then closes the connections. */
   close(): Promise<void>
 }

@@ -1,5 +1,5 @@
-// The adapter of the provider "GlobalAI OPC". Creates are paid and go out on connections that are fresh or were
-// in use within the last second; polls are free and pool as they like. All judgement is in the readers.
+// The adapter of the provider "GlobalAI OPC". Creates are paid and use a new connection, or a connection used within
+// the last second; polls are free and use an ordinary pool. The readers interpret all replies.
 
 import { Agent } from 'undici'
 import { FAILURES } from '../../domain/failure.ts'
@@ -21,13 +21,13 @@ export interface GlobalAiOptions {
   /** With or without a trailing slash or `/v1`. */
   readonly baseUrl: string
   readonly apiKey: string
-  /** Total for one create, from connecting to the last byte of the answer; a poll has `pollTimeoutMs` of it. */
+  /** Time limit of a create, from connecting to the last byte of the reply; a poll has the shorter `pollTimeoutMs`. */
   readonly timeoutMs: number
-  /** URL of the proxy that leads there, with its password if it has one; absent or null: none does. */
+  /** The proxy's URL, including a password; absent or null: no proxy. */
   readonly proxy?: string | null
 }
 
-// One total timeout governs (http/exchange.ts): two clocks would mean two readings of the same silence.
+// Only the total timeout applies (http/exchange.ts): two timeouts could interpret the same silence differently.
 const timing = {
   connect: tolerantConnect(10_000),
   maxHeaderSize: HEAD_BYTES_MAX,
@@ -35,10 +35,10 @@ const timing = {
   bodyTimeout: 0,
   pipelining: 1,
 } as const
-// Both bounds: a server's Keep-Alive hint overrides the first, up to the second.
+// Both options are set: a server's Keep-Alive hint replaces the first, up to the second.
 const CREATE_IDLE_MAX_MS = 1_000
 
-/** The adapter. Throws for a base URL or key that cannot be used; its calls then never throw. */
+/** Creates the adapter. Throws for an unusable base URL or key; later calls never throw. */
 export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: GlobalAiOptions): Upstream {
   const { origin, path } = parseBaseUrl(baseUrl)
   if (!/^[\x21-\x7e]+$/.test(apiKey)) throw new Error('the upstream API key must be printable ASCII without spaces')
@@ -49,7 +49,7 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: Glo
     keepAliveMaxTimeout: CREATE_IDLE_MAX_MS,
   })
   const polls = open(timing)
-  // Compression is read all the same (http/read-body.ts); without it less can go wrong.
+  // Compressed replies are still read (http/read-body.ts); uncompressed replies have fewer faults.
   const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json', 'accept-encoding': 'identity' }
 
   return {
@@ -84,7 +84,7 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: Glo
     },
 
     async poll(taskId) {
-      // Origin and path apart: as one URL, an id such as ".." would walk out of the path.
+      // Origin and path are separate: in a single URL an id such as ".." would leave the path.
       const resultPath = `${path}/v1/result/${encodeURIComponent(wellFormed(taskId))}`
       const poll = { origin, path: resultPath, method: 'GET', headers } as const
       const answer = await exchange(polls, poll, pollTimeoutMs(timeoutMs))
@@ -97,7 +97,7 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: Glo
   }
 }
 
-/** The provider's own field names; absent fields are left out, for it does not document null. */
+/** The provider's field names; absent fields are omitted, because null is not documented. */
 function createBody({ model, prompt, size, seconds, inputReference }: RenderRequest): string {
   return JSON.stringify({
     model,

@@ -1,14 +1,14 @@
-// Reads the base URL as users paste it: with or without a trailing slash or `/v1`. Paths of the provider begin
-// with `/v1` themselves, so a forgotten `/v1` here would turn every paid call into a 404.
+// Accepts the base URL as users paste it: with or without a trailing slash or `/v1`. The provider's paths begin with
+// `/v1`, so a second `/v1` would turn every paid call into a 404.
 
 export interface BaseUrl {
   /** Scheme, host and port. */
   readonly origin: string
-  /** Empty, or begins with a slash and does not end with one. */
+  /** Empty, or with a leading slash and without a trailing slash. */
   readonly path: string
 }
 
-/** Normalises a base URL. Throws an Error that says what is wrong, without repeating the value. */
+/** Normalises a base URL. Throws an Error with the reason, without the value. */
 export function parseBaseUrl(raw: string): BaseUrl {
   if (!URL.canParse(raw.trim())) throw new Error('the upstream base URL is not a URL')
   const url = new URL(raw.trim())

@@ -183,7 +183,7 @@ test.each([
   { code: 503, msg: 'server is busy' },
 ])('%j may have been charged: it is the error of a server and no refusal', (body) => {
   expect(read(200, body)).toMatchObject({ kind: 'unknown', code: `upstream_${body.code}`, message: body.msg })
-  // The same words with a code of the provider's own are its refusal, and so is a reason with such a code.
+  // With a code of the provider's own the same words are a refusal, and a reason of the request is a refusal too.
   expect(read(200, { ...body, code: 1001 }).kind).toBe('rejected')
   expect(read(200, { ...body, msg: 'Invalid size' }).kind).toBe('rejected')
 })

@@ -1,5 +1,5 @@
-// Reads the answer to a create. The question is only ever "can this have been charged?": rejected needs an
-// explicit no, accepted needs a task id, and everything between is unknown. Guessing either way costs money.
+// Interprets a create reply. The only question: can the request have been charged? Rejected needs an explicit refusal,
+// accepted needs a task id, everything in between is unknown. A wrong guess costs money.
 
 import type { RefusalClass } from '../../domain/refusal.ts'
 import { isTaskId } from '../../domain/task-id.ts'
@@ -15,20 +15,21 @@ import { BESIDE_REQUEST_ID, firstAt, TASK_ID_PATHS } from './shapes.ts'
 
 const MESSAGE_CHARS_MAX = 500
 
-// Statuses that say no to this very request. Absent on purpose: 408 and 409, which can follow an accepted one.
+// Statuses that refuse this request. 408 and 409 are excluded on purpose: both can follow an accepted request.
 const refusals: ReadonlySet<number> = new Set([
   400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 425, 429, 431, 451,
 ])
 const FOR_NOW: ReadonlySet<RefusalClass> = new Set(['rate', 'capacity', 'unreachable'])
 
 /**
- * What became of a submission that was answered. `secrets` (key, prompt) never appear in the message; words of the `prompt`
- * say nothing about the class of a refusal.
+ * The outcome of an answered submission. `secrets` (key, prompt) never appear in the message; words of the `prompt` do
+ * not affect the refusal class.
  */
 export function parseCreate(reply: Reply, secrets: readonly string[], prompt = ''): SubmitOutcome {
   const { httpStatus, retryAfterMs } = reply
   const said = () => providerMessage(reply.text, MESSAGE_CHARS_MAX, secrets)
-  // What is refused for the account, a wrong address or for now may succeed later: a generation must not fail by it.
+  // A refusal for the account, a wrong address or a temporary reason may succeed later and must not fail the
+  // generation.
   const rejected = (code: string, message: string, decided?: RefusalClass): SubmitOutcome => {
     const refusalClass = decided ?? classifyRefusal({ httpStatus, text: reply.text, prompt })
     const retryable = FOR_NOW.has(refusalClass)
@@ -51,7 +52,7 @@ export function parseCreate(reply: Reply, secrets: readonly string[], prompt = '
   if (httpStatus < 200 || httpStatus > 299) return unknown(`upstream_http_${httpStatus}`, byStatus())
 
   const text = quoteLongIds(reply.text)
-  // Of an answer that is too large, the fields that came whole are read: the task it names was paid for.
+  // From a reply above the size limit the complete fields are read: a named task was paid for.
   const body = parseBody(text) ?? (reply.cut === 'too_large' ? bodyOf(whatCame(text)) : null)
   if (body === null) return unknown(...unreadable[reply.cut ?? 'whole'])
   const taskId = readTaskId(body)
@@ -67,7 +68,7 @@ export function parseCreate(reply: Reply, secrets: readonly string[], prompt = '
   }
   if (code === null) return unknown('upstream_no_task_id', said() ?? 'The provider answered without a task id.')
   const refused = rejected(upstreamCode(code, secrets), said() ?? 'The provider refused without a message.')
-  // An envelope may carry the error of a server behind which a task is rendering: that is no refusal.
+  // An envelope may carry a server error while the task is rendering: not a refusal.
   const isServerError = refused.kind === 'rejected' && /^5\d\d$/.test(code) && isUnsure(refused.class, refused.message)
   return isServerError ? unknown(refused.code, refused.message) : refused
 }
@@ -82,7 +83,7 @@ const unreadable: Record<NonNullable<Reply['cut']> | 'whole', [code: string, mes
   too_large: ['upstream_answer_too_large', "The provider's answer is too large to read."],
 }
 
-/** The task's id under any of its known names: a bounded string without control characters, or a positive integer. */
+/** The task id under any known name: a bounded string without control characters, or a positive integer. */
 function readTaskId({ top }: Body): string | null {
   const taskId = firstAt(top, TASK_ID_PATHS, readId)
   if (taskId !== null) return taskId
@@ -94,7 +95,7 @@ function readId(value: unknown): string | null {
   return typeof value === 'string' && isTaskId(value) ? value : null
 }
 
-/** Quotes ids of 16 digits and more, which JSON.parse would round to another task's id. */
+/** Quotes ids of 16 digits and more, because JSON.parse would round such an id to another task's id. */
 function quoteLongIds(text: string): string {
   return text.replace(/("(?:id|task_id|taskId|projectId|video_id)"\s*:\s*)([1-9]\d{15,})(?=\s*[,}])/g, '$1"$2"')
 }

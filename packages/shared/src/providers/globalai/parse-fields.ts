@@ -1,5 +1,5 @@
-// Reads the provider's JSON without trusting any of it: every field may be missing, of another type, or one
-// level down in `data`. Text read here goes to Postgres, which refuses U+0000 and lone surrogates.
+// Reads the provider's JSON without trusting any field: a field may be missing, have another type, or be one level down
+// in `data`. The text goes to Postgres, which refuses U+0000 and lone surrogates.
 
 import { findJson } from '../http/find-json.ts'
 import { storableText } from '../http/storable-text.ts'
@@ -12,12 +12,12 @@ export interface Body {
   readonly data: Fields | null
 }
 
-/** The one JSON object of an answer, or null. An object that was cut off never parses, so what parses is whole. */
+/** The only JSON object of a reply, or null. A truncated object never parses, so a parsed object is complete. */
 export function parseBody(text: string): Body | null {
   return bodyOf(findJson(text))
 }
 
-/** A JSON value as a body. A list with one object in `data` stands for that object; several stand for nothing. */
+/** A JSON value as a body. A `data` list with a single object counts as the object; a longer list is ignored. */
 export function bodyOf(value: unknown): Body | null {
   if (!isFields(value)) return null
   const data = Array.isArray(value.data) && value.data.length === 1 ? value.data[0] : value.data
@@ -29,7 +29,7 @@ export function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** The first value under any of `keys` that `read` accepts; keys in order, the top level before `data`. */
+/** The first value under any of `keys` accepted by `read`; keys in order, the top level before `data`. */
 export function findField<T>(body: Body, keys: readonly string[], read: (value: unknown) => T | null): T | null {
   for (const key of keys) {
     for (const level of body.data === null ? [body.top] : [body.top, body.data]) {
@@ -44,7 +44,7 @@ const successCodes: ReadonlySet<string> = new Set(
   '0 00000 200 201 202 success succeed succeeded successful ok'.split(' '),
 )
 
-/** The envelope's error code, or null when there is no envelope or it says success. */
+/** The envelope's error code; null without an envelope, or when the envelope reports success. */
 export function envelopeError(body: Body): string | null {
   return firstAt(body.top, ENVELOPE_CODE_PATHS, (code) => {
     if (typeof code !== 'number' && typeof code !== 'string') return null
@@ -53,20 +53,20 @@ export function envelopeError(body: Body): string | null {
   })
 }
 
-/** An error code of ours made of the provider's: `upstream_` and at most 64 plain characters. */
+/** Our error code from the provider's code: `upstream_` and at most 64 plain characters. */
 export function upstreamCode(code: string, secrets: readonly string[]): string {
   return `upstream_${storableText(code, 64, secrets).replace(/[^\w.-]+/g, '_')}`
 }
 
 /**
- * What the provider says went wrong, at most `charsMax` characters, or null. A body that is not JSON is
- * quoted unless it looks like a page or a piece of JSON.
+ * The provider's error message, at most `charsMax` characters, or null. A body that is not JSON is quoted, except HTML
+ * and fragments of JSON.
  */
 export function providerMessage(text: string, charsMax: number, secrets: readonly string[]): string | null {
   const read = (value: unknown): string | null => {
     if (typeof value !== 'string') return null
     const message = storableText(value, charsMax, secrets)
-    // An envelope's "success" around a failed task is no reason.
+    // An envelope's "success" around a failed task is not a reason.
     return message === '' || successCodes.has(message.toLowerCase()) ? null : message
   }
   const body = parseBody(text)
@@ -77,7 +77,7 @@ export function providerMessage(text: string, charsMax: number, secrets: readonl
   })
 }
 
-/** A finite number from 0 to `max`, also when written as a decimal string; else null. */
+/** A finite number from 0 to `max`, also from a decimal string; otherwise null. */
 export function readNumber(value: unknown, max: number): number | null {
   const decimal = typeof value === 'string' && /^\s*\d{1,20}(\.\d{1,20})?\s*$/.test(value) ? Number(value) : value
   return typeof decimal === 'number' && decimal >= 0 && decimal <= max ? decimal : null

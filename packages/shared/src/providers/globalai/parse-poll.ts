@@ -1,5 +1,5 @@
-// Reads the answer to a poll. Only two readings end a generation: a known terminal word, and for success a link
-// with it. Everything else means "ask again", because a wrong end cannot be taken back.
+// Interprets a poll reply. A generation ends only with a known terminal word, and succeeds only with a link. Any other
+// reply means "poll again", because a wrong end cannot be undone.
 
 import { linkExpiresAt, statedExpiresAt } from '../../domain/link-expiry.ts'
 import type { Cost } from '../../domain/terminal-answer.ts'
@@ -34,7 +34,7 @@ const ACTUAL_DURATION_MAX_S = 86_400
 
 type Meaning = 'pending' | 'completed' | 'failed' | 'cancelled' | 'expired'
 
-// A word that is not here means "still running".
+// An unknown word means "still running".
 const meanings: ReadonlyMap<string, Meaning> = new Map([
   ...words('pending', 'queued processing running generating in_progress pending submitted waiting'),
   ...words('completed', 'completed succeeded succeed success done'),
@@ -49,7 +49,7 @@ const endings = {
   expired: ['upstream_expired', 'The task expired at the provider.'],
 } as const
 
-/** What the provider says about a task. `secrets` (the key) never appear in a message. */
+/** The provider's answer about a task. `secrets` (the key) never appear in a message. */
 export function parsePoll(reply: Reply, secrets: readonly string[]): PollAnswer {
   const { httpStatus, retryAfterMs } = reply
   const said = (charsMax: number) => providerMessage(reply.text, charsMax, secrets)
@@ -89,14 +89,14 @@ export function parsePoll(reply: Reply, secrets: readonly string[]): PollAnswer 
   return expiresAt === null ? answer : { ...answer, expiresAt: new Date(expiresAt).toISOString() }
 }
 
-/** Of a provider's words; statuses that are a refusal of the request, or an envelope. */
+/** Words for an unknown task, and statuses of a refusal or an envelope that may contain these words. */
 const UNKNOWN_TASK =
   /\b(task|job|id|record|generation|video)\b[\w\s'-]{0,40}\b(not[\s_-]*found|not[\s_-]*exists?|unknown|invalid)|(no such|unknown|invalid)[\s_-]+(task|job|id|record|video)|does(n't| not) exist|任务不存在|不存在|未找到|找不到/i
 const MAY_SAY_UNKNOWN = [200, 400, 422]
 
 /**
- * Whether the provider itself says that it knows no such task: an answer in JSON, for the page of a web server in between is about an
- * address, and never one about the account or its limits.
+ * Whether the provider itself does not know the task: only in a JSON reply (an HTML page of a web server concerns the
+ * address), and never in a reply about the account or its limits.
  */
 function saysUnknownTask({ httpStatus, text }: Reply): boolean {
   const body = parseBody(text)
@@ -106,14 +106,14 @@ function saysUnknownTask({ httpStatus, text }: Reply): boolean {
   return envelopeError(body) === '404' || UNKNOWN_TASK.test(providerMessage(text, UNAVAILABLE_CHARS_MAX, []) ?? '')
 }
 
-/** The first end that the link or the answer names. */
+/** The earliest expiry named by the link or the reply. */
 function readExpiry({ top }: Body, videoUrl: string, nowMs: number): number | null {
   const named = EXPIRY_PATHS.map((path) => statedExpiresAt(at(top, path), /[iI]n$/.test(path.at(-1) ?? ''), nowMs))
   const all = [linkExpiresAt(videoUrl, nowMs), ...named].filter((instant) => instant !== null)
   return all.length === 0 ? null : Math.min(...all)
 }
 
-/** The provider's own code, which callers branch on; a refusal of the content has ours when it has no code. */
+/** The provider's own code, used by callers; a content refusal without a code gets our code. */
 function failureCode({ top }: Body, text: string, secrets: readonly string[]): string | null {
   const code = firstAt(top, FAILURE_CODE_PATHS, (value) =>
     typeof value === 'string' && value.trim() !== '' ? value : null,
@@ -129,8 +129,8 @@ interface Status {
 }
 
 /**
- * The task's status. With one on both levels, the outer is usually the envelope's ("success") and the inner the
- * task's; but an inner ending against a known other word outside is a contradiction, and ends nothing.
+ * The task's status. With a status on both levels, the outer is usually the envelope's ("success") and the inner the
+ * task's. An inner terminal status that contradicts a known outer status is a contradiction, and ends nothing.
  */
 function readStatus(body: Body): Status | 'contradiction' | null {
   const outer = firstAt(body.top, OUTER_STATUS_PATHS, statusOf)
@@ -149,7 +149,7 @@ function statusOf(value: unknown): Status | null {
   return word === '' ? null : { word, meaning: meaning ?? 'pending', known: meaning !== undefined }
 }
 
-/** An http(s) link of bounded length, or null. Printable ASCII is kept byte for byte: links carry signatures. */
+/** An http(s) link of bounded length, or null. Printable ASCII stays unchanged: links carry signatures. */
 function readVideoUrl(value: unknown): string | null {
   if (typeof value !== 'string' || value.length > VIDEO_URL_CHARS_MAX) return null
   const text = value.trim()

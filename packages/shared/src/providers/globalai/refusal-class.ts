@@ -1,13 +1,13 @@
-// Decides the class of a certain refusal from status, code and words. Words count only outside of what the refusal quotes,
-// and never when the prompt contains the same words: a message may repeat the prompt of a user.
+// Classifies a certain refusal by status, code and words. Quoted words do not count, and neither do words of the
+// prompt: a message may repeat the user's prompt.
 
 import type { RefusalClass } from '../../domain/refusal.ts'
 import { type Fields, isFields, parseBody } from './parse-fields.ts'
 
-/** What the classifier reads of an answer. */
+/** The classifier's input from a reply. */
 export interface Refusal {
   readonly httpStatus: number
-  /** The body as it came. */
+  /** The unchanged body. */
   readonly text: string
   /** The prompt of the refused request. */
   readonly prompt: string
@@ -45,7 +45,7 @@ const WORDS: readonly (readonly [RefusalClass, RegExp])[] = [
   ],
 ]
 
-/** Whose fault a refusal is. Pure. */
+/** The class of a refusal. Pure. */
 export function classifyRefusal({ httpStatus, text, prompt }: Refusal): RefusalClass {
   const body = parseBody(text)
   const said = body === null ? (isPage(text) ? '' : text) : wordsOf(body.top).join('\n')
@@ -55,7 +55,7 @@ export function classifyRefusal({ httpStatus, text, prompt }: Refusal): RefusalC
     const match = pattern.exec(words)?.[0].toLowerCase()
     return match !== undefined && !lowerPrompt.includes(match)
   }).map(([refusalClass]) => refusalClass)
-  // OpenAI says "insufficient_quota" with a 429 and others say it with a 400: the account comes before everything.
+  // OpenAI sends "insufficient_quota" with a 429, other providers with a 400: account words come before everything.
   const isAboutMoney = matched.includes('account')
   switch (httpStatus) {
     case 401:
@@ -76,7 +76,7 @@ export function classifyRefusal({ httpStatus, text, prompt }: Refusal): RefusalC
     case 404:
     case 405:
     case 410:
-      // A web server has its own page for a path that it does not know; an API answers in JSON about a model or a task.
+      // A web server sends its own page for an unknown path; an API answers in JSON about a model or a task.
       if (body === null) return 'configuration'
       return isAboutMoney ? 'account' : namesRoute(words) ? 'configuration' : (matched[0] ?? 'request')
     default:
@@ -86,16 +86,19 @@ export function classifyRefusal({ httpStatus, text, prompt }: Refusal): RefusalC
   }
 }
 
-/** Statuses that an envelope carries as its code. */
+/** Statuses used as an envelope's code. */
 function envelopeClass(code: unknown): RefusalClass | null {
   if (String(code) === '401' || String(code) === '402') return 'account'
   return String(code) === '429' ? 'rate' : null
 }
 
-/** Whether the body is a page for people. */
+/** Whether the body is an HTML page. */
 const isPage = (text: string) => /^\s*</.test(text)
 
-/** "No handler found", "Cannot POST /x", "route not found", "Method Not Allowed", or a bare "Not Found" as frameworks say it. */
+/**
+ * Framework messages such as "No handler found", "Cannot POST /x", "route not found", "Method Not Allowed", or a bare
+ * "Not Found".
+ */
 function namesRoute(words: string): boolean {
   return (
     /no (handler|route|endpoint|resource|static resource)|(route|path|endpoint|url|page|resource)\b.*(not found|does not exist|not exist)|cannot (post|get)|unknown (path|route|url|endpoint)|invalid url|method[\s_]*not[\s_]*allowed/i.test(
@@ -107,14 +110,14 @@ function namesRoute(words: string): boolean {
   )
 }
 
-/** What a 403 or an envelope says of an account; a 400 may say the same of a field. */
+/** In a 403 or an envelope these words concern the account; in a 400 a field. */
 const NO_PERMISSION = /permission|access[\s_-]*(is )?denied|forbidden|not[\s_-]*(authori[sz]ed|permitted)|no access/i
 
 const TEXT_KEYS = /code|type|status|msg|message|detail|reason|error|title/i
 const DEPTH_MAX = 4
 const WORDS_CHARS_MAX = 4_000
 
-/** Every text of a body that may say why. */
+/** All texts of a body that may contain the reason. */
 function wordsOf(fields: Fields, depth = 0): string[] {
   return Object.entries(fields).flatMap(([key, value]): string[] => {
     if (typeof value === 'string') return TEXT_KEYS.test(key) ? [value.slice(0, WORDS_CHARS_MAX)] : []
@@ -125,7 +128,7 @@ function wordsOf(fields: Fields, depth = 0): string[] {
   })
 }
 
-/** Quoted passages are taken out: they may be the user's words. */
+/** Removes quoted passages: quotes may be the user's words. */
 function withoutQuotes(text: string): string {
   return text.replace(/"[^"\n]*"|“[^”\n]*”|「[^」\n]*」|`[^`\n]*`|(?<![\p{L}\p{N}])'[^'\n]*'(?![\p{L}\p{N}])/gu, ' ')
 }

@@ -1,16 +1,16 @@
-// Where the answers of video APIs have what we look for: one table for each question. A path has names of fields and
-// places in arrays; the first one with a usable value counts. Each shape was seen in an answer or printed in
-// documentation; the tests beside parse-create.ts and parse-poll.ts have a sample of each.
+// The locations of values in the replies of video APIs: a table for each question. A path consists of field names and
+// array indexes; the first path with a usable value counts. Each shape was seen in a reply or in documentation; the
+// tests beside parse-create.ts and parse-poll.ts have samples.
 
 import type { Fields } from './parse-fields.ts'
 
-/** The task that a create made. `request_id` is not here: beside other ids it names the request. */
+/** The created task's id. `request_id` is excluded: next to other ids it names the request. */
 export const TASK_ID_PATHS = paths(
   'id data.id task_id data.task_id taskId data.taskId projectId data.projectId ' +
     'output.task_id result.task_id result.taskId task.id task.task_id Resp.video_id video_id data.video_id',
 )
 
-/** Fields beside which a `request_id` is the task: nothing else in such an answer says what was made. */
+/** Next to only these fields, `request_id` is the task id: nothing else in the reply names the task. */
 export const BESIDE_REQUEST_ID: ReadonlySet<string> = new Set([
   'request_id',
   'status',
@@ -26,13 +26,13 @@ export const BESIDE_REQUEST_ID: ReadonlySet<string> = new Set([
   'created_at',
 ])
 
-/** The word for the state of a task: the outer one, and the one of the task inside. */
+/** The task's state: the outer word, and the word of the inner task. */
 export const OUTER_STATUS_PATHS = paths('status task_status taskStatus state')
 export const INNER_STATUS_PATHS = paths(
   'data.status data.task_status data.taskStatus data.state output.task_status output.status result.status task.status Resp.status',
 )
 
-/** The link of the video. */
+/** The video link. */
 export const VIDEO_URL_PATHS = paths(
   'video_url data.video_url videoUrl data.videoUrl result_url data.result_url content_url data.content_url url data.url ' +
     'video.url data.video.url content.video_url data.content.video_url content.url output.video_url data.output.video_url ' +
@@ -44,7 +44,7 @@ export const VIDEO_URL_PATHS = paths(
     'urls.0',
 )
 
-/** Why it failed, in words. */
+/** The reason of a failure, as text. */
 export const REASON_PATHS = paths(
   [
     ...[
@@ -83,15 +83,15 @@ export const REASON_PATHS = paths(
     .join(' '),
 )
 
-/** The provider's own code of a failure. */
+/** The provider's code of a failure. */
 export const FAILURE_CODE_PATHS = paths(
   'error.code data.error.code error.type data.error.type failureCode failure_code fail_code data.fail_code error_code data.error_code errorCode data.errorCode err_code data.err_code output.code detail.0.type',
 )
 
-/** The error code of an envelope; some have one for success, too. */
+/** An envelope's error code; some providers set a code for success too. */
 export const ENVELOPE_CODE_PATHS = paths('code base_resp.status_code ErrCode error_code errcode')
 
-/** When the link stops to work: an instant, or seconds from now where the name says `in`. */
+/** The expiry of the link: a time, or seconds from now for names with `in`. */
 export const EXPIRY_PATHS = paths(
   [
     'expires_at',
@@ -113,7 +113,7 @@ function paths(list: string): readonly Path[] {
   return list.split(' ').map((path) => path.split('.'))
 }
 
-/** What stands at a path; undefined when nothing does. Only own fields are read. */
+/** The value at a path, or undefined. Only own fields are read. */
 export function at(top: Fields, path: Path): unknown {
   let value: unknown = top
   for (const name of path) {
@@ -123,7 +123,7 @@ export function at(top: Fields, path: Path): unknown {
   return value
 }
 
-/** The first value at any of the paths that `read` accepts. */
+/** The first value at any of the paths accepted by `read`. */
 export function firstAt<T>(top: Fields, list: readonly Path[], read: (value: unknown) => T | null): T | null {
   for (const path of list) {
     const value = read(at(top, path))

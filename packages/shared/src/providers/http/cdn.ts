@@ -1,15 +1,18 @@
-// Error pages that Cloudflare sends in place of a server behind it, and which of them say that the request never reached it.
-// Left out on purpose: 520, 522 and 524, which can follow a request that the server has got (522 also means that the server
-// took the connection and then did not acknowledge the request).
+// Cloudflare's own error pages, and the statuses which prove that the request never reached the server. 520, 522 and
+// 524 are excluded on purpose: these can follow a received request (522 also means an accepted connection without an
+// acknowledged request).
 
-/** Statuses of Cloudflare alone: connection refused; no route or no address; TLS handshake failed; certificate refused. */
+/**
+ * Statuses used by Cloudflare only: connection refused; no route or no address; TLS handshake failed; certificate
+ * refused.
+ */
 const NEVER_REACHED: ReadonlySet<number> = new Set([521, 523, 525, 526])
-/** With status 530: the name of the server has no address (1016); the tunnel to it is down (1033). */
+/** With status 530: the server's name has no address (1016); the tunnel to the server is down (1033). */
 const NEVER_REACHED_530 = /\b(error code:?\s*|"?error_code"?\s*:\s*)(1016|1033)\b/i
 
 /**
- * Whether the CDN itself says that the request never left it for the server: certainly not paid.
- * @param isCloudflare whether the headers of the answer are Cloudflare's
+ * Whether the CDN itself says that the request never reached the server: certainly not paid.
+ * @param isCloudflare whether the reply has Cloudflare's headers
  */
 export function neverReachedOrigin(httpStatus: number, isCloudflare: boolean, text: string): boolean {
   if (!isCloudflare) return false

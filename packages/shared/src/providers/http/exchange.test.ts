@@ -11,7 +11,7 @@ afterEach(() => {
 
 const request = { origin: 'http://h', path: '/', method: 'POST' }
 
-/** An agent that never gets anywhere by itself: the test plays the connection. */
+/** An agent without a network: the test plays the connection. */
 function stalledAgent() {
   const handlers: Dispatcher.DispatchHandler[] = []
   const dispatch = (_options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) =>

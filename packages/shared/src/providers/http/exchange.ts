@@ -1,6 +1,6 @@
-// One HTTP request and its answer, read to the end or to a bound. It never throws, and it knows whether the
-// request had begun to be written. Dispatched with a handler of its own because undici's `request` does not
-// tell that, and because its abort signal waits for a connection attempt instead of ending it.
+// A single HTTP request with the reply, read to the end or to a bound. Never throws, and knows whether writing the
+// request had begun. Uses a dispatch handler: undici's `request` does not report the start of writing, and its abort
+// signal waits for a connection attempt instead of ending the attempt.
 
 import { Buffer } from 'node:buffer'
 import type { Dispatcher } from 'undici'
@@ -10,10 +10,10 @@ import type { Reply, Silence } from './reply.ts'
 import { networkCause } from './silence.ts'
 
 const ANSWER_BYTES_MAX = 1_048_576
-/** A provider that says "tomorrow" must not park a generation past its video's one-day life. */
+/** A longer Retry-After must not delay a generation beyond the video link's life of a day. */
 const RETRY_AFTER_MAX_MS = 3_600_000
 
-/** Headers of an answer that are worth keeping as evidence. */
+/** Reply headers kept as evidence. */
 const HEADERS_KEPT = [
   'content-type',
   'content-encoding',
@@ -26,12 +26,12 @@ const HEADERS_KEPT = [
   'retry-after',
 ]
 const HEADER_CHARS_MAX = 200
-/** Turns of the event loop that data may go on coming in after the time is up. */
+/** Limit of event loop turns for data that arrives after the timeout. */
 const LAST_TURNS_MAX = 100
 
 /**
- * Sends one request, once: no redirect is followed and nothing is repeated. `timeoutMs` is the total from
- * connecting to the last byte. Resolves always; an answer cut short keeps its status and the part that came.
+ * Sends a request once: follows no redirect, repeats nothing. `timeoutMs` covers connecting to the last byte. Always
+ * resolves; a truncated reply keeps the status and the received part.
  */
 export function exchange(
   agent: Pick<Dispatcher, 'dispatch'>,
@@ -65,14 +65,15 @@ export function exchange(
         resolve({ kind: 'reply', ...answered, bytes, text, cut: isTooLarge ? 'too_large' : cut })
       })
     }
-    // INVARIANT: data before clocks. After a sleep of the process the timer fires before the sockets are read, so
-    // the answer may be there already. What is still connecting is given up at once: it must not be sent now.
+    // INVARIANT: received data wins over the timeout. After the process slept, the timer fires before the sockets are
+    // read, so the reply may already be there. A request still connecting is abandoned at once: a later send would be
+    // too late.
     const timer = setTimeout(
       () => (sent ? settleOnceQuiet(bytes, LAST_TURNS_MAX) : settle('timeout', 'TIMEOUT')),
       timeoutMs,
     )
     const settleOnceQuiet = (bytesBefore: number, turns: number) => {
-      // Two: an encrypted connection may need the second one to hand over what the first has read.
+      // Two turns: an encrypted connection may need the second turn to deliver the data of the first.
       setImmediate(() =>
         setImmediate(() => {
           if (settled) return
@@ -83,9 +84,9 @@ export function exchange(
     }
 
     agent.dispatch(request, {
-      // Called in the same tick as, and before, the first byte is written.
+      // undici calls this handler right before writing the first byte, in the same tick.
       onRequestStart(controller) {
-        // INVARIANT: given up while still connecting means never sent; started once means never started again.
+        // INVARIANT: abandoned while connecting means never sent; started once means never started again.
         if (settled || sent) {
           controller.abort(new Error('given up'))
           return
@@ -128,7 +129,7 @@ function keptHeaders(headers: Record<string, string | string[] | undefined>): Re
   return kept
 }
 
-/** The bytes that the parser of HTTP refused, as far as it tells. */
+/** The bytes refused by the HTTP parser, if the error contains the bytes. */
 function refusedBytes(error: Error): Buffer {
   const data = 'data' in error ? error.data : null
   return typeof data === 'string' || data instanceof Uint8Array ? Buffer.from(data) : Buffer.alloc(0)

@@ -1,10 +1,13 @@
-// Finds the one JSON object in a text that has more around it: notices of PHP, a byte order mark, a guard against
-// script inclusion, the framing of server-sent events. Two objects, or a page for people, are no answer.
+// Finds the only JSON object in a text with surrounding text: PHP notices, a byte order mark, a guard against script
+// inclusion, server-sent event framing. Two objects or an HTML page give no value.
 
-/** Objects tried before the text is given up. */
+/** Limit of tried objects. */
 const TRIES_MAX = 50
 
-/** The value of the text as JSON: as it is, inside a JSON string, or the only object among other words. Undefined: none. */
+/**
+ * The JSON value of a text: the whole text, JSON inside a JSON string, or the only object among other text. Undefined
+ * without a value.
+ */
 export function findJson(text: string): unknown {
   const plain = text.replace(/^\uFEFF/, '').replace(/^\)\]\}'?,?\s*/, '')
   const whole = parse(plain)
@@ -13,7 +16,7 @@ export function findJson(text: string): unknown {
 }
 
 function onlyObject(text: string): unknown {
-  // JSON inside of a page is data of a script, and what follows a cut array or string is no answer.
+  // JSON inside a page is script data, and text after a truncated array or string is not a reply.
   if (/<(!doctype|html|head|body|script|title)\b/i.test(text) || /^\s*["[]/.test(text)) return undefined
   return firstOfOne(text)
 }
@@ -28,7 +31,7 @@ function firstOfOne(text: string): unknown {
       continue
     }
     const end = endOf(text, start)
-    // An object that does not end: what is inside of it is not the answer.
+    // The inner parts of an unfinished object are not the reply.
     if (end === null) return undefined
     const value = parse(text.slice(start, end))
     if (value !== undefined) {
@@ -40,7 +43,7 @@ function firstOfOne(text: string): unknown {
   return found
 }
 
-/** The place behind the object that begins at `start`. */
+/** The index after the object that begins at `start`. */
 function endOf(text: string, start: number): number | null {
   let depth = 0
   let isString = false
@@ -57,8 +60,8 @@ function endOf(text: string, start: number): number | null {
 }
 
 /**
- * The fields that were whole when a text of JSON was cut: the object closed behind its last whole field. Undefined when
- * there is none.
+ * The complete fields of a truncated JSON text: the object closed after the last complete field. Undefined without a
+ * complete field.
  */
 export function whatCame(text: string): unknown {
   const open: string[] = []

@@ -1,10 +1,10 @@
-// What is kept of the answer to a create: enough for an operator to find a paid task in it by hand.
+// The stored part of a create reply: enough for an operator to find a paid task by hand.
 
 import { cutToBytes, KEPT_BYTES_MAX, type KeptReply } from '../../domain/kept-reply.ts'
 import type { Reply, Silence } from './reply.ts'
 import { storableText } from './storable-text.ts'
 
-/** The answer as it is kept; null when nothing came because nothing was sent. `secrets`: the key, which is never kept. */
+/** The reply for storage; null when nothing was sent. `secrets` (the key and the prompt) are removed. */
 export function keepReply(answer: Reply | Silence, secrets: readonly string[]): KeptReply | null {
   if (answer.kind === 'silence' && !answer.sent) return null
   const text = answer.kind === 'reply' ? answer.text : answer.received

@@ -1,5 +1,5 @@
-// Makes the head of an HTTP/1 answer one that a strict parser reads: the body must not be lost over a header, for
-// it may name a task that was paid for. Where the head says two things of the body's length, the body decides.
+// Repairs the head of an HTTP/1 reply for a strict parser: a wrong header must not lose the body, because the body may
+// name a paid task. When the head contradicts itself about the length, the body decides.
 
 import { Buffer } from 'node:buffer'
 
@@ -7,13 +7,13 @@ interface Head {
   readonly httpStatus: number
   readonly lines: readonly string[]
   readonly body: Buffer
-  /** It has line ends or characters that a strict parser refuses. */
+  /** The head has line ends or characters refused by a strict parser. */
   readonly isOdd: boolean
 }
 
 /**
- * The beginning of an answer with a head that can be parsed; interim answers (1xx) are left out. Null: not enough
- * has come to tell. Bytes that are no HTTP are returned as they are.
+ * The beginning of a reply with a parsable head; interim replies (1xx) are skipped. Null: more bytes are needed. Bytes
+ * that are not HTTP are returned unchanged.
  */
 export function mendHead(received: Buffer): Buffer | null {
   let rest = received
@@ -53,7 +53,7 @@ function mend({ httpStatus, lines, body, isOdd }: Head, received: Buffer): Buffe
   if (isChunked === null) return null
 
   const keptLength = isChunked || length === undefined || !/^\d{1,15}$/.test(length) ? undefined : Number(length)
-  // Some servers count characters where bytes are meant: what came beyond cannot be anything else.
+  // Some servers count characters instead of bytes: the bytes beyond the length still belong to the body.
   const isTooShort = hasBody && keptLength !== undefined && body.length > keptLength
   const isContradictory =
     lengthsNamed.length > 1 ||
@@ -71,7 +71,7 @@ function mend({ httpStatus, lines, body, isOdd }: Head, received: Buffer): Buffe
 
 const FRAMING: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding', 'connection', 'keep-alive'])
 
-/** Headers that can be read; folded lines are joined, control characters and lines without a name left out. */
+/** The readable headers: folded lines are joined, control characters and lines without a name are dropped. */
 function readHeaders(lines: readonly string[]): { headers: [name: string, value: string][]; hasOddHeader: boolean } {
   const headers: [string, string][] = []
   let hasOddHeader = false
@@ -79,7 +79,7 @@ function readHeaders(lines: readonly string[]): { headers: [name: string, value:
     const [, name, value] = /^([!#$%&'*+.^_`|~\w-]+):(.*)$/.exec(line) ?? []
     const last = headers.at(-1)
     if (name !== undefined && value !== undefined) {
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a parser refuses.
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: a parser refuses these characters.
       const clean = value.replace(/[\x00-\x08\x0a-\x1f\x7f]/g, '')
       if (clean !== value) hasOddHeader = true
       headers.push([name, clean.trim()])
@@ -97,7 +97,7 @@ function valuesOf(headers: readonly [name: string, value: string][], wanted: str
     .flatMap(([, value]) => value.split(',').map((part) => part.trim()))
 }
 
-/** Whether the body begins with the size of a chunk; null: too little has come. */
+/** Whether the body begins with a chunk size; null: more bytes are needed. */
 function looksChunked(body: Buffer): boolean | null {
   const line = body.subarray(0, 256).toString('latin1')
   if (/^[0-9a-f]{1,8}[ \t]*(;[^\n]*)?\r?\n/i.test(line)) return true

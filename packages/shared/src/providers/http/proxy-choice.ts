@@ -1,8 +1,8 @@
-// Which proxy leads to the provider, by the settings that other programs read too. Pure.
+// Chooses the proxy for the provider by the usual environment settings. Pure.
 
 import ipaddr from 'ipaddr.js'
 
-/** The settings of those names; undefined where nothing is set. */
+/** The settings HTTPS_PROXY, HTTP_PROXY and NO_PROXY; undefined when not set. */
 export interface ProxySettings {
   readonly httpsProxy: string | undefined
   readonly httpProxy: string | undefined
@@ -10,13 +10,13 @@ export interface ProxySettings {
 }
 
 export interface ProxyChoice {
-  /** The URL of the proxy, with its password if it has one; null: the provider is reached directly. */
+  /** The proxy's URL, including a password; null: a direct connection. */
   readonly proxy: string | null
-  /** The setting that decided; null when none did. */
+  /** The deciding setting; null without a setting. */
   readonly setting: 'HTTPS_PROXY' | 'HTTP_PROXY' | 'NO_PROXY' | null
 }
 
-/** What leads to a URL: HTTPS_PROXY for https, HTTP_PROXY for http, unless NO_PROXY names its host. */
+/** The proxy of a URL: HTTPS_PROXY for https, HTTP_PROXY for http, unless NO_PROXY contains the host. */
 export function chooseProxy(url: string, { httpsProxy, httpProxy, noProxy }: ProxySettings): ProxyChoice {
   const { protocol, hostname, port } = new URL(url)
   const secure = protocol === 'https:'
@@ -28,13 +28,13 @@ export function chooseProxy(url: string, { httpsProxy, httpProxy, noProxy }: Pro
   return exempt ? { proxy: null, setting: 'NO_PROXY' } : { proxy, setting: secure ? 'HTTPS_PROXY' : 'HTTP_PROXY' }
 }
 
-/** Scheme, host and port of a proxy: what may be shown. */
+/** Scheme, host and port of a proxy, safe to show. */
 export function proxyName(proxy: string): string {
   const { protocol, host } = new URL(proxy)
   return `${protocol}//${host}`
 }
 
-/** An entry is `*`, a host with or without a port (its subdomains included), or a network such as 10.0.0.0/8. */
+/** An entry is `*`, a host with or without a port (subdomains included), or a network such as 10.0.0.0/8. */
 function isNamed(entry: string, host: string, port: number): boolean {
   if (entry === '*') return true
   if (entry.includes('/')) return isInNetwork(host, entry)
@@ -53,7 +53,7 @@ function isInNetwork(host: string, network: string): boolean {
   return address.kind() === base.kind() && address.match([base, bits])
 }
 
-/** An address has several spellings. */
+/** Compares addresses in normal form, because an address has several spellings. */
 function isSameAddress(one: string, other: string): boolean {
   return (
     ipaddr.isValid(one) && ipaddr.isValid(other) && ipaddr.process(one).toString() === ipaddr.process(other).toString()

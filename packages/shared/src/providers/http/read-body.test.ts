@@ -2,7 +2,7 @@ import { brotliCompressSync, constants, deflateRawSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { readBody } from './read-body.ts'
 
-/** Answers of every length that a create's answer has, so that compressed bytes of all kinds come first. */
+/** Replies of every realistic length, so that compressed bytes begin in every possible way. */
 const ANSWERS = Array.from({ length: 800 }, (_, n) => `{"id":"${'7aq_Zk3-'.repeat(100).slice(0, n + 1)}"}`)
 const quality = (value: number) => ({ params: { [constants.BROTLI_PARAM_QUALITY]: value } })
 const smallWindow = { params: { [constants.BROTLI_PARAM_LGWIN]: 16, [constants.BROTLI_PARAM_QUALITY]: 4 } }

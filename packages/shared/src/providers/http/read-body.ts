@@ -1,16 +1,16 @@
-// Makes text of the bytes of an answer: undoes compression, whether it was announced or not, and finds the
-// encoding of the characters. It never throws: what cannot be undone stays as it came, and is kept as evidence.
+// Decodes the bytes of a reply to text: undoes compression, announced or not, and detects the character encoding. Never
+// throws: undecodable bytes stay unchanged as evidence.
 
 import { Buffer } from 'node:buffer'
 import type { Transform } from 'node:stream'
 import * as zlib from 'node:zlib'
 
-/** More layers than this are no provider's answer. */
+/** No provider compresses more often than this. */
 const LAYERS_MAX = 4
 
 /**
- * The text of a body. `contentEncoding` and `contentType` are the headers as sent, which may be wrong: the bytes
- * decide where they can. A body that ends early gives what came. `isTooLarge`: the text is its first `bytesMax` bytes.
+ * The text of a body. `contentEncoding` and `contentType` are the received headers, which may be wrong: where possible
+ * the bytes decide. A truncated body gives the received part. `isTooLarge`: the text is the first `bytesMax` bytes.
  */
 export async function readBody(
   raw: Buffer,
@@ -30,7 +30,7 @@ export async function readBody(
       continue
     }
     const decoded = await decode(body, decoder, bytesMax + 1)
-    // Plain text called brotli decodes to nothing or to noise, and some brotli begins like plain text.
+    // Plain text announced as brotli decodes to nothing or noise, and some brotli begins like plain text.
     const isNoise = looksPlain(body) && !looksPlain(decoded) && announced.length === 0
     if (decoded.length === 0 || isNoise) break
     body = decoded
@@ -39,16 +39,18 @@ export async function readBody(
   return { text: decodeText(body.subarray(0, bytesMax), headers.contentType), isTooLarge }
 }
 
-/** Whether the body begins as JSON or a page does. */
+/** Whether the body begins like JSON or HTML. */
 const looksPlain = (body: Buffer) => /^\s*[{["<]/.test(body.subarray(0, 64).toString('latin1'))
 
-/** What undoes the outermost compression: by the first bytes, and by the header only where the bytes cannot tell. */
+/**
+ * The decoder of the outermost compression: by the first bytes, and by the header only for formats without a signature.
+ */
 function decoderOf(body: Buffer, announced: string | undefined): Transform | null {
   const finishFlush = zlib.constants.Z_SYNC_FLUSH
   const [first, second] = body
   if (first === 0x1f && second === 0x8b) return zlib.createGunzip({ finishFlush })
   if (body.length >= 4 && body.readUInt32LE(0) === 0xfd2fb528) {
-    // Node.js before 22.15 cannot read zstd.
+    // Node.js before 22.15 cannot decode zstd.
     const create: unknown = Reflect.get(zlib, 'createZstdDecompress')
     return typeof create === 'function' ? create() : null
   }
@@ -59,7 +61,7 @@ function decoderOf(body: Buffer, announced: string | undefined): Transform | nul
   return announced === 'deflate' ? zlib.createInflateRaw({ finishFlush }) : null
 }
 
-/** What `decoder` makes of `body`, up to `bytesMax` bytes or its first error: a small body must not fill the memory. */
+/** The output of `decoder`, up to `bytesMax` bytes or the first error: a small body must not fill the memory. */
 function decode(body: Buffer, decoder: Transform, bytesMax: number): Promise<Buffer> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = []
@@ -79,7 +81,7 @@ function decode(body: Buffer, decoder: Transform, bytesMax: number): Promise<Buf
   })
 }
 
-/** Bytes as text: a byte order mark decides, then UTF-8 where it is valid, then what the header names, then GB 18030. */
+/** Bytes as text: a byte order mark decides, then valid UTF-8, then the header's charset, then GB 18030. */
 function decodeText(body: Buffer, contentType: string): string {
   const [first, second] = body
   if ((first === 0xff && second === 0xfe) || (first === 0x7b && second === 0)) return attempt(body, 'utf-16le') ?? ''
@@ -93,7 +95,7 @@ function decodeText(body: Buffer, contentType: string): string {
   )
 }
 
-/** Null when the bytes are not in `encoding`, or it is not known. A character cut in half at the end is left out. */
+/** Null when the bytes are invalid in `encoding`, or the encoding is unknown. A truncated last character is dropped. */
 function attempt(body: Buffer, encoding: string): string | null {
   try {
     return new TextDecoder(encoding, { fatal: true }).decode(body, { stream: true })

@@ -1,18 +1,18 @@
-// What one HTTP exchange with the provider left behind, before anyone says what it means. Pure types: the
-// socket side (exchange.ts) fills them, the readers (silence.ts, and those of each provider) judge them.
+// The result of an HTTP exchange with the provider, before interpretation. Pure types: exchange.ts creates the values,
+// silence.ts and the readers of each provider interpret the values.
 
-/** An answer whose status line arrived. `text` may be the beginning only: then `cut` says why. */
+/** A reply with a status line. If `text` is only the beginning of the body, `cut` gives the reason. */
 export interface Reply {
   readonly kind: 'reply'
   readonly httpStatus: number
   readonly retryAfterMs: number | null
   readonly text: string
-  /** Those worth keeping as evidence, by lower-case name. */
+  /** Headers kept as evidence, by lower-case name. */
   readonly headers: Readonly<Record<string, string>>
-  /** Bytes of the body that came, before they were made text. */
+  /** Received bytes of the body, before decoding. */
   readonly bytes: number
   readonly cut: 'timeout' | 'connection_lost' | 'too_large' | null
-  /** The answer carries the headers of the CDN "Cloudflare" (cdn.ts). */
+  /** The reply carries the headers of the CDN "Cloudflare" (cdn.ts). */
   readonly isCloudflare?: boolean
 }
 
@@ -22,8 +22,8 @@ export interface Silence {
   /** INVARIANT: false only when no byte of the request can have left, now or later. */
   readonly sent: boolean
   readonly timedOut: boolean
-  /** Short system code such as ECONNREFUSED; never a message, for messages may quote the request. */
+  /** A short system code such as ECONNREFUSED; never a message, because messages may quote the request. */
   readonly cause: string
-  /** What came that is no HTTP, when anything did. */
+  /** Received bytes that are not HTTP, or empty. */
   readonly received: string
 }

@@ -1,11 +1,11 @@
-// Reads an exchange without an answer. What decides is whether the request had begun to be written: every error
-// before that is certainly not a payment, and every error after it may be one, whatever the error is called.
-// (ECONNRESET, say, happens on both sides of that line, so a list of codes could not tell.)
+// Interprets an exchange without a reply. The deciding fact is whether writing the request had begun: an error before
+// is certainly not a payment, an error after may be a payment, whatever the error code. (ECONNRESET happens before and
+// after, so a list of codes could not decide.)
 
 import type { PollAnswer, SubmitOutcome } from '../port.ts'
 import type { Silence } from './reply.ts'
 
-/** What became of a submission that got no answer: rejected when nothing was sent, else unknown. */
+/** The outcome of a submission without a reply: rejected when nothing was sent, otherwise unknown. */
 export function readSilentCreate(silence: Silence): SubmitOutcome {
   const { code, message } = describe(silence)
   if (silence.sent) return { kind: 'unknown', code, message, httpStatus: null }
@@ -20,7 +20,7 @@ export function readSilentCreate(silence: Silence): SubmitOutcome {
   }
 }
 
-/** A poll that got no answer says nothing about the task. */
+/** A poll without a reply says nothing about the task. */
 export function readSilentPoll(silence: Silence): PollAnswer {
   return { kind: 'unavailable', httpStatus: null, ...describe(silence), retryAfterMs: null }
 }
@@ -41,10 +41,10 @@ function describe(silence: Silence): { code: string; message: string } {
   }
 }
 
-/** Where the proxy in between is the one that failed (tunnel.ts). */
+/** Set when the proxy failed (tunnel.ts). */
 const throughProxy = (cause: string) => (cause.startsWith('PROXY_') ? ' through the proxy' : '')
 
-/** The short code of a thrown network error; `UNKNOWN` when it has none. */
+/** The short code of a network error; `UNKNOWN` without a code. */
 export function networkCause(error: unknown): string {
   if (!(error instanceof Error)) return 'UNKNOWN'
   if ('code' in error && typeof error.code === 'string' && /^\w{1,64}$/.test(error.code)) return error.code

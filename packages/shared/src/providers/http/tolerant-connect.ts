@@ -1,22 +1,21 @@
-// Connections to the provider on which the head of an answer is mended before the parser sees it. The parser
-// refuses the whole answer for a wrong head, after the request was paid for. Nothing else on the connection changes.
-// It is safe because an answer is never guessed: the connection is closed after a mended one, so that no byte of it
-// can be read as the next answer.
+// Connections to the provider with repaired reply heads. The parser refuses a whole reply for a wrong head, after the
+// request was paid for. Nothing else on the connection changes. The repair is safe: the connection is closed after a
+// repaired reply, so no byte can be read as the next reply.
 
 import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
 import { buildConnector } from 'undici'
 import { mendHead } from './mend-head.ts'
 
-/** Bytes of headers that an answer may have. */
+/** Limit for the headers of a reply, in bytes. */
 export const HEAD_BYTES_MAX = 131_072
 
-/** undici's own way of connecting, with the answers mended. */
+/** undici's connector with repaired replies. */
 export function tolerantConnect(timeoutMs: number): buildConnector.connector {
   return withMendedAnswers(buildConnector({ timeout: timeoutMs, allowH2: false }))
 }
 
-/** Any way of connecting, with the answers mended. */
+/** Any connector with repaired replies. */
 export function withMendedAnswers(connect: buildConnector.connector): buildConnector.connector {
   return (options, callback) => {
     connect(options, (...result) => {
@@ -26,7 +25,7 @@ export function withMendedAnswers(connect: buildConnector.connector): buildConne
   }
 }
 
-/** Holds back what is read until the head is complete; each write begins to wait for the next answer. */
+/** Holds back received bytes until the head is complete; each write starts waiting for the next reply. */
 function mendAnswers(socket: Socket): void {
   const read = socket.read.bind(socket)
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean
@@ -36,7 +35,7 @@ function mendAnswers(socket: Socket): void {
     held = Buffer.alloc(0)
     return write(...args)
   }
-  // The parser reads whole chunks; a number comes from the stream itself.
+  // The parser reads whole chunks; calls with a size come from the stream itself.
   socket.read = (size?: number) => {
     if (size !== undefined || held === null) return read(size)
     for (let chunk: Buffer | null = read(); chunk !== null; chunk = read()) {

@@ -1,13 +1,13 @@
-// The way to the provider through a proxy: always a tunnel (CONNECT), also for http. So nothing that the proxy itself answers can be
-// taken for the provider's answer, and whatever goes wrong before the tunnel stands was certainly not sent.
+// Connects to the provider through a proxy, always by a tunnel (CONNECT), for http too. So a reply of the proxy cannot
+// be mistaken for the provider's reply, and after a failure before the tunnel certainly nothing was sent.
 
 import { type Agent, type buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici'
 import { withMendedAnswers } from './tolerant-connect.ts'
 
-/** For the proxy to be reached, and again for its answer. */
+/** Limit for reaching the proxy, and again for the proxy's reply. */
 const CONNECT_TIMEOUT_MS = 10_000
 
-/** What a proxy did instead of making a tunnel. The code is all that is shown: messages might quote its URL. */
+/** A proxy's failure to open a tunnel. Only the code is shown: messages might quote the proxy's URL. */
 class ProxyError extends Error {
   override readonly name = 'ProxyError'
   readonly code: string
@@ -21,8 +21,8 @@ class ProxyError extends Error {
 /** Connections to the proxy, each used for one CONNECT. */
 class ProxyPool extends Pool {
   /**
-   * undici connects once more, without end, after some errors of a connection that it takes for another's: no error is handed on
-   * as it came.
+   * Wraps every error: undici would reconnect without end after some errors that look like errors of another
+   * connection.
    */
   override connect(options: Dispatcher.ConnectOptions): Promise<Dispatcher.ConnectData>
   override connect(
@@ -48,15 +48,15 @@ function codeOf(error: unknown): string {
   return /^\w{1,50}$/.test(code) ? code : 'FAILED'
 }
 
-/** The end of a tunnel is a connection to the provider like any other. */
+/** An open tunnel is used like any other connection to the provider. */
 function mended(connect: Pool.Options['connect']): buildConnector.connector {
   if (typeof connect !== 'function') throw new Error('undici makes tunnels by a function')
   return withMendedAnswers(connect)
 }
 
 /**
- * Dispatches through the proxy at `proxy`, a URL that may have a user name and a password; `options` are those of the connections to
- * the provider.
+ * Dispatches through `proxy`, a URL with optional user name and password; `options` apply to the connections to the
+ * provider.
  */
 export function createTunnelAgent(proxy: string, options: Agent.Options): ProxyAgent {
   const url = new URL(proxy)
