@@ -1,4 +1,5 @@
-// POST …/adopt: a failed generation takes a task that was found by hand, by a caller with a key of its project or by an operator.
+// POST …/adopt: a failed generation adopts a task found by hand; for a caller with a key of the project, or for an
+// operator.
 
 import { adoptRequest } from '@reelqueue/shared/contract/adopt-request'
 import { type GenerationJson, generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
@@ -51,7 +52,7 @@ export function adoptionRoute(app: App, deps: ApiDeps): void {
   )
 }
 
-/** The same for operators, of any project. */
+/** The same route for operators, for generations of any project. */
 export function operatorAdoptionRoute(app: App, deps: ApiDeps): void {
   app.addHook('onRequest', async (request, reply) => deps.operators.require(request, reply))
 

@@ -1,4 +1,4 @@
-// What may be asked of a whole batch: its results, to cancel it, to retry what failed, another priority.
+// Actions on a batch: results, cancel, retry of failed generations, priority.
 
 import { Readable } from 'node:stream'
 import { batchCancel, batchChange, batchJson, resultJson, toResultJson } from '@reelqueue/shared/contract/batch'
@@ -19,9 +19,9 @@ import { readInTurn, waitOutside } from '../request-turns.ts'
 import type { App } from '../typed-app.ts'
 
 const LINES_TYPE = 'application/x-ndjson'
-/** Generations read at once. */
+/** Generations of a page. */
 const RESULTS_PAGE = 1_000
-/** A change that takes longer goes on behind its answer. */
+/** A longer change continues after the reply. */
 const ANSWER_WITHIN_MS = 1_500
 
 export function batchActionRoutes(app: App, deps: ApiDeps): void {
@@ -109,7 +109,7 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
         const first = idempotencyKey && (await findBatchByIdempotencyKey(database, projectId, idempotencyKey))
         return first ? accepted(reply, await withCounts(deps, replay(first, idempotency, reply))) : null
       }
-      // What was accepted before needs no room.
+      // A replayed batch needs no room in the backlog.
       const early = await replayed()
       if (early) return early
       const count = await countRetryable(database, parent.id)
@@ -150,7 +150,7 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
     },
   )
 
-  /** The batch once the change that it is marked for is done, or as it stands while that goes on. */
+  /** The batch after the marked change, or its present state when the change takes longer. */
   async function afterChange(request: FastifyRequest, id: string, isMarked: boolean, reply: FastifyReply) {
     let isDone = !isMarked
     const change = async () => {

@@ -1,4 +1,4 @@
-// POST /v1/batches: many generations accepted together, all or nothing, as one JSON document or as JSON Lines.
+// POST /v1/batches: many generations accepted together, all or nothing, as a JSON document or as JSON Lines.
 
 import { Readable } from 'node:stream'
 import { BATCH_ITEMS_MAX, batchCheckJson, batchJson, batchQuery, batchRequest } from '@reelqueue/shared/contract/batch'
@@ -29,19 +29,19 @@ const LINES_TYPES = [
   'application/x-jsonlines',
 ]
 
-/** Rows of one INSERT, and what their texts may add up to: each is in memory several times on its way. */
+/** Limits of an INSERT: rows, and characters, because each text is in memory several times. */
 const CHUNK_ROWS = 2_500
 const CHUNK_CHARS = 1024 * 1024
-/** A plugin of its own: elsewhere JSON Lines are an unknown type. */
+/** A separate plugin: other routes do not accept JSON Lines. */
 export async function batchIntake(fastify: FastifyInstance, deps: ApiDeps): Promise<void> {
   fastify.decorateRequest('batchUpload', null)
   fastify.removeContentTypeParser('application/json')
   fastify.addContentTypeParser('application/json', async (request: FastifyRequest, body: Readable) =>
     receiveDocument(request, body, deps.log),
   )
-  // Received once the query is known to be right.
+  // The body is received after the query was validated.
   fastify.addContentTypeParser(LINES_TYPES, (_request, body, done) => done(null, body))
-  // Every request comes by here, whatever became of it.
+  // Every request passes this hook, with any outcome.
   fastify.addHook('onSend', async (request) => {
     await request.batchUpload?.close()
   })
@@ -78,7 +78,7 @@ export async function batchIntake(fastify: FastifyInstance, deps: ApiDeps): Prom
       const body: unknown = request.body
       if (body instanceof Readable) await receiveLines(request, body, deps.log)
       const upload = request.batchUpload
-      // As a route does whose body is absent.
+      // The same refusal as for a missing body.
       if (upload === null) throw new Problem('malformed_json')
       const giveBack = await fastify.insertTurns.take(request.project.id)
       try {
@@ -104,7 +104,7 @@ async function acceptDocument(deps: ApiDeps, request: Request, reply: FastifyRep
   const { defaults, webhook_url: webhookUrl = null, metadata = null } = request.body
   const batch = { defaults: defaults ?? {}, webhookUrl }
   const idempotencyKey = request.headers['idempotency-key'] ?? null
-  // A key holds for the normal form of all items, which is known once all have been read.
+  // The idempotency hash covers the normal form of all items, so all items are read first.
   const idempotencyHash = idempotencyKey && (await hashOf(deps, upload, batch, metadata))
   const frame = { webhookUrl, metadata, idempotencyKey, idempotencyHash, items: upload.items }
   return await acceptUpload(deps, request, reply, upload, batch, frame)
@@ -140,7 +140,7 @@ async function acceptUpload(
     return await accept(deps, request, reply, frame, checkedItems(upload, pieces, reader))
   } catch (error) {
     if (!(error instanceof WrongItem)) throw error
-    // The transaction is undone; what else is wrong is told all the same.
+    // The transaction is rolled back; the rest is read only to report all errors.
     for (let next = await pieces.next(); !next.done; next = await pieces.next()) checkAll(upload, next.value, reader)
     return reader.finish()
   }
@@ -149,7 +149,7 @@ async function acceptUpload(
 interface Frame extends Idempotency {
   readonly webhookUrl: string | null
   readonly metadata: Readonly<Record<string, unknown>> | null
-  /** How many there are, at the most. */
+  /** Number of items, or an upper bound. */
   readonly items: number
 }
 
@@ -172,7 +172,7 @@ async function accept(
     const winner = idempotencyKey && (await findBatchByIdempotencyKey(database, project.id, idempotencyKey))
     return winner ? await withCounts(deps, replay(winner, frame, reply)) : null
   }
-  // Sent again, an upload need not be checked again.
+  // A repeated upload is not checked again.
   const early = await replayed()
   if (early) return accepted(reply, early)
   const batch = { id: newId('batch'), projectId: project.id, parentId: null, ...frame }
@@ -191,7 +191,7 @@ function gone(id: string): never {
   throw new Error(`the batch ${id}, or the one that holds its key, is gone`)
 }
 
-/** Rows enough for one INSERT, and no more than fit the memory. */
+/** Groups rows into INSERTs bounded by rows and memory. */
 async function* inChunks(
   checked: AsyncIterable<readonly NormalRequest[]>,
   toRow: (normal: NormalRequest) => NewGeneration,
@@ -211,7 +211,7 @@ async function* inChunks(
   if (rows.length > 0) yield rows
 }
 
-/** In a JSON document these stand in the body. */
+/** In a JSON document these fields belong to the body. */
 function refuseLinesQuery({ dry_run: _, ...query }: Request['query']): void {
   const errors = Object.keys(query).map((field) => ({ field, rule: 'lines_only', allowed: 'a field of the body' }))
   if (errors.length > 0) throw new Problem('validation_failed', undefined, errors)

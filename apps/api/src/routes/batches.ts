@@ -1,4 +1,4 @@
-// /v1/batches: list and read. Accepting is batch-intake.ts.
+// /v1/batches: list and read. batch-intake.ts accepts batches.
 
 import { batchJson } from '@reelqueue/shared/contract/batch'
 import { listBatches } from '@reelqueue/shared/store/batches'

@@ -1,4 +1,4 @@
-// What a caller may ask of one generation: cancel, retry; adopt is in adoption.ts. Each answers with the generation as it stands afterwards.
+// Actions on a generation: cancel, retry (adopt is in adoption.ts). Each reply is the generation after the action.
 
 import { type GenerationJson, generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
 import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'

@@ -1,4 +1,4 @@
-// /v1/generations: accept, read, list, timeline. What may be asked of one is generation-actions.ts.
+// /v1/generations: accept, read, list, timeline. Actions are in generation-actions.ts.
 
 import { eventJson, toEventJson } from '@reelqueue/shared/contract/event'
 import { generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
@@ -15,7 +15,7 @@ import { cursorOf, listOf, pageOf, pageQuery } from '../page.ts'
 import type { App } from '../typed-app.ts'
 
 const EVENTS_MAX = 1_000
-/** Postgres keeps sequences as 32-bit integers. */
+/** Postgres stores sequences as 32-bit integers. */
 const SEQUENCE_MAX = 2_147_483_647
 
 export function generationRoutes(app: App, deps: ApiDeps): void {

@@ -1,4 +1,4 @@
-// Liveness and readiness. Readiness names the part that is down; a lost queue delays work but loses none.
+// Liveness and readiness. Readiness names the failing part; a lost queue delays work but loses none.
 
 import { explainRedisRefusal } from '@reelqueue/shared/domain/redis-refusal'
 import { type PollsSeen, pollsRefusedSince } from '@reelqueue/shared/domain/refused-polls'
@@ -33,7 +33,7 @@ export const readiness = z
   .meta({ id: 'Readiness' })
 type Check = z.output<typeof check>
 
-/** What is asked for: whether all of it works, or whether requests can be accepted, which needs Postgres alone. */
+/** The question: does everything work, or can requests be accepted, which needs only Postgres. */
 const readyQuery = z.strictObject({
   for: z
     .literal('accept')
@@ -44,10 +44,10 @@ const readyQuery = z.strictObject({
 })
 
 const PROBE_TIMEOUT_MS = 2_000
-/** Work is overdue when several reconcile rounds have passed it by. */
+/** Work is overdue after several rounds of reconcile. */
 const OVERDUE_ROUNDS = 4
 const OVERDUE_MIN_MS = 60_000
-/** Polls that are refused for this long are no passing trouble: whatever renders would end at its deadline. */
+/** Polls refused for this long are a lasting fault: rendering generations would fail at the deadline. */
 const POLLS_REFUSED_MS = 300_000
 
 export const overdueGraceMs = ({ reconcileIntervalMs }: ApiSettings) =>
@@ -183,7 +183,7 @@ function workCheck({ count, stalled }: Overdue, unstorable: UnstorableCount | nu
 
 const upToThousand = (count: number) => (count >= 1_000 ? '1,000 or more' : String(count))
 
-/** Does not count against readiness: what is wrong with a row keeps no other from moving. */
+/** Does not affect readiness: an unstorable row stops no other row. */
 function unstorableRows(unstorable: UnstorableCount | null): string | null {
   if (!unstorable?.since) return null
   const { count, since } = unstorable
@@ -196,7 +196,7 @@ async function probe<T>(ask: () => Promise<T>): Promise<Probed<T>> {
   try {
     return { value: await withTimeout(ask(), PROBE_TIMEOUT_MS, 'probe'), error: null }
   } catch (error) {
-    // The page is public: the reason goes without addresses and names of the inside.
+    // The page is public, so the reason contains no internal addresses or names.
     const message = error instanceof Error ? error.message : ''
     const [why, refusal] = [whyUnavailable(error), explainRedisRefusal(message)]
     if (refusal !== null) return { value: null, error: { ok: false, detail: `Redis ${refusal}` } }

@@ -1,5 +1,5 @@
-// GET /metrics: what is open, what is held back and what is overdue, for Prometheus. Read from Postgres at each scrape, so every
-// process tells the same; counted over open work only, so a scrape costs the same after a year.
+// GET /metrics for Prometheus: open, held and overdue work. Read from Postgres at each scrape, so every process reports
+// the same; only open work is counted, so the cost of a scrape does not grow with the history.
 
 import { readAnswerCounts } from '@reelqueue/shared/store/answer-counts'
 import { overdueWork } from '@reelqueue/shared/store/health'
@@ -39,7 +39,7 @@ export function metricsRoute(app: App, deps: ApiDeps): void {
   )
 }
 
-/** What Prometheus reads. */
+/** The metrics text. */
 async function scrape({ database, settings }: ApiDeps): Promise<string> {
   const [open, gate, overdue, slow, answers, unstorable] = await Promise.all([
     countOpenWork(database),

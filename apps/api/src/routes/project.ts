@@ -1,4 +1,4 @@
-// /v1/project: the project of the key that asks, and its defaults.
+// /v1/project: the project of the request's key, and the project's defaults.
 
 import { projectChange, projectJson, projectWithSecret, toProjectJson } from '@reelqueue/shared/contract/project'
 import { overlapMs, secretRotation } from '@reelqueue/shared/contract/webhook-endpoint'

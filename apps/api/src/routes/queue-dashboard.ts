@@ -10,14 +10,14 @@ import type { ApiDeps } from '../deps.ts'
 import { replyWithProblem } from '../problem-reply.ts'
 import { publicPathOf } from '../public-address.ts'
 
-/** bull-board's types name the Redis backend, though it shows either. */
+/** bull-board's types name the Redis backend, but bull-board shows both backends. */
 type BoardQueue = ConstructorParameters<typeof BullMQAdapter>[0]
 
 const PATH = '/admin/queues'
 
 /**
- * The queue of the lanes may only be looked at: promoted, removed or paused by one click, they would no longer come by, and no
- * generation would be polled until reconcile has laid them again. The other queues hold hints, which any row makes anew.
+ * The queue of the pollers is read-only. A click could promote, remove or pause the pollers; no generation would be
+ * polled until reconcile creates the pollers again. Jobs of the other queues can be created again from any row.
  */
 function boardQueueOf(name: QueueName, queue: JobQueue): BullMQAdapter {
   return new BullMQAdapter(queue as BoardQueue, { readOnlyMode: name === 'poll' })
@@ -28,7 +28,7 @@ export async function queueDashboard(
   { queues, operators: login, settings }: ApiDeps,
 ): Promise<void> {
   const adapter = new FastifyAdapter()
-  // Where the browser finds what the page asks for; the routes themselves stand at PATH.
+  // The base path seen by the browser; the routes are registered at PATH.
   adapter.setBasePath(publicPathOf(settings.publicUrl) + PATH)
   createBullBoard({
     queues: QUEUE_NAMES.map((name) => boardQueueOf(name, queues.queues[name])),
@@ -40,12 +40,12 @@ export async function queueDashboard(
       try {
         await login.require(request, reply)
       } catch (error) {
-        // bull-board's own error handler would make a 500 of it.
+        // bull-board's error handler would turn the refusal into a 500.
         return replyWithProblem(error as FastifyError, request, reply)
       }
     })
     await operators.register(adapter.registerPlugin(), { prefix: PATH })
-    // Until the console stands here, the queues are what an operator wants to see.
+    // Until the console exists, `/` leads to the queues.
     operators.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect(PATH))
   })
 }

@@ -1,4 +1,4 @@
-// /admin/submitting: whether anything is submitted now, and the operator's switch for it.
+// /admin/submitting: the state of the submission gate, and the operator's pause and resume.
 
 import { gateJson, toGateJson } from '@reelqueue/shared/contract/gate'
 import { releaseAdmitted } from '@reelqueue/shared/store/admission'
@@ -7,7 +7,7 @@ import type { ApiDeps } from '../deps.ts'
 import { refusals } from '../openapi.ts'
 import type { App } from '../typed-app.ts'
 
-/** The one provider that there is. */
+/** The only provider. */
 const UPSTREAM = 'globalai'
 const tags = ['Operation']
 const security = [{ operator: [] }]

@@ -1,4 +1,4 @@
-// The provider's own two routes: a client that changes its base URL gains durability and nothing else.
+// Routes in the provider's shape: a client changes only the base URL and gains durability.
 
 import { normalForm, upstreamShapedRequest } from '@reelqueue/shared/contract/generation-request'
 import { toUpstreamTaskJson, upstreamTaskJson } from '@reelqueue/shared/contract/upstream-shape'

@@ -1,4 +1,4 @@
-// /v1/webhook_deliveries: every attempt at every webhook, and delivering one again.
+// /v1/webhook_deliveries: the log of attempts, and redelivery.
 
 import {
   DELIVERY_STATES,

@@ -1,4 +1,4 @@
-// What may be asked of a webhook endpoint: another secret, a test, and delivering again what failed.
+// Actions on a webhook endpoint: rotate the secret, send a test, redeliver failed deliveries.
 
 import { deliveryJson, redeliverSince, toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
 import { endpointWithSecret, overlapMs, secretRotation } from '@reelqueue/shared/contract/webhook-endpoint'

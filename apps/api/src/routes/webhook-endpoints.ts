@@ -1,4 +1,4 @@
-// /v1/webhook_endpoints: where a project's webhooks go.
+// /v1/webhook_endpoints: the URLs that receive a project's webhooks.
 
 import {
   endpointChange,

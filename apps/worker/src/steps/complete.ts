@@ -1,5 +1,5 @@
-// Carries out terminal answers: status, video, event and deliveries in one statement. A lane does so at once with the completions that
-// it hears; this step is for every other answer, which waits on its row, and for what a crash has left there.
+// Records terminal answers: status, video, event and deliveries in one statement. A poller records the completions of
+// its own polls at once; this step handles every other stored answer, and answers left by a crash.
 
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import type { Moved } from '@reelqueue/shared/store/moves'
@@ -10,7 +10,7 @@ export async function complete(deps: StepDeps, generationId: string): Promise<St
   return { kind: 'done' }
 }
 
-/** What follows from the ends of generations, after their commit. */
+/** Consequences of ended generations, after the commit. */
 export function followEnds(deps: StepDeps, moved: readonly Moved[]): void {
   if (moved.length === 0) return
   deps.queues.wakeOwed(moved)
@@ -18,6 +18,6 @@ export function followEnds(deps: StepDeps, moved: readonly Moved[]): void {
     deps.noteRender(id)
     deps.log.info({ event: 'complete.done', generationId: id })
   }
-  // Slots are free.
+  // The ends freed slots.
   deps.admit()
 }

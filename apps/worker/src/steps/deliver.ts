@@ -1,4 +1,4 @@
-// Attempts of deliveries: signed, sent through the guarded client, logged; server by server.
+// Delivery attempts, grouped by origin: signed, sent through the guarded client, and logged.
 
 import { batchAtEvent } from '@reelqueue/shared/contract/batch'
 import { generationAtEvent } from '@reelqueue/shared/contract/generation'
@@ -25,7 +25,7 @@ import type { DeliveryTurns } from '../delivery-turns.ts'
 import type { StepDeps } from '../deps.ts'
 import type { Conduct, Targets } from '../targets.ts'
 
-/** Longer waits are left to reconcile: a job for each of them would make Redis grow with the backlog. */
+/** Longer waits are left to reconcile: a job for each waiting delivery would make Redis grow with the backlog. */
 const LATER_MAX_MS = 15_000
 const HTTP_GONE = 410
 
@@ -33,13 +33,13 @@ export interface DeliverDeps extends StepDeps {
   readonly targets: Targets
 }
 
-/** How long one run goes on with what is due for its server before others have their turn. */
+/** Time limit of a run on due deliveries of its origin; afterwards other runs have a turn. */
 const CHAIN_MAX_MS = 10_000
-/** An answer that takes longer is a slow one; one that takes no longer than that, a quick one. */
+/** Slower answers count as slow, answers within QUICK_MS as quick. */
 const SLOW_MS = 2_000
 const QUICK_MS = 250
 
-/** Takes in a delivery that a job was for: it is attempted when its project has a turn. */
+/** Takes in the delivery of a job; the attempt begins when the project has a turn. */
 export async function deliver(
   deps: DeliverDeps,
   turns: DeliveryTurns,
@@ -47,7 +47,7 @@ export async function deliver(
   stopping: AbortSignal,
 ): Promise<StepOutcome> {
   const woken = await deps.batches.findWoken(id)
-  // Reconcile wakes it again when its server has rested.
+  // After the origin's cool-down, reconcile enqueues the delivery again.
   if (!woken || (woken.isResting && woken.unwantedEndpointId === null)) return { kind: 'done' }
   turns.add({
     id,
@@ -59,8 +59,9 @@ export async function deliver(
 }
 
 /**
- * Attempts a delivery, and then whatever else is due for the same server, for a while or until `stopping` aborts: a few runs are
- * enough for many deliveries. Where the server has room again for others that were turned away, it goes on with several at once.
+ * Attempts a delivery, then other due deliveries of the same origin, for a while or until `stopping` aborts: a few runs
+ * are enough for many deliveries. While the origin has room for rejected deliveries, the run starts parallel drain
+ * loops.
  */
 export async function attemptDue(
   deps: DeliverDeps,
@@ -82,14 +83,15 @@ export async function attemptDue(
     try {
       for (;;) {
         const made = await deliverOne(deps, target, wanted)
-        // An attempt that succeeded is recorded while the next one is made; what else it leads to is to be known before.
+        // The record of a successful attempt is written during the next attempt; a failed attempt is recorded first,
+        // because the consequences affect the next attempt.
         await before?.recorded
         before = made
         if (made === null || stopping.aborted) return
         if (!made.succeeded) await made.recorded
         wanted = { target }
         if (performance.now() >= endsAt) {
-          // In the name of one that was made: whoever is woken for it looks for what else is due.
+          // Enqueued under the id of a finished delivery: the job looks for any due delivery of the origin.
           queues.wakeAgain('deliver', made.id)
           return
         }
@@ -100,19 +102,19 @@ export async function attemptDue(
     }
   }
   begin(isDue && unwantedEndpointId === null ? { id: deliveryId } : { target })
-  // Each may begin others before it ends.
+  // Each loop may start further loops before its end.
   for (const ended of chains) await ended
   if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors, 'several deliveries failed')
 }
 
-/** An attempt that was made. Its record is under way: whoever awaits it later hears of an error then. */
+/** A finished attempt. The record may still be running; awaiting `recorded` reports an error. */
 interface Made {
   readonly id: string
   readonly succeeded: boolean
   readonly recorded: Promise<void>
 }
 
-/** @returns null when nothing was claimed; else more may be due */
+/** @returns null when nothing was claimed; otherwise more deliveries may be due */
 async function deliverOne(deps: DeliverDeps, target: string, wanted: Wanted): Promise<Made | null> {
   const { database, batches, targets, log } = deps
   const admission = targets.enter(target)
@@ -120,7 +122,7 @@ async function deliverOne(deps: DeliverDeps, target: string, wanted: Wanted): Pr
   let conduct: Conduct = 'unknown'
   try {
     let delivery = await batches.claim(wanted)
-    // Whoever came meanwhile was told that somebody is at work here.
+    // Deliveries rejected during the claim rely on this loop, so claim again.
     while (!delivery && targets.takeTurnedAway(target)) delivery = await batches.claim({ target })
     if (!delivery) return null
     const outcome = await send(deps, delivery).catch((cause: unknown) => ({ ...NOT_BUILT, cause }))
@@ -140,7 +142,7 @@ async function deliverOne(deps: DeliverDeps, target: string, wanted: Wanted): Pr
 
 type Outcome = SendOutcome | (typeof NOT_BUILT & { readonly cause: unknown })
 
-/** What an attempt says of the server. Pure. */
+/** The origin's behaviour in an attempt. Pure. */
 export function conductOf({
   kind,
   errorClass,
@@ -150,11 +152,11 @@ export function conductOf({
   if (errorClass !== null && SILENT.includes(errorClass)) return 'silent'
   if (httpStatus === null) return 'unknown'
   if (durationMs > SLOW_MS) return 'slow'
-  // One that refuses quickly has no need of more.
+  // Quick refusals do not raise the limit of parallel deliveries.
   return kind === 'delivered' && durationMs <= QUICK_MS ? 'quick' : 'answered'
 }
 
-/** Records an attempt, with what follows from it. */
+/** Records an attempt and the consequences. */
 async function record(deps: DeliverDeps, delivery: ClaimedDelivery, outcome: Outcome): Promise<void> {
   const { batches, log, queues } = deps
   const { httpStatus, errorClass, message, replySnippet, durationMs } = outcome
@@ -192,7 +194,7 @@ async function record(deps: DeliverDeps, delivery: ClaimedDelivery, outcome: Out
 
 const SILENT: readonly string[] = ['dns', 'connect', 'tls', 'timeout', 'reset', 'bad_reply']
 
-/** What an attempt says of its endpoint: one that is gone, or did nothing but fail for days, gets nothing more. */
+/** Disables an endpoint that is gone or has only failed for days. */
 async function noteEndpoint(
   { database, queues, log }: DeliverDeps,
   { url }: Pick<ClaimedDelivery, 'url'>,
@@ -214,7 +216,7 @@ async function noteEndpoint(
   )
 }
 
-/** An attempt that never left the house: a secret that does not open, a snapshot that does not parse. */
+/** An attempt that sent nothing: a secret that cannot be opened, or a snapshot that cannot be parsed. */
 const NOT_BUILT = {
   kind: 'failed',
   httpStatus: null,
@@ -237,13 +239,13 @@ async function send({ database, sealer, webhooks }: StepDeps, delivery: ClaimedD
     ),
   })
   const custom = customHeaders(delivery, sealer)
-  // Ours come last: none of theirs may take the place of one.
+  // Our headers come last, so no custom header can replace one.
   const headers = { ...custom, 'content-type': 'application/json', 'user-agent': 'Reelqueue', ...signature }
   const outcome = await webhooks.post(delivery.projectId, delivery.url, headers, body)
   return { ...outcome, replySnippet: outcome.replySnippet && withoutValues(outcome.replySnippet, custom) }
 }
 
-/** What the endpoint asks to be sent to its server, and to no other: a delivery may still be for a URL that it has left. */
+/** Custom headers go only to the endpoint's own origin: a delivery may still have an earlier URL of the endpoint. */
 function customHeaders({ endpoint, url }: ClaimedDelivery, sealer: StepDeps['sealer']): Record<string, string> {
   if (endpoint === null || !isSameOrigin(endpoint.url, url)) return {}
   const { id, sealedHeaders } = endpoint
@@ -252,17 +254,17 @@ function customHeaders({ endpoint, url }: ClaimedDelivery, sealer: StepDeps['sea
   )
 }
 
-/** Values that are shorter could be part of any text. */
+/** Shorter values could be part of any text. */
 const HIDDEN_CHARS_MIN = 4
 
-/** A server that answers with what it was sent must not put the values into the log. */
+/** Hides header values that a server echoes, so the log shows no secrets. */
 function withoutValues(text: string, headers: Readonly<Record<string, string>>): string {
   return Object.values(headers)
     .filter((value) => value.length >= HIDDEN_CHARS_MIN)
     .reduce((rest, value) => rest.replaceAll(value, '[hidden]'), text)
 }
 
-/** The generation, batch or endpoint as it was when the event happened. */
+/** The generation, batch or endpoint at the time of the event. */
 async function subjectOf(database: Database, { event, generation }: ClaimedDelivery): Promise<WebhookSubject> {
   if (event.generationId !== null) {
     if (generation === null) throw new Error(`the generation of the event ${event.id} is gone`)
@@ -273,8 +275,8 @@ async function subjectOf(database: Database, { event, generation }: ClaimedDeliv
 }
 
 /**
- * What follows from an attempt. Pure; `random` is from 0 to 1.
- * @param attempt its number in the schedule
+ * The outcome of an attempt. Pure; `random` is from 0 to 1.
+ * @param attempt number in the retry schedule
  */
 export function verdictOf(
   outcome: Pick<SendOutcome, 'kind' | 'httpStatus' | 'retryAfterMs' | 'final'> & { readonly errorClass: string | null },
@@ -282,7 +284,7 @@ export function verdictOf(
   random: number,
 ): DeliveryVerdict {
   if (outcome.kind === 'delivered') return { state: 'succeeded' }
-  // 410 is how a receiver says that it wants no more.
+  // With 410 a receiver asks for no more webhooks.
   if (outcome.final || outcome.httpStatus === HTTP_GONE) return { state: 'failed' }
   const retryMs = nextAttemptDelayMs({
     attempt,

@@ -1,4 +1,4 @@
-// Notices the end of a batch, after the commit that may have ended the last of its generations.
+// Ends a batch, after the commit that may have ended the last generation.
 
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { finishBatches } from '@reelqueue/shared/store/batches'

@@ -1,5 +1,6 @@
-// Forgets what ended long ago (RETENTION_DAYS), beside the rounds of reconcile: healing waits for no history. A sweep goes once over all
-// that is old, in pages that are short and committed each; workers share it, since each passes over what another is deleting.
+// Purges old ended rows (RETENTION_DAYS) separately from reconcile, so recovery never waits for the purge. A sweep
+// visits all old rows once, in short pages with a commit each. Workers share the work: a page skips rows locked by
+// another worker.
 
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { forgetOldAdmissions } from '@reelqueue/shared/store/queue-place'
@@ -7,17 +8,20 @@ import { HISTORY, type HistoryKind } from '@reelqueue/shared/store/retention'
 import { forgetUnstorable } from '@reelqueue/shared/store/unstorable'
 import type { StepDeps } from '../deps.ts'
 
-/** Rows that a page looks at, first and at the most: those that go are locked until its end. */
+/** Rows of a page, first and at most: the deleted rows are locked until the end of the page. */
 const ROWS_FIRST = 100
 const ROWS_MAX = 500
-/** A page that took longer makes the next one smaller, a shorter one larger: many webhooks for each row make it far dearer. */
+/**
+ * A slower page halves the next page, a faster page enlarges the next: many webhooks for each row make a page far more
+ * expensive.
+ */
 const PAGE_MAX_MS = 300
-/** From the end of a sweep to the next. */
+/** Pause between two sweeps. */
 const REST_MS = 60_000
 
 type ForgetDeps = Pick<StepDeps, 'database' | 'log' | 'settings'>
 
-/** Sweeps, with rests spread by ±20 % so that workers do not run in step, until `signal` aborts. */
+/** Repeats sweeps until `signal` aborts. Pauses vary by ±20 % so that workers do not run in step. */
 export async function forgetForever(deps: ForgetDeps & Pick<StepDeps, 'random'>, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
@@ -30,8 +34,8 @@ export async function forgetForever(deps: ForgetDeps & Pick<StepDeps, 'random'>,
 }
 
 /**
- * One sweep. It ends between two pages when `signal` aborts.
- * @throws what concerns every page, such as a Postgres that is away
+ * Runs a sweep; stops between two pages when `signal` aborts.
+ * @throws errors of every page, such as an unreachable Postgres
  */
 export async function forgetHistory({ database, settings, log }: ForgetDeps, signal: AbortSignal): Promise<void> {
   await forgetOldAdmissions(database)
@@ -56,7 +60,7 @@ export async function forgetHistory({ database, settings, log }: ForgetDeps, sig
       const tookMs = performance.now() - startedAt
       if (tookMs > PAGE_MAX_MS) rows = Math.ceil(rows / 2)
       else if (tookMs < PAGE_MAX_MS / 2) rows = Math.min(ROWS_MAX, rows * 2)
-      // As long as the page took: a worker keeps half a connection busy, and Postgres has less to do where it is slow.
+      // A pause as long as the page: a worker keeps half a connection busy, and a slow Postgres gets less work.
       await pause(tookMs, signal)
     }
     return forgotten

@@ -1,5 +1,5 @@
-// One run of a polling lane: claims whatever generations are due, as far as there are places to ask about them. Their answers are
-// awaited and written by the worker's window of polls, also after the run.
+// A poller run: claims due generations for the free places. The worker's poll window awaits and writes the answers,
+// also after the run.
 
 import { pollTimeoutMs } from '@reelqueue/shared/domain/poll-plan'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
@@ -9,20 +9,20 @@ import type { UpstreamDeps } from '../deps.ts'
 import { keepPace } from '../lane-pace.ts'
 import type { PollWindow } from '../poll-window.ts'
 
-/** Generations claimed at once. */
+/** Generations of a claim. */
 const PAGE = 100
-/** So many in one run are many. */
+/** With more polls in a run, the upstream counts as busy. */
 const BUSY_POLLS = 500
-/** A run ends after this long even while rows are due: the next one, perhaps elsewhere, goes on. */
+/** A run ends after this long even while rows are due: the next run continues, perhaps in another worker. */
 const RUN_MAX_MS = 5_000
-/** Added to the time of a poll: after that a claim of a dead worker lapses. */
+/** Added to the time limit of a poll: afterwards the claim of a dead worker ends. */
 const LEASE_MARGIN_MS = 15_000
 
 export interface LaneDeps extends UpstreamDeps {
   readonly window: PollWindow
 }
 
-/** `runId`: which lane comes by. */
+/** `runId` identifies the poller. */
 export async function pollLane(deps: LaneDeps, runId: string, signal: AbortSignal): Promise<StepOutcome> {
   const { window } = deps
   const beganAt = performance.now()
@@ -45,7 +45,7 @@ export async function pollLane(deps: LaneDeps, runId: string, signal: AbortSigna
   return { kind: 'done' }
 }
 
-/** How many of `places` the limit of requests leaves. */
+/** The number of polls the request limit allows, at most `places`. */
 async function allowed({ database, upstream, settings }: UpstreamDeps, places: number): Promise<number> {
   const { requestsPerMinute } = settings
   if (requestsPerMinute === undefined || places === 0) return places

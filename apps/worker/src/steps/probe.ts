@@ -1,4 +1,4 @@
-// Opens the gate again that unanswered submissions have closed: asks for something that costs nothing, until it is answered.
+// Half-opens the gate after unanswered submissions closed the gate: sends a free request until the provider answers.
 
 import { silentTrialWaitMs } from '@reelqueue/shared/domain/gate-signal'
 import type { PollAnswer } from '@reelqueue/shared/providers/port'
@@ -6,11 +6,11 @@ import { pause } from '@reelqueue/shared/runtime/clock'
 import { openHalf, readGate, takeRequests, tryNow } from '@reelqueue/shared/store/submitting-gate'
 import type { UpstreamDeps } from '../deps.ts'
 
-/** Between looks at the gate, give or take a fifth: an outage that is over should not be waited for any longer. */
+/** Time between two looks at the gate, ±20 %: the end of an outage should be noticed soon. */
 const LOOK_MS = 5_000
-/** The same while it is closed: an outage of seconds costs seconds. */
+/** The same while the gate is closed: an outage of seconds costs seconds. */
 const PROBE_MS = 1_000
-/** No provider names a task so. */
+/** An id that no provider uses for a task. */
 export const NO_TASK = 'reelqueue-probe'
 
 /** Looks every few seconds, until `signal` aborts. */
@@ -32,7 +32,7 @@ export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Pro
   }
 }
 
-/** @returns whether the gate is still closed for silence */
+/** @returns whether the gate is still closed because the provider was unreachable */
 export async function probe({ database, upstream, log, admit, settings, isProven }: UpstreamDeps): Promise<boolean> {
   const { unreachableForMs, silentTrials } = await readGate(database)
   if (unreachableForMs === null) return false
@@ -42,7 +42,7 @@ export async function probe({ database, upstream, log, admit, settings, isProven
     return true
   const answer = await upstream.poll(NO_TASK)
   if (!isAnswered(answer)) return true
-  // Of several workers that were answered one admits: each would spend a submission.
+  // Only one of several workers admits: each admission would spend a submission.
   if (await openHalf(database, upstream.name)) {
     log.info({ event: 'gate.opened' })
     admit()
@@ -52,7 +52,7 @@ export async function probe({ database, upstream, log, admit, settings, isProven
 
 const SILENT = /^upstream_(unreachable|timeout|connection_lost|unreadable|answer_too_large|http_5\d\d)$/
 
-/** An error page of the provider's gateway is no sign of life; that it knows no such task is one, in whatever words. */
+/** A gateway error page does not count as an answer; any "no such task" does. */
 function isAnswered(answer: PollAnswer): boolean {
   return answer.kind !== 'unavailable' || !SILENT.test(answer.code)
 }

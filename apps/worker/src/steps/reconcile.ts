@@ -1,5 +1,5 @@
-// Heals whatever a crash or a lost Redis left behind: finds overdue rows in Postgres and wakes their steps. A timer in
-// every worker, not a queue job: it must outlive the Redis that it heals.
+// Recovers from crashes and a lost Redis: finds overdue rows in Postgres and enqueues their steps. A timer in every
+// worker, not a queue job: reconcile must survive the loss of Redis.
 
 import { layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
 import type { QueueName } from '@reelqueue/shared/queues/queues'
@@ -16,18 +16,18 @@ import { forgetRests } from '@reelqueue/shared/store/target-rests'
 import type { StepDeps } from '../deps.ts'
 import { isWorkAhead } from '../lane-pace.ts'
 
-/** Rows claimed by one statement. */
+/** Rows of a claim. */
 const PAGE = 500
-/** Rows of a kind whose grace one statement ends. */
+/** Rows of a kind requeued by a statement. */
 const GRACES_PAGE = 5_000
-/** Pages of one round: the next round, or another worker, goes on. */
+/** Page limit of a round: the next round, or another worker, continues. */
 const PAGES_MAX = 20
-/** Waiting jobs of one queue beyond which reconcile adds none. */
+/** Reconcile adds no jobs to a queue with more waiting jobs. */
 const BACKLOG_MAX = 2_000
-/** The steps of generations that reconcile wakes; the lanes poll by themselves. */
+/** The steps of generations enqueued by reconcile; pollers find due polls themselves. */
 const STEPS = ['submit', 'complete'] as const
 
-/** Runs rounds, spread by ±20 % so that workers do not run in step, until `signal` aborts. */
+/** Runs rounds until `signal` aborts. Pauses vary by ±20 % so that workers do not run in step. */
 export async function reconcileForever(deps: StepDeps, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await reconcile(deps)
@@ -36,8 +36,8 @@ export async function reconcileForever(deps: StepDeps, signal: AbortSignal): Pro
 }
 
 /**
- * One round. Its parts stand alone: a queue that is down must not keep Postgres from being healed. The lanes come first,
- * because their loss tells that wake-ups are lost too.
+ * One round. The parts are independent: a queue that is down must not prevent recovery in Postgres. Pollers come first,
+ * because missing pollers mean that other jobs are lost too.
  */
 export async function reconcile(deps: StepDeps): Promise<void> {
   await heal(deps, 'lanes', mendLanes)
@@ -79,10 +79,11 @@ async function mendLanes(deps: StepDeps): Promise<void> {
     }
     if (hastened > 0) log.info({ event: 'reconcile.hastened', rows: hastened })
   }
-  // Whatever became due soon wakes them, and that can be lost.
+  // Work that becomes due soon makes pollers busy, but the call can be lost.
   if (resting.length > 0 && (await isWorkAhead(deps))) await layLanes(poll, resting, 'busy')
   if (lost.length === 0) return
-  // Only now: until they are laid, every round sees that wake-ups were lost, also after one that died here.
+  // Recreate pollers last: after a crash before this line, the next round finds the pollers missing and repeats the
+  // recovery.
   await layLanes(poll, lost, 'busy')
   log.info({ event: 'reconcile.lanes', laid: lost })
 }
@@ -90,7 +91,7 @@ async function mendLanes(deps: StepDeps): Promise<void> {
 async function wakeGenerations(deps: StepDeps): Promise<void> {
   const { database, queues, log } = deps
   await inPages(PAGE, async () => {
-    // Apart: a queue that is paused must not keep those from their end that the other one serves.
+    // Check each queue separately: a paused `submit` queue must not stop `complete` from running.
     const full = await Promise.all(STEPS.map((step) => isFull(deps, step)))
     const steps = STEPS.filter((_, index) => !full[index])
     const { submit, complete } = await claimOverdueGenerations(database, PAGE, steps)
@@ -114,7 +115,7 @@ async function wakeDeliveries(deps: StepDeps): Promise<void> {
   })
 }
 
-/** Goes on with what was pending for endpoints that were disabled, some of it in each round. */
+/** Cancels pending deliveries of disabled endpoints, a limited number in each round. */
 async function abandonPending({ database, log }: StepDeps): Promise<void> {
   for (const endpointId of await findUnwanted(database)) {
     let pages = 1
@@ -131,21 +132,21 @@ async function finishEnded({ database, queues }: StepDeps): Promise<void> {
   )
 }
 
-/** Changes of batches whose process has died go on in this one, beside the rounds; so does the creation of their deliveries. */
+/** Takes over batch changes and fan-outs of dead processes, in the background. */
 async function takeOverChanges({ changer, fanOuts }: StepDeps): Promise<void> {
   await changer.takeOver()
   await fanOuts.takeOver()
 }
 
 /**
- * Whether jobs enough wait already: a paused queue, or one without a worker, must not grow with every round. A queue
- * that does not answer throws, and its rows stay due for the moment when it does.
+ * Whether enough jobs are waiting: a paused queue, or a queue without workers, must not grow with every round. A queue
+ * that does not answer throws, and the rows stay due.
  */
 async function isFull({ queues }: StepDeps, name: QueueName): Promise<boolean> {
   return (await queues.backlog(name)) >= BACKLOG_MAX
 }
 
-/** Repeats `claim` while it fills whole pages of this `size`, up to a bound. */
+/** Repeats `claim` while `claim` fills whole pages of `size`, up to PAGES_MAX. */
 async function inPages(size: number, claim: () => Promise<number>): Promise<void> {
   for (let page = 0; page < PAGES_MAX; page++) {
     if ((await claim()) < size) return

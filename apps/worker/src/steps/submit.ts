@@ -1,4 +1,4 @@
-// The paid step. The intent is committed before the POST; whatever comes back, or does not, is recorded after it.
+// The paid step. The intent is committed before the POST, and the outcome is recorded after the POST.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { FAILURES } from '@reelqueue/shared/domain/failure'
@@ -24,18 +24,21 @@ import {
 import type { UpstreamDeps } from '../deps.ts'
 import { isTaskKnown } from '../task-known.ts'
 
-/** Beyond the request's own time: how long a silent worker is waited for before its submission counts as unknown. */
+/**
+ * Added to the time limit of the request: after this time without a record from the worker, the submission counts as
+ * unknown.
+ */
 const LEASE_MARGIN_MS = 30_000
-/** A worker that was paused for longer than this after its intent does not POST: its lease may be running out. */
+/** A worker paused for longer than this after the intent does not POST: the lease may be about to end. */
 const INTENT_AGE_MAX_MS = 5_000
-/** How soon one that found no request left looks again, at the least. */
+/** Minimum delay after the request limit was reached. */
 const TURN_MIN_MS = 1_000
-/** Answers that do not come, over all former tasks, before a submission goes ahead without. */
+/** Limit of failed polls, over all tasks of previous attempts, before submitting without an answer. */
 const UNAVAILABLE_MAX = 3
 const ASK_AGAIN_MS = 500
 /** Longer waits are left to reconcile. */
 const LATER_MAX_MS = 60_000
-/** A silence counts for as many where the base URL may be wrong. */
+/** A failure counts this many times while the base URL may be wrong. */
 const UNPROVEN_WEIGHT = 3
 
 export async function submit(deps: UpstreamDeps, generationId: string): Promise<StepOutcome> {
@@ -44,7 +47,7 @@ export async function submit(deps: UpstreamDeps, generationId: string): Promise<
   const { database, upstream, batches } = deps
   const taken = await batches.alone(() => takeRequests(database, upstream.name, 1, requestsPerMinute))
   if (taken === 0) {
-    // All that wait for their turn look again; not at once, nor all of them together.
+    // The delay is random, so waiting submissions do not all retry at the same moment.
     return { kind: 'later', delayMs: Math.max(TURN_MIN_MS, 60_000 / requestsPerMinute) * (1 + deps.random()) }
   }
   let sent = false
@@ -69,7 +72,7 @@ async function submitNow(deps: UpstreamDeps, generationId: string, onSending?: (
     case 'ask_first':
       return { kind: 'done' }
     case 'held':
-      // Finds out when the gate opens, and admits then.
+      // The admitter finds out when the gate opens, and admits then.
       deps.admit()
       return { kind: 'done' }
     case 'wait':
@@ -85,7 +88,8 @@ async function submitNow(deps: UpstreamDeps, generationId: string, onSending?: (
 async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent): Promise<StepOutcome> {
   const outcome = await pay(deps, intent)
   const signal = outcome === GIVEN_UP ? null : gateSignal(outcome)
-  // Before this one goes back to its place, so that the next does not run into the same refusal. A task id waits for nothing.
+  // Before this generation is queued again, so that the next submission does not meet the same refusal. Recording a
+  // task id waits for nothing.
   if (signal && outcome.kind !== 'accepted') await tellGate(deps, signal, intent)
   const result = resultOf(deps, outcome, intent, signal)
   const pollAfterMs = firstPollMs(deps.scheduleOf(intent.request), generationId, deps.settings.poll)
@@ -103,7 +107,7 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
     durationMs,
   })
   const next = follow(deps, generationId, settled, result.kind === 'rejected' ? result.backoffMs : 0)
-  // What follows from the task does not wait for this: asking about it may take a while, and may fail.
+  // After the follow-up steps: checking the task may take a while, and may fail.
   if (outcome.kind === 'accepted') {
     const isTaken = !settled.isDuplicate && (await isTaskKnown(deps, outcome.taskId))
     await tellGate(deps, { kind: isTaken ? 'answered' : 'silence' }, intent, isTaken)
@@ -111,10 +115,13 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
   return next
 }
 
-/** What this answer means for all other submissions. Failing to say it must not keep the answer from being recorded. */
+/**
+ * Tells the gate the meaning of this answer for all other submissions. A failure here must not prevent recording the
+ * answer.
+ */
 async function tellGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent, isAccepted = false): Promise<void> {
   if (signal.kind === 'answered' && !intent.isAfterSilence) return
-  // All of them write the same row: without turns, those that wait for it would take every connection.
+  // All submissions write the same row: without turns, writers waiting for the row lock would take every connection.
   await deps.batches.alone(() => writeGate(deps, signal, intent, isAccepted))
 }
 
@@ -128,7 +135,7 @@ async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent,
         return
       case 'silence':
         if (await noteSilence(database, upstream.name, intent.isAfterSilence, isProven() ? 1 : UNPROVEN_WEIGHT)) {
-          // So that only what is admitted for the trial is submitted, and not what waits in a worker for its turn as well.
+          // Release the admitted generations, so that only generations admitted for the trial are submitted.
           log.error({ event: 'gate.closed', cause: 'unreachable', released: await releaseAdmitted(database, null) })
         }
         return
@@ -137,7 +144,8 @@ async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent,
         log.warn({ event: 'gate.held', forMs: signal.forMs })
         return
       case 'refusal':
-        // Counted in the transaction that settles it (store/refusals.ts). It shows that the provider is there.
+        // The refusal is counted in the transaction that records the outcome (store/refusals.ts). The refusal shows
+        // that the provider is reachable.
         if (intent.isAfterSilence) await noteAnswer(database, upstream.name)
     }
   } catch (error) {
@@ -145,7 +153,7 @@ async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent,
   }
 }
 
-/** A refusal closed the gate: what was admitted gives its slots back. */
+/** After a refusal closed the gate, admitted generations give back their slots. */
 async function releaseOthers(
   deps: UpstreamDeps,
   { class: cause, refusal }: GateSignal & { kind: 'refusal' },
@@ -160,7 +168,7 @@ async function releaseOthers(
   }
 }
 
-/** Begins a submission; a retry first asks whether the tasks of former attempts have a video after all. */
+/** Begins a submission; a retry first polls the tasks of previous attempts for a finished video. */
 async function begin(deps: UpstreamDeps, wish: BeginWish): Promise<BeginResult> {
   const { generationId } = wish
   const { database, batches, upstream, log } = deps
@@ -181,7 +189,7 @@ async function begin(deps: UpstreamDeps, wish: BeginWish): Promise<BeginResult> 
       deps.admit()
       return { kind: 'moved_on' }
     }
-    // One bad answer is no reason to pay: it is asked a few times.
+    // A single bad answer does not justify paying again, so the poll is repeated.
     if (answer.kind === 'unavailable' && ++unavailable < UNAVAILABLE_MAX) await delay(ASK_AGAIN_MS * unavailable)
     else asked.push(taskId)
   }
@@ -205,7 +213,8 @@ const GIVEN_UP: SubmitOutcome & { readonly kind: 'rejected' } = {
 }
 
 async function pay({ upstream }: UpstreamDeps, intent: Intent): Promise<SubmitOutcome> {
-  // INVARIANT: nothing is sent once the lease may be running out, for someone else may be reading the silence as unknown.
+  // INVARIANT: nothing is sent when the lease may be about to end: another worker may already record the outcome as
+  // unknown.
   const late = performance.now() - intent.preparedAtMs > INTENT_AGE_MAX_MS
   return late ? GIVEN_UP : await upstream.submit(intent.request)
 }
@@ -225,7 +234,10 @@ function resultOf(
   return { ...rejected, ...refusal, backoffMs: submitBackoffMs(intent.number, retryAfterMs, random()) }
 }
 
-/** Records an outcome. One with a task id is tried for as long as Postgres is away: lost, it has been paid for nothing. */
+/**
+ * Records an outcome. An outcome with a task id is retried until Postgres is back: without the record, the payment is
+ * lost.
+ */
 async function settle(
   { database, batches, log }: UpstreamDeps,
   submissionId: string,
@@ -241,7 +253,7 @@ async function settle(
   )
 }
 
-/** The answer to the commit of an intent was lost. Whether it stands or not: nothing was sent for it, and only this process knows. */
+/** The reply to the intent's commit was lost. Committed or not, nothing was sent, and only this process knows. */
 async function giveUpUnsent(deps: UpstreamDeps, wish: BeginWish, cause: UncertainCommit): Promise<StepOutcome> {
   const { database, batches, log } = deps
   const { class: _, retryAfterMs, ...rejected } = GIVEN_UP
@@ -265,7 +277,7 @@ async function untilRecorded<T>(
     try {
       return await act()
     } catch (error) {
-      // Named once: its repetitions are left out like those of any failure.
+      // The ids are logged only the first time, so repeated lines are suppressed like those of any failure.
       log.error({ event: 'submit.unrecorded', ...(tries === 1 && of), outcome, tries, err: error })
       const againMs = recordAgainMs(outcome, tries)
       if (againMs === null) throw error
@@ -278,7 +290,7 @@ function follow(deps: UpstreamDeps, generationId: string, settled: Settled, back
   deps.queues.wakeOwed(settled.moved)
   if (settled.status === 'failed' || settled.status === 'cancelled') deps.admit()
   if (settled.status !== 'submitting') {
-    // A task is there now, or one of before is to be asked about again.
+    // A new task exists, or a previous task is to be polled again.
     deps.queues.lanes.wake()
     return { kind: 'done' }
   }
