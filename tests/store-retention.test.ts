@@ -1,4 +1,4 @@
-// Purge: generations that ended long ago are deleted with all their rows; nothing else is deleted.
+// Purge: generations that ended long ago are deleted with all their rows; all other rows stay.
 
 import { idBefore, newId } from '@reelqueue/shared/domain/ids'
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'

@@ -34,7 +34,7 @@ export interface StepDeps {
 /** Additional dependencies of submitting and polling; absent without an API key of the provider. */
 export interface UpstreamDeps extends StepDeps {
   readonly upstream: Upstream
-  /** Whether the upstream has told this process a state of a task, which proves the provider. */
+  /** Whether the upstream has told this process a state of a task; a state proves the provider. */
   readonly isProven: () => boolean
   /** The poll schedule of a render profile; null with too little data. */
   readonly scheduleOf: (kind: Kind) => PollSchedule | null

@@ -36,8 +36,8 @@ export interface MicroBatches {
   claim(wanted: Wanted): Promise<ClaimedDelivery | null>
   record(judged: Judged): Promise<void>
   /**
-   * Turns for single-row work that holds no task id; limited to half of the connections. A task id would be lost with
-   * this process, so recording a task id never waits for these turns.
+   * Turns for single-row work without a task id; limited to half of the connections. Recording a task id, which would
+   * be lost with this process, never waits for these turns.
    */
   readonly alone: Turns
 }

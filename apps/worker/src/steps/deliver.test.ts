@@ -22,7 +22,7 @@ describe('conductOf', () => {
     [{ ...DELIVERED, durationMs: 250 }, 'quick'],
     [{ ...DELIVERED, durationMs: 251 }, 'answered'],
     [{ ...DELIVERED, durationMs: 2_001 }, 'slow'],
-    // One that refuses quickly has no need of more.
+    // Quick refusals do not raise the limit of parallel deliveries.
     [failed('http_status', { httpStatus: 503 }), 'answered'],
     [failed('timeout'), 'silent'],
     [failed('refused_address'), 'unknown'],

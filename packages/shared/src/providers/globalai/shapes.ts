@@ -10,7 +10,7 @@ export const TASK_ID_PATHS = paths(
     'output.task_id result.task_id result.taskId task.id task.task_id Resp.video_id video_id data.video_id',
 )
 
-/** Next to only these fields, `request_id` is the task id: nothing else in the reply names the task. */
+/** Next to only these fields, `request_id` is the task id: no other field of the reply names the task. */
 export const BESIDE_REQUEST_ID: ReadonlySet<string> = new Set([
   'request_id',
   'status',

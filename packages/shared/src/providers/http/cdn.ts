@@ -1,6 +1,5 @@
-// Cloudflare's own error pages, and the statuses which prove that the request never reached the server. 520, 522 and
-// 524 are excluded on purpose: these can follow a received request (522 also means an accepted connection without an
-// acknowledged request).
+// Cloudflare's own error pages, and the statuses that prove an unreached server. 520, 522 and 524 are excluded on
+// purpose: each can follow a received request (522 also means an accepted connection without an acknowledged request).
 
 /**
  * Statuses used by Cloudflare only: connection refused; no route or no address; TLS handshake failed; certificate

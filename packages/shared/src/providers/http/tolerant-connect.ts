@@ -1,6 +1,6 @@
 // Connections to the provider with repaired reply heads. The parser refuses a whole reply for a wrong head, after the
-// request was paid for. Nothing else on the connection changes. The repair is safe: the connection is closed after a
-// repaired reply, so no byte can be read as the next reply.
+// request was paid for. The repair changes only reply heads, and is safe: the connection is closed after a repaired
+// reply, so no byte can be read as the next reply.
 
 import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
