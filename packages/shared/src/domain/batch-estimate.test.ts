@@ -39,7 +39,7 @@ describe('the estimate of a batch', () => {
     const kinds = [...outlook.kinds, { model: 'b', seconds: null, size: null, count: 1 }]
     expect(estimateBatch({ ...outlook, kinds }, stats)).toEqual({ endsInMs: null, amount: null })
     expect(estimateBatch({ ...outlook, waiting: 1, isHeld: true }, stats).endsInMs).toBeNull()
-    // Months away, and not what it would be with all slots.
+    // Months away: the estimate uses the admission rate, not all slots.
     const pace = { admitted: 5, minutes: 15 }
     expect(estimateBatch({ ...outlook, waiting: 50_000, pace }, stats).endsInMs).toBeNull()
     expect(estimateBatch(outlook, [{ ...clip, renderMs: 1, amount: null }]).amount).toBeNull()

@@ -1,9 +1,9 @@
-// When a batch is likely to end and what the rest of it is likely to cost, by what clips of the same kinds took and cost of late.
+// The likely end of a batch and the likely cost of its rest, from recent times and costs of the same render profiles.
 // Pure.
 
 import { estimateWaitMs, type Pace, saysSomething } from './queue-estimate.ts'
 
-/** What decides how long a clip renders and what it costs; null: the provider's default. */
+/** A render profile: the fields that decide a clip's render time and cost; null: the provider's default. */
 export interface Kind {
   readonly model: string
   readonly seconds: number | null
@@ -14,10 +14,10 @@ export interface KindCount extends Kind {
   readonly count: number
 }
 
-/** Means over the last clips of a kind. */
+/** Means over the last clips of a profile. */
 export interface KindStats extends Kind {
   readonly renderMs: number
-  /** In the provider's own unit; null when it names none. */
+  /** In the provider's own unit; null when the provider names no cost. */
   readonly amount: number | null
 }
 
@@ -25,13 +25,13 @@ export interface BatchOutlook {
   readonly kinds: readonly KindCount[]
   /** Generations that have not ended. */
   readonly open: number
-  /** Of the project, up to the last of the batch: those that wait for a slot. */
+  /** Generations of the project that wait for a slot, up to the last generation of the batch. */
   readonly waiting: number
-  /** Nothing is admitted: the project is paused, or submitting is. */
+  /** Nothing is admitted: the project is paused, or submitting is paused. */
   readonly isHeld: boolean
-  /** How many may be in flight. */
+  /** The maximum number of generations in flight. */
   readonly slots: number
-  /** Of admission while the batch was waiting. */
+  /** The admission rate while the batch was waiting. */
   readonly pace: Pace
 }
 
@@ -40,11 +40,11 @@ export interface BatchEstimate {
   readonly amount: number | null
 }
 
-/** Either part is null when it cannot be told honestly. */
+/** Either part is null when an honest estimate is impossible. */
 export function estimateBatch(outlook: BatchOutlook, stats: readonly KindStats[]): BatchEstimate {
   const byKind = new Map(stats.map((one) => [nameOf(one), one]))
   const total = outlook.kinds.reduce((sum, { count }) => sum + count, 0)
-  /** Over all items of the batch; null unless each kind is known. */
+  /** The mean over all items of the batch; null unless every profile is known. */
   const meanOf = (value: (stats: KindStats) => number | null): number | null => {
     let sum = 0
     for (const kind of outlook.kinds) {
@@ -66,18 +66,18 @@ export function estimateBatch(outlook: BatchOutlook, stats: readonly KindStats[]
 function endsInMs({ waiting, isHeld, slots, pace }: BatchOutlook, renderMs: number): number | null {
   if (waiting === 0) return Math.round(renderMs)
   if (isHeld) return null
-  // Before there is a pace: as if the slots were all the project's.
+  // Without an admission rate: as if the project had all slots.
   const waitMs = saysSomething(pace) ? estimateWaitMs(waiting - 1, pace) : Math.floor((waiting - 1) / slots) * renderMs
   return waitMs === null ? null : Math.round(waitMs + renderMs)
 }
 
-/** The same for the same kind, and for no other. */
+/** The same text for the same profile, and for no other profile. */
 export const nameOf = ({ model, seconds, size }: Kind) => `${model} ${seconds ?? 0} ${size ?? ''}`
 
-/** Sums of decimal fractions, without their noise. */
+/** Removes the noise from sums of decimal fractions. */
 const round = (amount: number) => Math.round(amount * 1e6) / 1e6
 
-/** Counts what is asked for, kind by kind. */
+/** Counts requests by render profile. */
 export function createKindCounter() {
   const counts = new Map<string, { kind: Kind; count: number }>()
   return {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { type ClockSample, clockDifferenceMs, clockFinding } from './clock-finding.ts'
 
-/** What a machine `aheadMs` ahead sees when the way there and the way back take so long. */
+/** A sample from a machine whose clock is `aheadMs` ahead, with these times for the way there and the way back. */
 function sample(aheadMs: number, thereMs: number, backMs: number, databaseMs = 1_800_000_000_000): ClockSample {
   const atDatabase = databaseMs + aheadMs
   return { askedAtMs: atDatabase - thereMs, databaseMs, answeredAtMs: atDatabase + backMs }

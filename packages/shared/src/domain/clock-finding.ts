@@ -1,5 +1,6 @@
-// How far this machine's clock is from the database's, and whether that matters. Deadlines and claims go by the database's
-// clock; what does not are BullMQ's delayed jobs and lanes, and the time that a webhook is signed with.
+// The difference between this machine's clock and the database's clock, and whether the difference matters. Deadlines
+// and claims use the database's clock. BullMQ's delayed jobs, the pollers, and the time in a webhook's signature use
+// this machine's clock.
 
 import { type Finding, fine } from './finding.ts'
 
@@ -14,8 +15,8 @@ const WARNING_MS = 2_000
 const WRONG_MS = 30_000
 
 /**
- * How far this machine's clock is ahead of the database's; 0 without samples. The quickest answer counts, for it has the
- * least room for error, and the database is taken to have looked at its clock halfway through it.
+ * How far this machine's clock is ahead of the database's; 0 without samples. The quickest answer counts, because its
+ * error is the smallest. The database is assumed to have read its clock halfway through the round trip.
  */
 export function clockDifferenceMs(samples: readonly ClockSample[]): number {
   const [quickest] = [...samples].sort((a, b) => tripMs(a) - tripMs(b))

@@ -1,14 +1,14 @@
-// Which headers a customer may add to the webhooks of an endpoint, most of all one that lets them through their own gate. What HTTP
-// and we ourselves write is not theirs to change: it frames, signs and describes the body.
+// The headers that a customer may add to the webhooks of an endpoint, mostly to pass the customer's own gateway.
+// Headers written by HTTP or by Reelqueue are excluded, because they frame, sign and describe the body.
 
-/** All together stay below the 16 KB of headers that common servers take. */
+/** Together below the 16 KB of headers that common servers accept. */
 export const HEADERS_MAX = 10
 export const HEADER_NAME_CHARS_MAX = 100
 export const HEADER_VALUE_CHARS_MAX = 1_000
 
 /** A token of RFC 9110. */
 const NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/i
-/** Latin-1 without control characters, since a header is bytes; what is white space at an end would not arrive. */
+/** Latin-1 without control characters, because a header is bytes. White space at an end would not arrive. */
 const VALUE = /^[\x21-\x7e\xa1-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa1-\xff])?$/
 
 const OURS = new Set(
@@ -18,7 +18,7 @@ const OURS = new Set(
 )
 const OUR_PREFIXES = ['content-', 'proxy-', 'webhook-']
 
-/** What is wrong with a name, in words that complete "it must be …"; null: nothing. */
+/** The fault of a name, in words that complete "it must be …"; null without a fault. */
 export function nameFault(name: string): string | null {
   if (!NAME.test(name) || name.length > HEADER_NAME_CHARS_MAX)
     return `a header name of ${HEADER_NAME_CHARS_MAX} characters at most: letters, digits and hyphens`
@@ -28,17 +28,17 @@ export function nameFault(name: string): string | null {
     : null
 }
 
-/** What is wrong with a value, as above. Never repeats it. */
+/** The fault of a value, in the same form. Never repeats the value. */
 export function valueFault(value: string): string | null {
   return value.length <= HEADER_VALUE_CHARS_MAX && VALUE.test(value)
     ? null
     : `1 to ${HEADER_VALUE_CHARS_MAX.toLocaleString('en')} characters of Latin-1, without line breaks, and without white space at its ends`
 }
 
-/** What a change says of headers: values by name in lower case; null takes one away. */
+/** The changes of headers: values by name in lower case; null removes a header. */
 export type HeaderChanges = ReadonlyMap<string, string | null>
 
-/** The headers after a change; `'all'` takes all away. Pure. */
+/** The headers after a change; `'all'` removes all headers. Pure. */
 export function changedHeaders(
   before: Readonly<Record<string, string>>,
   change: HeaderChanges | 'all',

@@ -1,5 +1,5 @@
-// Keys that a JSON text gives twice in one object. Of two values JavaScript keeps the last, other programs the first: what somebody
-// in between has checked would not be what is paid for.
+// Keys that occur twice in one object of a JSON text. JavaScript keeps the last of the two values, other programs the
+// first: a value checked by a program in between would not be the value that is paid for.
 
 type Path = readonly (string | number)[]
 
@@ -8,8 +8,8 @@ const [QUOTE, COLON, BACKSLASH] = [0x22, 0x3a, 0x5c]
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]/gsu
 
 /**
- * The keys that are given again, each with its path; the first hundred. Texts without any cost a count of their keys.
- * `text` must be valid JSON, and `value` what it was parsed to.
+ * The repeated keys, each with its path; the first hundred. A text without repeated keys costs one count of its keys.
+ * `text` must be valid JSON, and `value` the parsed text.
  */
 export function findDuplicateKeys(text: string, value: unknown): readonly Path[] {
   return countKeysIn(text) === countKeysOf(value) ? NONE : scan(text)
@@ -28,7 +28,7 @@ function countKeysIn(text: string): number {
   return count
 }
 
-/** Of the string that begins at `start`, where its closing quote is. */
+/** The position of the closing quote of the string that begins at `start`. */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let escapes = 0
@@ -38,7 +38,7 @@ function endOfString(text: string, start: number): number {
   return text.length
 }
 
-/** Without recursion: nothing bounds yet how deep it goes. */
+/** Without recursion, because nothing bounds the depth yet. */
 function countKeysOf(root: unknown): number {
   let count = 0
   const open: unknown[] = [root]
@@ -53,9 +53,9 @@ function countKeysOf(root: unknown): number {
 
 function scan(text: string): Path[] {
   const found: Path[] = []
-  /** Of each open list the index, of each open object the key that is being read. */
+  /** For each open list its index, for each open object the key being read. */
   const path: (string | number)[] = []
-  /** Of each open object the keys so far. */
+  /** For each open object its keys so far. */
   const keys: Set<string>[] = []
   let last = ''
   for (const [token] of text.matchAll(TOKEN)) {

@@ -1,10 +1,10 @@
-// The kinds of event. The type of a generation's event is its new status.
+// The types of events. The type of a generation's event is the new status.
 
 import { TERMINAL_STATUSES } from './status.ts'
 
 export const BATCH_COMPLETED = 'batch.completed'
 export const ENDPOINT_DISABLED = 'endpoint.disabled'
-/** Sent to one endpoint when its owner asks for it. */
+/** Sent to one endpoint when the endpoint's owner asks for a test. */
 export const ENDPOINT_TEST = 'endpoint.test'
 
 /** Delivered to a request's own webhook_url. */
@@ -13,10 +13,10 @@ export const DELIVERED_TO_REQUEST: readonly string[] = [
   BATCH_COMPLETED,
 ]
 
-/** Delivered to endpoints that name no types. */
+/** Delivered to endpoints without event types of their own. */
 export const DELIVERED_BY_DEFAULT: readonly string[] = [...DELIVERED_TO_REQUEST, ENDPOINT_DISABLED]
 
-/** What an endpoint may ask for. */
+/** The event types that an endpoint may choose. */
 export const ENDPOINT_EVENT_TYPES = [
   'generation.processing',
   'generation.completed',

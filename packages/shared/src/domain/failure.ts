@@ -1,4 +1,4 @@
-// The codes with which a generation fails. Upstream refusals and failures bring codes of their own (`upstream_…`).
+// The codes of failed generations. Refusals and failures of the upstream have their own codes (`upstream_…`).
 
 export const FAILURES = {
   unknown_model: 'This Reelqueue no longer offers the model. Nothing was submitted.',

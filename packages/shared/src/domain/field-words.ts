@@ -1,10 +1,10 @@
-// What is wrong with a field, in a sentence for people. Programs read `rule` and `allowed`.
+// The fault of a field, in a sentence for people. Programs read `rule` and `allowed`.
 
 import type { FieldError } from './problem.ts'
 
 export interface ToldError extends FieldError {
   readonly message: string
-  /** The allowed name or value that looks like what came. */
+  /** The allowed name or value that is most similar to the received text. */
   readonly did_you_mean?: string
 }
 
@@ -46,7 +46,7 @@ export function tell(error: FieldError): ToldError {
     : { ...rest, message: `${message}. Did you mean \`${near}\`?`, did_you_mean: near }
 }
 
-/** The first errors in one line: a reader who logs only `detail` knows what to mend. */
+/** The first errors in one line: a reader who logs only `detail` knows what to correct. */
 export function summarise(told: readonly ToldError[], total: number): string {
   const first = told
     .slice(0, DETAILED)
@@ -67,10 +67,10 @@ function inWords(allowed: unknown): string {
 
 const lastOf = (field: string) => field.slice(field.lastIndexOf('.') + 1)
 
-/** Names that are longer are no slips of the pen. */
+/** A longer name is not a typing error. */
 const NAME_CHARS_MAX = 40
 
-/** The one of `allowed` that differs the least, by a third of its characters at most. */
+/** The closest text in `allowed`; at most a third of its characters may differ. */
 function nearest(name: string, allowed: readonly unknown[]): string | null {
   if (name.length > NAME_CHARS_MAX) return null
   const plain = (text: string) => text.toLowerCase().replace(/[_\-\s]/g, '')
@@ -84,7 +84,7 @@ function nearest(name: string, allowed: readonly unknown[]): string | null {
   return best
 }
 
-/** How many characters must be put in, taken out or replaced (Levenshtein). */
+/** The number of inserted, deleted or replaced characters (Levenshtein distance). */
 function editDistance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index)
   for (let at = 1; at <= one.length; at++) {

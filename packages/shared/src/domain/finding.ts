@@ -1,16 +1,16 @@
-// What the doctor says: one finding for each check. Judging is pure: facts in, findings out, in the files *-findings.ts;
-// the adapters gather the facts, and bin/doctor brings the two together.
+// The doctor's report: one finding for each check. The files *-findings.ts are pure: facts in, findings out. The
+// adapters gather the facts, and bin/doctor brings facts and findings together.
 
 export type Level =
   | 'ok'
   /** Works, with a risk. */
   | 'warning'
-  /** A server does not answer that can be waited for: a start goes on, for accepting needs Postgres only. */
+  /** A server does not answer at present. A start goes on, because accepting needs only Postgres. */
   | 'down'
   /** Would do damage, or cannot work at all: a start is refused. */
   | 'wrong'
 
-/** Every check, with what it looks at and what comes of it. docs/doctor.md is made from this. */
+/** Every check, with its subject and its results. docs/doctor.md is made from this table. */
 export const CHECKS = {
   postgres:
     'Postgres answers, is recent enough (14), keeps text in UTF8 and can be written to, its sessions are in UTC, and no pooler in transaction mode is in between. Otherwise **wrong**: nothing could be accepted, or what is accepted would stand still. Says the time zone of the server, which changes nothing.',
@@ -52,13 +52,13 @@ export type Check = keyof typeof CHECKS
 export interface Finding {
   readonly check: Check
   readonly level: Level
-  /** What was seen. Never a secret. */
+  /** The observation. Never a secret. */
   readonly detail: string
-  /** What to do; null when nothing is, or when the detail says it already. */
+  /** The advice; null when there is nothing to do, or when the detail already contains the advice. */
   readonly fix: string | null
 }
 
-/** Instead of facts: the server did not answer, and this is why. */
+/** Instead of facts: the reason why the server did not answer. */
 export interface Unreachable {
   readonly unreachable: string
 }

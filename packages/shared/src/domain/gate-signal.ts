@@ -1,32 +1,38 @@
-// What the answer to one submission means for all the others. Pure: the submit step tells the gate. It reads the class that the
-// adapter decided, and no HTTP numbers.
+// The meaning of one submission's answer for all other submissions. Pure: the submit step tells the gate. Reads the
+// class decided by the adapter, and no HTTP numbers.
 
 import type { RefusalClass } from './refusal.ts'
 
-/** Submissions in a row that were not answered, after which no more are spent until the provider answers again. */
+/** After this many submissions in a row without an answer, no more are spent until the provider answers again. */
 export const SILENCES_MAX = 5
-/** The same refusal of requests in a row, without an acceptance between, after which the gate closes with its words. */
+/**
+ * After this many equal refusals of requests in a row, without an acceptance in between, the gate closes with the words
+ * of the refusal.
+ */
 export const SAME_REFUSALS_MAX = 5
-/** After a refusal has closed the gate: how long until one submission is tried again; doubles each time it is refused again. */
+/** After a refusal has closed the gate: the wait until one submission is tried. Doubles after each further refusal. */
 export const REFUSAL_RETRY_MIN_MS = 5_000
 export const ACCOUNT_RETRY_MAX_MS = 60_000
-/** The same for the other classes: among the requests that wait may be some that the provider accepts. */
+/** The longest wait for the other classes: the provider may accept some of the waiting requests. */
 export const REFUSAL_RETRY_MAX_MS = 20_000
-/** After silence closed the gate, and one submission was tried and not answered either: until the next is tried. Doubles each time. */
+/**
+ * After silence closed the gate, and a trial submission was not answered either: the wait until the next trial. Doubles
+ * each time.
+ */
 const SILENT_TRIAL_MIN_MS = 2_000
-/** The same where nothing shows that the base URL is the provider's: each trial may be paid for in vain. */
+/** The same wait when nothing shows that the base URL is the provider's: each trial may be paid for without a video. */
 const UNPROVEN_TRIAL_MIN_MS = 120_000
 const SILENT_TRIAL_MAX_MS = 600_000
-/** After a 429 that names no time. */
+/** After a 429 without a time. */
 const HOLD_DEFAULT_MS = 2_000
 const HOLD_MAX_MS = 600_000
 const REFUSAL_CHARS_MAX = 300
 
-/** How the answer to a submission reads for all the others. */
+/** The meaning of a submission's answer for all other submissions. */
 export type GateSignal =
   | { readonly kind: 'answered' | 'silence' }
   | { readonly kind: 'hold'; readonly forMs: number }
-  /** `key` is equal for equal refusals; `refusal` is what operators read. */
+  /** `key` is equal for equal refusals; `refusal` is the text for operators. */
   | { readonly kind: 'refusal'; readonly class: RefusalClass; readonly key: string; readonly refusal: string }
 
 export interface Answered {
@@ -37,7 +43,7 @@ export interface Answered {
   readonly retryAfterMs?: number | null
 }
 
-/** Pure. A refusal of one request's content is an answer like any other. */
+/** Pure. A refusal of one request's content counts as an answer. */
 export function gateSignal(answer: Answered): GateSignal {
   const { kind, code = '', message = '', retryAfterMs } = answer
   if (kind === 'accepted') return { kind: 'answered' }
@@ -60,13 +66,13 @@ export function gateSignal(answer: Answered): GateSignal {
   }
 }
 
-/** How long the gate stays closed for silence at the least, after so many trials in vain. */
+/** The shortest time for which silence keeps the gate closed, after `trials` unanswered trials. */
 export function silentTrialWaitMs(trials: number, isProven: boolean): number {
   if (trials === 0) return 0
   return Math.min((isProven ? SILENT_TRIAL_MIN_MS : UNPROVEN_TRIAL_MIN_MS) * 2 ** (trials - 1), SILENT_TRIAL_MAX_MS)
 }
 
-/** Whether such a refusal closes the gate at once and fails no generation. */
+/** Whether a refusal of this class closes the gate at once and fails no generation. */
 export const isNobodysFault = (refusalClass: RefusalClass) =>
   refusalClass === 'account' || refusalClass === 'configuration'
 

@@ -1,4 +1,4 @@
-// Ids are TypeIDs: a prefix that says what the thing is, and a UUIDv7 in base 32, so they sort by age.
+// Ids are TypeIDs: a prefix for the kind of thing, and a UUIDv7 in base 32, so ids sort by age.
 
 import { TypeID, typeidUnboxed } from 'typeid-js'
 
@@ -20,7 +20,7 @@ export function newId(noun: Noun): string {
   return typeidUnboxed(PREFIXES[noun])
 }
 
-/** Whether `text` is a well-formed id of that noun. */
+/** Whether `text` is a well-formed id with the prefix of the noun. */
 export function isId(noun: Noun, text: string): boolean {
   try {
     TypeID.fromString(text, PREFIXES[noun])
@@ -30,7 +30,7 @@ export function isId(noun: Noun, text: string): boolean {
   }
 }
 
-/** An id that is smaller than all that are made from that moment on, in ms since 1970. */
+/** An id that is smaller than all ids made from the moment `atMs` on (ms since 1970). */
 export function idBefore(noun: Noun, atMs: number): string {
   const time = Math.floor(atMs).toString(16).padStart(12, '0')
   const uuid = `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-000000000000`

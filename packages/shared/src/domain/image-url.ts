@@ -1,21 +1,22 @@
-// What an image URL must look like, and in which form it is stored and sent: the provider fetches it, so it must lead into the internet.
+// The form of an image URL, as accepted, stored and sent. The provider fetches the image, so the URL must lead into the
+// internet.
 
-/** A presigned URL of a cloud's storage has up to some thousand characters. */
+/** A presigned URL of a cloud's storage may have some thousand characters. */
 export const IMAGE_URL_CHARS_MAX = 8_192
 
 export type ImageUrlCheck =
-  /** `href`: as the URL parser writes it, with the host in Punycode and spaces escaped. */
+  /** `href`: the URL as the URL parser writes it, with the host in Punycode and spaces escaped. */
   | { readonly ok: true; readonly href: string }
   | { readonly ok: false; readonly rule: 'max_length' | 'http_url'; readonly allowed: number | string }
 
 const HTTP_URL = 'an absolute http or https URL'
 
-/** What spreadsheets and web pages leave around a URL. */
+/** Characters that spreadsheets and web pages leave around a URL. */
 const AROUND = /^[\s\p{Cc}\p{Cf}]+|[\s\p{Cc}\p{Cf}]+$/gu
 
 /** Checks an image URL: absolute, http or https, at most 8,192 characters, no control character inside. */
 export function checkImageUrl(raw: string): ImageUrlCheck {
-  // Too long for any reading: parsing megabytes would cost more than the answer is worth.
+  // Too long for any use: parsing megabytes would cost more than the answer is worth.
   if (raw.length > IMAGE_URL_CHARS_MAX) return TOO_LONG
   const text = raw.replace(AROUND, '')
   // The URL parser would drop a line break inside, and make one URL of two.
@@ -28,11 +29,17 @@ export function checkImageUrl(raw: string): ImageUrlCheck {
 
 const TOO_LONG = { ok: false, rule: 'max_length', allowed: IMAGE_URL_CHARS_MAX } as const
 
-/** Names that no server of the internet has (RFC 6761, 6762, 7686, 8375 and ICANN's `internal`), and what networks use besides. */
+/**
+ * Names of no server in the internet (RFC 6761, 6762, 7686, 8375 and ICANN's `internal`), and further names used by
+ * private networks.
+ */
 const PRIVATE_NAMES =
   /(^|\.)(localhost|local|localdomain|internal|intranet|private|lan|home|corp|home\.arpa|test|invalid|onion)$/
 
-/** Whether a URL's host is in a private network by its very name: nothing is resolved. False for what is no URL. */
+/**
+ * Whether the name of a URL's host alone shows a private network. Nothing is resolved. False for a text that is not a
+ * URL.
+ */
 export function hasPrivateHost(raw: string): boolean {
   const host = URL.parse(raw.replace(AROUND, ''))?.hostname.replace(/\.$/, '') ?? ''
   if (host === '') return false
@@ -43,7 +50,7 @@ export function hasPrivateHost(raw: string): boolean {
   return !host.includes('.') || PRIVATE_NAMES.test(host)
 }
 
-/** By IANA's registry of special-purpose addresses: everything that is not globally reachable. */
+/** By IANA's registry of special-purpose addresses: every address that is not globally reachable. */
 function isPrivateIpv4(a: number, b: number, c: number): boolean {
   if (a === 0 || a === 10 || a === 127 || a >= 224) return true
   if (a === 100) return b >= 64 && b < 128
@@ -54,7 +61,7 @@ function isPrivateIpv4(a: number, b: number, c: number): boolean {
   return a === 203 && b === 0 && c === 113
 }
 
-/** Global unicast is 2000::/3; of it, Teredo, documentation and 6to4 lead elsewhere. */
+/** Global unicast is 2000::/3. Within this range, Teredo, documentation and 6to4 addresses lead elsewhere. */
 function isPrivateIpv6(address: string): boolean {
   const [first = 0, second = 0] = address.split(':').map((group) => Number.parseInt(group || '0', 16))
   if (first < 0x2000 || first > 0x3fff) return true

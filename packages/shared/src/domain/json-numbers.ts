@@ -1,26 +1,28 @@
-// Numbers of JSON that JavaScript cannot keep: they would come back as others, and two different ones would be the same.
+// JSON numbers that JavaScript cannot keep: the number would come back changed, and two different numbers would become
+// equal.
 
 /** Such as `1234567890123456789` in `metadata.order_id`. */
 export interface InexactNumber {
   readonly path: readonly PropertyKey[]
 }
 
-/** Sixteen digits may be too many, and an exponent may hide any number; every other number comes back as it was. */
+/** Sixteen digits may be too many, and an exponent may hide any number. Every other number comes back unchanged. */
 const SUSPECT = /[\d.]{16}|\d[eE][+-]?\d/
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|[{}[\],:]/gsu
 const NUMBERS_MAX = 100
 
 /**
- * Whether JSON, JavaScript and Postgres write a parsed number as the same one: no integer beyond 2^53, whose neighbours are read as the
- * same, nothing too large, and no -0. Of others only the text tells (`findInexactNumbers`).
+ * Whether JSON, JavaScript and Postgres write a parsed number as the same number: no integer beyond 2^53, because
+ * neighbouring integers are read as the same number; no number that is too large; and no -0. For other numbers only the
+ * text can tell (`findInexactNumbers`).
  */
 export function isKeptNumber(value: number): boolean {
   return Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value)) && !Object.is(value, -0)
 }
 
 /**
- * Finds the numbers of a JSON text that do not come back as they were written, though their value does not show it; the first hundred.
- * Most texts cost one look with a regular expression. `text` must be valid JSON.
+ * Finds the numbers of a JSON text that do not come back as written, although their value does not show the change; the
+ * first hundred. Most texts cost one test with a regular expression. `text` must be valid JSON.
  */
 export function findInexactNumbers(text: string): readonly InexactNumber[] {
   return SUSPECT.test(text) ? scan(text) : NONE
@@ -30,7 +32,7 @@ const NONE: readonly InexactNumber[] = []
 
 function scan(text: string): InexactNumber[] {
   const found: InexactNumber[] = []
-  /** Of each open list the index, of each open object the key that is being read. */
+  /** For each open list its index, for each open object the key being read. */
   const path: (string | number)[] = []
   let key = ''
   for (const [token] of text.matchAll(TOKEN)) {
@@ -50,13 +52,18 @@ function scan(text: string): InexactNumber[] {
 
 const nameOf = (part: string | number) => (typeof part === 'number' ? part : (JSON.parse(part) as string))
 
-/** Whether the number that JavaScript keeps is written with the same digits, or shows by itself that it is not the one that came. */
+/**
+ * Whether JavaScript writes the kept number with the same digits, or `isKeptNumber` already rejects the kept number.
+ */
 function isExact(token: string): boolean {
   const kept = Number(token)
   return !isKeptNumber(kept) || normal(token) === normal(String(kept))
 }
 
-/** Digits without zeros at either end, and the power of ten of the last: `1.50e3` and `1500` are both `15e2`. */
+/**
+ * The digits without zeros at either end, and the power of ten of the last digit: `1.50e3` and `1500` are equally
+ * `15e2`.
+ */
 function normal(token: string): string {
   const [mantissa = '', exponent = '0'] = token.toLowerCase().split('e')
   const [whole = '', fraction = ''] = mantissa.replace('-', '').split('.')

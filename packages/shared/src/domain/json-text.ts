@@ -1,4 +1,4 @@
-// What only the text of a JSON document shows, and no longer the value that JavaScript makes of it.
+// Faults that only the text of a JSON document shows, and not the parsed value.
 
 import { findDuplicateKeys } from './duplicate-keys.ts'
 import { findInexactNumbers } from './json-numbers.ts'
@@ -8,7 +8,7 @@ export interface TextFault {
   readonly path: readonly PropertyKey[]
 }
 
-/** `text` must be valid JSON, and `value` what it was parsed to. */
+/** `text` must be valid JSON, and `value` the parsed text. */
 export function findTextFaults(text: string, value: unknown): readonly TextFault[] {
   const inexact = findInexactNumbers(text)
   const twice = findDuplicateKeys(text, value)

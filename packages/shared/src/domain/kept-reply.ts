@@ -1,26 +1,26 @@
-// What is kept of the provider's answers: the reply to a create, which may have been paid for, and the last answer to a
-// poll. Both are bounded, storable in Postgres, and free of the key.
+// The stored part of the provider's answers: the reply to a create, which may have been paid for, and the last answer
+// to a poll. The stored part is bounded, storable in Postgres, and free of the key.
 
-/** The reply to a create, as it came; `body` is its beginning when `truncated`. */
+/** The reply to a create, as received. `body` is only the beginning when `truncated`. */
 export interface KeptReply {
-  /** Null: no status line came. */
+  /** Null: no status line arrived. */
   readonly http_status: number | null
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
-  /** More came than is kept, or the answer was cut off. */
+  /** The answer was longer than the kept part, or was cut off. */
   readonly truncated: boolean
-  /** Bytes of the body that came. */
+  /** Received bytes of the body. */
   readonly bytes: number
-  /** Why the answer ended early: a short system code; null when it did not. */
+  /** Why the answer ended early: a short system code; null for a complete answer. */
   readonly cut: string | null
 }
 
-/** Characters of a body that are kept: at most 8 KB as UTF-8. */
+/** The kept length of a body: at most 8 KB as UTF-8. */
 export const KEPT_BYTES_MAX = 8_192
 
 export type AnswerClass = 'refused' | 'not_found' | 'rate' | 'server_error' | 'silence' | 'unreadable' | 'without_url'
 
-/** The last answer to a poll that was not "still rendering". */
+/** The last answer to a poll, unless the answer was "still rendering". */
 export interface LastPoll {
   readonly class: AnswerClass
   readonly http_status: number | null
@@ -31,7 +31,7 @@ export interface LastPoll {
   readonly failures: number
 }
 
-/** What kind of answer an unusable one is. `httpStatus` null: there was none. */
+/** The class of an unusable answer. `httpStatus` null: there was no answer. */
 export function answerClass(httpStatus: number | null): AnswerClass {
   if (httpStatus === null) return 'silence'
   if (httpStatus === 404 || httpStatus === 410) return 'not_found'

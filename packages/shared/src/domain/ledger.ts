@@ -1,9 +1,9 @@
-// Judges whether a database is an older copy of itself: a snapshot, a dump or a point in time that was restored. What was queued in it
-// may have been paid for since, so nothing of it may be submitted before a person has looked.
+// Judges whether a database is an older copy of itself: a restored snapshot, dump or point in time. Generations queued
+// in the copy may have been paid for since, so no generation may be submitted before a person has looked.
 
-/** Where the tables are. A restored dump, and a copy of a database, have other numbers. */
+/** The identity of the tables. A restored dump, or a copy of a database, has other numbers. */
 export interface LedgerIdentity {
-  /** Of the server's data, from initdb on; null where it may not be asked. */
+  /** The identifier of the server's data, from initdb on; null when the user may not read the identifier. */
   readonly system: string | null
   readonly database: string
   readonly table: string
@@ -11,18 +11,18 @@ export interface LedgerIdentity {
   readonly timeline: number | null
 }
 
-/** The last state of a database that was seen from outside of it. */
+/** The last state of a database, as recorded outside the database. */
 export interface LedgerMark {
-  /** Where the mark is kept, in words. */
+  /** The place of the mark, in words. */
   readonly where: string
   readonly aliveAtMs: number
-  /** The newest submission, and whether the database has it; null when there was none. */
+  /** The newest submission, and whether the database has the submission; null when there was no submission. */
   readonly submission: string | null
   readonly hasSubmission: boolean
 }
 
 export interface LedgerFacts {
-  /** Null until a worker has been here. */
+  /** Null before the first worker. */
   readonly aliveAtMs: number | null
   readonly nowMs: number
   /** Whether the last worker stopped in order. */
@@ -32,14 +32,14 @@ export interface LedgerFacts {
   readonly marks: readonly LedgerMark[]
 }
 
-/** A failover promotes a standby while workers go on, or soon after. */
+/** A failover promotes a standby while workers run, or soon after. */
 const FAILOVER_MAX_MS = 10 * 60_000
-/** Without any proof that it was only a stop. */
+/** The longest silence without a proof that the workers only stopped. */
 const SILENCE_MAX_MS = 60 * 60_000
-/** Workers of one database write one after the other. */
+/** The workers of one database write one after another. */
 const MARK_MARGIN_MS = 60_000
 
-/** Why the database seems to be older than the world, in words; null when it goes on from where it stopped. */
+/** Why the database seems to be older than the world, in words; null when the database goes on from its last state. */
 export function ledgerSuspicion(facts: LedgerFacts): string | null {
   const { aliveAtMs, nowMs, recorded, present, marks, hasStopped } = facts
   if (aliveAtMs === null) return null

@@ -1,10 +1,10 @@
-// When a signed link stops to work, by what its own query says, and by what an answer says beside it. The parameters
-// are those of S3 (versions 2 and 4), CloudFront, Google Cloud Storage, Azure, Aliyun OSS, Tencent COS and Volcengine TOS.
+// When a signed link stops working, by the link's own query and by a field of the answer. The parameters are from S3
+// (versions 2 and 4), CloudFront, Google Cloud Storage, Azure, Aliyun OSS, Tencent COS and Volcengine TOS.
 
 const DAY_MS = 86_400_000
 const YEAR_MS = 366 * DAY_MS
 
-/** The instant (ms) at which a link stops to work by its own signature; null when it does not say. */
+/** The moment (ms) at which a link stops working by its own signature; null when the link names no moment. */
 export function linkExpiresAt(link: string, nowMs: number): number | null {
   if (!URL.canParse(link)) return null
   const query = new Map([...new URL(link).searchParams].map(([name, value]) => [name.toLowerCase(), value]))
@@ -19,7 +19,9 @@ export function linkExpiresAt(link: string, nowMs: number): number | null {
   return earliest(ends, nowMs)
 }
 
-/** The instant (ms) that a field of an answer names: seconds or ms since 1970, a date, or seconds from now (`isFromNow`). */
+/**
+ * The moment (ms) that a field of an answer names: seconds or ms since 1970, a date, or seconds from now (`isFromNow`).
+ */
 export function statedExpiresAt(value: unknown, isFromNow: boolean, nowMs: number): number | null {
   if (typeof value !== 'string' && typeof value !== 'number') return null
   const text = String(value)
@@ -28,7 +30,7 @@ export function statedExpiresAt(value: unknown, isFromNow: boolean, nowMs: numbe
   return seconds === null ? null : earliest([nowMs + seconds * 1_000], nowMs)
 }
 
-/** What lies more than a day back or years ahead says nothing: a wrong clock, or a number that is no instant. */
+/** A moment more than a day ago or years ahead is ignored: the clock is wrong, or the number is not a moment. */
 function earliest(ends: readonly (number | null)[], nowMs: number): number | null {
   const sensible = ends.filter((end) => end !== null && end > nowMs - DAY_MS && end < nowMs + 10 * YEAR_MS)
   return sensible.length === 0 ? null : Math.min(...(sensible as number[]))
@@ -44,7 +46,7 @@ function readInstant(text: string | undefined): number | null {
   if (/^\d{13}$/.test(text)) return Number(text)
   const basic = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(text)
   if (basic) return readDate(`${basic[1]}-${basic[2]}-${basic[3]}T${basic[4]}:${basic[5]}:${basic[6]}Z`)
-  // A date without a zone is in UTC, as these services write it.
+  // A date without a zone is in UTC, as in the answers of these services.
   if (!/^\d{4}-\d\d-\d\d/.test(text)) return null
   return readDate(/(Z|[+-]\d\d:?\d\d)$/i.test(text) || text.length === 10 ? text : `${text.replace(' ', 'T')}Z`)
 }

@@ -1,10 +1,14 @@
-// How long wrong passwords of the operator pages make the next one wait. From one address the wait begins early and grows; for
-// the one login as a whole it begins late and stays short, or a stranger with many addresses could lock the operator out.
+// How long wrong passwords delay the next login of an operator. For one address the wait begins early and grows. For
+// the login as a whole the wait begins late and stays short; otherwise a stranger with many addresses could lock the
+// operator out.
 
 export interface GuessLimit {
-  /** `waitsMs[n]`: how long nothing is compared after wrong password number n+1; the last holds for all that follow. */
+  /**
+   * `waitsMs[n]`: how long no password is compared after wrong password number n+1. The last wait holds for all later
+   * wrong passwords.
+   */
   readonly waitsMs: readonly number[]
-  /** After this long without a wrong password they count from one again. */
+  /** After this long without a wrong password, counting starts from one again. */
   readonly forgottenMs: number
 }
 
@@ -15,7 +19,7 @@ export const ADDRESS_LIMIT: GuessLimit = {
   forgottenMs: 60 * MINUTE_MS,
 }
 
-/** Everybody's wrong passwords together. One address alone stays below: it waits for ever longer itself. */
+/** Wrong passwords of all addresses together. One address alone stays below this limit, because its own wait grows. */
 export const NAME_LIMIT: GuessLimit = {
   waitsMs: [...noWait(99), ...doubling(1_000, MINUTE_MS)],
   forgottenMs: 10 * MINUTE_MS,
@@ -25,7 +29,7 @@ function noWait(count: number): number[] {
   return Array.from({ length: count }, () => 0)
 }
 
-/** From the first to the last, each twice the one before it. */
+/** From the first wait to the last, each twice the wait before. */
 function doubling(firstMs: number, lastMs: number): number[] {
   return firstMs >= lastMs ? [lastMs] : [firstMs, ...doubling(firstMs * 2, lastMs)]
 }

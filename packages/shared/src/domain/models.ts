@@ -1,11 +1,12 @@
-// The one table of models: where each is created and what it allows. A new model is a row here, never a code
-// path. Values are the provider's documented ones; only the prompt bound is ours (the provider names none).
+// The only table of models: where each model is created and what each model allows. A new model is a row here, never a
+// code path. The values are documented by the provider, except the bound of the prompt, which is ours (the provider
+// names no bound).
 
 export interface ModelSpec {
-  /** Path below the base URL that creates a task. */
+  /** The path below the base URL for creating a task. */
   readonly createPath: string
   readonly sizes: readonly string[]
-  /** Aspect ratio → the size it stands for. */
+  /** Aspect ratio → its size. */
   readonly aspectRatios: Readonly<Record<string, string>>
   /** Allowed clip lengths. */
   readonly seconds: readonly number[]
@@ -29,17 +30,17 @@ export const models = {
 
 export type ModelName = keyof typeof models
 
-/** Whether the table has this model. */
+/** Whether the table has a model of this name. */
 export function isModelName(name: string): name is ModelName {
   return Object.hasOwn(models, name)
 }
 
-/** The model's row, or null when the table has none of that name. */
+/** The model's row, or null for an unknown name. */
 export function findModel(name: string): ModelSpec | null {
   return isModelName(name) ? models[name] : null
 }
 
-/** The size an aspect ratio stands for, or null when the model does not offer that ratio. */
+/** The size of an aspect ratio, or null when the model does not offer the ratio. */
 export function sizeOfAspectRatio(model: ModelSpec, aspectRatio: string): string | null {
   return Object.hasOwn(model.aspectRatios, aspectRatio) ? (model.aspectRatios[aspectRatio] ?? null) : null
 }

@@ -1,10 +1,8 @@
-// Which step an overdue row is waiting for: a pure function of the row, so that reconcile can heal anything.
+// The step that an overdue row waits for: a pure function of the row, so that reconcile can recover any row.
 
 import type { Status } from './status.ts'
 
-/**
- * `null`: nothing to wake. Rows being polled belong to the lanes, and rows without a slot to admit.
- */
+/** `null`: nothing to enqueue. The pollers serve rows being polled, and admission serves rows without a slot. */
 export function owedStep(row: { readonly status: Status; readonly hasAnswer: boolean }): 'submit' | 'complete' | null {
   if (row.hasAnswer) return 'complete'
   return row.status === 'queued' || row.status === 'submitting' ? 'submit' : null

@@ -15,13 +15,13 @@ import { scoutShare } from './render-times.ts'
 const HOUR = 3_600_000
 const DEADLINE = 2 * HOUR
 const DEFAULTS = pollLimits(undefined, undefined, DEADLINE)
-/** Ids of which one is a scout's. */
+/** Enough ids for some exploration polls. */
 const IDS = Array.from({ length: 200 }, (_, n) => `gen_${n.toString(32).padStart(4, '0')}`)
 const ORDINARY = IDS.find((id) => scoutShare(id) === null) ?? ''
 const SCOUTS = IDS.filter((id) => scoutShare(id) !== null)
 const NOTHING_KNOWN: PollContext = { schedule: null, isBusy: false }
 
-/** Says the same whenever it is asked. */
+/** A schedule with the same wait at every moment. */
 const always = (ms: number, isBusy = false): PollContext => ({
   schedule: { nextMs: () => ms, expected: { lagMs: 0, requests: 1 } },
   isBusy,

@@ -1,22 +1,22 @@
-// When a rendering generation is asked about next. Pure; all times are milliseconds since the submission was accepted.
+// When a rendering generation is polled next. Pure; all times are milliseconds since the submission began.
 
 import type { PollSchedule, ScheduleLimits } from './poll-schedule.ts'
 import { scoutShare } from './render-times.ts'
 
 export interface PollLimits {
-  /** Where a schedule says when clips of the kind end. */
+  /** For render profiles with a schedule. */
   readonly known: ScheduleLimits
-  /** Where none does, and while so much is due that requests are better spared. */
+  /** Without a schedule, and while so much is due that requests must be saved. */
   readonly unknown: ScheduleLimits
-  /** After this long the generation fails, though it is still asked about. */
+  /** After this long the generation fails, but is still polled. */
   readonly deadlineMs: number
 }
 
-/** The provider asks to be polled every 30 to 60 s. A schedule needs fewer requests than that, some of them closer together. */
+/** The provider asks for polls every 30 to 60 s. A schedule needs fewer requests, although some are closer together. */
 const UNKNOWN: ScheduleLimits = { intervalMinMs: 30_000, intervalMaxMs: 60_000 }
 const KNOWN: ScheduleLimits = { intervalMinMs: 5_000, intervalMaxMs: 600_000 }
 
-/** What was configured holds for both; a default moves out of its way. */
+/** A configured limit holds for both states; a default gives way to a configured limit. */
 export function pollLimits(minMs: number | undefined, maxMs: number | undefined, deadlineMs: number): PollLimits {
   const within = ({ intervalMinMs, intervalMaxMs }: ScheduleLimits): ScheduleLimits => ({
     intervalMinMs: minMs ?? Math.min(intervalMinMs, maxMs ?? intervalMinMs),
@@ -25,20 +25,22 @@ export function pollLimits(minMs: number | undefined, maxMs: number | undefined,
   return { known: within(KNOWN), unknown: within(UNKNOWN), deadlineMs }
 }
 
-/** A poll is free and is asked again: what does not answer soon only keeps a place that others wait for. */
+/** A poll is free and is repeated: a slow poll only keeps a place that other polls wait for. */
 const POLL_TIMEOUT_MAX_MS = 15_000
 
-/** Total time of one poll in ms, where a request to the provider may take `upstreamTimeoutMs`. */
+/** Total time of one poll in ms, when a request to the provider may take `upstreamTimeoutMs`. */
 export function pollTimeoutMs(upstreamTimeoutMs: number): number {
   return Math.min(upstreamTimeoutMs, POLL_TIMEOUT_MAX_MS)
 }
 
-/** The provider deletes its record of a task after about a day: asking longer learns nothing. */
+/** The provider deletes its record of a task after about a day: later polls learn nothing. */
 export const LATE_ASKING_ENDS_MS = 24 * 3_600_000
-/** Pace of asking after the deadline. */
+/** The interval of polls after the deadline. */
 const LATE_INTERVAL_MS = 10 * 60_000
 
-/** Delay in ms before the first poll. `schedule`: of the generation's kind, null where too little is known. */
+/**
+ * Delay in ms before the first poll. `schedule`: of the generation's render profile, null while too little is known.
+ */
 export function firstPollMs(schedule: PollSchedule | null, generationId: string, limits: PollLimits): number {
   if (!schedule) return limits.unknown.intervalMinMs
   return Math.round(within(schedule.nextMs(0) * (scoutShare(generationId) ?? 1), limits.known))
@@ -46,20 +48,21 @@ export function firstPollMs(schedule: PollSchedule | null, generationId: string,
 
 export interface PollState {
   readonly elapsedMs: number
-  /** Polls in a row without a usable answer, this one included. */
+  /** Polls in a row without a usable answer, this poll included. */
   readonly failures: number
   readonly retryAfterMs: number | null
 }
 
 export interface PollContext {
   readonly schedule: PollSchedule | null
-  /** So much is due, or so few requests are left, that they are better spared. */
+  /** So much is due, or so few requests are left, that requests must be saved. */
   readonly isBusy: boolean
 }
 
 /**
- * Delay in ms before the next poll: what the schedule says, or a tenth of the time already waited, within the limits; doubled for
- * each failure in a row; never sooner than `Retry-After` (taken up to an hour).
+ * Delay in ms before the next poll. After a usable answer the schedule decides. Without a schedule, or after a failure:
+ * a tenth of the time already waited, within the limits, doubled for each failure in a row. Never sooner than
+ * `Retry-After` (honoured up to an hour).
  */
 export function nextPollMs(state: PollState, { schedule, isBusy }: PollContext, limits: PollLimits): number {
   const { known, unknown } = limits
@@ -76,14 +79,20 @@ export function nextPollMs(state: PollState, { schedule, isBusy }: PollContext, 
 const within = (ms: number, { intervalMinMs, intervalMaxMs }: ScheduleLimits) =>
   Math.min(Math.max(ms, intervalMinMs), intervalMaxMs)
 
-/** Delay in ms before a failed generation is asked about again, or null when the provider will have forgotten it. */
+/** Delay in ms before the next poll of a failed generation, or null when the provider will have forgotten the task. */
 export function latePollMs(state: PollState): number | null {
   const delay = Math.max(LATE_INTERVAL_MS, Math.min(state.retryAfterMs ?? 0, 3_600_000))
   return state.elapsedMs + delay < LATE_ASKING_ENDS_MS ? delay : null
 }
 
-/** An adopted task that the provider does not know any more fails its generation after this long: nobody else vouches for it. */
+/**
+ * An adopted task that the provider does not know any more fails its generation after this long, because no submission
+ * proves the task.
+ */
 export const ADOPTED_UNKNOWN_MAX_MS = 5 * 60_000
 
-/** How long a render plausibly goes on after nobody waits for it: its slot is kept for it. Published estimates end at 15 minutes. */
+/**
+ * How long a render may plausibly go on after its generation stopped waiting: the slot is kept for the render.
+ * Published estimates end at 15 minutes.
+ */
 export const RENDER_MAX_MS = 30 * 60_000

@@ -5,7 +5,7 @@ import { BUCKETS, bucketOf, edgeMs, NO_RENDER_TIMES, withRender } from './render
 const S = 1_000
 const LIMITS = { intervalMinMs: 2 * S, intervalMaxMs: 3_600 * S }
 
-/** The probabilities of a distribution that gives each of the lengths the same. */
+/** The bucket probabilities when all these lengths are equally likely. */
 function evenly(...lengths: readonly number[]): number[] {
   const density = Array.from({ length: BUCKETS }, () => 0)
   for (const length of lengths) density[bucketOf(length)] = (density[bucketOf(length)] ?? 0) + 1 / lengths.length
@@ -51,7 +51,7 @@ describe('a schedule', () => {
   it('is made for a lag that clips of the kind are worth: a share of what they take, seconds where they take minutes', () => {
     const lagOf = (renderS: number) => {
       let times = NO_RENDER_TIMES
-      // Seen to the second, and spread by a fifth.
+      // Each end is known to half a percent, and the ends are spread over a fifth of the render time.
       for (let clip = 0; clip < 100; clip++) {
         const endMs = renderS * S * (0.9 + 0.002 * clip)
         times = withRender(times, endMs * 0.995, endMs)

@@ -1,9 +1,10 @@
-// When to ask about a render so that its end is noticed soon and with few requests: the schedule that costs least in expectation,
-// by what clips of its kind took. Pure.
+// When to poll a render so that its end is noticed soon, with few requests: optimal inspection by dynamic programming,
+// over the histogram of its render profile. Pure.
 //
-// A request costs as much as `requestMs` of lag. Backwards from the end of the histogram, for each moment at which the clip is
-// known to be unfinished, the best next moment is the one that minimises the request, the lag of those that finish before it,
-// and the cost from there on. That is exact for the histogram: no other schedule has fewer requests at the same lag.
+// A request costs as much as `requestMs` of lag (a Lagrange multiplier, found by bisection). Backwards from the end of
+// the histogram, for each moment at which the clip is known to be unfinished: the best next poll minimises the sum of
+// the request, the lag of clips that finish before the poll, and the cost from there on. The result is exact for the
+// histogram: no other schedule has fewer requests at the same lag.
 
 import { BUCKETS, edgeMs, quantileMs, type RenderTimes, saysEnough, weightOf } from './render-times.ts'
 
@@ -13,30 +14,39 @@ export interface ScheduleLimits {
 }
 
 export interface PollSchedule {
-  /** Ms from a poll at `elapsedMs` since the submission, which found the clip unfinished (0: the submission), to the next one. */
+  /**
+   * Ms from a poll at `elapsedMs` since the submission (0: the submission itself), which found the clip unfinished, to
+   * the next poll.
+   */
   nextMs(elapsedMs: number): number
-  /** What the schedule leads to on the clips that it was made of: mean lag in ms, and requests for each clip. */
+  /** The expected result of the schedule on its own histogram: mean lag in ms, and requests for each clip. */
   readonly expected: { readonly lagMs: number; readonly requests: number }
 }
 
-/** Each clip stands for those a little shorter and longer too: its bucket's share in the middle. */
+/** Each clip also stands for slightly shorter and longer clips: its own bucket's share is in the middle. */
 const SMOOTHING = [0.2, 0.6, 0.2] as const
-/** Clips that are unlike any seen before: so many in each bucket, so that the tail is asked about too. */
+/** The weight of unseen clips in each bucket, so that the tail is polled too. */
 const UNSEEN = 0.00001
 
-/** The price of a request is found by halving: so often. */
+/** Bisection steps for the price of a request. */
 const HALVINGS = 14
 const PRICE_MIN_MS = 10
 const PRICE_MAX_MS = 3_600_000
 
-/** The schedule for clips of a kind; null while too few are known. */
+/** The schedule for clips of a render profile; null while too few clips are known. */
 export function scheduleFor(times: RenderTimes, limits: ScheduleLimits): PollSchedule | null {
   return saysEnough(times) ? scheduleForKnown(densityOf(times), lagTargetMs(times), limits) : null
 }
 
-/** By the histogram, which is a little wider than the truth: it comes to less than half of what polling every 30 s leads to. */
+/**
+ * The longest mean lag on the histogram, which is slightly wider than the truth. The real lag is less than half of the
+ * lag of polling every 30 s.
+ */
 const LAG_MAX_MS = 7_000
-/** Of what clips of the kind take: those that are done sooner are noticed sooner, and of long ones less is not worth its requests. */
+/**
+ * The mean lag as a share of the median render time: the ends of short clips are noticed sooner, and for long clips a
+ * shorter lag is not worth its requests.
+ */
 const LAG_SHARE_MAX = 0.06
 const LAG_SHARE_MIN = 0.02
 
@@ -45,7 +55,10 @@ function lagTargetMs(times: RenderTimes): number {
   return Math.max(Math.min(LAG_MAX_MS, LAG_SHARE_MAX * medianMs), LAG_SHARE_MIN * medianMs)
 }
 
-/** The schedule with the fewest requests whose mean lag is `lagMs` or less, as far as the limits allow. `density`: the probability of each bucket. */
+/**
+ * The schedule with the fewest requests whose mean lag is at most `lagMs`, as far as the limits allow. `density`: the
+ * probability of each bucket.
+ */
 export function scheduleForKnown(density: readonly number[], lagMs: number, limits: ScheduleLimits): PollSchedule {
   let [low, high] = [PRICE_MIN_MS, PRICE_MAX_MS]
   let best = cheapest(density, low, limits)
@@ -75,7 +88,7 @@ function cheapest(
   { intervalMinMs, intervalMaxMs }: ScheduleLimits,
 ): PollSchedule {
   const at = [0, ...Array.from({ length: BUCKETS }, (_, index) => edgeMs(index + 1))]
-  /** Of clips done by `at[i]`: their probability, and the sum of their times weighted by it. */
+  /** For clips done by `at[i]`: their probability, and the sum of their times weighted by probability. */
   const done = [0]
   const doneMs = [0]
   for (let index = 0; index < BUCKETS; index++) {
@@ -86,7 +99,10 @@ function cheapest(
   }
   const value = (list: readonly number[], index: number) => list[index] ?? 0
   const total = value(done, BUCKETS)
-  /** From each moment on: the cost, the lag and the requests, weighted by the probability that it is reached; the next moment. */
+  /**
+   * From each moment on: the cost, the lag and the requests, weighted by the probability of reaching the moment; the
+   * next moment.
+   */
   const cost = at.map(() => 0)
   const lag = at.map(() => 0)
   const requests = at.map(() => 0)
@@ -96,12 +112,13 @@ function cheapest(
     let least = Number.POSITIVE_INFINITY
     for (let to = from + 1; to <= BUCKETS; to++) {
       const waitMs = value(at, to) - value(at, from)
-      // The next edge may be nearer than the least wait, or farther than the longest: then it is the only choice.
+      // The next edge may be nearer than the shortest wait, or farther than the longest wait: then the edge is the only
+      // choice.
       if (waitMs < intervalMinMs && to < BUCKETS) continue
       if (waitMs > intervalMaxMs && least < Number.POSITIVE_INFINITY) break
       const late = value(at, to) * (value(done, to) - value(done, from)) - (value(doneMs, to) - value(doneMs, from))
       const sum = requestMs * unfinished + late + value(cost, to)
-      // Of later moments the lag alone costs more.
+      // For later moments the lag alone costs more.
       if (requestMs * unfinished + late >= least) break
       if (sum >= least) continue
       least = sum
@@ -113,11 +130,11 @@ function cheapest(
   }
   return {
     nextMs(elapsedMs) {
-      // The last moment that is not after it; the clip was unfinished then too.
+      // The last moment that is not after `elapsedMs`; the clip was unfinished then too.
       let from = 0
       while (from < BUCKETS && value(at, from + 1) <= elapsedMs) from++
       const dueMs = from < BUCKETS ? value(at, value(next, from)) : elapsedMs + intervalMaxMs
-      // Up, so that the poll comes at that moment and not just before it.
+      // Rounded up, so that the poll is not just before the moment.
       return Math.ceil(Math.min(Math.max(dueMs - elapsedMs, intervalMinMs), intervalMaxMs))
     },
     expected: { lagMs: value(lag, 0) / total, requests: value(requests, 0) / total },

@@ -1,47 +1,47 @@
-// Judges what Postgres said of itself: whether accepting on it is possible at all, and durable.
+// Judges the facts about Postgres: whether accepting is possible at all, and durable.
 
 import { type Finding, fine } from './finding.ts'
 
-/** The oldest that the tests run on. */
+/** The oldest version that the tests run on. */
 export const POSTGRES_MAJOR_MIN = 14
 
 export interface PostgresFacts {
-  /** As it names itself: `15.20 (Debian …)`. */
+  /** The server's own name for its version: `15.20 (Debian …)`. */
   readonly version: string
   /** `server_version_num`: 150020. */
   readonly versionNumber: number
   readonly isStandby: boolean
-  /** Standby or not: whether a transaction is read-only unless it says otherwise. */
+  /** Whether transactions are read-only by default, on a standby or not. */
   readonly isReadOnly: boolean
-  /** Whether connections do not keep a process of the server to themselves: a pooler in transaction mode is in between. */
+  /** Whether connections share server processes: a pooler in transaction mode is in between. */
   readonly sharesBackends: boolean
-  /** What a session would have of the server, the database and the user: `Europe/Berlin`. */
+  /** The time zone that a session gets from the server, the database and the user: `Europe/Berlin`. */
   readonly serverTimeZone: string
-  /** What the doctor's session has, which is as all of Reelqueue's. */
+  /** The time zone of the doctor's session, which is like all sessions of Reelqueue. */
   readonly sessionTimeZone: string
-  /** Why a write was refused that should be possible, in words; null when it was not. */
+  /** Why a write was refused that should be possible, in words; null without a refusal. */
   readonly writeRefusal: string | null
-  /** Of the database: `UTF8`. */
+  /** The encoding of the database: `UTF8`. */
   readonly encoding: string
   readonly database: string
-  /** Whose rights count. */
+  /** The user whose rights count. */
   readonly user: string
-  /** Whether this user may create tables where Reelqueue's are. */
+  /** Whether this user may create tables in the schema of Reelqueue's tables. */
   readonly mayCreateTables: boolean
   /** Whether this user may create the schema of the queues. */
   readonly mayCreateSchemas: boolean
   readonly fsync: string
   readonly synchronousCommit: string
   readonly fullPageWrites: string
-  /** How many connections an ordinary user may hold, over all processes. */
+  /** How many connections ordinary users may hold, over all processes. */
   readonly connectionsMax: number
   readonly connectionsTaken: number
 }
 
-/** What is known without a write. */
+/** The facts that need no write. */
 export type ServerFacts = Omit<PostgresFacts, 'writeRefusal'>
 
-/** Judges the server. `connectionsNeeded`: how many one process may open. */
+/** Judges the server. `connectionsNeeded`: the maximum number of connections of one process. */
 export function postgresFindings(facts: PostgresFacts, connectionsNeeded: number): Finding[] {
   return [
     serverFinding(facts),
@@ -51,7 +51,7 @@ export function postgresFindings(facts: PostgresFacts, connectionsNeeded: number
   ]
 }
 
-/** Whether anything can be accepted on this server and database at all. */
+/** Whether this server and database can accept anything at all. */
 export function serverFinding(facts: ServerFacts): Finding {
   const { version, versionNumber, isStandby, isReadOnly, sharesBackends, encoding, sessionTimeZone } = facts
   const check = 'postgres'
@@ -117,7 +117,10 @@ function writingFinding({ writeRefusal }: PostgresFacts): Finding {
   }
 }
 
-/** Which right the user lacks to create the tables, with the statement that grants it; null when none. */
+/**
+ * The right that the user lacks to create the tables, with the statement that grants the right; null when no right is
+ * missing.
+ */
 export function missingRight(facts: ServerFacts): { readonly detail: string; readonly fix: string } | null {
   const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
   const grant = (right: string) =>
@@ -134,7 +137,7 @@ export function missingRight(facts: ServerFacts): { readonly detail: string; rea
 
 function durabilityFinding({ fsync, fullPageWrites, synchronousCommit }: PostgresFacts): Finding {
   const check = 'postgres_durability'
-  // Everything but `off` waits for this server's own disk, which is what survives its crash.
+  // Every value except `off` waits for this server's own disk, which survives a crash of the server.
   const settings = { fsync, full_page_writes: fullPageWrites, synchronous_commit: synchronousCommit }
   const off = Object.entries(settings).flatMap(([name, value]) => (value === 'off' ? [name] : []))
   if (off.length === 0) return fine(check, 'a commit is on disk before it is answered')

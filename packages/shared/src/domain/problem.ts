@@ -1,5 +1,5 @@
-// Every refusal a caller can meet: one catalogue makes the RFC 9457 replies and docs/problems.md.
-// Clients branch on `code`, which never changes; titles and details may.
+// Every refusal to a caller: one catalogue makes the RFC 9457 replies and docs/problems.md. Clients branch on `code`,
+// which never changes; titles and details may change.
 
 export const PROBLEMS = {
   malformed_json: { status: 400, title: 'The body is not valid JSON', fix: 'Send one JSON document in UTF-8.' },
@@ -165,22 +165,24 @@ export type ProblemCode = keyof typeof PROBLEMS
 export interface FieldError {
   /** Path of the field in the request, such as `items.3.seconds`. */
   readonly field: string
-  /** Stable name of the rule that was broken. */
+  /** Stable name of the broken rule. */
   readonly rule: string
-  /** What would be accepted: a list of values, a bound, or words. */
+  /** The accepted values: a list, a bound, or words. */
   readonly allowed: unknown
   /** Number of the item in its batch, from 1. */
   readonly line?: number
-  /** The short text that came where one of `allowed` was asked for; never shown, only compared. */
+  /** The received short text, to compare with `allowed`; never shown. */
   readonly received?: string
 }
 
-/** A refusal to a caller. Thrown by routes; the HTTP boundary turns it into `application/problem+json`. */
+/**
+ * A refusal to a caller. Routes throw a problem; the HTTP boundary turns the problem into `application/problem+json`.
+ */
 export class Problem extends Error {
   readonly code: ProblemCode
   readonly detail: string
   readonly errors: readonly FieldError[] | undefined
-  /** How many fields were wrong; `errors` may list only the first of them. */
+  /** The number of wrong fields; `errors` may list only the first fields. */
   readonly total: number | undefined
 
   constructor(code: ProblemCode, detail?: string, errors?: readonly FieldError[], total?: number) {
@@ -193,7 +195,7 @@ export class Problem extends Error {
   }
 }
 
-/** A refusal that ends by itself: the reply says when, in `Retry-After`. */
+/** A refusal that ends by itself. The reply tells the time in `Retry-After`. */
 export class Later extends Problem {
   readonly retryAfterSeconds: number
 

@@ -1,29 +1,34 @@
-// When a queued generation is likely to be submitted: by how fast its project has been admitted lately. Pure.
+// The likely submission time of a queued generation, from the recent admission rate of its project. Pure.
 
-/** Generations of a project that were admitted, and over how many minutes. */
+/** The admission rate: the admitted generations of a project, and over how many minutes. */
 export interface Pace {
   readonly admitted: number
   readonly minutes: number
 }
 
-/** The pace is taken over this long. */
+/** The rate is taken over this long. */
 export const PACE_MINUTES = 15
-/** Fewer admissions say nothing about the next. */
+/** Fewer admissions say nothing about the next admission. */
 const ADMITTED_MIN = 5
-/** A pace of less than a minute is the burst with which a backlog begins. */
+/** A rate over less than a minute is the burst at the beginning of a backlog. */
 const MINUTES_MIN = 1
-/** Beyond this nobody should plan with it. */
+/** A longer wait is not worth planning with. */
 const ESTIMATE_MAX_MS = 7 * 24 * 3_600_000
 
-/** Whether a pace says anything about the next admissions. */
+/** Whether a rate says anything about the next admissions. */
 export const saysSomething = ({ admitted, minutes }: Pace) => admitted >= ADMITTED_MIN && minutes >= MINUTES_MIN
 
-/** Of `slots`, how many those take that are kept for late renders: a quarter at the most and never the last one (store/admission.ts). */
+/**
+ * How many of `slots` are taken by slots kept for late renders: a quarter at most, and never the last slot
+ * (store/admission.ts).
+ */
 export function keptSlotsTaken(kept: number, slots: number): number {
   return Math.max(0, Math.min(kept, Math.ceil(slots / 4), slots - 1))
 }
 
-/** Ms until a generation with `ahead` others before it is submitted; null when it cannot be told honestly. */
+/**
+ * Ms until a generation with `ahead` generations before it is submitted; null when an honest estimate is impossible.
+ */
 export function estimateWaitMs(ahead: number, pace: Pace): number | null {
   if (!saysSomething(pace)) return null
   const waitMs = ((ahead + 1) * pace.minutes * 60_000) / pace.admitted

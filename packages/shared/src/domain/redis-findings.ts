@@ -1,29 +1,29 @@
-// Judges what Redis said of itself. It holds hints only, so a Redis that is away, slow or forgetful costs time; one that
-// answers and quietly drops or refuses what it is given is what a start is refused for.
+// Judges the facts about Redis. Redis holds only hints, so an absent, slow or forgetful Redis costs only time. A start
+// is refused only on a reachable Redis that would drop or reject writes.
 
 import { type Finding, fine, type Unreachable } from './finding.ts'
 import { explainRedisRefusal } from './redis-refusal.ts'
 
 export interface RedisFacts {
   readonly product: 'Redis' | 'Valkey' | 'Dragonfly'
-  /** Null when it does not tell. */
+  /** Null when the server does not tell. */
   readonly version: string | null
-  /** What BullMQ demands and what it advises, of Redis itself. */
+  /** The versions that BullMQ demands and advises, for Redis itself. */
   readonly versionMin: string
   readonly versionAdvised: string
   readonly mode: 'standalone' | 'cluster' | 'sentinel'
-  /** Of a Cluster; null when it is none or does not tell. */
+  /** Masters of the Cluster; null without a Cluster, or when the server does not tell. */
   readonly mastersOfCluster: number | null
-  /** Commands of those that the queues need that it refused when they were tried, with its words. */
+  /** Commands needed by the queues that the server refused when tried, with the server's words. */
   readonly refused: readonly { readonly command: string; readonly error: string }[]
-  /** Null where memory has no limit of its own. */
+  /** Null without a memory limit. */
   readonly memory: { readonly usedBytes: number; readonly maxBytes: number } | null
   readonly isReplica: boolean
-  /** It has just started, and reads its data from disk. */
+  /** The server has just started and reads its data from disk. */
   readonly isLoading: boolean
-  /** Null when it does not tell, as managed services may. */
+  /** Null when the server does not tell; managed services may not tell. */
   readonly evictionPolicy: string | null
-  /** Whether anything of it survives a restart. Null when it does not tell. */
+  /** Whether data survive a restart; null when the server does not tell. */
   readonly persists: boolean | null
 }
 
@@ -39,7 +39,7 @@ export function redisFindings(facts: RedisFacts | Unreachable): Finding[] {
     ]
   }
   const server = serverFinding(facts)
-  // Of a server of the wrong kind nothing else matters.
+  // For a server of the wrong kind no other finding matters.
   if (server.level === 'wrong') return [server]
   return [server, commandsFinding(facts), evictionFinding(facts), persistenceFinding(facts)]
 }
@@ -62,7 +62,7 @@ function serverFinding(facts: RedisFacts): Finding {
   const kind = kindFinding(facts)
   if (kind) return kind
   const name = version === null ? product : `${product} ${version}`
-  // BullMQ compares only Redis's own numbers; the others count from 1 again.
+  // BullMQ compares only Redis's own version numbers; other products count from 1 again.
   const isOlderThan = (other: string) => product === 'Redis' && version !== null && isLower(version, other)
   if (isOlderThan(versionMin)) {
     return {
@@ -178,7 +178,7 @@ function persistenceFinding({ persists }: RedisFacts): Finding {
   }
 }
 
-/** Whether a dotted version comes before another; what is no number counts as 0. */
+/** Whether a dotted version comes before another version. A part that is not a number counts as 0. */
 function isLower(version: string, other: string): boolean {
   const [ours, theirs] = [version, other].map((text) => text.split('.').map((part) => Number.parseInt(part, 10) || 0))
   for (const [index, part] of (theirs ?? []).entries()) {

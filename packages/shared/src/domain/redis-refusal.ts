@@ -1,11 +1,12 @@
-// What a Redis means that answers and refuses, and what to do about it, in words without addresses, keys or names of the inside.
+// What a refusal by a reachable Redis means and how to repair the cause, in words without addresses, keys or internal
+// names.
 
 interface Refusal {
   readonly pattern: RegExp
   readonly words: string
 }
 
-/** In order: the message of a script that failed contains the reply of the command inside it. */
+/** In order: the message of a failed script contains the reply of the command inside the script. */
 const REFUSALS: readonly Refusal[] = [
   { pattern: /\bOOM\b/, words: 'refuses writes (OOM): its memory is full. Raise maxmemory, or free memory' },
   {
@@ -48,7 +49,7 @@ const REFUSALS: readonly Refusal[] = [
   { pattern: /\bDENIED\b/, words: 'refuses connections (DENIED, protected mode): set a password or protected-mode no' },
 ]
 
-/** Says why Redis refuses, to follow the word "Redis"; null for a message that is no such reply. */
+/** Why Redis refuses, to follow the word "Redis"; null for any other message. */
 export function explainRedisRefusal(message: string): string | null {
   return REFUSALS.find(({ pattern }) => pattern.test(message))?.words ?? null
 }

@@ -1,6 +1,6 @@
-// What is paid for, in normal form.
+// The request that is paid for.
 
-/** What a generation asks of the provider, in normal form: aliases resolved, absent fields null. */
+/** A generation's request to the provider, in normal form: aliases resolved, absent fields null. */
 export interface RenderRequest {
   readonly model: string
   readonly prompt: string

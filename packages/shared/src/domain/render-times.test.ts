@@ -14,7 +14,7 @@ import {
 
 const ms = fc.integer({ min: 0, max: 100_000_000 })
 
-/** That many clips, each seen unfinished at one moment and finished at the other. */
+/** The times after this many clips, each seen unfinished at `afterMs` and finished at `byMs`. */
 function after(clips: number, afterMs: number, byMs: number, times: RenderTimes = NO_RENDER_TIMES): RenderTimes {
   let now = times
   for (let clip = 0; clip < clips; clip++) now = withRender(now, afterMs, byMs)
@@ -52,7 +52,8 @@ describe('render times', () => {
   })
 
   it('do not take the moments of the polls for those of the ends', () => {
-    // Most are seen to end at 100 s; those that are seen only at 120 s are taken to have ended there too.
+    // Most clips are seen to end at 100 s. Clips that are only seen finished at 120 s are assumed to have ended at 100
+    // s too.
     const exact = after(20, 99_000, 100_000)
     const coarse = after(20, 60_000, 120_000, exact)
     expect(edgeMs(heaviest(coarse))).toBeGreaterThan(95_000)

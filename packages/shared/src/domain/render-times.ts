@@ -1,11 +1,15 @@
-// How long clips of a kind render, as a histogram that forgets: a fixed number of weights, whatever has been rendered. Pure.
+// Render times of a render profile, as an exponentially decayed histogram: a fixed number of weights, for any number of
+// renders. Pure.
 
-/** Each bucket is this much longer than the one before it: fine enough to place a poll within a few seconds. */
+/** Each bucket is longer than the bucket before by this factor: fine enough to place a poll within a few seconds. */
 const RATIO = 1.025
 const FIRST_MS = 1_000
-/** Up to four hours, beyond any deadline that is worth a plan. */
+/** Up to four hours, beyond any useful deadline. */
 export const BUCKETS = Math.ceil(Math.log(14_400) / Math.log(RATIO))
-/** What a clip still weighs when the next one is done: after a hundred, an old habit of the provider is a seventh of all. */
+/**
+ * The weight of a clip after the next clip: after a hundred clips, an old habit of the provider has a seventh of the
+ * weight.
+ */
 const KEPT = 0.98
 
 /** The weights of the buckets; each clip adds 1. */
@@ -13,30 +17,36 @@ export type RenderTimes = readonly number[]
 
 export const NO_RENDER_TIMES: RenderTimes = Array.from({ length: BUCKETS }, () => 0)
 
-/** Where bucket `index` begins, in ms; that of `BUCKETS` is where the last one ends. */
+/** The start of bucket `index`, in ms; for `BUCKETS`, the end of the last bucket. */
 export const edgeMs = (index: number) => FIRST_MS * RATIO ** index
 
-/** The bucket that a render of this length falls into; shorter and longer ones fall into the first and the last. */
+/** The bucket of a render of this length. Shorter and longer renders fall into the first and the last bucket. */
 export function bucketOf(renderMs: number): number {
   const index = Math.floor(Math.log(Math.max(renderMs, FIRST_MS) / FIRST_MS) / Math.log(RATIO))
   return Math.min(index, BUCKETS - 1)
 }
 
-/** Of a clip's weight, what is spread evenly over the time in which it may have ended; the rest goes where others have ended. */
+/**
+ * The share of a clip's weight that is spread evenly over the time in which the clip may have ended. The rest follows
+ * the ends of other clips.
+ */
 const EVEN_SHARE = 0.03
-/** It is spread over no more than the last half of the time that it took. */
+/** The even share covers at most the last half of the clip's time. */
 const EVEN_FROM = 0.5
 
-/** One clip in so many is a scout (`scoutShare`), and counts for more than one, so that what scouts find out is known soon. */
+/**
+ * One clip in ten gets an exploration poll (`scoutShare`). Its clip counts for several clips, so that the finding is
+ * known soon.
+ */
 const SCOUT_EVERY = 10
 const SCOUT_CLIPS = 5
 const SCOUT_SHARE_MIN = 0.4
 const SCOUT_SHARE_MAX = 0.95
 
 /**
- * Whoever asks when all clips used to be done does not learn that they are done sooner by now. So one generation in ten, by the random
- * end of its id, is first asked about before its time.
- * @returns the share of the ordinary wait for the first poll; null for the others
+ * Polls at the usual end of clips never learn that clips now end sooner. So one generation in ten, chosen by the random
+ * end of its id, has an early first poll: an exploration poll.
+ * @returns the share of the ordinary wait for the first poll; null for all other generations
  */
 export function scoutShare(generationId: string): number | null {
   const place = [...generationId.slice(-4)].reduce((sum, letter) => (sum * 33 + letter.charCodeAt(0)) % 10_007, 0)
@@ -44,18 +54,19 @@ export function scoutShare(generationId: string): number | null {
   return SCOUT_SHARE_MIN + (SCOUT_SHARE_MAX - SCOUT_SHARE_MIN) * (place / 10_007)
 }
 
-/** How many clips a generation counts for. */
+/** The number of clips that a generation counts for. */
 export const clipsFor = (generationId: string) => (scoutShare(generationId) === null ? 1 : SCOUT_CLIPS)
 
 /**
- * The times with one more clip among them, which was unfinished at `afterMs` and finished by `byMs`: when it ended in between, nobody
- * saw. It is taken to have ended where others of that span did, or else clips would seem to end at the moments of the polls.
- * @param clips that it counts for
+ * The histogram with one more clip, which was unfinished at `afterMs` and finished by `byMs`; the exact end is unknown.
+ * This is one step of expectation maximisation for interval-censored data: the weight follows the ends of other clips
+ * in the interval. Otherwise clips would seem to end at the moments of the polls.
+ * @param clips the weight of the clip
  */
 export function withRender(times: RenderTimes, afterMs: number, byMs: number, clips = 1): RenderTimes {
   const last = bucketOf(byMs)
   const first = Math.min(bucketOf(afterMs), last)
-  /** What of the bucket lies in the span, in ms. */
+  /** The part of the bucket within the interval, in ms. */
   const overlapMs = (index: number) => Math.max(0, Math.min(edgeMs(index + 1), byMs) - Math.max(edgeMs(index), afterMs))
   const even = weightsOver(first, last, (index) => (edgeMs(index + 1) < byMs * EVEN_FROM ? 0 : overlapMs(index)))
   const alike = weightsOver(first, last, (index) => {
@@ -70,7 +81,10 @@ export function withRender(times: RenderTimes, afterMs: number, byMs: number, cl
   })
 }
 
-/** Weights of the buckets from `first` to `last`, which sum up to 1; all of it is on the last where there is nothing to go by. */
+/**
+ * Weights of the buckets from `first` to `last`, with the sum 1. Without any information all weight is on the last
+ * bucket.
+ */
 function weightsOver(first: number, last: number, weigh: (index: number) => number) {
   const list = Array.from({ length: last - first + 1 }, (_, place) => weigh(first + place))
   const sum = list.reduce((total, weight) => total + weight, 0)
@@ -80,17 +94,20 @@ function weightsOver(first: number, last: number, weigh: (index: number) => numb
   }
 }
 
-/** How many clips the times speak of: those long ago count little. */
+/** The number of clips in the histogram; old clips count little. */
 export const weightOf = (times: RenderTimes) => times.reduce((sum, weight) => sum + weight, 0)
 
-/** How many ms such a share (0 to 1) of the clips takes that take longer than `beyondMs`; null where no clip is known to. */
+/**
+ * The ms within which this share (0 to 1) of the clips ended, among clips longer than `beyondMs`; null when no known
+ * clip is longer.
+ */
 export function quantileMs(times: RenderTimes, share: number, beyondMs = 0): number | null {
   const rest = times.map((weight, index) => {
     const unfinished = (edgeMs(index + 1) - Math.max(edgeMs(index), beyondMs)) / (edgeMs(index + 1) - edgeMs(index))
     return weight * Math.max(0, unfinished)
   })
   const total = weightOf(rest)
-  // Rounding alone leaves less.
+  // A smaller rest is only rounding.
   if (total < 1e-6) return null
   let below = 0
   const index = rest.findIndex((weight) => {
@@ -100,19 +117,19 @@ export function quantileMs(times: RenderTimes, share: number, beyondMs = 0): num
   return edgeMs(index + 1)
 }
 
-/** Fewer clips say too little of the next. */
+/** Fewer clips say too little about the next clip. */
 const CLIPS_MIN = 8
-/** Fewer do not say what is slow. */
+/** Fewer clips do not show which time is slow. */
 const SLOW_CLIPS_MIN = 20
 
 export const saysEnough = (times: RenderTimes) => weightOf(times) >= CLIPS_MIN
 
-/** Ms until half of the clips that are unfinished at `elapsedMs` are done; null where too little is known. */
+/** Ms until half of the clips still unfinished at `elapsedMs` are done; null while too little is known. */
 export function remainingMs(times: RenderTimes, elapsedMs: number): number | null {
   const endsMs = saysEnough(times) ? quantileMs(times, 0.5, elapsedMs) : null
   return endsMs === null ? null : endsMs - elapsedMs
 }
 
-/** Ms by which 99 of 100 clips were done; null while too few are known. */
+/** The ms within which 99 of 100 clips were done; null while too few clips are known. */
 export const slowMs = (times: RenderTimes): number | null =>
   weightOf(times) < SLOW_CLIPS_MIN ? null : quantileMs(times, 0.99)

@@ -1,5 +1,5 @@
-// Reads a Retry-After header: seconds or an HTTP date. It is a hint from outside, so it is clamped: whoever says
-// "next year" must not park our work until then.
+// Reads a Retry-After header: seconds or an HTTP date. The header is a hint from outside, so the wait is clamped: "next
+// year" must not park our work until then.
 
 /**
  * Milliseconds to wait, 0 to `maxMs`, or null when the header is absent or unreadable.

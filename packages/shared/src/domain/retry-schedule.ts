@@ -1,5 +1,5 @@
-// When a webhook delivery is tried again. The first step is the first attempt itself: ten steps are ten attempts, and the
-// waits between them add up to a little over three days.
+// The retry schedule of webhook deliveries. The first step is the first attempt itself: ten steps are ten attempts, and
+// the waits between the attempts add up to a little over three days.
 
 const SECOND = 1_000
 const MINUTE = 60 * SECOND
@@ -20,7 +20,7 @@ const DELIVERY_STEPS_MS: readonly number[] = [
 ]
 
 const JITTER = 0.2
-/** An endpoint that is overloaded (429, or too slow to answer) gets at least this pause. */
+/** The shortest wait after an overload of the endpoint (429, or too slow to answer). */
 const OVERLOAD_DELAY_MS = MINUTE
 
 export interface LastAttempt {
@@ -34,15 +34,15 @@ export interface LastAttempt {
 }
 
 /**
- * Whole milliseconds until the next attempt, or null when the schedule is exhausted. A step is spread by ±20 %; a
- * `Retry-After` is honoured between one and two times the step; after 429 or a timeout the wait is at least 60 s.
+ * Whole milliseconds until the next attempt, or null after the last step. A step is spread by ±20 %. A `Retry-After` is
+ * honoured between one and two times the step. After 429 or a timeout the wait is at least 60 s.
  */
 export function nextAttemptDelayMs(last: LastAttempt): number | null {
   const step = DELIVERY_STEPS_MS[last.attempt]
   if (step === undefined) return null
   let delay = step * (1 - JITTER + 2 * JITTER * last.random)
   if (last.retryAfterMs !== null) delay = Math.min(Math.max(delay, last.retryAfterMs, step), 2 * step)
-  // Spread upwards only, or all deliveries an outage timed out would come back in the same second.
+  // Spread only upwards; otherwise all deliveries that timed out in an outage would come back in the same second.
   if (last.httpStatus === 429 || last.timedOut) {
     delay = Math.max(delay, OVERLOAD_DELAY_MS * (1 + JITTER * last.random))
   }

@@ -1,4 +1,4 @@
-// Judges what was configured, by itself and against what is stored and what the provider says to it.
+// Judges the configuration by itself, against the stored data, and by the provider's answer.
 
 import { type Finding, fine } from './finding.ts'
 
@@ -17,7 +17,7 @@ export function passwordFinding(password: string | undefined): Finding {
   }
 }
 
-/** Keys that Reelqueue makes have 43; nothing slows down who guesses. */
+/** Keys made by Reelqueue have 43 characters. Nothing slows down guessing. */
 const KEY_CHARS_MIN = 24
 
 export function bootstrapKeyFinding(key: string | undefined): Finding {
@@ -59,11 +59,11 @@ export function startPausedFinding(startPaused: boolean): Finding {
 }
 
 export interface ProxyFacts {
-  /** Scheme, host and port of the proxy; null: none leads to the provider. */
+  /** Scheme, host and port of the proxy; null: no proxy leads to the provider. */
   readonly name: string | null
-  /** The setting that decided. */
+  /** The deciding setting. */
   readonly setting: string | null
-  /** Host of the provider. */
+  /** The host of the provider. */
   readonly provider: string
 }
 
@@ -85,7 +85,7 @@ export function proxyFinding({ name, setting, provider }: ProxyFacts): Finding {
   }
 }
 
-/** `metadataAddresses`: those of cloud metadata services that the networks let webhooks reach. */
+/** `metadataAddresses`: the addresses of cloud metadata services that the networks open to webhooks. */
 export function networksFinding(networks: readonly string[], metadataAddresses: readonly string[]): Finding {
   const check = 'webhook_networks'
   const everything = networks.filter((network) => /\/0+$/.test(network))
@@ -112,9 +112,9 @@ export function networksFinding(networks: readonly string[], metadataAddresses: 
 export interface TriedKeys {
   /** Sealed secrets that were tried. */
   readonly stored: number
-  /** Of these, those that open. */
+  /** Tried secrets that open. */
   readonly opened: number
-  /** Of these, those that are sealed with SECRET_KEY, and bound to their rows. */
+  /** Tried secrets that are sealed with SECRET_KEY and bound to their rows. */
   readonly present: number
 }
 
@@ -152,7 +152,7 @@ export function secretKeyFinding(tried: TriedKeys | 'no key'): Finding {
   }
 }
 
-/** `queuesMigrated` is true when the queues have no tables at all. */
+/** `queuesMigrated` is also true when the queues have no tables. */
 export function migrationsFinding(pending: readonly string[], queuesMigrated: boolean): Finding {
   const check = 'migrations'
   const missing = [...pending, ...(queuesMigrated ? [] : ["the queues' tables"])]
@@ -165,7 +165,7 @@ export function migrationsFinding(pending: readonly string[], queuesMigrated: bo
   }
 }
 
-/** What became of one question about a task that does not exist. `code` is null when it was answered in good form. */
+/** The result of one question about a task that does not exist. `code`: null after a well-formed answer. */
 export interface UpstreamAnswer {
   readonly code: string | null
   readonly message: string
@@ -174,7 +174,9 @@ export interface UpstreamAnswer {
 const SILENCES = ['upstream_unreachable', 'upstream_timeout', 'upstream_connection_lost']
 const REFUSALS = ['upstream_http_401', 'upstream_http_403', 'upstream_401', 'upstream_403']
 
-/** Any answer but a refusal of the key is a good one: nobody knows how a provider speaks of a task it does not have. */
+/**
+ * Every answer except a refusal of the key is good: a provider may answer in any way about a task that does not exist.
+ */
 export function upstreamFinding(answer: UpstreamAnswer | 'no key'): Finding {
   const check = 'upstream'
   if (answer === 'no key') {
@@ -205,7 +207,10 @@ export function upstreamFinding(answer: UpstreamAnswer | 'no key'): Finding {
   return fine(check, code === null ? 'it answers' : `it answers, as to a task that it does not know: ${code}`)
 }
 
-/** `suspicion`: why the database seems to be an older copy; `waiting`: how many generations would be submitted. */
+/**
+ * `suspicion`: why the database seems to be an older copy. `waiting`: the number of generations that would be
+ * submitted.
+ */
 export function ledgerFinding(suspicion: string | null, waiting: number): Finding {
   const check = 'ledger'
   if (suspicion === null) return fine(check, 'the database goes on from where its workers last were')

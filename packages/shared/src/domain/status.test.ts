@@ -4,7 +4,7 @@ import { afterMove, isTerminal, MOVES, type MoveName, OPEN_STATUSES, STATUSES, t
 
 const MOVE_NAMES = Object.keys(MOVES) as MoveName[]
 
-/** Every status × every move; what is not named here is illegal. */
+/** Every status × every move; an unnamed move is illegal. */
 const EXPECTED: Readonly<Record<Status, Partial<Record<MoveName, Status>>>> = {
   queued: {
     submit: 'submitting',

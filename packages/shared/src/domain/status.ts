@@ -1,15 +1,15 @@
-// The statuses of a generation and the only moves between them. An illegal move is not an exception: it is
-// what a duplicate or a late worker looks like, and the guarded UPDATE then changes nothing.
+// The statuses of a generation and the only moves between statuses. An illegal move is not an exception: it is the sign
+// of a duplicate or a late worker, and the guarded UPDATE then changes nothing.
 
 /**
- * What is true in each status, and who must act next:
- * - `queued`: durable, nothing paid. Waits for a slot (`admitted_at` null: admit acts), then for the submit step.
- * - `submitting`: a submission's intent is committed, or one was certainly refused and waits out its back-off.
- *   The submit step acts; after the lease has run out, reconcile reads the silence as unknown.
- * - `processing`: the provider has the task. The polling lanes act until an answer or the deadline, then complete.
+ * The facts in each status, and who must act next:
+ * - `queued`: durable, nothing paid. Waits for a slot (`admitted_at` null: admission acts), then for the submit step.
+ * - `submitting`: a submission's intent is committed, or a submission was certainly refused and waits out its back-off.
+ * The submit step acts; after the end of the lease, reconcile reads the silence as unknown.
+ * - `processing`: the provider has the task. The pollers act until an answer or the deadline, then the complete step.
  * - `completed`: the video's URL is stored. Final.
- * - `failed`: has an error code. Leaves only by a late success or acceptance, or because a caller asks for it.
- * - `cancelled`: final, though a render under way may still be charged.
+ * - `failed`: has an error code. Leaves only by a late success or acceptance, or at a caller's request.
+ * - `cancelled`: final, although a render under way may still be charged.
  */
 export const STATUSES = ['queued', 'submitting', 'processing', 'completed', 'failed', 'cancelled'] as const
 export type Status = (typeof STATUSES)[number]
@@ -18,9 +18,10 @@ export const TERMINAL_STATUSES = ['completed', 'failed', 'cancelled'] as const s
 export const OPEN_STATUSES = ['queued', 'submitting', 'processing'] as const satisfies readonly Status[]
 
 /**
- * Every legal move by name. Late moves bring back a generation whose task turned out to exist: one that failed, or one that
- * was queued again meanwhile. `retry` and `adopt` are what callers may ask of a failed one; `resume` is a retry that found
- * a former attempt's video before it paid; `release` a submission that the provider refused for the account, not for its own sake.
+ * Every legal move by name. Late moves bring back a generation whose task turned out to exist: a failed generation, or
+ * a generation that was queued again. `retry` and `adopt` are requests of callers for a failed generation. `resume`: a
+ * retry found the video of a previous attempt before its payment. `release`: the provider refused a submission for a
+ * reason that is not about its generation.
  */
 export const MOVES = {
   submit: { from: ['queued'], to: 'submitting' },

@@ -26,7 +26,7 @@ const CONTEXTS: readonly SubmissionContext[] = [true, false].flatMap((cancelRequ
   ),
 )
 
-/** The rules in the order a person would say them, independent of the code's order. */
+/** The rules in the order in which a person would state them, independent of the code's order. */
 function expected(settlement: Settlement, context: SubmissionContext): Consequence {
   if (context.cancelRequested) return 'cancel'
   if (settlement.state === 'accepted') return 'process'

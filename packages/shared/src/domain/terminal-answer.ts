@@ -1,5 +1,5 @@
-// The upstream's final word about a task, in normal form: it waits on the row between the poll that heard it
-// and the complete step, and is read back from JSON.
+// The upstream's final answer about a task, in normal form. Between the poll and the complete step, the answer is
+// stored on the row as JSON.
 
 export interface Cost {
   readonly amount: number | null
@@ -10,10 +10,15 @@ export type TerminalAnswer =
   | {
       readonly kind: 'completed'
       readonly videoUrl: string
-      /** Seconds, as the provider reports them, possibly fractional: as seen, the length of the delivered clip. */
+      /**
+       * Seconds, as the provider reports, possibly fractional. In observed answers: the length of the delivered clip.
+       */
       readonly actualDuration: number | null
       readonly cost: Cost | null
-      /** When the link stops to work, by its own signature or by the answer; absent when neither says. ISO 8601. */
+      /**
+       * When the link stops working, by its own signature or by the answer; absent when neither names a moment. ISO
+       * 8601.
+       */
       readonly expiresAt?: string
     }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly cost: Cost | null }

@@ -38,7 +38,7 @@ describe('checkWebhookUrl', () => {
     const longest = 'https://example.com/'.padEnd(2_048, 'x')
     expect(checkWebhookUrl(longest).ok).toBe(true)
     expect(checkWebhookUrl(`${longest}x`)).toMatchObject({ ok: false, refusal: 'too_long' })
-    // By what Postgres stores and indexes: three bytes each.
+    // Counted in bytes, as Postgres stores and indexes the text: three bytes for each character.
     expect(checkWebhookUrl(`https://example.com/${'動'.repeat(1_000)}`)).toMatchObject({ refusal: 'too_long' })
   })
 
