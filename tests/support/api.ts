@@ -1,5 +1,5 @@
-// Speaks to the API as a client would: over sockets, with bodies and headers exactly as given, so that what a test sends
-// is what arrives. Replies are kept raw; `problemOf` and the contract's own schemas judge them.
+// Calls the API like a client: over sockets, with bodies and headers exactly as given, so that the API receives exactly what the test
+// sends. Replies stay raw; `problemOf` and the contract's schemas check them.
 
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
@@ -20,7 +20,7 @@ export interface Reply {
 
 type Headers = Readonly<Record<string, string>>
 
-/** Sends one request on a connection of its own; a body that is neither text nor bytes goes as JSON. */
+/** Sends one request on a new connection; a body that is neither text nor bytes is sent as JSON. */
 export async function send(method: string, url: string, body?: unknown, headers: Headers = {}): Promise<Reply> {
   const isRaw = typeof body === 'string' || Buffer.isBuffer(body)
   const payload = body === undefined || isRaw ? body : JSON.stringify(body)
@@ -45,7 +45,7 @@ export interface Client {
   delete(path: string): Promise<Reply>
 }
 
-/** A client of the API that shows `key` with every request. */
+/** A client of the API that sends `key` with every request. */
 export function clientOf(base: string, key: string): Client {
   const authorization = `Bearer ${key}`
   return {
@@ -56,7 +56,7 @@ export function clientOf(base: string, key: string): Client {
   }
 }
 
-/** An API without a worker on a database of its own, for the test file that awaits it at its top; closed after its tests. */
+/** An API without a worker on a new database, for a test file that awaits this function at its top; closed after the tests. */
 export async function startApi(
   env: HouseOptions['env'] = {},
 ): Promise<{ database: TestDatabase; house: TestHouse; client: Client }> {
@@ -69,13 +69,13 @@ export async function startApi(
   return { database, house, client: clientOf(house.url, house.key) }
 }
 
-/** The reply's body, after checking that it is a refusal in the documented shape. */
+/** The reply's body, after a check for a refusal in the documented shape. */
 export function problemOf(reply: Reply) {
   expect(reply.headers['content-type']).toMatch(new RegExp(`^${PROBLEM_TYPE.replace('+', '\\+')}`))
   const problem = problemJson.strict().parse(JSON.parse(reply.text))
   expect(problem.status).toBe(reply.status)
   expect(reply.headers['x-request-id']).toBe(problem.request_id)
-  // The sentences are for people: tests look at what programs read.
+  // The sentences are for people: tests compare only the fields for programs.
   const errors = problem.errors?.map(({ message, did_you_mean: _, ...error }) => {
     expect(message).toMatch(/\w.*[.?]$/)
     return error
@@ -83,7 +83,7 @@ export function problemOf(reply: Reply) {
   return { ...problem, errors }
 }
 
-/** The reply's body, after checking that it is a generation: nothing missing, nothing undocumented. */
+/** The reply's body, after a check for a generation without missing or undocumented fields. */
 export function generationOf(reply: Reply) {
   expect(reply.headers['content-type']).toMatch(/^application\/json/)
   return generationJson.strict().parse(JSON.parse(reply.text))
@@ -93,7 +93,7 @@ export const MINIMAL = { model: 'openAiSora2Plus', prompt: 'a fox in the snow' }
 
 const COUNTED = ['generations', 'batches', 'events', 'submissions', 'deliveries'] as const
 
-/** How many rows there are of everything that a request could write. */
+/** The number of rows in every table that a request could write. */
 export async function countRows(databaseUrl: string): Promise<Readonly<Record<(typeof COUNTED)[number], number>>> {
   const columns = COUNTED.map((table) => `(SELECT count(*)::int FROM ${table}) AS ${table}`)
   const [row] = await runSql<Record<(typeof COUNTED)[number], number>>(databaseUrl, `SELECT ${columns.join(', ')}`)

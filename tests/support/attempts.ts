@@ -1,4 +1,4 @@
-// Attempts of one generation as tests of the store need them: begun, settled, failed at a deadline, retried.
+// Attempts of a generation for tests of the store: begun, settled, failed at a deadline, retried.
 
 import type { FailureCode } from '@reelqueue/shared/domain/failure'
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
@@ -53,24 +53,24 @@ export function attemptsOn(seed: Seed) {
       await settle(open.submissionId, UNKNOWN)
       return open
     },
-    /** Failed at its deadline; still asked about. */
+    /** A generation that failed at its deadline and is still polled. */
     async overdue(): Promise<string> {
       const id = await seed.processing()
       await failOverdue(database, [pollOf(id)], 'deadline_exceeded', SETTLING.renderMaxMs)
       return id
     },
-    /** Has its next attempt queued, with a slot. */
+    /** Queues the next attempt of the generation, with a slot. */
     async retryAdmitted(id: string): Promise<void> {
       await retry(id)
       await admit()
     },
     complete: (id: string) => completeGeneration(database, id),
-    /** Fails what renders at its deadline, or sooner for another reason; it is asked about still. */
+    /** Fails a rendering generation, by default as at its deadline; polls continue. */
     async fail(id: string, code: FailureCode): Promise<void> {
       const { upstreamTaskId, wakes } = await seed.row(id)
       await failOverdue(database, [{ id, upstreamTaskId: upstreamTaskId ?? '', wakes }], code, SETTLING.renderMaxMs)
     },
-    /** A lane was told this about the task that the row has now, or that it has `seen`. */
+    /** Records an answer of a poll about the row's present task, or about the task of an earlier claim (`seen`). */
     async answered(
       id: string,
       answer: TerminalAnswer,

@@ -1,12 +1,12 @@
-// A forward proxy that makes tunnels, as those of companies do, or fails to in a way that a test chooses.
+// A forward proxy that opens tunnels like a company's proxy, or fails in the way chosen by a test.
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 
-/** `act` answers a CONNECT; absent: a tunnel is made. */
+/** `act` answers a CONNECT; absent: the proxy opens a tunnel. */
 export async function startConnectProxy(act?: (client: Socket, request: IncomingMessage) => void) {
-  /** What was asked for: `CONNECT host:port`, or the method and URL of anything else. */
+  /** The received requests: `CONNECT host:port`, or method and URL. */
   const asked: string[] = []
   const logins: (string | undefined)[] = []
   const sockets = new Set<Socket>()
@@ -25,7 +25,7 @@ export async function startConnectProxy(act?: (client: Socket, request: Incoming
     if (act) act(client as Socket, request)
     else openTunnel(client as Socket, request)
   })
-  /** `onOpen`: called when the tunnel stands and the client was told so. */
+  /** `onOpen` is called when the tunnel is open and the client has its answer. */
   function openTunnel(client: Socket, { url = '' }: IncomingMessage, onOpen?: () => void): void {
     const target = new URL(`http://${url}`)
     const onward = connect(Number(target.port || 80), target.hostname, () => {

@@ -1,6 +1,6 @@
-// A database of a test's own. A clone of the migrated template costs 50–90 ms, so take one per file or per test;
-// a clone fails while anyone is connected to the template, so nobody ever connects to it.
-// Each database is hostile: its defaults are those under which a session that inherits anything gives other results, or is slow.
+// A private database for each test file or test: a clone of the migrated template costs 50–90 ms. A clone fails while any session is
+// connected to the template, so no session ever connects to the template. Each database is hostile: with its defaults, a session that
+// inherits a setting gets other results, or is slow.
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
@@ -8,7 +8,7 @@ import { inject } from 'vitest'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** Connects as someone who may create databases. */
+    /** Connects as a user with permission to create databases. */
     postgresUrl: string
     templateDatabase: string
   }
@@ -16,7 +16,7 @@ declare module 'vitest' {
 
 export interface TestDatabase {
   readonly url: string
-  /** Drops it, ending whatever is still connected. */
+  /** Drops the database, and ends all its connections. */
   drop(): Promise<void>
 }
 
@@ -30,7 +30,7 @@ export async function createEmptyDatabase(): Promise<TestDatabase> {
   return create('template0')
 }
 
-/** What the sessions of a database begin with. Where Postgres has no JIT, `jit` changes nothing. */
+/** The defaults of a session in a test database. Where Postgres has no JIT, `jit` changes nothing. */
 export const HOSTILE_DEFAULTS: Readonly<Record<string, string>> = {
   TimeZone: "'Asia/Kathmandu'",
   DateStyle: "'German, DMY'",
@@ -68,7 +68,7 @@ export const HOSTILE_DEFAULTS: Readonly<Record<string, string>> = {
   work_mem: "'64kB'",
 }
 
-/** What the tests' own connections set, so that they read what is there. */
+/** The settings of the tests' own connections, so that tests read correct values. */
 export const PLAIN_SESSION = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; SET bytea_output = 'hex';
   SET extra_float_digits = 1; SET search_path = public; SET standard_conforming_strings = on; SET array_nulls = on;
   SET transform_null_equals = off; SET quote_all_identifiers = off; SET default_transaction_isolation = 'read committed';
@@ -78,7 +78,7 @@ export const PLAIN_SESSION = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; 
   SET enable_seqscan = on; SET enable_bitmapscan = on; SET enable_nestloop = on; SET enable_hashjoin = on; SET enable_mergejoin = on;
   SET enable_sort = on; SET enable_material = on; SET enable_hashagg = on; SET work_mem = '4MB'`
 
-/** A connection of a test's own. The caller ends it. */
+/** A test's own connection. The caller ends the connection. */
 export async function openClient(url: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url, application_name: 'test' })
   await client.connect()
@@ -86,7 +86,7 @@ export async function openClient(url: string): Promise<pg.Client> {
   return client
 }
 
-/** What a connection inherits that sets nothing, beside what it is meant to inherit, and the server's major version. */
+/** The settings inherited by a connection that sets nothing, the intended settings, and the server's major version. */
 export async function defaultsOf(url: string) {
   const meant = Object.entries(HOSTILE_DEFAULTS).map(([name, value]) => ({ name, value: value.replaceAll("'", '') }))
   const client = new pg.Client({ connectionString: url, application_name: 'test' })
@@ -121,8 +121,8 @@ async function create(template: string): Promise<TestDatabase> {
 const GOING_MAX_MS = 2_000
 
 /**
- * Waits for connections that are being closed: a pool calls itself ended before its sockets are, and one of them that Postgres
- * ends by force emits an error that nobody hears any more. Whoever stays longer is ended all the same.
+ * Waits for connections that are being closed: a pool reports its end before its sockets have closed, and a connection ended by force in
+ * Postgres emits an error that no listener handles. Connections that stay longer are ended by force.
  */
 async function connectionsAreGone(server: string, name: string): Promise<void> {
   const deadline = performance.now() + GOING_MAX_MS
@@ -133,7 +133,7 @@ async function connectionsAreGone(server: string, name: string): Promise<void> {
   }
 }
 
-/** Runs one statement over a connection of its own, which Postgres knows as `test`, and returns its rows. */
+/** Runs one statement on a new connection, named `test` in Postgres, and returns its rows. */
 export async function runSql<Row extends pg.QueryResultRow>(url: string, sql: string): Promise<Row[]> {
   const client = await openClient(url)
   try {

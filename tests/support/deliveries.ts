@@ -1,4 +1,4 @@
-// One delivery at a time, as tests of the store want them.
+// Claims and records a single delivery, for tests of the store.
 
 import type { Database } from '@reelqueue/shared/store/database'
 import {

@@ -1,4 +1,4 @@
-// Delivering by plain calls, against a real Postgres and real servers that stand where a customer's stands.
+// Delivers by direct calls, with a real Postgres and real servers in the role of a customer's endpoint.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
@@ -16,7 +16,7 @@ import { seedDatabase } from './seed.ts'
 import { stepDeps } from './step-deps.ts'
 import { closeEndpoints } from './webhook-endpoint.ts'
 
-/** A worker that delivers, for the tests of one file: before each of them nothing is pending, and no endpoint is left. */
+/** A delivering worker for the tests of a file: before each test no delivery is pending, and no endpoint exists. */
 export async function startDelivering() {
   const seed = await seedDatabase()
   const house = await startHouse({ databaseUrl: seed.url })
@@ -45,7 +45,7 @@ export async function startDelivering() {
     seed,
     sealer,
     projectSecret,
-    /** Those of the present test. */
+    /** The dependencies of the present test. */
     deps: () => deps,
     async attempt(id: string, changed: Partial<DeliverDeps> = {}) {
       const woken = await deps.batches.findWoken(id)
@@ -60,12 +60,12 @@ export async function startDelivering() {
       if (made.kind !== 'created') throw new Error(made.kind)
       return { ...made.endpoint, secret }
     },
-    /** Cancels generations that ask for a webhook to `url`. @returns the deliveries owed for it */
+    /** Cancels generations with a webhook to `url`. @returns the pending deliveries to `url` */
     async owed(url: string, count = 1): Promise<string[]> {
       const ids: string[] = []
       for (let n = 0; n < count; n++) ids.push(await seed.queued({ webhookUrl: url }))
       await moveGenerations(seed.database.prisma, ids, 'cancel', { set: Prisma.sql`due_at = NULL` })
-      // The move itself tells of a few only.
+      // The move itself returns only a few of the deliveries.
       const where = { url, event: { generationId: { in: ids } } }
       const made = await seed.database.prisma.delivery.findMany({ where, select: { id: true }, orderBy: { id: 'asc' } })
       return made.map((one) => one.id)

@@ -1,17 +1,17 @@
-// A DNS server on loopback that answers some names, and to others says nothing for ever.
+// A DNS server on loopback that answers for some names, and never answers for other names.
 
 import { createSocket } from 'node:dgram'
 import { Resolver } from 'node:dns/promises'
 import { once } from 'node:events'
 
 export interface DnsServer {
-  /** A name's IPv4 addresses; none: it exists without one. Names that are not there get no answer at all. */
+  /** A name's IPv4 addresses; an empty list: the name exists without an address. Absent names get no answer at all. */
   readonly zone: Map<string, readonly string[] | 'NXDOMAIN'>
-  /** Names whose questions for other than IPv4 get no answer. */
+  /** Names whose queries for other types than IPv4 get no answer. */
   readonly onlyIpv4: Set<string>
-  /** Names that were asked for, each once. */
+  /** Names that were queried, each once. */
   readonly asked: Set<string>
-  /** One that asks nobody else. */
+  /** A resolver that queries only this server. */
   readonly newResolver: () => Resolver
   close(): Promise<void>
 }
@@ -32,11 +32,11 @@ export async function startDnsServer(): Promise<DnsServer> {
     if (known === undefined || (type !== TYPE_A && onlyIpv4.has(name))) return
     const addresses = known !== 'NXDOMAIN' && type === TYPE_A ? known : []
     const header = Buffer.from(query.subarray(0, 12))
-    // A response, recursion available; and the code of NXDOMAIN.
+    // A response, recursion available; with the code of NXDOMAIN where needed.
     header.writeUInt16BE(known === 'NXDOMAIN' ? 0x8183 : 0x8180, 2)
     header.writeUInt16BE(addresses.length, 6)
     header.writeUInt32BE(0, 8)
-    // The name by a pointer to the question, type A, class IN, no time to live, four bytes.
+    // The name as a pointer to the question, type A, class IN, no time to live, four bytes.
     const answers = addresses.map((address) =>
       Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, ...address.split('.').map(Number)]),
     )

@@ -1,4 +1,4 @@
-// Ends a generation by the store's own moves, as the worker would, for tests that need one ended without a provider.
+// Ends a generation by the store's own moves, like a worker, for tests that need an ended generation without a provider.
 
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { completeGeneration } from '@reelqueue/shared/store/completion'
@@ -21,14 +21,14 @@ export async function openSubmission(database: Database, id: string): Promise<st
   return begun.intent.submissionId
 }
 
-/** Takes a queued generation to `processing`. @returns its upstream task id */
+/** Moves a queued generation to `processing`. @returns its upstream task id */
 export async function startGeneration(database: Database, id: string): Promise<string> {
   const taskId = `task_of_${id}`
   await settleSubmission(database, await openSubmission(database, id), { kind: 'accepted', taskId }, DELAYS)
   return taskId
 }
 
-/** Takes a queued generation to its end. */
+/** Moves a queued generation to its end. */
 export async function endGeneration(database: Database, id: string, end: 'completed' | 'failed'): Promise<void> {
   const upstreamTaskId = await startGeneration(database, id)
   const answer =

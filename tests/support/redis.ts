@@ -1,5 +1,5 @@
-// A Redis of a test's own: the machine's `redis-server` on a free port in a fresh folder, with the settings
-// Reelqueue asks for. It keeps its port over restarts, and is ended by the pid kept here, never by name.
+// A private Redis for a test: the machine's `redis-server` on a free port in a fresh folder, with the settings required by Reelqueue. The
+// port stays the same over restarts, and the server is ended by its recorded pid, never by name.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -11,24 +11,24 @@ import { text } from 'node:stream/consumers'
 
 export interface TestRedis {
   readonly url: string
-  /** Of the present process: another one after each restart. */
+  /** The pid of the present process: changes with each restart. */
   readonly pid: number
   /** Shuts down in order; the data stay for `restart`. */
   stop(): Promise<void>
-  /** Ends it at once, as a crash would. */
+  /** Ends the server immediately, like a crash. */
   kill(): Promise<void>
-  /** Starts it again on the same port, after stopping it if it runs. `wipe` loses all data first. */
+  /** Starts the server again on the same port, after stopping a running server. `wipe` deletes all data first. */
   restart(options?: { wipe?: boolean }): Promise<void>
-  /** Sends one command, its words parted by spaces, on a connection of its own. @returns the raw reply */
+  /** Sends one command, its words separated by spaces, on a new connection. @returns the raw reply */
   run(command: string): Promise<string>
-  /** Stops it for good and removes its folder. */
+  /** Stops the server for good and removes its folder. */
   destroy(): Promise<void>
 }
 
-/** Settings of redis.conf that a test wants otherwise, by name. */
+/** Settings of redis.conf changed by a test, by name. */
 export type RedisSettings = Readonly<Record<string, string | readonly string[]>>
 
-/** @throws Error saying how to install Redis when there is none. */
+/** @throws Error saying how to install Redis when `redis-server` is missing. */
 export async function startRedis(settings: RedisSettings = {}): Promise<TestRedis> {
   const port = await freePort()
   let folder = await mkdtemp(join(tmpdir(), 'reelqueue-redis-'))
@@ -107,7 +107,7 @@ function pidOf(server: ChildProcess): number {
   return server.pid
 }
 
-/** A port that the system chose, and that nobody listens on yet. */
+/** A free port chosen by the system. */
 export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')

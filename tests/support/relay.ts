@@ -1,5 +1,5 @@
-// A TCP relay between the house and a server: it can be cut, as a server that is down; swallow everything, as one that
-// hangs; and be aimed elsewhere, as a name is after a failover. What stands behind it is not touched.
+// A TCP relay between the app and a server: the relay can be cut, like a server that is down; can swallow everything, like a hanging
+// server; and can be aimed at another server, like a host name after a failover. The server behind the relay is not touched.
 
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
@@ -11,22 +11,21 @@ export interface Address {
 
 export interface Relay {
   readonly port: number
-  /** Breaks every connection and refuses new ones. */
+  /** Breaks every connection and refuses new connections. */
   cut(): Promise<void>
-  /** Resets every connection, as a machine does that came back without knowing them; takes new ones. */
+  /** Resets every connection, like a machine after a reboot; accepts new connections. */
   reset(): void
   /** Serves again, on the same port. */
   mend(): Promise<void>
-  /** Where new connections lead; open ones stay where they are. */
+  /** Sets the target of new connections; open connections keep their target. */
   aim(target: Address): void
-  /** Keeps every connection open and takes new ones, but carries nothing any more. */
+  /** Keeps every connection open and accepts new connections, but forwards nothing any more. */
   swallow(): void
   /**
-   * Swallows from the moment on in which somebody says this (for the `times`-th time), and resolves then: the word arrives, and the
-   * answer is lost.
+   * Swallows from the moment a client sends `word` (for the `times`-th time), and resolves then: the word arrives, and the answer is lost.
    */
   swallowAt(word: string, times?: number): Promise<void>
-  /** Serves new connections again; those that were swallowed stay open and dead, as when a machine has vanished. */
+  /** Serves new connections again; swallowed connections stay open and dead, as if the machine had vanished. */
   serve(): void
 }
 

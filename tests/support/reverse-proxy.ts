@@ -1,24 +1,24 @@
-// A reverse proxy as nginx is one. Its two styles were compared with nginx 1.22: `plain` is a bare `proxy_pass` (HTTP/1.0-like,
-// the Host is that of the target, forwarding headers of the client pass through), `careful` has the usual proxy_set_header lines.
+// A reverse proxy like nginx. Its two styles were compared with nginx 1.22: `plain` is a bare `proxy_pass` (HTTP/1.0-like, the Host is the
+// target's, forwarding headers of the client pass through), `careful` has the usual proxy_set_header lines.
 
 import { once } from 'node:events'
 import { createServer, request as httpRequest } from 'node:http'
 
 export interface ProxyStyle {
   readonly style: 'plain' | 'careful'
-  /** The path below which it serves, such as `/reelqueue`; empty: everything. */
+  /** The path prefix of the proxy, such as `/reelqueue`; empty: all paths. */
   readonly path?: string
-  /** Whether it takes the path off, as `proxy_pass http://target/;` does. */
+  /** Whether the proxy removes the prefix, like `proxy_pass http://target/;`. */
   readonly strips?: boolean
 }
 
 export interface ReverseProxy {
-  /** Without its path, and without a trailing slash. */
+  /** Without the path prefix, and without a trailing slash. */
   readonly origin: string
   close(): Promise<void>
 }
 
-/** Starts it on a port that the system chose, in front of `target` (scheme, host and port). */
+/** Starts the proxy on a port chosen by the system, in front of `target` (scheme, host and port). */
 export async function startReverseProxy(
   target: string,
   { style, path = '', strips = false }: ProxyStyle,

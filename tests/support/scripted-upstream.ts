@@ -1,5 +1,5 @@
-// A real HTTP server that stands where the provider stands and does, request by request, what a test tells it.
-// It knows nothing of the adapter: what it received is the evidence, so it records before it misbehaves.
+// A real HTTP server in the role of the provider that answers each request as a test prescribes. The server knows nothing of the adapter:
+// the received requests are the evidence, so the server records a request before misbehaving.
 
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
@@ -14,7 +14,7 @@ interface Received {
   readonly socket: Socket
 }
 
-/** What is submitted where the request itself does not matter. */
+/** A request for tests where the content does not matter. */
 export const PLAIN_REQUEST: RenderRequest = {
   model: 'openAiSora2Plus',
   prompt: 'a red fox',
@@ -25,7 +25,7 @@ export const PLAIN_REQUEST: RenderRequest = {
 
 export type Act = (response: ServerResponse, received: Received) => void
 
-/** Serves on a free loopback port; requests without an act left get the last one again. */
+/** Serves on a free loopback port; after the last act, further requests repeat the last act. */
 export async function startScriptedUpstream() {
   const received: Received[] = []
   const sockets = new Set<Socket>()
@@ -52,7 +52,7 @@ export async function startScriptedUpstream() {
     origin: `http://127.0.0.1:${port}`,
     received,
     sockets,
-    /** Forgets what was received and plays these acts from now on. */
+    /** Deletes the received requests, and plays these acts from now on. */
     play(...next: Act[]) {
       received.length = 0
       acts = next
@@ -65,7 +65,7 @@ export async function startScriptedUpstream() {
   }
 }
 
-/** Answers with JSON, or with the text as it is. */
+/** Answers with JSON, or with a text unchanged. */
 export function answer(status: number, body: unknown, headers: Record<string, string> = {}): Act {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
   return (response) => response.writeHead(status, headers).end(text)
@@ -88,7 +88,7 @@ export function resetMidway(status: number, text: string, promised = text.length
   }
 }
 
-/** Sends the headers, then one byte every few milliseconds for as long as anyone listens. */
+/** Sends the headers, then one byte every few milliseconds until the client closes the connection. */
 export function drip(status: number): Act {
   return (response) => {
     response.writeHead(status)
@@ -97,7 +97,7 @@ export function drip(status: number): Act {
   }
 }
 
-/** Sends `bytes` bytes of JSON that never ends well. */
+/** Sends `bytes` bytes of JSON. */
 export function flood(status: number, bytes: number): Act {
   return (response) => response.writeHead(status).end(`{"id":"${'x'.repeat(bytes)}"}`)
 }

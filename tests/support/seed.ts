@@ -1,5 +1,5 @@
-// Rows to test the store on: a database of the test's own with one project, and forced collisions. Nothing here is
-// hoped for: contenders are seen waiting for the lock before it is released.
+// Rows for tests of the store: a private database with one project, and forced collisions. Collisions do not depend on luck: contenders are
+// seen waiting for the lock before the lock is released.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
@@ -12,7 +12,7 @@ import pg from 'pg'
 import { createDatabase, PLAIN_SESSION } from './database.ts'
 import { until } from './wait.ts'
 
-/** What the tests ask for by default; the submit step computes them. */
+/** Default arguments of the tests; in production the submit step computes them. */
 export const LEASE_MS = 60_000
 export const SETTLING = { firstPollMs: 30_000, renderMaxMs: 1_800_000 }
 const UPSTREAM = 'globalai'
@@ -21,7 +21,7 @@ export interface Seed {
   readonly url: string
   readonly database: Database
   readonly projectId: string
-  /** Runs one statement on a connection of its own pool. */
+  /** Runs one statement on a connection of a separate pool. */
   sql<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>
   /** A queued generation, not admitted. */
   queued(fields?: Partial<NewGeneration>): Promise<string>
@@ -29,18 +29,18 @@ export interface Seed {
   admitted(fields?: Partial<NewGeneration>): Promise<string>
   /** A generation whose submission has begun. */
   submitting(fields?: Partial<NewGeneration>): Promise<Submitting>
-  /** A generation that the upstream has accepted. */
+  /** A generation accepted by the upstream. */
   processing(fields?: Partial<NewGeneration>): Promise<string>
   row(id: string): ReturnType<typeof rowOf>
   events(id: string): Promise<Event[]>
-  /** Runs `meanwhile` inside a transaction of its own connection, after `statement`; then commits. */
+  /** Runs `meanwhile` inside a transaction on a separate connection, after `statement`; then commits. */
   holding<T>(statement: string, meanwhile: (sql: Seed['sql']) => Promise<T>): Promise<T>
-  /** Runs the actions in this order against rows that are locked until every one of them is seen waiting. */
+  /** Runs the actions in this order against rows that stay locked until every action is seen waiting. */
   collide<T>(lock: string, actions: readonly (() => Promise<T>)[]): Promise<T[]>
   close(): Promise<void>
 }
 
-/** A rendering generation as the lane knows it that polls it. */
+/** A rendering generation as claimed by its poller. */
 export const pollOf = (id: string) => ({ id, upstreamTaskId: taskIdOf(id), wakes: 0 })
 
 export interface Submitting {
@@ -123,10 +123,10 @@ export async function seedDatabase(): Promise<Seed> {
   }
 }
 
-/** A wish to submit, with an id of its own. */
+/** A request to submit, with a new submission id. */
 export const wishFor = (generationId: string) => ({ generationId, submissionId: newId('submission') })
 
-/** The task id that `processing` was accepted with. */
+/** The accepted task id of a `processing` generation. */
 export function taskIdOf(generationId: string): string {
   return `sora_${generationId}`
 }

@@ -1,4 +1,4 @@
-// What a step needs, made of a house's own parts, for tests that call steps by hand.
+// The dependencies of a step, taken from an app's own parts, for tests that call steps directly.
 
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
@@ -6,7 +6,7 @@ import type { UpstreamDeps, WorkerSettings } from '@reelqueue/worker/deps'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import type { TestHouse } from './house.ts'
 
-/** Admits nothing, sends no webhook anywhere private, knows of no render times, and is never random. */
+/** Admits nothing, sends no webhook to a private address, knows no render times, and is never random. */
 export function stepDeps({ house }: TestHouse, settings: Partial<WorkerSettings> = {}): Omit<UpstreamDeps, 'upstream'> {
   return {
     ...house,

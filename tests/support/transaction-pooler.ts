@@ -9,7 +9,7 @@ export interface TransactionPooler {
   close(): Promise<void>
 }
 
-/** Begins a packet of the protocol: one letter, the length of what follows with itself, the content. */
+/** A packet of the protocol: a letter, the length of length field and content together, and the content. */
 function packet(type: string, content = Buffer.alloc(0)): Buffer {
   const length = Buffer.alloc(4)
   length.writeInt32BE(content.length + 4)
@@ -18,7 +18,7 @@ function packet(type: string, content = Buffer.alloc(0)): Buffer {
 
 const READY = packet('Z', Buffer.from('I'))
 
-/** Answers statements without parameters, with the rows that Postgres gives, as text. Errors end the client's connection. */
+/** Answers statements without parameters with Postgres's rows, as text. Errors end the client's connection. */
 export async function startTransactionPooler(databaseUrl: string): Promise<TransactionPooler> {
   const backend = await openClient(databaseUrl)
   const sockets = new Set<Socket>()

@@ -1,13 +1,13 @@
-// Waiting for something to become true, never for time to pass. A probe that throws counts as "not yet",
-// so that a server being restarted under test does not end the wait.
+// Waits for a condition, never for a fixed time. A throwing probe counts as "not yet", so that a server being restarted by the test does
+// not end the wait.
 import { setTimeout as delay } from 'node:timers/promises'
 import { inspect } from 'node:util'
 
 const INTERVAL_MS = 20
 
 /**
- * Calls `probe` until it gives something truthy, and returns that.
- * @throws Error naming `description` and what the probe gave last, after `timeoutMs` (default 30 s).
+ * Calls `probe` until the result is truthy, and returns the result.
+ * @throws Error naming `description` and the last result, after `timeoutMs` (default 30 s).
  */
 export async function until<T>(
   description: string,

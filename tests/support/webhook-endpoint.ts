@@ -1,5 +1,5 @@
-// Servers on loopback that stand for a customer's webhook endpoint, well-behaved or not. Each listens on a port the system
-// chose; `closeEndpoints` (in afterEach) closes every one of them with its connections.
+// Servers on loopback in the role of a customer's webhook endpoint, well-behaved or not. Each server listens on a port chosen by the
+// system; `closeEndpoints` (in afterEach) closes every server with its connections.
 
 import { once } from 'node:events'
 import http from 'node:http'
@@ -35,7 +35,7 @@ async function listen<S extends net.Server>(server: S): Promise<number> {
   return address.port
 }
 
-/** An HTTP endpoint that records every request whole before it replies. */
+/** An HTTP endpoint that records every complete request before replying. */
 export async function endpoint(reply: (response: http.ServerResponse) => void = (response) => response.end()) {
   const seen: Endpoint['seen'] = { connections: 0, requests: [] }
   const server = http.createServer(async (request, response) => {
@@ -60,7 +60,7 @@ export async function rawEndpoint(bytes: string | null): Promise<string> {
   return `http://127.0.0.1:${await listen(server)}/`
 }
 
-/** A port of loopback on which nothing listens. */
+/** A port of loopback without a listener. */
 export async function closedPort(): Promise<number> {
   const server = net.createServer()
   server.listen(0, '127.0.0.1')
