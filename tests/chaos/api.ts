@@ -1,5 +1,5 @@
-// An API as `npm run start:api` starts it, but for what is checked before (it costs more than
-// all the rest, and has tests of its own), and made to die at the point that its environment names (`crash-points.ts`).
+// An API like `npm run start:api`, without the doctor (the doctor costs more than the rest, and has its own tests). The API dies at the
+// crash point named in its environment (`crash-points.ts`).
 
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'

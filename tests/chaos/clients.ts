@@ -1,5 +1,5 @@
-// The clients of a chaos run: each asks until it has a 202, with one Idempotency-Key for all its tries, as the README tells
-// users to. What was answered 202 is what may never be lost.
+// The clients of a chaos run: each client repeats its request until the answer is 202, with the same Idempotency-Key for all tries, as the
+// README advises. A request answered with 202 may never be lost.
 
 import type { Dice } from './dice.ts'
 import { OVERTIME } from './options.ts'
@@ -18,11 +18,11 @@ export interface Clients {
   readonly wrong: readonly string[]
   /** Tries that ended without a 202: lost connections, silence, 5xx. */
   readonly repeated: () => number
-  /** How many generations were asked for. */
+  /** How many generations were requested. */
   readonly asked: () => number
   /**
-   * Asks for at least `count` generations, spread over `ms`, and at the same pace for more while it is not `enough`, up to
-   * `OVERTIME` times as long; resolves when each has its 202.
+   * Requests at least `count` generations, spread over `ms`, and continues at the same rate until `enough`, for up to `OVERTIME` times as
+   * long; resolves when each request has its 202.
    */
   run(count: number, ms: number, enough: () => boolean): Promise<void>
 }
@@ -31,7 +31,7 @@ const TRY_TIMEOUT_MS = 10_000
 const BATCH_SHARE = 0.06
 const LINES_SHARE = 0.5
 const JSON_TYPE = 'application/json'
-/** Clients that wait for their 202 at the same time; while the house is away, more would only keep the machine busy. */
+/** Clients that wait for their 202 at the same time; while the app is down, more clients would only keep the machine busy. */
 const WAITING_MAX = 24
 
 interface Request {
@@ -81,13 +81,13 @@ export function createClients(dice: Dice, urls: readonly string[], key: string, 
         wrong.push(`POST ${path} with ${idempotencyKey}: ${reply.status} ${text}`)
         return null
       } catch {
-        // The connection broke or stayed silent: only the next try can tell whether this one was accepted.
+        // The connection broke or stayed silent: only the next try can show whether this try was accepted.
       }
     }
   }
 
   async function accept(kind: Accepted['kind'], request: Request, idempotencyKey: string): Promise<void> {
-    // Some clients forget that they were answered.
+    // Some clients send again after a 202, as if the answer had been lost.
     const forgets = dice.chance(0.05)
     const id = await ask(request, idempotencyKey)
     if (id === null) return

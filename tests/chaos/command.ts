@@ -1,4 +1,5 @@
-// `npm run chaos`: long storms on one backend or both. Ends with code 1 when a promise was broken, and says how to repeat it.
+// `npm run chaos`: long storms on one backend or both. Ends with code 1 when a guarantee was broken, and prints the command for a
+// repetition.
 
 import { rm } from 'node:fs/promises'
 import { runToEnd, UserError } from '../../bin/command.ts'
@@ -6,7 +7,7 @@ import { readOptions, USAGE } from './options.ts'
 import { summaryOf } from './report.ts'
 import { runStorm } from './storm.ts'
 
-// What the storm started ends with this process, however that is told to stop.
+// Every process of the storm ends with this process, at any signal.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
 await runToEnd(async () => {

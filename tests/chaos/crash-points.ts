@@ -1,5 +1,5 @@
-// The moments at which a process of a chaos run can be made to die, named by the queue whose work it was at. What lies
-// between two of them is one await: together they are every place where a crash can leave something half done.
+// The moments at which a process of a chaos run can be made to die, named by the queue of the running job. Between two moments lies one
+// await: together the moments cover every place where a crash can leave work half done.
 
 import { writeSync } from 'node:fs'
 
@@ -10,53 +10,53 @@ export const WORKER_POINTS = [
   'submit.inside-intent',
   /** The intent is committed, nothing is sent. */
   'submit.after-intent',
-  /** The provider has the request, nobody has its answer. */
+  /** The provider has the request; no process has the answer. */
   'submit.during-post',
-  /** The answer is there, on no record. */
+  /** The answer has arrived, and is not recorded. */
   'submit.after-answer',
   /** The answer is written, not committed. */
   'submit.inside-settling',
-  /** The answer is committed, nobody is woken. */
+  /** The answer is committed; no job is enqueued. */
   'submit.after-settling',
-  /** Everybody is woken, the job is not done. */
+  /** All jobs are enqueued; the present job is not done. */
   'submit.before-done',
-  /** Rows are claimed, nothing is asked. */
+  /** Rows are claimed, nothing is polled. */
   'poll.claimed',
-  /** The provider has answered, on no record. */
+  /** The provider has answered; the answer is not recorded. */
   'poll.answered',
-  /** Answers are committed, complete is not woken. */
+  /** Answers are committed; no complete job is enqueued. */
   'poll.recorded',
   /** The job is taken, nothing is done. */
   'complete.begun',
-  /** The statement that ends a generation is on its way. */
+  /** The statement that ends a generation has been sent. */
   'complete.moving',
-  /** The generation has ended, nobody is woken. */
+  /** The generation has ended; no job is enqueued. */
   'complete.moved',
   /** The attempt is claimed, nothing is sent. */
   'deliver.claimed',
-  /** The receiver has the webhook, the attempt is on no record. */
+  /** The receiver has the webhook; the attempt is not recorded. */
   'deliver.sent',
 ] as const
 
 const API_POINTS = [
   /** A generation is committed, its reply is not sent. */
   'accept.committed',
-  /** The transaction of a batch, or of what a caller asked of a generation, is committed; the reply is not sent. */
+  /** The transaction of a batch, or of a caller's action on a generation, is committed; the reply is not sent. */
   'accept.transacted',
 ] as const
 
 export const CRASH_POINTS = [...WORKER_POINTS, ...API_POINTS]
 export type CrashPoint = (typeof CRASH_POINTS)[number]
 
-/** The log line that a process leaves which dies by its plan. */
+/** The last log line of a process that dies by its plan. */
 export const MINE_STRUCK = '{"event":"chaos.mine-struck"}'
 
-/** Says that a point was passed. Resolves, unless this process was to die there. */
+/** Reports that a point was passed. Resolves, unless the process dies at this point. */
 export type Pass = (point: CrashPoint) => Promise<void>
 
 /**
- * The point at which this process is to die, from `CRASH_POINT`, and at which passing of it, from `CRASH_AT` (1 when absent).
- * Without a point nothing ever happens.
+ * Reads the crash point of this process from `CRASH_POINT`, and the number of the fatal passing from `CRASH_AT` (1 when absent). Without a
+ * point nothing happens.
  */
 export function crashPlan(env: Readonly<Record<string, string | undefined>>, prepare: () => Promise<void>): Pass {
   const { CRASH_POINT: planned, CRASH_AT: at = '1' } = env
@@ -64,10 +64,10 @@ export function crashPlan(env: Readonly<Record<string, string | undefined>>, pre
   return async (point) => {
     if (point !== planned || --left > 0) return
     if (point === 'submit.before-done') await prepare()
-    // Written at once: the proof that it was the mine, and nothing else, that ended this process.
+    // Written synchronously: the proof that the crash point, and no other cause, ended this process.
     writeSync(process.stdout.fd, `${MINE_STRUCK}\n`)
     process.kill(process.pid, 'SIGKILL')
-    // The signal is on its way: nothing may happen in between.
+    // The signal is on its way: no further code may run.
     await new Promise(() => undefined)
   }
 }

@@ -1,5 +1,5 @@
-// All that is random in a chaos run comes from here, and so from its seed. Each part draws from dice of its own: what one
-// part draws, and when, moves nothing for another.
+// The only source of randomness in a chaos run, derived from its seed. Each part has separate dice: the draws of a part do not change the
+// draws of another part.
 
 import { createHash } from 'node:crypto'
 import { seededRandom } from '@reelqueue/simulator/random'
@@ -11,7 +11,7 @@ export interface Dice {
   whole(min: number, max: number): number
   chance(probability: number): boolean
   pick<T>(list: readonly T[]): T
-  /** Each `[weight, value]` as often as its weight says. */
+  /** Picks each `[weight, value]` in proportion to its weight. */
   weighted<T>(list: readonly (readonly [number, T])[]): T
 }
 

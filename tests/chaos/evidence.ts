@@ -1,5 +1,5 @@
-// Everything that the checks judge, read once when all is over: the tables, the provider's record, what clients and the
-// receiver saw, and how the processes ended.
+// The evidence for the checks, read once at the end: the tables, the provider's record, the answers seen by clients, the webhooks seen by
+// the receiver, and the ends of the processes.
 
 import { readFile } from 'node:fs/promises'
 import pg from 'pg'
@@ -22,7 +22,7 @@ export interface GenerationRow {
   readonly videoExpiresAt: Date | null
   readonly errorCode: string | null
   readonly eventSeq: number
-  /** What it waits for, in words: the first to look at when it has not ended. */
+  /** The row's pending work, in words: the first clue when the generation has not ended. */
   readonly waits: string
 }
 
@@ -34,7 +34,7 @@ export interface SubmissionRow {
   readonly taskId: string | null
   readonly startedAt: Date
   readonly isAdopted: boolean
-  /** The adopted task that was taken away again. */
+  /** The adopted task that was later taken away. */
   readonly reclaimedTaskId: string | null
   readonly errorCode: string | null
   readonly httpStatus: number | null
@@ -64,7 +64,7 @@ export interface DeliveryRow {
   readonly state: string
 }
 
-/** An answer with a task id that a worker held in its hands. */
+/** An answer with a task id that a worker had received. */
 export interface Answer {
   readonly taskId: string
   readonly atMs: number
@@ -77,10 +77,10 @@ export interface Evidence {
   readonly events: readonly EventRow[]
   readonly batches: readonly BatchRow[]
   readonly deliveries: readonly DeliveryRow[]
-  /** Rows that have been due for longer than anyone may take. */
+  /** Rows that have been due for too long. */
   readonly overdue: number
   readonly received: readonly ProviderRecord[]
-  /** What polls were answered, and how often. */
+  /** The outcomes of polls, with their counts. */
   readonly polls: Readonly<Record<string, number>>
   readonly accepted: readonly Accepted[]
   readonly wrongAnswers: readonly string[]
@@ -88,7 +88,7 @@ export interface Evidence {
   readonly unverified: readonly string[]
   readonly answers: readonly Answer[]
   readonly lives: readonly Life[]
-  /** What had not ended when patience was over, in words. */
+  /** The work unfinished at the end of patience, in words. */
   readonly unfinished: string
 }
 
@@ -124,7 +124,7 @@ export async function readTables(databaseUrl: string) {
       batches: await all<BatchRow>(
         `SELECT id, idempotency_key AS key, total, webhook_url AS "webhookUrl", completed_at AS "completedAt" FROM batches`,
       ),
-      // Nobody listens at the endpoints, all of which are the noisy tenant's.
+      // Only the noisy tenant has endpoints, and no server listens at them.
       deliveries: await all<DeliveryRow>(
         `SELECT event_id AS "eventId", state::text FROM deliveries WHERE endpoint_id IS NULL`,
       ),
@@ -144,12 +144,12 @@ async function countOverdue(client: pg.Client): Promise<number> {
   return rows[0]?.count ?? 0
 }
 
-/** Reads from the logs of workers which tasks they were told of, and when. */
+/** Reads the received tasks and their times from the logs of workers. */
 export async function readAnswers(lives: readonly Life[]): Promise<Answer[]> {
   const answers: Answer[] = []
   for (const life of lives.filter((one) => one.role === 'worker')) {
     for (const line of (await readFile(life.logFile, 'utf8')).split('\n')) {
-      // A process that was killed may have left half a line.
+      // A killed process may have left a partial line.
       if (!line.includes('"event":"chaos.answered"') || !line.endsWith('}')) continue
       const { taskId, time } = JSON.parse(line) as { taskId: string; time: string }
       answers.push({ taskId, atMs: Date.parse(time), life })
@@ -158,7 +158,7 @@ export async function readAnswers(lives: readonly Life[]): Promise<Answer[]> {
   return answers
 }
 
-/** Rows by what `key` says of them; those without a key are left out. */
+/** Groups rows by `key`; rows without a key are omitted. */
 export function groupBy<T>(rows: readonly T[], key: (row: T) => string | null): ReadonlyMap<string, readonly T[]> {
   const groups = new Map<string, T[]>()
   for (const row of rows) {

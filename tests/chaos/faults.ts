@@ -1,5 +1,5 @@
-// What goes wrong during a storm, and when: one plan, drawn from the seed before anything starts. Faults of servers come one
-// after another; kills of processes come whenever they come.
+// The faults of a storm and their times: one plan, drawn from the seed before the storm starts. Faults of servers come one after another;
+// kills of processes come independently.
 
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { FORMS } from '@reelqueue/simulator/forms'
@@ -89,10 +89,10 @@ const REDIS_FAULTS: typeof FAULTS = {
 
 const POSTGRES_FAULTS: typeof FAULTS = { 'queues wiped': [4, 0, ({ postgres }) => postgres.wipeQueues()] }
 
-/** The share of webhooks that the receiver fails also when nothing special is wrong with it. */
+/** The share of webhooks that the receiver fails even without a fault. */
 export const USUAL_MISBEHAVIOUR = 0.05
 
-/** Answers every create, and every free request, with this fault for so long. */
+/** Answers every create request, and every poll, with this fault for `ms`. */
 async function armFor(provider: Provider, fault: string, ms: number): Promise<void> {
   await provider.arm('create', fault, null)
   await provider.arm('poll', fault, null)
@@ -107,16 +107,16 @@ async function cutFor({ relay }: Pick<Provider, 'relay'>, ms: number): Promise<v
 }
 
 export interface Storm {
-  /** One after another; `afterMs` is the quiet before each. */
+  /** One after another; `afterMs` is the quiet time before each fault. */
   readonly faults: readonly { readonly afterMs: number; readonly name: string; readonly forMs: number }[]
   readonly kills: readonly { readonly afterMs: number; readonly role: 'api' | 'worker' }[]
 }
 
-/** The quiet before a fault of a server, on average. */
+/** The average quiet time before a fault of a server. */
 const QUIET_MS = 6_000
-/** What the house must have done since the last blow, in requests that it sent; a slow machine could do nothing otherwise. */
+/** Required progress of the app since the last fault, in sent requests; without this rule a slow machine would make no progress. */
 const PROGRESS_MIN = 5
-/** How long a blow waits for that: 20 s. */
+/** How many times a fault waits for the progress: 20 s in total. */
 const PROGRESS_WAITS = 100
 const PROGRESS_WAIT_MS = 200
 
@@ -143,7 +143,7 @@ export function planStorm(dice: Dice, isRedis: boolean, stormMs: number, kills: 
   }
 }
 
-/** Lets the plan happen until `signal` aborts; what has begun then still ends. @returns how often each fault came */
+/** Carries out the plan until `signal` aborts; a fault already begun still ends. @returns how often each fault came */
 export async function rage(
   storm: Storm,
   surroundings: Surroundings,

@@ -1,25 +1,25 @@
-// After the storm: everything works again, and all that was left half done must come to its end. Leases, graces and retry
-// schedules that a user would sit out are ended by SQL; each of them only lets happen sooner what would happen anyway.
+// After the storm: every server works again, and all unfinished work must come to its end. SQL shortens leases, redelivery back-offs and
+// retry schedules; each statement only advances what would happen later anyway.
 
 import pg from 'pg'
 import { lasting } from './redis-server.ts'
 
-/** How long after its intent a living worker may still be busy with a submission: its patience before, and its timeout. */
+/** How long after its intent a living worker may still be busy with a submission: its wait before the POST, and its timeout. */
 const SUBMISSION_BUSY_MS = 12_000
-/** How long the sender waits for a receiver that hangs. */
+/** How long the sender waits for a hanging receiver. */
 const WEBHOOK_BUSY_MS = 16_000
 const ROUND_MS = 2_000
-/** One more than the bad answers in a row that a request asks of the provider's polls (`requests.ts`). */
+/** One more than the consecutive bad poll answers requested by a prompt (`requests.ts`). */
 const LATE_ROUNDS = 4
 
 export interface HealingOptions {
   readonly databaseUrl: string
-  /** When for this long nothing more has ended, whatever is left counts as lost. */
+  /** After this long without progress, the remaining work counts as lost. */
   readonly patienceMs: number
   readonly say: (line: string) => void
 }
 
-/** Waits until every generation, batch and delivery has ended. @returns what has not, in words; empty when all is well */
+/** Waits until every generation, batch and delivery has ended. @returns the unfinished work, in words; empty when everything has ended */
 export async function heal({ databaseUrl, patienceMs, say }: HealingOptions): Promise<string> {
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
@@ -35,11 +35,11 @@ export async function heal({ databaseUrl, patienceMs, say }: HealingOptions): Pr
       const { words, count } = await openWork(client)
       if (count === 0 && lateRounds === LATE_ROUNDS) return ''
       if (count === 0) {
-        // Those given up at their deadline are asked about for a day: whoever has a video by now must get it.
+        // Generations that failed at their deadline are polled for a day: a video that is ready by now must be recorded.
         await client.query(`UPDATE generations SET due_at = now() WHERE status = 'failed' AND due_at IS NOT NULL`)
         lateRounds++
       }
-      // Only what is less than ever before is progress: what goes round in circles runs out of patience too.
+      // Progress is only a new minimum: work that goes round in circles runs out of patience too.
       if (count === 0 || count < least) {
         least = count || Number.POSITIVE_INFINITY
         leastAtMs = sinceMs()
@@ -55,26 +55,26 @@ export async function heal({ databaseUrl, patienceMs, say }: HealingOptions): Pr
 }
 
 async function travel(client: pg.Client, alsoDeliveries: boolean): Promise<void> {
-  // A worker that lives settles within this time: the others are dead, and only their lease is waited for.
+  // A living worker settles within this time: the other workers are dead, and only their lease remains.
   await client.query(
     `UPDATE submissions SET lease_until = now() WHERE state = 'started' AND lease_until > now()
       AND started_at < now() - $1 * interval '1 ms'`,
     [SUBMISSION_BUSY_MS],
   )
-  // The grace after a wake-up that may have been lost.
+  // The redelivery back-off after an enqueue that may have been lost.
   await client.query(
     `UPDATE generations g SET due_at = now() WHERE due_at > now() AND (answer IS NOT NULL
       OR status IN ('queued', 'submitting') AND NOT EXISTS (SELECT 1 FROM submissions s WHERE s.id = g.current_submission_id
         AND (s.state = 'started' AND s.lease_until > now() OR s.retry_at > now())))`,
   )
-  // The schedule's five minutes, and leases of dead senders: those of living ones are over by now.
+  // The five minutes of the schedule, and leases of dead senders: leases of living senders have ended by now.
   if (alsoDeliveries)
     await client.query(
       `UPDATE deliveries SET next_attempt_at = now(), due_at = now() WHERE state = 'pending' AND due_at > now()`,
     )
 }
 
-/** What is still to be done. */
+/** The unfinished work. */
 async function openWork(client: pg.Client): Promise<{ words: string; count: number }> {
   const { rows } = await client.query<{ what: string; count: number }>(
     `SELECT status::text AS what, count(*)::int AS count FROM generations

@@ -1,5 +1,5 @@
-// The ordinary house and upstream, wrapped so that each moment of `crash-points.ts` is noticed. Production code has no hook
-// for this: whatever it does reaches the outside through these ports, and jobs carry their queue with them through every await.
+// The ordinary app context and upstream, wrapped so that each moment of `crash-points.ts` is noticed. Production code has no hook for crash
+// points: all its effects pass through these ports, and a job's queue is known through every await.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe } from 'node:diagnostics_channel'
@@ -15,7 +15,7 @@ interface Job {
   hasSettled: boolean
 }
 
-/** Steps that run side by side share statements: such a one is the affair of whoever asked first. */
+/** Concurrent steps share statements: a shared statement counts for the step that asked first. */
 const jobs = new AsyncLocalStorage<Job>()
 
 export function minedHouse(house: House, pass: Pass): House {
@@ -41,12 +41,12 @@ function minedBackend(backend: QueueBackend, pass: Pass): QueueBackend {
 
 type Call = (...args: unknown[]) => PromiseLike<unknown>
 
-/** A raw statement: its text, without what is nested in it, and the values. */
+/** A raw statement: its text, without nested fragments, and its values. */
 type Statement = readonly unknown[]
 
 const says = ([text]: Statement, words: string) => Array.isArray(text) && text.join('?').includes(words)
 
-/** The status that a statement of moves.ts moves to; null for any other statement. */
+/** The target status of a statement of moves.ts; null for any other statement. */
 function moveTo(statement: Statement): string | null {
   if (!says(statement, 'moved AS (')) return null
   return STATUSES.find((status) => statement.includes(status)) ?? null
@@ -72,7 +72,7 @@ function minedDatabase(database: Database, pass: Pass): Database {
       else if (inSubmit && hasBegun(result)) await pass('submit.inside-intent')
       return result
     }
-    // One that begins locks a generation by its id; one that settles names a submission.
+    // A beginning transaction locks a generation by its id; a settling transaction names a submission.
     const seeFirst = async (statement: Statement) => {
       settling = statement.some((value) => typeof value === 'string' && value.startsWith('sub_'))
       if (!settling) await pass('submit.before-intent')
@@ -116,7 +116,7 @@ function minedDatabase(database: Database, pass: Pass): Database {
     return rows
   }
 
-  /** A move that ends generations: by a lane at once, or by the complete step. */
+  /** A move that ends generations: made directly by a poller, or by the complete step. */
   async function end(job: Job, statement: Statement): Promise<unknown> {
     if (job.queue === 'poll') await pass('poll.answered')
     const passing = afterNextTurn().then(() => pass('complete.moving'))
@@ -140,7 +140,7 @@ function minedDatabase(database: Database, pass: Pass): Database {
 
 const isSome = (rows: unknown) => Array.isArray(rows) && rows.length > 0
 
-/** A transaction that tells of its first raw query before sending it. */
+/** A transaction that reports its first raw query before sending the query. */
 function firstStatementSeen(tx: object, see: (statement: Statement) => Promise<void>): object {
   let seen = false
   const get = (target: object, name: string | symbol) => {
@@ -157,20 +157,20 @@ function firstStatementSeen(tx: object, see: (statement: Statement) => Promise<v
   return new Proxy(tx, { get })
 }
 
-/** Of a transaction that begins one submission, or several. */
+/** Whether a transaction has begun at least one submission. */
 function hasBegun(result: unknown): boolean {
   if (typeof result !== 'object' || result === null) return false
   return 'rows' in result ? isSome(result.rows) : 'kind' in result && result.kind === 'begun'
 }
 
-/** Long enough for what was just asked for to be on the wire. */
+/** Long enough for the last request to be on the wire. */
 function afterNextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 }
 
-/** `onAnswer` hears of every task that the provider named, before anything else does. */
+/** `onAnswer` receives every task named by the provider, before any other code does. */
 export function minedUpstream(upstream: Upstream, pass: Pass, onAnswer: (taskId: string) => void): Upstream {
-  // Undici says so when the last byte of a request has gone to the socket.
+  // Undici publishes this event when the last byte of a request has gone to the socket.
   subscribe('undici:request:bodySent', (message) => {
     const { method, path } = (message as { request: { method: string; path: string } }).request
     if (method === 'POST' && path.endsWith('/v1/sora/videos')) pass('submit.during-post').catch(() => undefined)

@@ -1,5 +1,5 @@
-// The noisy tenant of a chaos run: a project that asks for more than its share, cancels large batches, registers endpoints where
-// nobody listens, adopts tasks that it makes up and leaves uploads half sent. Its own generations are judged like all others.
+// The noisy tenant of a chaos run: a project that requests more than its share, cancels large batches, registers endpoints without a
+// listener, adopts invented tasks and leaves uploads half sent. Its own generations are judged like all others.
 
 import { connect } from 'node:net'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
@@ -14,22 +14,22 @@ import { lasting } from './redis-server.ts'
 const KEY = 'rq_chaos_key_of_the_noisy_project'
 const PACE_MS = 1_000
 const TRY_TIMEOUT_MS = 10_000
-/** A backlog of the project waits, so that a cancel finds something to cancel. */
+/** Low, so that a backlog of the project waits and a cancel finds generations to cancel. */
 const IN_FLIGHT_MAX = 10
 const ENDPOINTS = 5
 const LOOKS = 50
 
 export interface NoisyTenant {
   readonly accepted: readonly Accepted[]
-  /** What it did, by action and answer. */
+  /** The tenant's actions, by action and answer. */
   readonly done: ReadonlyMap<string, number>
   /** Makes noise until `signal` aborts, with at most `generations` generations. */
   run(generations: number, signal: AbortSignal): Promise<void>
-  /** Cancels what is left and deletes its endpoints, to which nothing can be delivered. To be called when everything works again. */
+  /** Cancels the remaining batches and deletes the endpoints, where no delivery can succeed. Call this when every server works again. */
   leave(): Promise<void>
 }
 
-/** Stores its project, whose webhooks the receiver of the run can verify. */
+/** Stores the tenant's project; the receiver of the run can verify its webhooks. */
 export async function storeNoisyProject(databaseUrl: string, secretKey: string, webhookSecret: string): Promise<void> {
   const database = openDatabase(databaseUrl, (error) => console.error(error.message))
   try {
@@ -69,7 +69,7 @@ export function createNoisyTenant(dice: Dice, urls: readonly string[], webhookUr
     return reply
   }
 
-  /** Repeats a request until it is answered: even when everything works again, an API may be starting. */
+  /** Repeats a request until an answer comes: even after the storm an API may still be starting. */
   async function insist(...request: Parameters<typeof send>): Promise<string> {
     for (;;) {
       const { status, text } = await send(...request)
@@ -121,7 +121,7 @@ export function createNoisyTenant(dice: Dice, urls: readonly string[], webhookUr
     else await send('priority', 'PATCH', `/v1/batches/${id}`, { priority: dice.whole(-100, 100) })
   }
 
-  /** Once, as soon as somebody answers. */
+  /** Sets the limit once, as soon as an API answers. */
   async function limit(): Promise<void> {
     if (isLimited) return
     isLimited = (await send('limit', 'PATCH', '/v1/project', { max_in_flight: IN_FLIGHT_MAX })).status === 200
@@ -156,7 +156,7 @@ export function createNoisyTenant(dice: Dice, urls: readonly string[], webhookUr
   }
 }
 
-/** Announces a large body, sends the beginning of it, and goes away after a while. */
+/** Announces a large body, sends its beginning, and closes the connection after a while. */
 async function leaveHalfSent(url: string): Promise<void> {
   const { hostname, port } = new URL(url)
   const socket = connect({ host: hostname, port: Number(port) })

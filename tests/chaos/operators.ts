@@ -1,6 +1,5 @@
-// The people of a chaos run who interfere: they cancel, retry what failed, alone and by the batch, and adopt tasks that they found
-// at the provider.
-// Whatever they are answered is right, as long as what follows from it is: only the checks judge.
+// The operators and callers of a chaos run who interfere: they cancel, retry failures, singly and by the batch, and adopt tasks found at
+// the provider. Every answer is acceptable as long as its consequences are right: only the checks judge.
 
 import type { Accepted } from './clients.ts'
 import type { Dice } from './dice.ts'
@@ -8,7 +7,7 @@ import type { ProviderRecord } from './provider.ts'
 import { lasting } from './redis-server.ts'
 
 export interface Operators {
-  /** What they did, by action and answer. */
+  /** The operators' actions, by action and answer. */
   readonly done: ReadonlyMap<string, number>
   /** Interferes until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>
@@ -89,7 +88,7 @@ export function createOperators(
       return
     }
     if (what === 'cancelBatch' || what === 'retryBatch') {
-      // New ones still run; older ones have failures to retry.
+      // The newest batches still run; older batches have failures to retry.
       const batches = accepted.filter((one) => one.kind === 'batch').slice(-10)
       if (batches.length === 0) return
       if (what === 'retryBatch') return await act('retry', 'batch', dice.pick(batches).id)
@@ -103,7 +102,7 @@ export function createOperators(
     const tasks = (await records()).filter((one) => one.prompt === failed.prompt && one.taskId !== null)
     if (tasks.length === 0) return
     const body = { upstream_task_id: dice.pick(tasks).taskId }
-    // With a key only where a submission has an unknown outcome.
+    // The API key suffices only where a submission has an unknown outcome.
     await act('adopt', 'generation', failed.id, body, dice.pick(['/v1', '/admin']))
   }
 

@@ -1,28 +1,28 @@
-// What a chaos run is asked for, and how that is said on the command line.
+// The options of a chaos run, and their form on the command line.
 
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 
 const BACKENDS = ['postgres', 'redis'] as const
 
-/** How many times as long a storm may last when it has not had its kills. */
+/** How many times as long a storm may last while kills are missing. */
 export const OVERTIME = 8
 
 export interface StormOptions {
   readonly backend: (typeof BACKENDS)[number]
   readonly seed: number
-  /** How long faults come; a slow machine gets longer (`OVERTIME`) for its kills, and healing comes after it. */
+  /** How long faults come; a slow machine gets longer (`OVERTIME`) for its kills, and healing comes afterwards. */
   readonly minutes: number
-  /** How many generations clients ask for during it, at least. */
+  /** The least number of generations that clients request during the storm. */
   readonly generations: number
-  /** How many processes are killed during it, at least. */
+  /** The least number of processes killed during the storm. */
   readonly kills: number
 }
 
 export const USAGE =
   'Usage: npm run chaos -- [--minutes 10] [--seed N] [--backend redis|postgres|both] [--generations N] [--kills N]'
 
-/** One run for each backend asked for. @throws Error that says what is wrong with the words */
+/** One run for each requested backend. @throws Error saying what is wrong with the arguments */
 export function readOptions(args: readonly string[]): StormOptions[] {
   const text = { type: 'string' } as const
   const options = { minutes: text, seed: text, backend: text, generations: text, kills: text }
@@ -46,7 +46,7 @@ function positive(name: string, value: string): number {
   return number
 }
 
-/** The command that does the same again. */
+/** The command for a repetition of the run. */
 export function commandOf({ backend, seed, minutes, generations, kills }: StormOptions): string {
   return `npm run chaos -- --backend ${backend} --seed ${seed} --minutes ${minutes} --generations ${generations} --kills ${kills}`
 }

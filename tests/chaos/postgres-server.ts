@@ -1,5 +1,5 @@
-// A Postgres of the run's own that can be stopped, crashed and started again behind an address that stays: it takes another
-// port at each start, and the relay in front of it follows.
+// A private Postgres that can be stopped, crashed and started again behind a constant address: Postgres takes a new port at each start, and
+// the relay in front follows.
 
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -10,21 +10,21 @@ import { type Relay, startRelay } from '../support/relay.ts'
 import { until } from '../support/wait.ts'
 
 export interface PostgresServer {
-  /** What the house connects to; goes through the relay. */
+  /** The app's URL, through the relay. */
   readonly url: string
   readonly relay: Relay
-  /** What the checks connect to: the server itself, wherever it is now. */
+  /** The checks' URL: directly to the server at its present port. */
   directUrl(): string
   /** Ends every session and stops in order, then starts again. */
   restart(): Promise<void>
-  /** Ends at once without a checkpoint, as by a power cut, then recovers. */
+  /** Ends immediately without a checkpoint, as in a power failure, then recovers. */
   crash(): Promise<void>
-  /** Forgets every job and lane of the queues, as a wiped Redis does. */
+  /** Deletes every job and poller of the queues, like a wiped Redis. */
   wipeQueues(): Promise<void>
   close(): Promise<void>
 }
 
-/** BullMQ's own, where jobs and schedulers are. */
+/** BullMQ's own tables of jobs and schedulers. */
 const QUEUE_TABLES = ['job', 'scheduler', 'dedup', 'dedup_next', 'job_dependency']
 const LOCK_TRIES = 3
 
@@ -64,7 +64,7 @@ export async function startPostgresServer(): Promise<PostgresServer> {
           await withClient(server.url, (client) => client.query(`TRUNCATE ${tables.join(', ')} CASCADE`))
           return
         } catch (error) {
-          // The house's own statements may have won a deadlock.
+          // The app's own statements may have won a deadlock.
           if (tries === LOCK_TRIES) throw error
         }
       }

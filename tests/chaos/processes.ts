@@ -1,4 +1,4 @@
-// Real processes of the house, started as children with the environment of one installation and ended by the pid kept here.
+// Real processes of the app, started as children with the environment of one installation and ended by their recorded pid.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,7 +10,7 @@ import type { CrashPoint } from './crash-points.ts'
 export type Role = 'api' | 'worker'
 export type Env = Readonly<Record<string, string>>
 
-/** Where a process is to die by itself, and at which passing of that point. */
+/** The crash point of a process, and the number of the fatal passing. */
 export interface Mine {
   readonly point: CrashPoint
   readonly at: number
@@ -19,10 +19,10 @@ export interface Mine {
 export interface HouseProcess {
   readonly role: Role
   readonly mine: Mine | null
-  /** Its log lines, of this life only. */
+  /** The log of this process only. */
   readonly logFile: string
   readonly child: ChildProcess
-  /** Resolves with the exit code, or with the signal that ended it. */
+  /** Resolves with the exit code, or with the signal that ended the process. */
   readonly ended: Promise<number | NodeJS.Signals>
   /** Sends a signal and waits for the end. */
   end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>
@@ -31,14 +31,14 @@ export interface HouseProcess {
 export interface Start {
   readonly role: Role
   readonly entries: Entries
-  /** Of its log, without the ending, and where the log stays. */
+  /** The name of the log without its extension, and the folder of the log. */
   readonly name: string
   readonly folder: string
   readonly env: Env
   readonly mine: Mine | null
 }
 
-/** Starts a process of the house. */
+/** Starts a process of the app. */
 export function startProcess({ role, entries, name, folder, env, mine }: Start): HouseProcess {
   const logFile = join(folder, `${name}.log`)
   const log = openSync(logFile, 'a')
@@ -48,7 +48,7 @@ export function startProcess({ role, entries, name, folder, env, mine }: Start):
     stdio: ['ignore', log, log],
   })
   closeSync(log)
-  // A controller that dies must not leave its children working.
+  // A dying controller must not leave its children working.
   const killAtExit = () => child.kill('SIGKILL')
   process.once('exit', killAtExit)
   const ended = once(child, 'exit').then(([code, signal]: (number | NodeJS.Signals | null)[]) => {

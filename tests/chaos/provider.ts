@@ -1,14 +1,14 @@
-// The simulator of a chaos run behind a relay, and its record of what it received: the evidence of what was paid.
+// The simulator of a chaos run behind a relay, and its record of received requests: the evidence of payments.
 
 import { buildSimulator } from '@reelqueue/simulator/app'
 import { type Relay, startRelay } from '../support/relay.ts'
 
-/** One create request that the provider received. */
+/** A create request received by the provider. */
 export interface ProviderRecord {
   readonly at: string
   readonly prompt: string
   readonly outcome: string
-  /** The task that it left behind: what costs money. */
+  /** The task made by the request: a task costs money. */
   readonly taskId: string | null
 }
 
@@ -16,11 +16,11 @@ export interface Provider {
   readonly url: string
   readonly relay: Relay
   records(): Promise<readonly ProviderRecord[]>
-  /** How often polls had which outcome. */
+  /** The number of polls by outcome. */
   polls(): Promise<Readonly<Record<string, number>>>
-  /** How many requests of any kind it has received. */
+  /** How many requests of any kind the provider has received. */
   requests(): number
-  /** Answers the next requests with this fault, whoever asks; null: until it is healed. */
+  /** Answers the next requests of any client with this fault; `times` null: until `heal`. */
   arm(on: 'create' | 'poll', fault: string, times: number | null): Promise<void>
   heal(): Promise<void>
   close(): Promise<void>

@@ -1,4 +1,4 @@
-// Where the webhooks of a chaos run go: it verifies every one with the official library, and misbehaves at times.
+// The receiver of the webhooks of a chaos run: verifies every webhook with the official library, and misbehaves at times.
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -10,16 +10,16 @@ import type { Dice } from './dice.ts'
 export interface Receipt {
   readonly webhookId: string
   readonly body: string
-  /** Whether the sender was told that it arrived. */
+  /** Whether the sender got a confirmation. */
   readonly confirmed: boolean
 }
 
 export interface Receiver {
   readonly url: string
   readonly receipts: readonly Receipt[]
-  /** Webhooks whose signature did not verify, and why. */
+  /** Webhooks whose signature did not verify, each with the reason. */
   readonly refused: readonly string[]
-  /** How often it misbehaves, from 0 to 1. */
+  /** Sets how often the receiver misbehaves, from 0 to 1. */
   misbehave(probability: number): void
   close(): Promise<void>
 }
@@ -47,7 +47,7 @@ export async function startReceiver(secret: string, dice: Dice): Promise<Receive
     else if (fault === 'reset') request.socket.resetAndDestroy()
   }
   const server = createServer((request, response) => {
-    // A sender that is killed in the middle has sent nothing.
+    // A sender killed in the middle of a request has sent nothing.
     receive(request, response).catch(() => request.socket.destroy())
   })
   server.listen(0, '127.0.0.1')

@@ -1,4 +1,4 @@
-// A Redis of the run's own behind a relay, and what can be done to it.
+// A private Redis behind a relay, with its possible faults.
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -8,7 +8,7 @@ import { type Relay, startRelay } from '../support/relay.ts'
 export interface RedisServer {
   readonly url: string
   readonly relay: Relay
-  /** FLUSHALL: everything is gone, every connection stays. */
+  /** FLUSHALL: all data are deleted, every connection stays. */
   flush(): Promise<void>
   /** Crashes and comes back after `downMs`, with its data or empty. */
   crash(downMs: number, wipe: boolean): Promise<void>
@@ -47,7 +47,7 @@ export async function startRedisServer(): Promise<RedisServer> {
   }
 }
 
-/** How long a fault lasts: the one place of a chaos run that lets time pass. */
+/** The duration of a fault: the only place of a chaos run that waits for a fixed time. */
 export function lasting(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }

@@ -1,4 +1,4 @@
-// What a chaos run says at its end: what was done to the house, what came of it, and every promise that was broken.
+// The report of a chaos run: the faults, their consequences, and every broken guarantee.
 
 import type { Violation } from './checks/all.ts'
 import { signedUntil } from './checks/answers.ts'
@@ -8,7 +8,7 @@ import { commandOf, type StormOptions } from './options.ts'
 
 export interface Report {
   readonly options: StormOptions
-  /** Where the logs of the processes are. */
+  /** The folder of the processes' logs. */
   readonly folder: string
   readonly evidence: Evidence
   readonly violations: readonly Violation[]
@@ -16,16 +16,16 @@ export interface Report {
   /** Tries of clients that ended without a 202. */
   readonly repeated: number
   readonly operators: ReadonlyMap<string, number>
-  /** What the noisy tenant did, by action and answer. */
+  /** The noisy tenant's actions, by action and answer. */
   readonly noise: ReadonlyMap<string, number>
 }
 
-/** Of each check. */
+/** For each check. */
 const VIOLATIONS_SHOWN = 5
 const LOST = ['acceptedIsARow', 'everythingHasEnded', 'oneRowForEachKey']
 const PAID_TWICE = ['paidOnce', 'eachAttemptIsSubmittedOnce']
 
-/** Processes that were killed at work: by the supervisor, and by their own mines. */
+/** Processes killed at work: by the supervisor, and at their own crash points. */
 export function killsOf({ lives }: Pick<Evidence, 'lives'>) {
   const killed = lives.filter((life) => life.atWork && life.exit === 'SIGKILL')
   const byPoint = groupBy(killed, (life) => life.point)
@@ -72,7 +72,7 @@ export function summaryOf(report: Report): string {
 const listOf = (counts: ReadonlyMap<string, number>) =>
   [...counts].map(([what, count]) => `${what}: ${count}`).join(', ')
 
-/** `name n` for each name, the most frequent first. */
+/** `name n` for each name, the most frequent name first. */
 function countsOf<T>(rows: readonly T[], name: (row: T) => string | null): string {
   const counts = [...groupBy(rows, name)].map(([one, all]) => [one, all.length] as const)
   return (

@@ -1,9 +1,9 @@
-// What clients of a chaos run ask for. Each prompt is unlike any other: by it the provider's record names the generation.
+// The requests of the clients of a chaos run. Each prompt is unique: the prompt identifies the generation in the provider's record.
 
 import { FORMS } from '@reelqueue/simulator/forms'
 import type { Dice } from './dice.ts'
 
-/** How the provider treats a request, by tags of the simulator. What it answers, it answers to that prompt alone. */
+/** How the provider treats a request, by tags of the simulator. Each behaviour applies to its own prompt only. */
 const BEHAVIOURS: readonly (readonly [weight: number, (dice: Dice) => string])[] = [
   [50, () => ''],
   [6, (dice) => `[sim:429=${dice.whole(1, 2)}][sim:retryafter=${dice.whole(0, 2)}]`],
@@ -44,7 +44,7 @@ export interface GenerationBody {
   readonly priority?: number
 }
 
-/** One generation; `number` is no other's. */
+/** One generation; `number` must be unique. */
 export function generationBody(dice: Dice, number: number, webhookUrl: string): GenerationBody {
   const tags = dice.weighted(BEHAVIOURS)(dice)
   return {

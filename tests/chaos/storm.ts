@@ -1,4 +1,4 @@
-// One chaos run on one backend, from the first process to the verdict.
+// A chaos run on one backend, from the first process to the verdict.
 
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -26,12 +26,12 @@ const KEY = 'rq_chaos_key_of_the_project_default'
 const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 'c').toString('base64')}`
 const WORKERS = 3
 const APIS = 2
-/** Of all kills, the share that comes at random moments; the rest are mines. */
+/** The share of kills at random moments; the remaining kills happen at crash points. */
 const RANDOM_KILLS = 0.35
-/** How far mines may run ahead of their share of the storm. */
+/** How far kills at crash points may run ahead of their share of the storm. */
 const MINES_AHEAD = 3
 const PATIENCE_MS = 300_000
-/** Generations that clients ask for, for each one of the noisy tenant. */
+/** Generations of the clients for each generation of the noisy tenant. */
 const NOISE_SHARE = 2
 
 const SETTINGS = {
@@ -42,12 +42,12 @@ const SETTINGS = {
   WEBHOOK_ALLOWED_NETWORKS: '127.0.0.0/8',
   UPSTREAM_API_KEY: 'chaos-upstream-key',
   UPSTREAM_TIMEOUT_MS: '2000',
-  // A generation whose submission ended unknown keeps its slot for half an hour.
+  // A generation with an unknown submission keeps its slot for half an hour.
   UPSTREAM_MAX_IN_FLIGHT: '100000',
   POLL_INTERVAL_MIN_MS: '200',
   POLL_INTERVAL_MAX_MS: '1000',
   RECONCILE_INTERVAL_MS: '1000',
-  // Short enough that outages push renders past it: their success must be settled all the same.
+  // Short enough that outages delay renders beyond the deadline: the late success must still be settled.
   GENERATION_DEADLINE_MS: '20000',
 }
 
@@ -60,7 +60,7 @@ export async function runStorm(options: StormOptions, say: (line: string) => voi
   }
 }
 
-/** Starts what a storm needs, each with its stop. */
+/** Starts the servers of a storm, and registers a stop function for each. */
 async function build({ backend, seed }: StormOptions, stops: (() => Promise<void>)[]) {
   const entries = await bundleEntries()
   stops.push(() => entries.remove())

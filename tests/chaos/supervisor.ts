@@ -1,5 +1,5 @@
-// Keeps the processes of a chaos run going, as any process manager would: what dies is started again. It knows why each one
-// died, so that a process which ends for no reason given here is found out.
+// Keeps the processes of a chaos run going, like a process manager: a dead process is started again. The supervisor knows the reason for
+// each death, so a process that ends without a known reason is detected.
 
 import { readFileSync } from 'node:fs'
 import type { Entries } from './bundle.ts'
@@ -12,12 +12,12 @@ export interface Life {
   readonly name: string
   readonly role: Role
   readonly logFile: string
-  /** Where a mine ended it. */
+  /** The crash point that ended the process. */
   readonly point: CrashPoint | null
-  /** `stuck`: told to stop, and had to be killed in the end. */
+  /** `stuck`: the process was asked to stop, and finally had to be killed. */
   readonly endedBy: 'mine' | 'kill' | 'stop' | 'stuck' | 'itself'
   readonly exit: number | NodeJS.Signals
-  /** Whether it had begun to work. */
+  /** Whether the process had begun to work. */
   readonly atWork: boolean
   readonly endedAtMs: number
 }
@@ -25,13 +25,13 @@ export interface Life {
 export interface Supervisor {
   /** Every process that has ended. */
   readonly lives: readonly Life[]
-  /** Kills one of that role that is at work, whatever it is doing. */
+  /** Kills a working process of this role, at any moment of its work. */
   kill(role: Role): void
-  /** Stops a worker from running for a while, in the middle of whatever it is doing. */
+  /** Stops a worker from running for a while, at any moment of its work. */
   freeze(ms: number): Promise<void>
-  /** From now on nothing dies any more; those that would are replaced. */
+  /** From now on no process dies; processes with a crash point are replaced. */
   calm(): Promise<void>
-  /** Stops everything in order. */
+  /** Stops every process in order. */
   close(): Promise<void>
 }
 
@@ -42,12 +42,12 @@ export interface SupervisorOptions {
   readonly env: Env
   readonly workers: number
   readonly apiPorts: readonly number[]
-  /** Whether another process may be made to die, after that many were killed. */
+  /** Whether a further process may get a crash point, after `killed` kills. */
   readonly mayMine: (killed: number) => boolean
 }
 
 const RESTART_MS = 200
-/** Well beyond the bound that the house sets itself. */
+/** Well above the app's own bound. */
 const STOP_MAX_MS = 90_000
 const MINED_SHARE = 0.85
 const API_MINED_SHARE = 0.2
@@ -79,7 +79,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       running.set(slot, started)
       const exit = await started.ended
       const { logFile } = started
-      // Also one that was told to stop may come to its mine.
+      // A process asked to stop may still reach its crash point.
       const mined = hasLogged(started, MINE_STRUCK)
       lives.push({
         name,
@@ -144,7 +144,7 @@ function isAlive({ child }: HouseProcess): boolean {
   return child.exitCode === null && child.signalCode === null
 }
 
-/** Whether it has logged that it began to work. */
+/** Whether the process has logged the beginning of its work. */
 function isAtWork(one: HouseProcess): boolean {
   return hasLogged(one, `"event":"${one.role}.started"`)
 }

@@ -1,5 +1,5 @@
-// A worker as `npm run start:worker` starts it, but for what is checked before (it costs more than
-// all the rest, and has tests of its own), and made to die at the point that its environment names (`crash-points.ts`).
+// A worker like `npm run start:worker`, without the doctor (the doctor costs more than the rest, and has its own tests). The worker dies at
+// the crash point named in its environment (`crash-points.ts`).
 
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
@@ -16,7 +16,7 @@ await runCommand(async () => {
   await runParts(stopBoundMs(config), async (stops) => {
     const house = openHouse(config, log)
     stops.push(() => house.close())
-    // Closing the queues sends what waits to be woken.
+    // Closing the queues sends the jobs that are still in memory.
     const pass = crashPlan(process.env, () => house.queues.close())
     const upstream = upstreamOf(config)
     const answered = (taskId: string) => house.log.info({ event: 'chaos.answered', taskId })

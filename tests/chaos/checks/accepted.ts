@@ -1,16 +1,16 @@
-// What was answered 202 is kept, and comes to its end.
+// Requests answered with 202 are kept, and come to their end.
 
 import { type Evidence, groupBy } from '../evidence.ts'
 
 const ENDED = ['completed', 'failed', 'cancelled']
 
-/** Lost: accepted, and not there. */
+/** Lost: accepted, but absent. */
 export function acceptedIsARow({ accepted, generations, batches }: Evidence): string[] {
   const ids = new Set([...generations, ...batches].map((row) => row.id))
   return accepted.filter((one) => !ids.has(one.id)).map((one) => `${one.id} was answered 202 and is no row`)
 }
 
-/** Lost: accepted, and never ended. */
+/** Lost: accepted, but never ended. */
 export function everythingHasEnded({ generations, unfinished }: Evidence): string[] {
   const open = generations.filter((row) => !ENDED.includes(row.status))
   return [
@@ -33,7 +33,7 @@ export function clientsAreAnsweredRightly({ wrongAnswers }: Evidence): string[] 
   return [...wrongAnswers]
 }
 
-/** No generation is there that nobody can have asked for. */
+/** Each batch has exactly its total of generations, and its end event counts all of them. */
 export function batchesAddUp({ generations, batches, events }: Evidence): string[] {
   const items = groupBy(generations, (row) => row.batchId)
   const ends = groupBy(events, (event) => event.batchId)

@@ -1,4 +1,4 @@
-// Every promise that a chaos run tries to break, by the name under which a violation is reported.
+// Every guarantee that a chaos run tries to break, by its name in the report of violations.
 
 import type { Evidence } from '../evidence.ts'
 import * as accepted from './accepted.ts'

@@ -1,11 +1,11 @@
-// What the provider answered is read, kept and shown as it was: judged by the form in which the provider sent it.
+// The provider's answers are read, kept and shown unchanged: judged by the form in which the provider sent each answer.
 
 import { FORMS } from '@reelqueue/simulator/forms'
 import { type Evidence, groupBy } from '../evidence.ts'
 
 /** Outcomes at the provider whose answer names the task. */
 const READABLE: readonly string[] = [...FORMS, 'accepted', 'slow']
-/** What a worker says of an answer that came whole and told it nothing. */
+/** Error codes for a complete answer that the worker could not read. */
 const NOT_READ = ['upstream_unreadable', 'upstream_no_task_id', 'upstream_answer_too_large', 'upstream_contradiction']
 
 export function oddAnswersAreRead({ generations, submissions, received }: Evidence): string[] {
@@ -26,7 +26,7 @@ export function everyReplyIsKept({ submissions }: Evidence): string[] {
     .map((row) => `${row.id} of ${row.generationId} was answered HTTP ${row.httpStatus}, and the reply is not kept`)
 }
 
-/** The end that a signed link names; null for any other. */
+/** The end named by a signed link; null for any other link. */
 export function signedUntil(videoUrl: string | null): Date | null {
   const match = /[?&]X-Amz-Date=(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z&X-Amz-Expires=(\d+)/.exec(videoUrl ?? '')
   if (match === null) return null

@@ -1,11 +1,11 @@
-// Nothing is paid twice, and the ledger tells of everything that may have been paid: judged by what the provider received.
+// Nothing is paid twice, and the ledger records every possible payment: judged by the provider's received requests.
 
 import { type Evidence, groupBy, type SubmissionRow } from '../evidence.ts'
 
-/** Requests that may have made a task for one attempt: the first, and one more where the caller asked for it. */
+/** Requests that may have made a task for one attempt: the first request, and a second request where the caller allowed a resubmission. */
 const allowedFor = (policy: 'fail' | 'resubmit') => (policy === 'resubmit' ? 2 : 1)
 
-/** By prompt: one that a batch's retry takes up again asks for the same as the one that failed. */
+/** By prompt: a generation that a batch's retry creates has the same prompt as the failed generation. */
 export function paidOnce({ generations, received }: Evidence): string[] {
   const tasks = groupBy(received, (one) => (one.taskId === null ? null : one.prompt))
   return [...groupBy(generations, (row) => row.prompt)].flatMap(([prompt, rows]) => {
@@ -28,7 +28,7 @@ export function eachAttemptIsSubmittedOnce({ generations, submissions }: Evidenc
   })
 }
 
-/** One clock serves both; its milliseconds are rounded differently. */
+/** Both times come from the same clock; their milliseconds are rounded differently. */
 const ROUNDING_MS = 2
 
 export function ledgerPrecedesEveryRequest({ generations, submissions, received }: Evidence): string[] {
@@ -59,7 +59,7 @@ export function ledgerNamesTheRightTasks({ generations, submissions, received }:
 }
 
 export function completedHasTheVideoOfItsTask({ generations, submissions }: Evidence): string[] {
-  // A task that was adopted may have gone to the submission that made it, after it had completed the generation.
+  // An adopted task may have gone to the submission that made the task, after completing the generation.
   const own = new Set(submissions.map((row) => `${row.generationId} ${row.reclaimedTaskId ?? row.taskId}`))
   return generations.flatMap(({ id, status, taskId, videoUrl }) => {
     if (status !== 'completed') return []
@@ -68,7 +68,7 @@ export function completedHasTheVideoOfItsTask({ generations, submissions }: Evid
   })
 }
 
-/** A worker that was killed with an answer in its hands may have taken it along, unless it had this long to record it. */
+/** A killed worker may lose an answer received less than this long before. */
 const RECORDING_MAX_MS = 30_000
 
 export function everyAnswerIsRecorded({ answers, submissions }: Evidence): string[] {
@@ -82,7 +82,7 @@ export function everyAnswerIsRecorded({ answers, submissions }: Evidence): strin
   })
 }
 
-/** A provider that has the video, and a generation that was failed for its lateness: the late success must have been settled. */
+/** The provider has the video of a generation that failed at its deadline: the late success must have been settled. */
 export function lateSuccessIsSettled({ generations, received }: Evidence): string[] {
   const endless = /\[sim:(stuck|fail|nourl\])/
   return generations

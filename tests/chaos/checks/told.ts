@@ -1,4 +1,4 @@
-// Each move has its event, exactly once, and whoever wanted to know of an end was told.
+// Each move has its event, exactly once, and every requested webhook of an end was delivered.
 
 import { BATCH_COMPLETED } from '@reelqueue/shared/domain/events'
 import { MOVES, TERMINAL_STATUSES } from '@reelqueue/shared/domain/status'
