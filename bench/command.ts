@@ -1,6 +1,6 @@
 // `npm run bench`: measures Reelqueue beside a plain pipeline with the same purpose and ordinary code, in a single run, on a private
-// embedded
-// Postgres (and a private Redis, when `redis-server` is installed). Only the ratios count: machines differ, and so does their load.
+// embedded Postgres (and a private Redis, when `redis-server` is installed). Only the ratios count: machines differ, and so does their
+// load.
 
 import { writeFile } from 'node:fs/promises'
 import { cpus, loadavg } from 'node:os'

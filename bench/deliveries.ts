@@ -1,6 +1,5 @@
 // `npm run bench -- --deliveries`: the cost of a million pending deliveries to ten thousand dead origins: reconcile's look, and changes of
-// an
-// endpoint with six tenths of the deliveries.
+// an endpoint with six tenths of the deliveries.
 
 import { openDatabase } from '@reelqueue/shared/store/database'
 import { changeEndpoint } from '@reelqueue/shared/store/endpoints'

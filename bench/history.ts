@@ -1,6 +1,5 @@
 // A history: ended generations, in batches and single, with their ledger, events and deliveries; a backlog; and a few generations in each
-// open
-// status. Built by statements inside Postgres, because a million requests would take an hour.
+// open status. Built by statements inside Postgres, because a million requests would take an hour.
 
 import pg from 'pg'
 

@@ -1,6 +1,5 @@
 // A batch of JSON Lines, beside the two ordinary ways of accepting the same lines: one Prisma `create` and one `queue.add` for each line,
-// and
-// Prisma's `createMany` in chunks. The ordinary ways check nothing, are not atomic, and record no events.
+// and Prisma's `createMany` in chunks. The ordinary ways check nothing, are not atomic, and record no events.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { loadConfig } from '@reelqueue/shared/runtime/config'

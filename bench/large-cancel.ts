@@ -1,6 +1,5 @@
 // `npm run bench -- --cancel N`: cancels a batch of N generations whose project has 50 endpoints at a dead origin, so that each row creates
-// 50
-// deliveries. A second project is observed at the same time: the duration of an accept, and the wait of its generations for submission.
+// 50 deliveries. A second project is observed at the same time: the duration of an accept, and the wait of its generations for submission.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { newId } from '@reelqueue/shared/domain/ids'

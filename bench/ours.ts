@@ -1,6 +1,5 @@
 // Reelqueue as in `npm start`, API and worker in one process, configured by the environment. Started with `fork`; sends its URL, and exits
-// on
-// disconnect.
+// on disconnect.
 
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'

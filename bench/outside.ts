@@ -1,6 +1,5 @@
 // The outside world of a pipeline under test, in a process of its own: a provider, and a receiver of webhooks. Both servers answer
-// immediately
-// and check nothing, so that only the pipeline is measured. Started with `fork`; controlled by messages.
+// immediately and check nothing, so that only the pipeline is measured. Started with `fork`; controlled by messages.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

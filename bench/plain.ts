@@ -1,8 +1,6 @@
 // A pipeline written in the ordinary way on the same libraries: a `create` and an `add` for each request, a `findUnique` and an `update`
-// for each
-// move, `fetch`, and a job scheduler that polls each generation every second. The pipeline keeps no ledger, no events and no delivery log,
-// signs
-// nothing, and may send a webhook twice. Started with `fork`; sends its URL, and exits on disconnect.
+// for each move, `fetch`, and a job scheduler that polls each generation every second. The pipeline keeps no ledger, no events and no
+// delivery log, signs nothing, and may send a webhook twice. Started with `fork`; sends its URL, and exits on disconnect.
 
 import { PrismaPg } from '@prisma/adapter-pg'
 import { newId } from '@reelqueue/shared/domain/ids'

@@ -1,6 +1,5 @@
 // `npm run bench -- --plans N`: the plans of the hot statements on a history of N generations, measured by EXPLAIN ANALYZE. The statements
-// are
-// recorded on their way from the store to Postgres.
+// are recorded on their way from the store to Postgres.
 
 import { newId } from '@reelqueue/shared/domain/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'

@@ -1,6 +1,5 @@
 // Reelqueue beside the plain pipeline: single requests, and the whole way from the request to the webhook. The pipelines take turns, so
-// that
-// other load on the machine affects both.
+// that other load on the machine affects both.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Outside, startOutside } from './children.ts'

@@ -1,6 +1,5 @@
 // Redis is wiped while many generations render: the time until every generation has been polled again, and until the last webhook. The
-// plain
-// pipeline would never poll again: its schedulers are gone.
+// plain pipeline would never poll again: its schedulers are gone.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'

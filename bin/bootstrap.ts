@@ -1,6 +1,5 @@
 // The first start creates the project `default` with a key and a webhook secret, and the operator's password, and prints the generated
-// values
-// once.
+// values once.
 
 import { randomBytes } from 'node:crypto'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'

@@ -1,6 +1,5 @@
 // How a command begins and ends: readable errors, one graceful stop whenever a signal comes, and an immediate stop at the second signal.
-// run.mjs
-// handles signals until the command's own handlers exist.
+// run.mjs handles signals until the command's own handlers exist.
 
 import { constants } from 'node:os'
 import { ConfigError } from '@reelqueue/shared/runtime/config'
@@ -57,10 +56,9 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
  * Starts parts and leaves them running until SIGINT, SIGTERM or SIGHUP, or until `start` resolves to an exit code; then stops the parts,
- * the last
- * part first. The exit code is 0, or the code of the signal (130, 143, 129) when the signal came before everything ran. A second signal, or
- * a stop
- * longer than `boundMs`, ends the process immediately with code 1. Errors of `start` are rethrown after every part has been stopped.
+ * the last part first. The exit code is 0, or the code of the signal (130, 143, 129) when the signal came before everything ran. A second
+ * signal, or a stop longer than `boundMs`, ends the process immediately with code 1. Errors of `start` are rethrown after every part has
+ * been stopped.
  */
 export async function runParts(boundMs: number, start: (stops: Stops) => Promise<number | null>): Promise<void> {
   const begun: (() => Promise<void>)[] = []

@@ -1,6 +1,5 @@
 // `npm run demo`: the whole app in one process, on an embedded Postgres, with the simulator as its provider. The demo reads nothing of a
-// real
-// installation: neither DATABASE_URL nor REDIS_URL nor any key.
+// real installation: neither DATABASE_URL nor REDIS_URL nor any key.
 
 import { join } from 'node:path'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'

@@ -1,6 +1,5 @@
 // `npm run doctor`: checks everything named by the configuration and prints the findings. Starts and changes nothing. Ends with 0 when
-// every
-// server answers and nothing is wrong, otherwise with 1.
+// every server answers and nothing is wrong, otherwise with 1.
 
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { runCommand } from './command.ts'

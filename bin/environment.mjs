@@ -7,8 +7,7 @@ const KEPT = new Set(['PGPASSWORD', 'PGPASSFILE'])
 
 /**
  * Removes PGHOST, PGSSLMODE, PGOPTIONS and similar variables: DATABASE_URL alone locates the database, and an embedded Postgres knows its
- * own
- * address. Node's client would use some of the variables, and Prisma's engine none of them.
+ * own address. Node's client would use some of the variables, and Prisma's engine none of them.
  */
 export function forgetPostgres(env) {
   for (const name of Object.keys(env)) if (/^PG[A-Z]/.test(name) && !KEPT.has(name)) delete env[name]
@@ -33,8 +32,7 @@ function mayWrite(folder) {
 
 /**
  * Node 24 sends every fetch through HTTPS_PROXY when NODE_USE_ENV_PROXY is set; the local servers of the demo and the tests are not behind
- * the
- * proxy. A real installation keeps the given NO_PROXY, which decides how the provider is reached.
+ * the proxy. A real installation keeps the given NO_PROXY, which decides how the provider is reached.
  */
 export function neverProxyThisMachine(env) {
   const { NO_PROXY: upper, no_proxy: lower } = env

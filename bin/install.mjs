@@ -1,6 +1,5 @@
 // Installs missing packages, one installation at a time: a lock file names the installing process and its npm, and is ignored after both
-// have
-// ended. Plain JavaScript on Node's own modules: nothing is installed yet. Missing packages are found by content, never by timestamps.
+// have ended. Plain JavaScript on Node's own modules: nothing is installed yet. Missing packages are found by content, never by timestamps.
 
 import { execFileSync, spawn } from 'node:child_process'
 import { accessSync, constants, existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

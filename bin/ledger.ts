@@ -1,6 +1,5 @@
 // Ensures that an older copy of the database never pays again by itself. While workers run, a mark outside the database (a file in
-// DATA_DIR,
-// and a key in Redis where there is one) records the progress of the database; a start compares mark and database.
+// DATA_DIR, and a key in Redis where there is one) records the progress of the database; a start compares mark and database.
 
 import { randomUUID } from 'node:crypto'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'

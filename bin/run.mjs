@@ -76,9 +76,8 @@ function checkNode() {
 
 /**
  * Handles signals until the command has its own handlers (the command is still being loaded): a signal ends the process. npm sends a signal
- * to
- * the shell between npm and our process, and the shell ends without notifying our process: a process manager that stops `npm start` would
- * leave our process running. So our process stops when its parent has gone, unless a signal came before.
+ * to the shell between npm and our process, and the shell ends without notifying our process: a process manager that stops `npm start`
+ * would leave our process running. So our process stops when its parent has gone, unless a signal came before.
  */
 function answerSignals() {
   const parent = process.ppid

@@ -1,6 +1,5 @@
 // Builds the simulator: a stand-in for the upstream over real HTTP, with faults on demand. The simulator deliberately shares no code with
-// the
-// adapter on the other side: otherwise both sides could be wrong together.
+// the adapter on the other side: otherwise both sides could be wrong together.
 import { randomInt } from 'node:crypto'
 import { type FastifyError, type FastifyInstance, fastify, LogController } from 'fastify'
 import { refusal } from './answers.ts'

@@ -1,6 +1,5 @@
 // Faults armed through the control endpoint: an armed fault hits the next requests whatever their prompts, and precedes the faults
-// requested
-// by a prompt.
+// requested by a prompt.
 import type { Fault } from './faults.ts'
 
 type FaultTarget = 'create' | 'poll'

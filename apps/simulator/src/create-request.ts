@@ -1,6 +1,5 @@
 // The documented rules for the body of a create request. The upstream refuses with HTTP 200 and a code, so a broken rule is returned here
-// as a
-// message, never thrown.
+// as a message, never thrown.
 import { z } from 'zod'
 
 const seconds = z.union([z.literal(4), z.literal(8), z.literal(12)], { error: 'must be one of 4, 8, 12' }).optional()

@@ -1,6 +1,5 @@
 // A queue with a fixed capacity, so that a long-lived simulator stays bounded. A full plain array would copy all its items on each
-// `shift()`;
-// this queue moves a head index and compacts now and then.
+// `shift()`; this queue moves a head index and compacts now and then.
 
 /** First in, first out; `push` returns the dropped item. `capacity` is a number of items, at least 1. */
 export class Fifo<T> {

@@ -1,6 +1,5 @@
 // Seedable randomness for render times. Task ids never come from here: a restarted simulator with the same seed would repeat ids already
-// known
-// to its client.
+// known to its client.
 
 /** Uniform numbers in [0, 1). */
 export type Random = () => number

@@ -1,6 +1,5 @@
 // Reads the tags in a prompt, `[sim:NAME]` or `[sim:NAME=VALUE]`, anywhere and in any number. An unknown or malformed tag is an error:
-// otherwise
-// a misspelt tag would make a test that cannot fail.
+// otherwise a misspelt tag would make a test that cannot fail.
 import { type Behaviour, ID_KEYS, ID_STYLES, plainBehaviour, URL_KEYS } from './behaviour.ts'
 import { readCount, readFault, readMillis, readScalar } from './faults.ts'
 import { phasesFor } from './status-words.ts'

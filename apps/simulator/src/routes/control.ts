@@ -1,6 +1,5 @@
 // The control endpoint of the simulator under /control, absent from the real upstream. The endpoint requires no key, so the simulator
-// belongs
-// on a loopback or private address.
+// belongs on a loopback or private address.
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { z } from 'zod'
 import { refusal } from '../answers.ts'

@@ -47,8 +47,7 @@ function waitInTurns(queueBackend: IQueueBackend, closing: AbortSignal): void {
 
 /**
  * After a refused call a worker asks again immediately (seen on 6.7): thousands of times a second where Redis is full, lacks a permission
- * or
- * is the wrong node. So each further failure is returned later, until a call succeeds or the worker is closed.
+ * or is the wrong node. So each further failure is returned later, until a call succeeds or the worker is closed.
  */
 function restAfterFailure(queueBackend: IQueueBackend, closing: AbortSignal): void {
   for (const name of ['moveToActive', 'waitForJob'] as const) {

@@ -1,7 +1,6 @@
 // Resolves names chosen by tenants: the hosts file first, then DNS through c-ares, which waits on sockets. Never getaddrinfo: getaddrinfo
 // blocks threads shared by the whole process, so names with silent servers would delay the names of Postgres, Redis and the provider.
-// Search
-// domains, mDNS and other sources of nsswitch.conf are not used.
+// Search domains, mDNS and other sources of nsswitch.conf are not used.
 
 import type { LookupAddress } from 'node:dns'
 import { Resolver } from 'node:dns/promises'

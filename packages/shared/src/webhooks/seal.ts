@@ -1,8 +1,6 @@
 // Seals secrets at rest: AES-256-GCM under SECRET_KEY, as the text `v2.<name of the key>.<base64url of iv, ciphertext, tag>`. A value is
-// bound
-// to its place: after a move to another row or field the value does not open. Sealing the same text twice gives different results: sealed
-// values
-// cannot be compared or looked up.
+// bound to its place: after a move to another row or field the value does not open. Sealing the same text twice gives different results:
+// sealed values cannot be compared or looked up.
 
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
 
