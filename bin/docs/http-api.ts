@@ -71,7 +71,7 @@ export async function httpApiPage(): Promise<string> {
 }
 
 /** The document of an API that is built and never started: no server is contacted. */
-async function openapiDocument(): Promise<unknown> {
+export async function openapiDocument(): Promise<unknown> {
   const nowhere = { DATABASE_URL: 'postgresql://127.0.0.1:1/none', SECRET_KEY: Buffer.alloc(32).toString('base64') }
   const house = openHouse(loadConfig(nowhere), createLogger('silent'))
   const app = await buildApp({
