@@ -30,7 +30,7 @@ const ASK_TIMEOUT_MS = 10_000
 
 /** Starts the API. @throws UserError when its port is taken */
 export async function startApi(house: House): Promise<RunningApi> {
-  const { config, log, database, backend, queues, admitter, changer, sealer } = house
+  const { config, log, database, backend, queues, afterCommit, changer, sealer } = house
   const waiter = createWaiter(
     (ids) => endedAmong(database, ids),
     (error) => log.warn({ event: 'wait.failed', err: error }),
@@ -58,7 +58,7 @@ export async function startApi(house: House): Promise<RunningApi> {
     backend,
     queues,
     waiter,
-    admit: () => admitter.admit(),
+    afterCommit,
     changer,
     backlog: createBacklogLimit(config.QUEUED_MAX_PER_PROJECT, (projectId, upTo) =>
       countWaiting(database, projectId, upTo),

@@ -1,5 +1,6 @@
 // Opens what the API and the worker share. api.ts and worker.ts put either on top of it: a process loads only what it runs.
 
+import { type AfterCommit, createAfterCommit } from '@reelqueue/shared/after-commit'
 import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import { migrateQueues, openQueueBackend, type QueueBackend } from '@reelqueue/shared/queues/backend'
 import { openQueues, type Queues } from '@reelqueue/shared/queues/queues'
@@ -27,14 +28,13 @@ export interface House {
   readonly queues: Queues
   readonly sealer: Sealer
   readonly admitter: Admitter
+  /** What follows the commits of the API and of changes of batches; a worker has its own. */
+  readonly afterCommit: AfterCommit
   readonly changer: BatchChanger
   readonly fanOuts: FanOuts
   /** To be called when nothing stands on it any more. */
   close(): Promise<void>
 }
-
-/** Deliveries woken after a page: whoever delivers them goes on with all others for the same servers, and reconcile wakes the rest. */
-const WAKES_PER_PAGE = 50
 
 /** Opens the house. @throws ConfigError when `DATABASE_URL` or `SECRET_KEY` is missing */
 export function openHouse(config: Config, log: Logger): House {
@@ -62,21 +62,22 @@ export function openHouse(config: Config, log: Logger): House {
       config.UPSTREAM_API_KEY === undefined
         ? { admitted: [], againMs: null }
         : await admitGenerations(database, config.UPSTREAM_MAX_IN_FLIGHT, config.UPSTREAM_MAX_IN_FLIGHT_PER_MODEL),
-    wake: (admitted) => queues.wake('submit', admitted),
+    wake: (admitted) => afterCommit({ due: { submit: admitted } }),
     onError: (error) => log.warn({ event: 'admit.failed', err: error }),
     stopping: stopping.signal,
   })
-  const wakeSome = (deliveryIds: readonly string[]) =>
-    queues.wake(
-      'deliver',
-      deliveryIds.slice(0, WAKES_PER_PAGE).map((id) => ({ id, wakes: 0 })),
-    )
+  const afterCommit = createAfterCommit({
+    queues,
+    admit: () => admitter.admit(),
+    // Only polls hear how long a render took.
+    noteRender: () => undefined,
+  })
   const turns = pageTurns()
   const fanOuts = createFanOuts({
     turns,
     next: (after) => nextToFanOut(database, after),
     page: (projectId, rows) => fanOutPage(database, projectId, rows),
-    enqueue: wakeSome,
+    enqueue: (deliveries) => afterCommit({ deliveries, isPage: true }),
     onError: (projectId, error) => log.error({ event: 'fan_out.failed', projectId, err: error }),
     stopping: stopping.signal,
   })
@@ -87,11 +88,10 @@ export function openHouse(config: Config, log: Logger): House {
     isChanging: (batchId) => isChanging(database, batchId),
     page: (batchId, cursor) => changePage(database, batchId, cursor, RENDER_MAX_MS),
     async afterPage({ batchId, projectId }, { moved, isOver }) {
-      wakeSome(moved.flatMap((one) => one.deliveryIds))
-      if (moved.length > 0) admitter.admit()
+      afterCommit({ moved, isPage: true })
       if (!isOver) return
       fanOuts.start(projectId)
-      wakeSome(await finishBatches(database, [batchId]))
+      afterCommit({ deliveries: await finishBatches(database, [batchId]) })
     },
     onError: (batchId, error) => log.error({ event: 'batch.change_failed', batchId, err: error }),
     stopping: stopping.signal,
@@ -104,6 +104,7 @@ export function openHouse(config: Config, log: Logger): House {
     queues,
     sealer,
     admitter,
+    afterCommit,
     changer,
     fanOuts,
     async close() {

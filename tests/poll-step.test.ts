@@ -10,7 +10,7 @@ import { startHouse } from './support/house.ts'
 import { laneOf, runLane } from './support/polling.ts'
 import { answer, hang, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { newGeneration, seedDatabase, taskIdOf } from './support/seed.ts'
-import { stepDeps } from './support/step-deps.ts'
+import { afterCommitOf, stepDeps } from './support/step-deps.ts'
 import { until } from './support/wait.ts'
 
 const TIMEOUT_MS = 5_000
@@ -29,13 +29,15 @@ const deps: ReturnType<typeof stepDeps> = {
     poll: pollLimits(60_000, 60_000, 3_600_000),
     upstreamTimeoutMs: TIMEOUT_MS,
   }),
-  queues: {
-    ...house.queues,
-    wake: (queue, wakeUps) => {
-      for (const { id } of wakeUps) woken.push({ id, hadAnswer: seed.row(id).then((row) => row.answer !== null) })
-      house.queues.wake(queue, wakeUps)
+  afterCommit: afterCommitOf({
+    queues: {
+      ...house.queues,
+      wake: (queue, wakeUps) => {
+        for (const { id } of wakeUps) woken.push({ id, hadAnswer: seed.row(id).then((row) => row.answer !== null) })
+        house.queues.wake(queue, wakeUps)
+      },
     },
-  },
+  }),
 }
 const withLimits = (poll: PollLimits) => ({ ...deps, settings: { ...deps.settings, poll }, upstream })
 const run = (poll = deps.settings.poll, signal?: AbortSignal) => runLane(withLimits(poll), signal)

@@ -90,7 +90,7 @@ describe('the guarded statement', () => {
     const complete = () => completeGeneration(seed.database, id)
     const lock = `SELECT 1 FROM generations WHERE id = '${id}' FOR UPDATE`
     const moved = await seed.collide(lock, [complete, complete, complete, complete])
-    expect(moved.flat()).toEqual([{ id, batchId: null, deliveryIds: [expect.any(String)] }])
+    expect(moved.flat()).toEqual([{ id, batchId: null, status: 'completed', deliveryIds: [expect.any(String)] }])
     expect((await seed.events(id)).filter((event) => event.type === 'generation.completed')).toHaveLength(1)
     expect(await deliveriesOf(id)).toEqual([{ url: HOOK, endpoint_id: null, type: 'generation.completed' }])
     expect(await completeGeneration(seed.database, id)).toEqual([])

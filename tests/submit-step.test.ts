@@ -11,7 +11,7 @@ import { attemptsOn } from './support/attempts.ts'
 import { startHouse } from './support/house.ts'
 import { answer, hang, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { pollOf, seedDatabase, taskIdOf } from './support/seed.ts'
-import { stepDeps } from './support/step-deps.ts'
+import { afterCommitOf, stepDeps } from './support/step-deps.ts'
 import { until } from './support/wait.ts'
 
 const TIMEOUT_MS = 1_000
@@ -24,9 +24,9 @@ const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeo
 let admissions = 0
 const deps = {
   ...stepDeps(house, { upstreamTimeoutMs: TIMEOUT_MS }),
-  admit: () => {
+  afterCommit: afterCommitOf(house, () => {
     admissions += 1
-  },
+  }),
 }
 const run = (id: string, database: Database = deps.database) =>
   submit({ ...deps, database, batches: createMicroBatches({ database, log: deps.log }), upstream }, id)
@@ -128,12 +128,13 @@ describe('an outcome', () => {
     const id = await seed.admitted()
     let wakeUps = 0
     let before: number | undefined
-    const lanes = { ...deps.queues.lanes, wake: () => void wakeUps++ }
+    const lanes = { ...house.queues.lanes, wake: () => void wakeUps++ }
+    const afterCommit = afterCommitOf({ queues: { ...house.queues, lanes } })
     provider.play((response, one) => {
       if (one.method === 'GET') before ??= wakeUps
       answer(200, { ...RENDERING, id: 'sora_woken' })(response, one)
     })
-    await submit({ ...deps, queues: { ...deps.queues, lanes }, isProven: () => false, upstream }, id)
+    await submit({ ...deps, afterCommit, isProven: () => false, upstream }, id)
     expect(before).toBe(1)
   })
 

@@ -21,7 +21,7 @@ import { startHouse } from './support/house.ts'
 import { runLane } from './support/polling.ts'
 import { type Act, answer, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { seedDatabase } from './support/seed.ts'
-import { stepDeps } from './support/step-deps.ts'
+import { afterCommitOf, stepDeps } from './support/step-deps.ts'
 import { until } from './support/wait.ts'
 
 const seed = await seedDatabase()
@@ -273,7 +273,7 @@ it('what a hold kept back is admitted again by itself when it is over', async ()
   const id = await seed.admitted()
   provider.play(answer(429, {}, { 'retry-after': '1' }))
   await submitOne()
-  await submit({ ...deps, admit: house.house.admitter.admit }, id)
+  await submit({ ...deps, afterCommit: house.house.afterCommit }, id)
   expect(await seed.row(id)).toMatchObject({ status: 'queued', admittedAt: null })
   await until('it is admitted', async () => (await seed.row(id)).admittedAt !== null)
 })
@@ -311,10 +311,10 @@ describe('submissions in a row without an answer', () => {
     provider.play(accepted)
     const [next] = (await admitGenerations(seed.database, 100)).admitted
     let asked = 0
-    const admit = () => {
+    const afterCommit = afterCommitOf(house, () => {
       asked++
-    }
-    await submit({ ...deps, admit }, next?.id ?? '')
+    })
+    await submit({ ...deps, afterCommit }, next?.id ?? '')
     expect(await statusOf(next?.id ?? '')).toBe('processing')
     expect(asked).toBe(1)
     await seed.queued()

@@ -80,7 +80,6 @@ export async function openapiDocument(): Promise<unknown> {
     keys: { find: async () => null, recall: () => null },
     operators: { require: async () => undefined },
     accept: async () => null,
-    admit: () => undefined,
     askTask: async () => 'ended',
     backlog: { take: async () => undefined, takeMany: (_project, _count, insert) => insert() },
     settings: {

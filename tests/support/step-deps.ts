@@ -1,18 +1,27 @@
 // The dependencies of a step, taken from an app's own parts, for tests that call steps directly.
 
+import { createAfterCommit } from '@reelqueue/shared/after-commit'
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import type { UpstreamDeps, WorkerSettings } from '@reelqueue/worker/deps'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import type { TestHouse } from './house.ts'
 
+/** After-commit work as in a worker, except that `admit` and `noteRender` replace admission and statistics. */
+export function afterCommitOf(
+  { queues }: Pick<TestHouse, 'queues'>,
+  admit: () => void = () => undefined,
+  noteRender: (generationId: string) => void = () => undefined,
+) {
+  return createAfterCommit({ queues, admit, noteRender })
+}
+
 /** Admits nothing, sends no webhook to a private address, knows no render times, and is never random. */
 export function stepDeps({ house }: TestHouse, settings: Partial<WorkerSettings> = {}): Omit<UpstreamDeps, 'upstream'> {
   return {
     ...house,
     batches: createMicroBatches(house),
-    admit: () => undefined,
-    noteRender: () => undefined,
+    afterCommit: afterCommitOf(house),
     scheduleOf: () => null,
     isProven: () => true,
     webhooks: createGuardedClient({ allowedNetworks: [] }),

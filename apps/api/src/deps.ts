@@ -1,7 +1,7 @@
 // The dependencies of the routes; the app uses no globals.
 
+import type { AfterCommit, AppQueues } from '@reelqueue/shared/after-commit'
 import type { QueueBackend } from '@reelqueue/shared/queues/backend'
-import type { Queues } from '@reelqueue/shared/queues/queues'
 import type { BatchChanger } from '@reelqueue/shared/runtime/batch-changer'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { SlotsPerModel } from '@reelqueue/shared/store/admission'
@@ -24,10 +24,9 @@ export interface ApiDeps {
    */
   readonly accept: (wish: Wish) => Promise<Stored | null>
   readonly backend: QueueBackend
-  readonly queues: Queues
+  readonly queues: AppQueues
+  readonly afterCommit: AfterCommit
   readonly waiter: Waiter
-  /** Starts admission of queued generations while slots are free; returns at once. */
-  readonly admit: () => void
   readonly changer: BatchChanger
   readonly backlog: BacklogLimit
   readonly askTask: AskTask

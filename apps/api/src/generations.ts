@@ -61,7 +61,7 @@ export async function acceptGeneration(
     if (!winner) throw new Error('a generation was not inserted, and there is none with its idempotency key')
     return replay(winner, idempotency, reply)
   }
-  deps.admit()
+  deps.afterCommit({ admissionDue: true })
   return justAccepted(row, stored)
 }
 

@@ -1,10 +1,10 @@
 // The dependencies of the steps; the app uses no globals.
 
+import type { AfterCommit, AppQueues } from '@reelqueue/shared/after-commit'
 import type { Kind } from '@reelqueue/shared/domain/batch-estimate'
 import type { PollLimits } from '@reelqueue/shared/domain/poll-plan'
 import type { PollSchedule } from '@reelqueue/shared/domain/poll-schedule'
 import type { Upstream } from '@reelqueue/shared/providers/port'
-import type { Queues } from '@reelqueue/shared/queues/queues'
 import type { BatchChanger } from '@reelqueue/shared/runtime/batch-changer'
 import type { FanOuts } from '@reelqueue/shared/runtime/fan-outs'
 import type { Logger } from '@reelqueue/shared/runtime/log'
@@ -16,14 +16,11 @@ import type { MicroBatches } from './micro-batches.ts'
 export interface StepDeps {
   readonly database: Database
   readonly batches: MicroBatches
-  readonly queues: Queues
+  readonly queues: AppQueues
+  readonly afterCommit: AfterCommit
   readonly log: Logger
-  /** Starts admission of queued generations while slots are free; returns at once. */
-  readonly admit: () => void
   readonly changer: BatchChanger
   readonly fanOuts: FanOuts
-  /** Notes an ended generation for the statistics. */
-  readonly noteRender: (generationId: string) => void
   readonly webhooks: GuardedClient
   readonly sealer: Sealer
   readonly settings: WorkerSettings

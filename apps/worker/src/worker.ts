@@ -1,9 +1,10 @@
 // Builds the worker: one consumer for each queue, and the timers of reconcile and retention.
 
+import { createAfterCommit } from '@reelqueue/shared/after-commit'
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import { type Consumer, consume, type StepOutcome } from '@reelqueue/shared/queues/consumer'
-import type { QueueName } from '@reelqueue/shared/queues/queues'
+import type { QueueName, Queues } from '@reelqueue/shared/queues/queues'
 import { createCaution } from './caution.ts'
 import { countAnswers } from './count-answers.ts'
 import { createDeliveryTurns } from './delivery-turns.ts'
@@ -41,13 +42,18 @@ export interface RunningWorker {
 
 /** Starts the worker. Without an upstream nothing is submitted or polled; the other steps run. */
 export function startWorker(
-  given: Omit<StepDeps, 'noteRender'>,
+  given: Omit<StepDeps, 'afterCommit'> & {
+    readonly queues: Queues
+    /** Asks for a run of admission; returns at once. */
+    readonly admit: () => void
+  },
   backend: QueueBackend,
   upstream: Upstream | null,
 ): RunningWorker {
   const stopping = new AbortController()
   const renders = createRenderNotes(given)
-  const deps = { ...given, noteRender: renders.note }
+  const { queues, admit } = given
+  const deps = { ...given, afterCommit: createAfterCommit({ queues, admit, noteRender: renders.note }) }
   const onError = (error: Error) => deps.log.warn({ event: 'queue.error', err: error.message })
   const consumers: Consumer[] = []
   /** Waits for the last writes after every consumer has stopped. */
@@ -65,7 +71,7 @@ export function startWorker(
         throw error
       }
     }
-    const later = (id: string, delayMs: number) => deps.queues.wakeLater(queue, id, delayMs)
+    const later = (id: string, delayMs: number) => queues.wakeLater(queue, id, delayMs)
     consumers.push(consume({ backend, queue, concurrency: CONCURRENCY[queue], run: logged, later, onError }))
   }
 
@@ -91,7 +97,7 @@ export function startWorker(
   const turns = createDeliveryTurns((id, error) => onFailure('deliver', id, error), stopping.signal)
   start('deliver', (id) => deliver(delivering, turns, id, stopping.signal))
   stopped.push(async () => {
-    for (const id of await turns.idle()) deps.queues.wakeAgain('deliver', id)
+    for (const id of await turns.idle()) queues.wakeAgain('deliver', id)
   })
   // Recorded at the start: a step whose first job never arrives counts as stalled as well.
   for (const step of upstream ? (['submit', 'deliver'] as const) : (['deliver'] as const)) runs.note(step)

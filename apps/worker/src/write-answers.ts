@@ -8,7 +8,6 @@ import { type DuePoll, failOverdue, recordPolls } from '@reelqueue/shared/store/
 import { refusedAmong } from '@reelqueue/shared/store/unstorable'
 import type { UpstreamDeps } from './deps.ts'
 import { readAnswer } from './read-answer.ts'
-import { followEnds } from './steps/complete.ts'
 
 export interface Answered {
   readonly poll: DuePoll
@@ -38,7 +37,7 @@ async function recordAll(deps: UpstreamDeps, answered: readonly Answered[]): Pro
     const records = overdue.map((reading) => reading.record)
     const keptMs = code === 'adopted_task_unknown' ? 0 : RENDER_MAX_MS
     const moved = await failOverdue(deps.database, records, code, keptMs)
-    deps.queues.wakeOwed(moved)
+    deps.afterCommit({ moved })
     for (const { id } of moved) failed.add(id)
     deps.log.warn({ event: 'poll.overdue', code, generations: moved.length })
   }
@@ -49,10 +48,7 @@ async function recordAll(deps: UpstreamDeps, answered: readonly Answered[]): Pro
     records.map((reading) => reading.record),
   )
   const ended = readings.filter((reading) => reading.record.answer !== null)
-  deps.queues.wake(
-    'complete',
-    ended.map(({ record }) => ({ id: record.id, wakes: record.wakes + 1 })),
-  )
+  deps.afterCommit({ due: { complete: ended.map(({ record }) => ({ id: record.id, wakes: record.wakes + 1 })) } })
 }
 
 /**
@@ -71,7 +67,7 @@ async function failUnstorable(deps: UpstreamDeps, answers: readonly Answered[]):
   const refused = await refusedAmong(deps.database, ids)
   const polls = late.map(({ poll }) => poll).filter(({ id }) => refused.has(id))
   const moved = await failOverdue(deps.database, polls, 'unstorable_answer', RENDER_MAX_MS)
-  deps.queues.wakeOwed(moved)
+  deps.afterCommit({ moved })
   for (const { poll, answer } of late) {
     if (!moved.some(({ id }) => id === poll.id)) continue
     deps.log.error({
@@ -89,5 +85,8 @@ const isCompletion = ({ poll, answer }: Answered) => poll.status === 'processing
 
 async function completeAll(deps: UpstreamDeps, answered: readonly Answered[]): Promise<void> {
   const seen = answered.flatMap(({ poll, answer }) => (answer.kind === 'completed' ? { ...poll, answer } : []))
-  if (seen.length > 0) followEnds(deps, await completeSeen(deps.database, seen))
+  if (seen.length === 0) return
+  const moved = await completeSeen(deps.database, seen)
+  deps.afterCommit({ moved, rendered: moved })
+  for (const { id } of moved) deps.log.info({ event: 'complete.done', generationId: id })
 }

@@ -94,7 +94,7 @@ export function operatorAdoptionRoute(app: App, deps: ApiDeps): void {
 }
 
 async function adopt(deps: ApiDeps, { id, projectId }: Generation, taskId: string, isOperator: boolean): Promise<void> {
-  const { database, queues, admit, askTask, settings } = deps
+  const { database, afterCommit, askTask, settings } = deps
   const { slots, slotsPerModel } = settings
   const adoptWhen = (task: Adoption['task']) =>
     adoptTask(database, id, { taskId, isOperator, task, slots, slotsPerModel })
@@ -112,8 +112,5 @@ async function adopt(deps: ApiDeps, { id, projectId }: Generation, taskId: strin
     case 'ask':
       throw new Error('the provider was asked, and is to be asked again')
   }
-  queues.lanes.wake()
-  if (result.moved.length === 0) return
-  queues.wakeOwed(result.moved)
-  admit()
+  afterCommit({ moved: result.moved })
 }

@@ -121,7 +121,7 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
         if (result === 'nothing_failed') throw new Problem('nothing_to_retry')
         throw new Error(`the batch that holds the key of ${child.id} is gone`)
       }
-      deps.admit()
+      deps.afterCommit({ admissionDue: true })
       return accepted(reply, await withCounts(deps, await mustFindBatch(deps, request.project, child.id)))
     },
   )

@@ -180,7 +180,7 @@ async function accept(
   const insert = () => insertBatch(database, batch, inChunks(checked, toRow))
   if (!(await deps.backlog.takeMany(project.id, items, insert)))
     return accepted(reply, (await replayed()) ?? gone(batch.id))
-  deps.admit()
+  deps.afterCommit({ admissionDue: true })
   const stored = await findBatch(database, project.id, batch.id)
   return accepted(reply, await withCounts(deps, stored ?? gone(batch.id)))
 }

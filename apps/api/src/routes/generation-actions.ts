@@ -15,14 +15,8 @@ import type { App } from '../typed-app.ts'
 export function generationActionRoutes(app: App, deps: ApiDeps): void {
   const { database } = deps
 
-  function wakeAfter(moved: readonly Moved[]): void {
-    if (moved.length === 0) return
-    deps.queues.wakeOwed(moved)
-    deps.admit()
-  }
-
   async function afterwards(project: CallingProject, id: string, moved: readonly Moved[]): Promise<GenerationJson> {
-    wakeAfter(moved)
+    deps.afterCommit({ moved })
     return toGenerationJson(await mustFind(deps, project, id))
   }
 
@@ -42,7 +36,7 @@ export function generationActionRoutes(app: App, deps: ApiDeps): void {
       const { id } = await mustFind(deps, project, params.id)
       const result = await cancelGeneration(database, id, RENDER_MAX_MS)
       if (result.kind === 'ended') {
-        wakeAfter(result.moved)
+        deps.afterCommit({ moved: result.moved })
         throw new Problem('illegal_move', `The generation is ${result.status} and cannot be cancelled.`)
       }
       return await afterwards(project, id, result.kind === 'cancelled' ? result.moved : [])

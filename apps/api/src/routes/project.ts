@@ -10,7 +10,7 @@ import type { ApiDeps } from '../deps.ts'
 import { problems } from '../openapi.ts'
 import type { App } from '../typed-app.ts'
 
-export function projectRoutes(app: App, { database, admit, sealer }: ApiDeps): void {
+export function projectRoutes(app: App, { database, afterCommit, sealer }: ApiDeps): void {
   app.get(
     '/v1/project',
     {
@@ -36,7 +36,7 @@ export function projectRoutes(app: App, { database, admit, sealer }: ApiDeps): v
     async ({ project, body }) => {
       const changes = { onUnknownSubmission: body.on_unknown_submission, maxInFlight: body.max_in_flight }
       const changed = await changeProject(database, project.id, changes)
-      admit()
+      afterCommit({ admissionDue: true })
       return toProjectJson(changed)
     },
   )
@@ -81,7 +81,7 @@ export function projectRoutes(app: App, { database, admit, sealer }: ApiDeps): v
     async ({ project }) => {
       const paused = await pauseProject(database, project.id, true)
       await releaseAdmitted(database, project.id)
-      admit()
+      afterCommit({ admissionDue: true })
       return toProjectJson(paused)
     },
   )
@@ -91,7 +91,7 @@ export function projectRoutes(app: App, { database, admit, sealer }: ApiDeps): v
     { schema: { tags: ['Project'], summary: 'Go on submitting', response: { 200: projectJson, ...problems() } } },
     async ({ project }) => {
       const resumed = await pauseProject(database, project.id, false)
-      admit()
+      afterCommit({ admissionDue: true })
       return toProjectJson(resumed)
     },
   )

@@ -16,7 +16,7 @@ const response = {
   ...refusals('operator_login_required', 'too_many_guesses', 'cross_site', 'read_only'),
 }
 
-export function submittingRoutes(app: App, { database, operators, admit }: ApiDeps): void {
+export function submittingRoutes(app: App, { database, operators, afterCommit }: ApiDeps): void {
   app.addHook('onRequest', async (request, reply) => operators.require(request, reply))
 
   app.get(
@@ -48,7 +48,7 @@ export function submittingRoutes(app: App, { database, operators, admit }: ApiDe
     },
     async () => {
       await setPaused(database, UPSTREAM, false)
-      admit()
+      afterCommit({ admissionDue: true })
       return toGateJson(await readGate(database))
     },
   )

@@ -27,7 +27,7 @@ const listQuery = pageQuery.extend({
   batch_id: z.string().optional().describe('Of the batch itself, not of its generations.'),
 })
 
-export function webhookDeliveryRoutes(app: App, { database, queues }: ApiDeps): void {
+export function webhookDeliveryRoutes(app: App, { database, afterCommit }: ApiDeps): void {
   const mustFind = async (project: CallingProject, id: string) => {
     const delivery = await findDelivery(database, project.id, id)
     if (!delivery) throw new Problem('not_found')
@@ -82,7 +82,7 @@ export function webhookDeliveryRoutes(app: App, { database, queues }: ApiDeps): 
       if (endpointId !== null && (endpoint === null || endpoint.disabledAt !== null))
         throw new Problem('endpoint_disabled')
       const wakes = await redeliver(database, id)
-      queues.wake('deliver', [{ id, wakes }])
+      afterCommit({ due: { deliver: [{ id, wakes }] } })
       const location = `/v1/webhook_deliveries/${id}`
       return reply
         .code(202)

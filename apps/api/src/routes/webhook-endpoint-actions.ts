@@ -18,7 +18,7 @@ import type { App } from '../typed-app.ts'
 const tags = ['Webhooks']
 const BODY_PROBLEMS = ['malformed_json', 'unsupported_media_type', 'validation_failed'] as const
 
-export function webhookEndpointActionRoutes(app: App, { database, queues, sealer }: ApiDeps): void {
+export function webhookEndpointActionRoutes(app: App, { database, afterCommit, sealer }: ApiDeps): void {
   app.post(
     '/v1/webhook_endpoints/:id/rotate_secret',
     {
@@ -55,7 +55,7 @@ export function webhookEndpointActionRoutes(app: App, { database, queues, sealer
       const endpoint = await mustFindEndpoint(database, project, params.id)
       if (endpoint.disabledAt !== null) throw new Problem('endpoint_disabled')
       const deliveryId = await testEndpoint(database, endpoint)
-      queues.wake('deliver', [{ id: deliveryId, wakes: 0 }])
+      afterCommit({ deliveries: [deliveryId] })
       const delivery = await findDelivery(database, project.id, deliveryId)
       if (!delivery) throw new Error(`the delivery ${deliveryId} is gone`)
       return reply.code(202).header('location', `/v1/webhook_deliveries/${deliveryId}`).send(toDeliveryJson(delivery))
@@ -80,7 +80,7 @@ export function webhookEndpointActionRoutes(app: App, { database, queues, sealer
       const endpoint = await mustFindEndpoint(database, project, params.id)
       if (endpoint.disabledAt !== null) throw new Problem('endpoint_disabled')
       const redelivered = await redeliverFailed(database, endpoint, new Date(body.since))
-      queues.wake('deliver', await someToWake(database, endpoint.id))
+      afterCommit({ due: { deliver: await someToWake(database, endpoint.id) } })
       return reply.code(202).send({ redelivered })
     },
   )

@@ -158,7 +158,7 @@ export function conductOf({
 
 /** Records an attempt and the consequences. */
 async function record(deps: DeliverDeps, delivery: ClaimedDelivery, outcome: Outcome): Promise<void> {
-  const { batches, log, queues } = deps
+  const { batches, log, afterCommit } = deps
   const { httpStatus, errorClass, message, replySnippet, durationMs } = outcome
   const verdict = verdictOf(outcome, delivery.scheduled, deps.random())
   const made = {
@@ -188,7 +188,7 @@ async function record(deps: DeliverDeps, delivery: ClaimedDelivery, outcome: Out
     durationMs: Math.round(durationMs),
   })
   if (verdict.state === 'pending' && verdict.retryMs <= LATER_MAX_MS)
-    queues.wakeLater('deliver', delivery.id, verdict.retryMs)
+    afterCommit({ retry: { deliveryId: delivery.id, delayMs: verdict.retryMs } })
   if (delivery.endpoint && errorClass !== 'internal') await noteEndpoint(deps, delivery, delivery.endpoint, outcome)
 }
 
@@ -196,7 +196,7 @@ const SILENT: readonly string[] = ['dns', 'connect', 'tls', 'timeout', 'reset', 
 
 /** Disables an endpoint that is gone or has only failed for days. */
 async function noteEndpoint(
-  { database, queues, log }: DeliverDeps,
+  { database, afterCommit, log }: DeliverDeps,
   { url }: Pick<ClaimedDelivery, 'url'>,
   { id, failingSince }: { readonly id: string; readonly failingSince: Date | null },
   { kind, httpStatus }: Pick<SendOutcome, 'kind' | 'httpStatus'>,
@@ -210,10 +210,7 @@ async function noteEndpoint(
   const owed = await disableEndpoint(database, { id, url }, reason)
   if (owed === null) return
   log.warn({ event: 'endpoint.disabled', endpointId: id, reason })
-  queues.wake(
-    'deliver',
-    owed.map((deliveryId) => ({ id: deliveryId, wakes: 0 })),
-  )
+  afterCommit({ deliveries: owed })
 }
 
 /** An attempt that sent nothing: a secret that cannot be opened, or a snapshot that cannot be parsed. */

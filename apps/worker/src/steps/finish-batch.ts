@@ -5,10 +5,6 @@ import { finishBatches } from '@reelqueue/shared/store/batches'
 import type { StepDeps } from '../deps.ts'
 
 export async function finishBatch(deps: StepDeps, batchId: string): Promise<StepOutcome> {
-  const deliveryIds = await finishBatches(deps.database, [batchId])
-  deps.queues.wake(
-    'deliver',
-    deliveryIds.map((id) => ({ id, wakes: 0 })),
-  )
+  deps.afterCommit({ deliveries: await finishBatches(deps.database, [batchId]) })
   return { kind: 'done' }
 }

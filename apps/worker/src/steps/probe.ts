@@ -17,7 +17,7 @@ export const NO_TASK = 'reelqueue-probe'
 export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Promise<void> {
   try {
     await tryNow(deps.database, deps.upstream.name)
-    deps.admit()
+    deps.afterCommit({ admissionDue: true })
   } catch (error) {
     deps.log.error({ event: 'probe.failed', err: error })
   }
@@ -33,7 +33,14 @@ export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Pro
 }
 
 /** @returns whether the gate is still closed because the provider was unreachable */
-export async function probe({ database, upstream, log, admit, settings, isProven }: UpstreamDeps): Promise<boolean> {
+export async function probe({
+  database,
+  upstream,
+  log,
+  afterCommit,
+  settings,
+  isProven,
+}: UpstreamDeps): Promise<boolean> {
   const { unreachableForMs, silentTrials } = await readGate(database)
   if (unreachableForMs === null) return false
   if (unreachableForMs < silentTrialWaitMs(silentTrials, isProven())) return true
@@ -45,7 +52,7 @@ export async function probe({ database, upstream, log, admit, settings, isProven
   // Only one of several workers admits: each admission would spend a submission.
   if (await openHalf(database, upstream.name)) {
     log.info({ event: 'gate.opened' })
-    admit()
+    afterCommit({ admissionDue: true })
   }
   return false
 }

@@ -49,7 +49,7 @@ export async function reconcile(deps: StepDeps): Promise<void> {
     heal(deps, 'changes', takeOverChanges),
     heal(deps, 'rests', ({ database }) => forgetRests(database)),
   ])
-  deps.admit()
+  deps.afterCommit({ admissionDue: true })
 }
 
 async function heal(deps: StepDeps, part: string, mend: (deps: StepDeps) => Promise<void>): Promise<void> {
@@ -89,14 +89,13 @@ async function mendLanes(deps: StepDeps): Promise<void> {
 }
 
 async function wakeGenerations(deps: StepDeps): Promise<void> {
-  const { database, queues, log } = deps
+  const { database, afterCommit, log } = deps
   await inPages(PAGE, async () => {
     // Check each queue separately: a paused `submit` queue must not stop `complete` from running.
     const full = await Promise.all(STEPS.map((step) => isFull(deps, step)))
     const steps = STEPS.filter((_, index) => !full[index])
     const { submit, complete } = await claimOverdueGenerations(database, PAGE, steps)
-    queues.wake('submit', submit)
-    queues.wake('complete', complete)
+    afterCommit({ due: { submit, complete } })
     if (submit.length + complete.length > 0) {
       log.info({ event: 'reconcile.generations', submit: submit.length, complete: complete.length })
     }
@@ -105,11 +104,11 @@ async function wakeGenerations(deps: StepDeps): Promise<void> {
 }
 
 async function wakeDeliveries(deps: StepDeps): Promise<void> {
-  const { database, queues, log } = deps
+  const { database, afterCommit, log } = deps
   await inPages(PAGE, async () => {
     if (await isFull(deps, 'deliver')) return 0
     const due = await claimOverdueDeliveries(database, PAGE)
-    queues.wake('deliver', due)
+    afterCommit({ due: { deliver: due } })
     if (due.length > 0) log.info({ event: 'reconcile.deliveries', deliveries: due.length })
     return due.length
   })
@@ -124,12 +123,8 @@ async function abandonPending({ database, log }: StepDeps): Promise<void> {
   }
 }
 
-async function finishEnded({ database, queues }: StepDeps): Promise<void> {
-  const deliveryIds = await finishBatches(database, await endedBatches(database, PAGE))
-  queues.wake(
-    'deliver',
-    deliveryIds.map((id) => ({ id, wakes: 0 })),
-  )
+async function finishEnded({ database, afterCommit }: StepDeps): Promise<void> {
+  afterCommit({ deliveries: await finishBatches(database, await endedBatches(database, PAGE)) })
 }
 
 /** Takes over batch changes and fan-outs of dead processes, in the background. */

@@ -73,7 +73,7 @@ async function submitNow(deps: UpstreamDeps, generationId: string, onSending?: (
       return { kind: 'done' }
     case 'held':
       // The admitter finds out when the gate opens, and admits then.
-      deps.admit()
+      deps.afterCommit({ admissionDue: true })
       return { kind: 'done' }
     case 'wait':
       return begun.waitMs <= LATER_MAX_MS ? { kind: 'later', delayMs: begun.waitMs } : { kind: 'done' }
@@ -126,12 +126,12 @@ async function tellGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent, 
 }
 
 async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent, isAccepted: boolean): Promise<void> {
-  const { database, upstream, log, admit, isProven } = deps
+  const { database, upstream, log, afterCommit, isProven } = deps
   try {
     switch (signal.kind) {
       case 'answered':
         await (isAccepted ? noteAcceptance : noteAnswer)(database, upstream.name)
-        admit()
+        afterCommit({ admissionDue: true })
         return
       case 'silence':
         if (await noteSilence(database, upstream.name, intent.isAfterSilence, isProven() ? 1 : UNPROVEN_WEIGHT)) {
@@ -158,11 +158,11 @@ async function releaseOthers(
   deps: UpstreamDeps,
   { class: cause, refusal }: GateSignal & { kind: 'refusal' },
 ): Promise<void> {
-  const { database, log, admit } = deps
+  const { database, log, afterCommit } = deps
   try {
     const released = await releaseAdmitted(database, null)
     log.error({ event: 'gate.closed', cause, refusal, released })
-    admit()
+    afterCommit({ admissionDue: true })
   } catch (error) {
     log.error({ event: 'gate.untold', signal: 'refusal', err: error })
   }
@@ -185,8 +185,7 @@ async function begin(deps: UpstreamDeps, wish: BeginWish): Promise<BeginResult> 
     const answer = await upstream.poll(taskId)
     log.info({ event: 'submit.asked', generationId, upstreamTaskId: taskId, answer: answer.kind })
     if (answer.kind === 'completed') {
-      deps.queues.wakeOwed(await completeFormerTask(database, generationId, taskId, answer))
-      deps.admit()
+      deps.afterCommit({ moved: await completeFormerTask(database, generationId, taskId, answer) })
       return { kind: 'moved_on' }
     }
     // A single bad answer does not justify paying again, so the poll is repeated.
@@ -287,13 +286,9 @@ async function untilRecorded<T>(
 }
 
 function follow(deps: UpstreamDeps, generationId: string, settled: Settled, backoffMs: number): StepOutcome {
-  deps.queues.wakeOwed(settled.moved)
-  if (settled.status === 'failed' || settled.status === 'cancelled') deps.admit()
-  if (settled.status !== 'submitting') {
-    // A new task exists, or a previous task is to be polled again.
-    deps.queues.lanes.wake()
-    return { kind: 'done' }
-  }
+  // A new task exists, or a previous task is to be polled again.
+  deps.afterCommit({ moved: settled.moved, pollsDue: settled.status !== 'submitting' })
+  if (settled.status !== 'submitting') return { kind: 'done' }
   deps.log.info({ event: 'submit.again', generationId, backoffMs })
   return backoffMs <= LATER_MAX_MS ? { kind: 'later', delayMs: backoffMs } : { kind: 'done' }
 }

@@ -17,12 +17,6 @@ export interface WakeUp {
   readonly wakes: number
 }
 
-/** The work that follows a move. */
-export interface Owed {
-  readonly batchId: string | null
-  readonly deliveryIds: readonly string[]
-}
-
 export interface Queues {
   readonly queues: Readonly<Record<QueueName, JobQueue>>
   /** Adds jobs soon, in few round trips. Never waits and never fails: jobs that cannot be added are dropped and reported. */
@@ -35,8 +29,6 @@ export interface Queues {
   wakeBatches(ids: readonly string[]): void
   /** Controls the pollers, which rest while no poll is due soon. */
   readonly lanes: Pick<LaneWake, 'wake' | 'seen'>
-  /** Enqueues the work after moves: their pending deliveries, and the batches that may have ended. */
-  wakeOwed(moved: readonly Owed[]): void
   /** How many jobs of a queue wait to be taken or to be added. Rejects when the server of the queue does not answer. */
   backlog(queue: QueueName): Promise<number>
   /** Whether jobs were dropped since the last call. */
@@ -191,13 +183,6 @@ export function openQueues(
     wakeLater,
     wakeBatches,
     lanes,
-    wakeOwed(moved) {
-      wake(
-        'deliver',
-        moved.flatMap((move) => move.deliveryIds.map((id) => ({ id, wakes: 0 }))),
-      )
-      wakeBatches(moved.flatMap((move) => move.batchId ?? []))
-    },
     async backlog(name) {
       // Counted by priority (there is only priority 0): counts by state miss the jobs of a paused queue on Postgres.
       const counting = queues[name].getCountsPerPriority([0])

@@ -3,6 +3,7 @@
 import { idBefore } from '../domain/ids.ts'
 import { type Database, withRetry } from './database.ts'
 import { PRESENT_URL } from './deliveries.ts'
+import { WOKEN_PER_TARGET } from './fan-out.ts'
 import { type Delivery, type DeliveryAttempt, Prisma } from './generated/client.ts'
 import type { WakeUp } from './overdue.ts'
 import { findRests } from './target-rests.ts'
@@ -203,5 +204,6 @@ export async function redeliverFailed(
 /** Enough jobs for the due deliveries of an endpoint: the worker's drain loop goes on with the rest. */
 export async function someToWake({ prisma }: Database, endpointId: string): Promise<WakeUp[]> {
   return await prisma.$queryRaw<WakeUp[]>`
-    SELECT id, wakes FROM deliveries WHERE endpoint_id = ${endpointId} AND state = 'pending' AND next_attempt_at <= now() LIMIT 20`
+    SELECT id, wakes FROM deliveries WHERE endpoint_id = ${endpointId} AND state = 'pending' AND next_attempt_at <= now()
+    LIMIT ${WOKEN_PER_TARGET}`
 }

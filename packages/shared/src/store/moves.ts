@@ -2,7 +2,7 @@
 // the event's deliveries or notes the event for a later fan-out. So a move never exists without its event, nor an event
 // without its deliveries.
 
-import { isTerminal, MOVES, type MoveName } from '../domain/status.ts'
+import { isTerminal, MOVES, type MoveName, type Status } from '../domain/status.ts'
 import { PREPARED, type Sql } from './database.ts'
 import { CREATE_DELIVERIES, CREATE_LATER, DELIVERIES_TO_ENQUEUE } from './fan-out.ts'
 import { Prisma } from './generated/client.ts'
@@ -10,6 +10,8 @@ import { Prisma } from './generated/client.ts'
 export interface Moved {
   readonly id: string
   readonly batchId: string | null
+  /** The status that the generation has now. */
+  readonly status: Status
   /**
    * Deliveries created by the move, to enqueue after the commit. Few for each origin: the worker's drain loop goes on
    * with the rest.
@@ -69,7 +71,7 @@ export async function moveGenerations<Told = unknown>(
   const owed = new Map<string, string[]>()
   for (const { event_id: eventId, id } of rows[0]?.woken ?? []) owed.set(eventId, [...(owed.get(eventId) ?? []), id])
   return rows.map(({ eventId, woken: _, ...row }) => {
-    return { ...row, deliveryIds: owed.get(eventId) ?? [] } as Moved & Told
+    return { ...row, status: to, deliveryIds: owed.get(eventId) ?? [] } as Moved & Told
   })
 }
 

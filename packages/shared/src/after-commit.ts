@@ -1,0 +1,74 @@
+// The one place for what follows a commit. A step or a route commits, then describes here once what the commit did. Nothing here waits or
+// throws: a job that is lost afterwards only delays its row, because the row stays due and reconcile enqueues it again.
+
+import { isTerminal } from './domain/status.ts'
+import type { Queues, WakeUp } from './queues/queues.ts'
+import type { Moved } from './store/moves.ts'
+
+/** What a commit did; a part that is absent did not happen. */
+export interface Committed {
+  /** Moves of generations, as the store returned them. */
+  readonly moved?: readonly Moved[]
+  /** Generations that ended as a poll heard it, so that the statistics of render times can use them. */
+  readonly rendered?: readonly { readonly id: string }[]
+  /** Deliveries that were created for events of batches and endpoints; `moved` has those of generations. */
+  readonly deliveries?: readonly string[]
+  /** Other rows that became due for a step, each with its dispatch count. */
+  readonly due?: { readonly [step in 'submit' | 'complete' | 'deliver']?: readonly WakeUp[] }
+  /** A delivery whose next attempt is due within seconds. */
+  readonly retry?: { readonly deliveryId: string; readonly delayMs: number }
+  /** The commit is one page of a change of very many rows. The change finishes its batch itself, after its last page. */
+  readonly isPage?: true
+  /** Besides `moved`, something changed that admission waits for: rows were queued, a limit or the gate changed. */
+  readonly admissionDue?: boolean
+  /** Besides `moved`, something became due to be polled. */
+  readonly pollsDue?: boolean
+}
+
+/** Carries out what follows a commit; called after the commit, never inside the transaction. */
+export type AfterCommit = (committed: Committed) => void
+
+export interface AfterCommitPorts {
+  readonly queues: Pick<Queues, 'wake' | 'wakeBatches' | 'wakeLater' | 'lanes'>
+  /** Asks for a run of admission; returns at once. */
+  readonly admit: () => void
+  /** Notes a generation for the statistics of render times. */
+  readonly noteRender: (generationId: string) => void
+}
+
+/** What steps and routes use of the queues themselves: the rest follows commits, and is only for this file. */
+export type AppQueues = Omit<Queues, 'wake' | 'wakeBatches' | 'wakeLater' | 'lanes'> & {
+  readonly lanes: Pick<Queues['lanes'], 'seen'>
+}
+
+/** Deliveries enqueued for one page: the run of each goes on with all others for the same server, and reconcile enqueues the rest. */
+const DELIVERIES_PER_PAGE = 50
+
+/** A new delivery was never dispatched. Of many for one server the store names few: see DELIVERIES_TO_ENQUEUE. */
+const newDelivery = (id: string): WakeUp => ({ id, wakes: 0 })
+
+export function createAfterCommit({ queues, admit, noteRender }: AfterCommitPorts): AfterCommit {
+  return ({
+    moved = [],
+    rendered = [],
+    deliveries = [],
+    due = {},
+    retry,
+    isPage = false,
+    admissionDue = false,
+    pollsDue = false,
+  }) => {
+    const ended = moved.filter((move) => isTerminal(move.status))
+    const created = [...moved.flatMap((move) => move.deliveryIds), ...deliveries]
+    const enqueued = isPage ? created.slice(0, DELIVERIES_PER_PAGE) : created
+    queues.wake('deliver', [...enqueued.map(newDelivery), ...(due.deliver ?? [])])
+    queues.wake('submit', due.submit ?? [])
+    queues.wake('complete', due.complete ?? [])
+    if (retry) queues.wakeLater('deliver', retry.deliveryId, retry.delayMs)
+    if (!isPage) queues.wakeBatches(ended.flatMap((move) => move.batchId ?? []))
+    for (const { id } of rendered) noteRender(id)
+    // The end of a generation frees its slot, and a queued one waits for a slot.
+    if (admissionDue || ended.length > 0 || moved.some((move) => move.status === 'queued')) admit()
+    if (pollsDue || moved.some((move) => move.status === 'processing')) queues.lanes.wake()
+  }
+}
