@@ -1,4 +1,4 @@
-// Admission: the backlog waits in Postgres, and only as many generations as there are slots go on to the queue.
+// Admission: the backlog waits in Postgres, and only as many generations as there are slots go to the queue.
 
 import { SILENCES_MAX } from '../domain/gate-signal.ts'
 import { models } from '../domain/models.ts'
@@ -10,65 +10,73 @@ import { AFTER_REFUSAL, GATE_OPENS_MS, SUBMITTING_PAUSED } from './submitting-ga
 import { isCommonFailure } from './unavailable.ts'
 import { claimStorable, isStorable, withoutUnstorable } from './unstorable.ts'
 
-/** Rows admitted by one call, and rows compared by it: they bound the transaction that holds the lock. */
+/** Rows admitted by one call, and rows compared by one call: bounds for the transaction that holds the lock. */
 const ADMIT_MAX = 1_000
 const ROWS_MAX = 20_000
-/** While no more projects wait, all are compared; else those whose turn is next. */
+/** Up to this number of waiting projects, all projects are compared; otherwise only the projects whose turn is next. */
 const FEW_PROJECTS = 200
-/** Time for its submit job to begin; after that the next round of reconcile wakes an admitted row again. */
+/** Time for the submit job to begin. Afterwards the next round of reconcile enqueues an admitted row again. */
 const WAKE_GRACE_MS = 2_000
-/** Any number, the same in every process. */
+/** An arbitrary number, the same in every process. */
 export const ADMISSION_LOCK = 7_301_001
-/** For the lock, and for any row beside those that are admitted: whoever holds one longer is not waited for. */
+/** For the admission lock, and for locks on rows other than the admitted rows. A longer lock is not waited for. */
 const LOCK_WAIT_MS = 2_000
 /**
- * Rows of a project that are passed over because their batches are being cancelled, or Postgres refuses to write them: what stands
- * behind more waits.
+ * Rows of a project that are skipped because their batches are being cancelled, or Postgres refuses to write the rows.
+ * A row behind more skipped rows waits.
  */
 const PASSED_OVER_MAX = 2_000
-/** After which slots are given out that were left because of locked rows. */
+/** The wait before slots are given out that were left because of locked rows. */
 const LOCKED_AGAIN_MS = 100
-/** Others in the order of their turns, for rows that somebody has locked. */
+/** Further rows in the order of their turns, in the place of locked rows. */
 const SPARE = 50
 
-/** Whose turn it is: with fewer slots first, then whoever has waited longer for one, and within a project its own order. */
+/**
+ * The order of turns: the project with fewer slots, then the project that has waited longer for a slot, and within a
+ * project its own order.
+ */
 const ORDER = Prisma.sql`trial, turn, last_admitted_at NULLS FIRST, priority DESC, id`
 
 /**
- * Slots taken out of `cap`: those in flight, and those kept for renders that nobody waits for. The latter take a quarter at the most
- * and never the last one, so that an outage which left many of them stops nothing; when the provider is really full, it says so (429).
+ * Slots taken out of `cap`: slots in flight, and slots kept for renders that no generation waits for. Kept slots take a
+ * quarter at most, and never the last slot, so an outage with many kept slots stops nothing. When the provider is
+ * really full, the provider answers 429.
  */
 const taken = (cap: Prisma.Sql) => Prisma.sql`coalesce(sum(count)
   + least(sum(late), CASE WHEN ${cap} IS NOT NULL THEN greatest(0, least(ceil(${cap} / 4.0), ${cap} - 1)) END), 0)`
 
-/** That something of the project waits, of a model that is not full. Looked up project by project, until there are enough. */
+/**
+ * SQL condition: a generation of the project waits, for a model that is not full. Looked up project by project, until
+ * there are enough projects.
+ */
 const HAS_WORK = Prisma.sql`CASE WHEN EXISTS (SELECT 1 FROM cap WHERE taken >= slots)
   THEN EXISTS (SELECT 1 FROM unnest(${Object.keys(models)}::text[]) AS of (model)
     WHERE of.model NOT IN (SELECT model FROM cap WHERE taken >= slots) AND EXISTS (SELECT 1 FROM generations
       WHERE project_id = projects.id AND generations.model = of.model AND status = 'queued' AND admitted_at IS NULL OFFSET 0))
   ELSE EXISTS (SELECT 1 FROM generations WHERE project_id = projects.id AND status = 'queued' AND admitted_at IS NULL OFFSET 0) END`
 
-/** That a row's batch is not being cancelled, and that Postgres does not refuse to write the row. */
+/** SQL condition: the row's batch is not being cancelled, and Postgres does not refuse to write the row. */
 const IS_WANTED = Prisma.sql`coalesce(batch_id <> ALL ((SELECT ids FROM cancelled)::text[]), true) AND ${isStorable('ahead.id')}`
 
-/** How many generations of a model may be in flight; of a model that is not named, as many as there are slots. */
+/** The maximum number of generations in flight of a model; for an unnamed model, the number of slots. */
 export type SlotsPerModel = Readonly<Record<string, number>>
 
 export interface Admission {
   readonly admitted: readonly WakeUp[]
   /**
-   * When it is worth another call: at once after one that reached its bound; soon when somebody held rows, or the lock of admission; when
-   * the provider's hold is over; else null.
+   * When another call is useful: at once after a call that reached its bound; soon when rows or the admission lock were
+   * locked; when the wait requested by the provider is over; otherwise null.
    */
   readonly againMs: number | null
 }
 
 /**
- * Admits queued generations while slots are free. The project with the fewest slots is next, so that a backlog of any length
- * delays no other project; within a project by priority, then oldest first. Nothing of a paused project, and nothing at all
- * while submitting is paused. A slot is a condition on rows, so it survives any crash.
- * @param slots how many generations may be in flight upstream over all processes
- * @returns those admitted, to be woken after commit
+ * Admits queued generations while slots are free. The project with the fewest slots is next, so a backlog of any length
+ * delays no other project. Within a project the order is by priority, then oldest first. A paused project gets no
+ * slots, and while submitting is paused no project gets slots. A slot is a condition on rows, so slots survive any
+ * crash.
+ * @param slots the maximum number of generations in flight upstream, over all processes
+ * @returns the admitted generations, to enqueue after the commit
  */
 export async function admitGenerations(
   database: Database,
@@ -82,7 +90,7 @@ export async function admitGenerations(
   } catch (error) {
     if (sqlState(error) === LOCK_NOT_AVAILABLE) return { admitted: [], againMs: LOCK_WAIT_MS }
     if (isCommonFailure(error)) throw error
-    // A row may be why. Those whose turn it is are tried, and what is refused is passed over from then on.
+    // A row may be the cause. The rows whose turn it is are tried; a refused row is skipped from then on.
     const { admitted } = await undoing(database, (tx) => giveSlots(tx, slots, slotsPerModel, LOOKING))
     await withoutUnstorable(database, 'admit', admitted, async (rows) => {
       const ids = rows.map((row) => row.id)
@@ -97,13 +105,13 @@ export async function admitGenerations(
   }
 }
 
-/** What becomes of those whose turn it is. */
+/** The statement for the rows whose turn it is: admit, or only look. */
 const ADMITTING = Prisma.sql`UPDATE generations SET admitted_at = now(), due_at = now() + ${WAKE_GRACE_MS} * interval '1 ms'
         WHERE id = ANY (ARRAY(SELECT id FROM locked))
         RETURNING id, wakes, project_id`
 const LOOKING = Prisma.sql`SELECT id, wakes, project_id FROM generations WHERE id = ANY (ARRAY(SELECT id FROM locked))`
 
-/** Runs a transaction, undoes it, and says what it answered. @throws what Postgres refuses in it */
+/** Runs a transaction, rolls it back, and returns its result. @throws the error of Postgres in the transaction */
 async function undoing<T>({ prisma }: Database, run: (tx: Sql) => Promise<T>): Promise<T> {
   let answer: { readonly value: T } | null = null
   try {
@@ -120,7 +128,8 @@ async function undoing<T>({ prisma }: Database, run: (tx: Sql) => Promise<T>): P
 const UNDONE = new Error('undone')
 
 async function giveSlots(tx: Sql, slots: number, slotsPerModel: SlotsPerModel, act: Prisma.Sql): Promise<Admission> {
-  // A statement of its own: inside the next one, the snapshot would predate the lock and two processes exceed the cap.
+  // A separate statement: inside the next statement, the snapshot would be older than the lock, and two processes could
+  // exceed the cap.
   await tx.$executeRaw`
       SELECT set_config('lock_timeout', ${String(LOCK_WAIT_MS)}, true), pg_advisory_xact_lock(${ADMISSION_LOCK})`
   const [row] = await tx.$queryRaw<AdmissionRow[]>`
@@ -253,12 +262,12 @@ const LOCK_NOT_AVAILABLE = '55P03'
 interface AdmissionRow {
   readonly admitted: readonly WakeUp[]
   readonly opensInMs: number | null
-  /** Free slots, and how many of them this call would give out. */
+  /** Free slots, and the number of slots that this call may give out. */
   readonly slots: number
   readonly room: number
   /** Not all projects were compared. */
   readonly isCrowded: boolean
-  /** Rows whose turn it was, if there was room for them. */
+  /** Rows whose turn it was, as far as there was room. */
   readonly next: number
 }
 
@@ -273,8 +282,8 @@ function againAfter({ admitted, opensInMs, slots, room, isCrowded, next }: Admis
 const RELEASE_PAGE = 500
 
 /**
- * Gives back the slots of what was admitted and not yet submitted, of one project or of all; it waits in its place again. By pages, and
- * without what somebody has in hand: the submit step gives that back.
+ * Gives back the slots of generations that were admitted and not yet submitted, of one project or of all projects. The
+ * generations wait in their places again. Works in pages and skips locked rows: the submit step gives their slots back.
  */
 export async function releaseAdmitted(database: Database, projectId: string | null): Promise<number> {
   const ofProject = projectId === null ? Prisma.empty : Prisma.sql`AND project_id = ${projectId}`
@@ -289,7 +298,7 @@ export async function releaseAdmitted(database: Database, projectId: string | nu
   for (;;) {
     const page = await withRetry(() => claimStorable(database, 'admit', pick, release))
     released += page.length
-    // One that is short of a row may have left out what Postgres refuses.
+    // A short page may only lack unstorable rows.
     if (page.length === 0) return released
   }
 }

@@ -1,5 +1,5 @@
-// Whether anything may be submitted now, over all workers: what an operator paused, and what the provider's answers have
-// closed. Rows in Postgres, so that no wipe of Redis opens it.
+// The submission gate, over all workers: what an operator paused, and what the provider's answers have closed. Rows in
+// Postgres, so wiping Redis opens no gate.
 
 import { SILENCES_MAX } from '../domain/gate-signal.ts'
 import type { RefusalClass } from '../domain/refusal.ts'
@@ -7,36 +7,36 @@ import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { claimStorable, isStorable } from './unstorable.ts'
 
-/** That some gate is closed: a condition without a table, for statements that admit or submit. */
+/** SQL condition without a table, for statements that admit or submit: some gate is closed. */
 export const SUBMITTING_PAUSED = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates
   WHERE paused_at IS NOT NULL OR unreachable_since IS NOT NULL OR account_retry_at > now() OR hold_until > now())`
 
-/** In how many milliseconds the waiting that the provider asked for is over; null while something else holds the gate. */
+/** Milliseconds until the wait requested by the provider is over; null while another cause holds the gate. */
 export const GATE_OPENS_MS = Prisma.sql`(SELECT ceil(extract(epoch FROM max(greatest(hold_until, account_retry_at)) - now()) * 1000)::float8
   FROM upstream_gates WHERE paused_at IS NULL AND unreachable_since IS NULL)`
 
-/** That a refusal had closed the gate: one submission at a time is tried, until one is accepted. */
+/** SQL condition: a refusal had closed the gate. One submission at a time is tried, until a submission is accepted. */
 export const AFTER_REFUSAL = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHERE account_retry_at IS NOT NULL)`
-/** That an acceptance is worth noting. */
+/** SQL condition: an acceptance is worth noting. */
 export const AFTER_TROUBLE = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0 OR account_retry_at IS NOT NULL)`
 
 const GIVE_BACK_PAGE = 500
 
 export interface Gate {
-  /** An operator paused it, or a start: until an operator resumes it. */
+  /** Paused by an operator or by a start, until an operator resumes. */
   readonly pausedAt: Date | null
-  /** Why a start paused it; null when an operator did. */
+  /** Why a start paused the gate; null when an operator paused the gate. */
   readonly pausedReason: string | null
-  /** The provider refused the account itself, or all requests alike, in these words. */
+  /** The provider's words for refusing the account itself, or all requests alike. */
   readonly refusal: string | null
   readonly refusalClass: RefusalClass | null
-  /** When one submission is tried again after that. In the past: one is being tried. */
+  /** When one submission is tried after the refusal. In the past: a submission is being tried. */
   readonly refusalRetryAt: Date | null
-  /** Submission after submission was not answered: until a free request is. */
+  /** Since when submissions in a row were not answered; ends when a free request is answered. */
   readonly unreachableSince: Date | null
-  /** How often one submission was tried since then, and not answered either. */
+  /** Trial submissions since then that were not answered either. */
   readonly silentTrials: number
-  /** How long it is closed for that, in ms; null when it is not. */
+  /** How long the gate has been closed for silence, in ms; null when the gate is not closed for silence. */
   readonly unreachableForMs: number | null
   /** The provider asked to wait. */
   readonly holdUntil: Date | null
@@ -59,7 +59,7 @@ const OPEN: Gate = {
   isOpen: true,
 }
 
-/** The gate of the first upstream that has one closed, else an open one. */
+/** The row of the alphabetically first upstream, with `isOpen` over all upstreams; without a row, an open gate. */
 export async function readGate({ prisma }: Database): Promise<Gate> {
   const [row] = await prisma.$queryRaw<Gate[]>`
     SELECT paused_at AS "pausedAt", paused_reason AS "pausedReason", unreachable_since AS "unreachableSince",
@@ -74,7 +74,10 @@ export async function readGate({ prisma }: Database): Promise<Gate> {
   return row ?? OPEN
 }
 
-/** Pauses or resumes submitting: by hand, or, with a `reason`, by a start. Resuming also forgets what the provider's answers had closed. */
+/**
+ * Pauses or resumes submitting: by hand, or, with a `reason`, by a start. Resuming also clears closings by the
+ * provider's answers.
+ */
 export async function setPaused(
   { prisma }: Database,
   upstream: string,
@@ -92,7 +95,7 @@ export async function setPaused(
     WHERE upstream = ${upstream}`
 }
 
-/** A worker starts, perhaps with a corrected key or address: what refusals and silence have closed is tried at once. */
+/** A worker starts, perhaps with a corrected key or address: a gate closed by refusals or silence is tried at once. */
 export async function tryNow({ prisma }: Database, upstream: string): Promise<void> {
   await prisma.$executeRaw`
     UPDATE upstream_gates SET silences = ${SILENCES_MAX} WHERE upstream = ${upstream} AND silences > ${SILENCES_MAX}`
@@ -108,10 +111,11 @@ export async function hold({ prisma }: Database, upstream: string, forMs: number
 }
 
 /**
- * One more submission was not answered. Up to `SILENCES_MAX` they are counted in a row; beyond it, those that were tried after the
- * gate had closed (`isAfterSilence`): what was under way then counts for nothing.
- * @param weight for how many it counts up to `SILENCES_MAX`
- * @returns whether that closed the gate
+ * Counts a submission without an answer. Up to `SILENCES_MAX`, unanswered submissions in a row count. Beyond, only
+ * submissions count that were tried after the gate had closed (`isAfterSilence`); submissions already under way do not
+ * count.
+ * @param weight how much the submission counts, up to `SILENCES_MAX`
+ * @returns whether the submission closed the gate
  */
 export async function noteSilence(
   { prisma }: Database,
@@ -133,8 +137,8 @@ export async function noteSilence(
 }
 
 /**
- * The provider answered something that costs nothing: submissions may try, and one more silence closes the gate again.
- * @returns whether this opened it, and not another worker before
+ * Half-open: the provider answered a free request. Submissions may try, and one more silence closes the gate again.
+ * @returns whether this call opened the gate, and not another worker before
  */
 export async function openHalf({ prisma }: Database, upstream: string): Promise<boolean> {
   const opened = await prisma.$executeRaw`
@@ -142,15 +146,15 @@ export async function openHalf({ prisma }: Database, upstream: string): Promise<
   return opened > 0
 }
 
-/** The provider answered a submission: silences in a row are counted anew, and what they closed is open. */
+/** The provider answered a submission: the count of silences starts again, and a gate closed by silence is open. */
 export async function noteAnswer({ prisma }: Database, upstream: string): Promise<void> {
   await prisma.$executeRaw`
     UPDATE upstream_gates SET silences = 0, unreachable_since = NULL WHERE upstream = ${upstream} AND silences > 0`
 }
 
 /**
- * After an outage the provider accepts again, so it is not full: slots kept for what the outage left unknown are given back, by pages.
- * The rows stay as they are, and are never submitted again unasked.
+ * After an outage the provider accepts again, so the provider is not full: slots kept for unknown outcomes of the
+ * outage are given back, in pages. The rows stay as they are, and are never submitted again without a request.
  */
 async function giveBackSlots(database: Database): Promise<void> {
   const pick = (among: Prisma.Sql) => Prisma.sql`
@@ -160,24 +164,24 @@ async function giveBackSlots(database: Database): Promise<void> {
     ORDER BY id LIMIT ${GIVE_BACK_PAGE} FOR UPDATE SKIP LOCKED`
   const giveBack = (picked: Prisma.Sql) => database.prisma.$queryRaw<unknown[]>`
     UPDATE generations SET slot_until = NULL WHERE id = ANY (ARRAY(${picked})) RETURNING 1`
-  // A page that is short of a row may have left out what Postgres refuses.
+  // A short page may only lack unstorable rows.
   while ((await claimStorable(database, 'admit', pick, giveBack)).length > 0);
 }
 
-/** The provider accepted a submission: what refusals had closed is open, unless one has just closed it. */
+/** The provider accepted a submission: a gate closed by refusals is open, unless a refusal has just closed the gate. */
 export async function noteAcceptance(database: Database, upstream: string): Promise<void> {
   const [gate] = await database.prisma.$queryRaw<{ silences: number }[]>`
     SELECT silences FROM upstream_gates WHERE upstream = ${upstream}`
   await noteAnswer(database, upstream)
-  // Below this it was no outage, and what is unknown may well be rendering.
+  // With fewer silences there was no outage, and submissions with an unknown outcome may well be rendering.
   if ((gate?.silences ?? 0) >= SILENCES_MAX) await giveBackSlots(database)
   await database.prisma.$executeRaw`
     UPDATE upstream_gates SET ${NO_REFUSAL} WHERE upstream = ${upstream} AND account_retry_at <= now()`
 }
 
 /**
- * Takes up to `wanted` requests out of `perMinute`, over all workers; what is not used saves up for ten seconds.
- * @returns how many may be sent now
+ * Takes up to `wanted` requests out of `perMinute`, over all workers. Unused requests are saved for up to ten seconds.
+ * @returns the number of requests that may be sent now
  */
 export async function takeRequests(
   { prisma }: Database,
@@ -200,7 +204,7 @@ export async function takeRequests(
   return (await take())[0]?.taken ?? 0
 }
 
-/** Gives back requests that were taken and not sent. */
+/** Gives back taken requests that were not sent. */
 export async function giveBackRequests({ prisma }: Database, upstream: string, unused: number): Promise<void> {
   await prisma.$executeRaw`UPDATE upstream_gates SET requests = requests + ${unused} WHERE upstream = ${upstream}`
 }
