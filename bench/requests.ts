@@ -46,7 +46,7 @@ export async function sendMany(
   return { perSecond, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99) }
 }
 
-/** One request, without the stream that `pool.request` makes of an answer: both contestants need the processor time saved here. */
+/** Sends a request, without the stream that `pool.request` makes of an answer: both contestants need the processor time saved here. */
 function exchange(pool: Pool, request: Dispatcher.DispatchOptions): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []

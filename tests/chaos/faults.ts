@@ -107,7 +107,7 @@ async function cutFor({ relay }: Pick<Provider, 'relay'>, ms: number): Promise<v
 }
 
 export interface Storm {
-  /** One after another; `afterMs` is the quiet time before each fault. */
+  /** In sequence; `afterMs` is the quiet time before each fault. */
   readonly faults: readonly { readonly afterMs: number; readonly name: string; readonly forMs: number }[]
   readonly kills: readonly { readonly afterMs: number; readonly role: 'api' | 'worker' }[]
 }

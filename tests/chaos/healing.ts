@@ -9,7 +9,7 @@ const SUBMISSION_BUSY_MS = 12_000
 /** How long the sender waits for a hanging receiver. */
 const WEBHOOK_BUSY_MS = 16_000
 const ROUND_MS = 2_000
-/** One more than the consecutive bad poll answers requested by a prompt (`requests.ts`). */
+/** Exceeds by one the consecutive bad poll answers requested by a prompt (`requests.ts`). */
 const LATE_ROUNDS = 4
 
 export interface HealingOptions {

@@ -22,7 +22,7 @@ export interface StormOptions {
 export const USAGE =
   'Usage: npm run chaos -- [--minutes 10] [--seed N] [--backend redis|postgres|both] [--generations N] [--kills N]'
 
-/** One run for each requested backend. @throws Error saying what is wrong with the arguments */
+/** A run for each requested backend. @throws Error saying what is wrong with the arguments */
 export function readOptions(args: readonly string[]): StormOptions[] {
   const text = { type: 'string' } as const
   const options = { minutes: text, seed: text, backend: text, generations: text, kills: text }

@@ -44,7 +44,7 @@ export interface GenerationBody {
   readonly priority?: number
 }
 
-/** One generation; `number` must be unique. */
+/** A generation; `number` must be unique. */
 export function generationBody(dice: Dice, number: number, webhookUrl: string): GenerationBody {
   const tags = dice.weighted(BEHAVIOURS)(dice)
   return {

@@ -65,7 +65,7 @@ export function attemptsOn(seed: Seed) {
       await admit()
     },
     complete: (id: string) => completeGeneration(database, id),
-    /** Fails a rendering generation, by default as at its deadline; polls continue. */
+    /** Fails a rendering generation at its deadline, or earlier with another code; polls continue. */
     async fail(id: string, code: FailureCode): Promise<void> {
       const { upstreamTaskId, wakes } = await seed.row(id)
       await failOverdue(database, [{ id, upstreamTaskId: upstreamTaskId ?? '', wakes }], code, SETTLING.renderMaxMs)

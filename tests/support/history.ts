@@ -27,7 +27,7 @@ export async function makeOldGenerations(seed: Seed, count: number): Promise<str
   return ids
 }
 
-/** One sweep over rows that ended more than `days` ago, in pages of `rows`. @returns how many rows of each kind were deleted */
+/** Sweeps once over rows that ended more than `days` ago, in pages of `rows`. @returns how many rows of each kind were deleted */
 export async function forgetEnded(database: Database, days: number, rows: number, nowMs: number) {
   const forgotten: Record<HistoryKind['name'], number> = { generations: 0, batches: 0, endpointEvents: 0 }
   for (const kind of HISTORY) {

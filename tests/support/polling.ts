@@ -10,7 +10,7 @@ export function laneOf(deps: UpstreamDeps, signal = new AbortController().signal
   return { run: () => pollLane({ ...deps, window }, 'lane-1', signal), idle: window.idle }
 }
 
-/** One run of a poller, and all its answers. */
+/** A single run of a poller, and all its answers. */
 export async function runLane(deps: UpstreamDeps, signal?: AbortSignal): Promise<void> {
   const lane = laneOf(deps, signal)
   await lane.run()

@@ -33,7 +33,7 @@ export interface Seed {
   processing(fields?: Partial<NewGeneration>): Promise<string>
   row(id: string): ReturnType<typeof rowOf>
   events(id: string): Promise<Event[]>
-  /** Runs `meanwhile` inside a transaction on a separate connection, after `statement`; then commits. */
+  /** Runs the callback inside a transaction on a separate connection, after `statement`; then commits. */
   holding<T>(statement: string, meanwhile: (sql: Seed['sql']) => Promise<T>): Promise<T>
   /** Runs the actions in this order against rows that stay locked until every action is seen waiting. */
   collide<T>(lock: string, actions: readonly (() => Promise<T>)[]): Promise<T[]>

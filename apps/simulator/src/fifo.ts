@@ -15,7 +15,7 @@ export class Fifo<T> {
     return this.#items.length - this.#head
   }
 
-  /** Appends; returns the oldest item when the queue was full, else undefined. */
+  /** Appends; returns the oldest item when the queue was full, otherwise undefined. */
   push(item: T): T | undefined {
     this.#items.push(item)
     return this.size > this.#capacity ? this.shift() : undefined

@@ -15,7 +15,7 @@ export function seededRandom(seed: number): Random {
   }
 }
 
-/** One draw of the standard normal distribution (Box–Muller). */
+/** A draw of the standard normal distribution (Box–Muller). */
 export function normal(random: Random): number {
   const radius = Math.sqrt(-2 * Math.log(1 - random()))
   return radius * Math.cos(2 * Math.PI * random())

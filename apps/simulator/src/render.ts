@@ -1,5 +1,5 @@
 // How long a render takes: log-normal around a median that grows with the clip's length; the first part of the time is `queued`. The
-// medians agree with the published estimates (10 s clip 2–5 min, 15 s 3–8 min), but the shape of the distribution is an assumption.
+// medians agree with the published estimates (10 s clip 2–5 min, 15 s 3–8 min); the estimates say nothing more.
 import { normal, type Random } from './random.ts'
 
 /** Standard deviation of the logarithm: about 68 % of the renders fall within ±42 % of the median. */

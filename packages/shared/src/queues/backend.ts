@@ -118,7 +118,7 @@ function onPostgres(
   onError: (error: Error) => void,
   connectionsMax = POSTGRES_CONNECTIONS_MAX,
 ): QueueBackend {
-  // One pool for every queue and worker: without the shared pool each would open its own.
+  // Every queue and worker shares this pool; without the pool each would open its own.
   const pool = openPool(
     databaseUrl,
     DEFAULT_SCHEMA,

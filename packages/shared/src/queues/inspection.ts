@@ -84,7 +84,7 @@ async function readSnapshots(redis: Redis): Promise<boolean | null> {
   return save === null ? null : save !== ''
 }
 
-/** One setting; null where a managed service forbids CONFIG. */
+/** A single setting; null where a managed service forbids CONFIG. */
 async function readSetting(redis: Redis, name: string): Promise<string | null> {
   const reply: unknown = await redis.config('GET', name).catch(() => null)
   const value: unknown = Array.isArray(reply) ? reply[1] : null

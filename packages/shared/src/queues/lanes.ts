@@ -43,7 +43,7 @@ export async function lookAtLanes(poll: JobQueue): Promise<LanesSeen> {
  * immediately, so that generations that became due while the pollers went to rest are noticed.
  */
 export async function layLanes(poll: JobQueue, ids: readonly string[], pace: Pace): Promise<void> {
-  // One attempt, nothing retained: the next run follows a failed run.
+  // A single attempt, nothing retained: the next run follows a failed run.
   const opts = { attempts: 1, removeOnComplete: true, removeOnFail: true }
   const lay = (id: string) =>
     poll.upsertJobScheduler(

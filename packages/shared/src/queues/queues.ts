@@ -7,7 +7,7 @@ import { withTimeout } from '../runtime/clock.ts'
 import type { JobData, JobQueue, QueueBackend } from './backend.ts'
 import { createLaneWake, type LaneWake } from './lane-wake.ts'
 
-/** One queue for each step; `maintain` for work beyond a single generation (the ends of batches). */
+/** A queue for each step; `maintain` for work beyond a single generation (the ends of batches). */
 export const QUEUE_NAMES = ['submit', 'poll', 'complete', 'deliver', 'maintain'] as const
 export type QueueName = (typeof QUEUE_NAMES)[number]
 
@@ -48,8 +48,8 @@ const ADD_TIMEOUT_MS = 5_000
 const TOO_MANY = 'too many wake-ups are waiting'
 
 /**
- * One attempt: reconcile enqueues the row again, and the failed job stays visible for the operator. Retained jobs block nothing, because
- * job ids never repeat.
+ * A single attempt: reconcile enqueues the row again, and the failed job stays visible for the operator. Retained jobs block nothing,
+ * because job ids never repeat.
  */
 function retentionOn(backend: QueueBackend): JobsOptions {
   return {
@@ -107,7 +107,7 @@ export function openQueues(
   }
 
   async function flush(name: QueueName): Promise<void> {
-    // One turn of the event loop gathers the rows of concurrent requests.
+    // A turn of the event loop gathers the rows of concurrent requests.
     await new Promise(setImmediate)
     for (;;) {
       const jobs = pending.get(name)?.splice(0, CHUNK) ?? []
@@ -172,7 +172,7 @@ export function openQueues(
       timers.delete(key)
       wakeAgain(name, id)
     }
-    // One millisecond extra: a timer may fire a fraction early, and the row would not be due.
+    // An extra millisecond: a timer may fire a fraction early, and the row would not be due.
     timers.set(key, setTimeout(wakeThen, Math.ceil(delayMs) + 1).unref())
   }
 

@@ -1,4 +1,4 @@
-// Which projects' fan-outs a process continues, and when the process stops.
+// The projects whose fan-outs a process continues, and the stop of the process.
 
 import { expect, it } from 'vitest'
 import { createFanOuts, type FanOutPorts } from './fan-outs.ts'

@@ -1,5 +1,5 @@
-// One Reelqueue per data folder: a file names the owning process. A pid alone proves nothing (after a crash or in a restarted container
-// another process may have the same pid), so the file also holds the start time of the process.
+// A data folder belongs to a single Reelqueue: a file names the owning process. A pid alone proves nothing (after a crash or in a restarted
+// container another process may have the same pid), so the file also holds the start time of the process.
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'

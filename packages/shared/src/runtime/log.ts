@@ -1,6 +1,6 @@
-// One JSON line per request and per step run. Callers log ids and outcomes only, never a prompt, a key or a secret. A repeating failure
-// is one line in ten seconds with the number of omitted lines (sparing.ts); the lines of each poller run and of each resting origin are
-// limited in the same way.
+// The log has a JSON line per request and per step run. Callers log ids and outcomes only, never a prompt, a key or a secret. A repeating
+// failure is one line in ten seconds with the number of omitted lines (sparing.ts); the lines of each poller run and of each resting origin
+// are limited in the same way.
 
 import { type Logger, pino } from 'pino'
 import { createSparing, kindOfError } from './sparing.ts'

@@ -61,7 +61,7 @@ export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key
         tail = tail.then(async () => {
           const waitMs = nextAt - performance.now()
           if (waitMs > 0) await delay(waitMs)
-          // One turn of the event loop, so that calls just read from sockets or just released by the last micro-batch join.
+          // A turn of the event loop, so that calls just read from sockets or just released by the last micro-batch join.
           await new Promise(setImmediate)
           nextAt = performance.now() + everyMs
           dispatch()

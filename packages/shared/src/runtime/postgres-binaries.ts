@@ -66,7 +66,7 @@ export async function restoreSymlinks(native: string, name: string): Promise<voi
   }
 }
 
-/** The owner of a new database: under root the user `postgres`, or `nobody` when `postgres` is absent; null means our own user. */
+/** The owner of a new database: under root another user of the system; null means our own user. */
 export async function newDatabaseUser(): Promise<User | null> {
   if (process.getuid?.() !== 0) return null
   for (const name of ['postgres', 'nobody']) {

@@ -1,4 +1,4 @@
-// Which IP addresses may receive webhooks: global unicast, and the networks exempted by the operator.
+// The IP addresses that may receive webhooks: global unicast, and the networks exempted by the operator.
 // Easy to get wrong: an IPv6 address can carry an IPv4 address (mapped, 6to4, NAT64 …), and the range tables of ipaddr.js call every
 // unknown address "unicast"; so IPv6 is allowed only inside 2000::/3, never by default.
 
