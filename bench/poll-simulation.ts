@@ -10,6 +10,7 @@ import {
   type RenderTimes,
   withRender,
 } from '@reelqueue/shared/domain/render-times'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { logNormal as drawLogNormal, mulberry } from './draw.ts'
 
 const S = 1_000
@@ -19,7 +20,7 @@ export const WARM_UP = 200
 /** The schedule is recomputed after this many clips. */
 const SCHEDULE_EVERY = 20
 /** The limits of the product with its default configuration. */
-const LIMITS = pollLimits(undefined, undefined, 7_200 * S)
+const LIMITS = pollLimits(undefined, undefined, 7_200 * S, CONFIGURED.facts)
 
 /** How long clip number `clip` renders, in ms. */
 export type Draw = (random: () => number, clip: number) => number

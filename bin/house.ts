@@ -1,7 +1,7 @@
 // Opens what the API and the worker share. api.ts and worker.ts put either on top of it: a process loads only what it runs.
 
 import { type AfterCommit, createAfterCommit } from '@reelqueue/shared/after-commit'
-import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { migrateQueues, openQueueBackend, type QueueBackend } from '@reelqueue/shared/queues/backend'
 import { openQueues, type Queues } from '@reelqueue/shared/queues/queues'
 import { type Admitter, createAdmitter } from '@reelqueue/shared/runtime/admitter'
@@ -86,7 +86,7 @@ export function openHouse(config: Config, log: Logger): House {
     claim: (which) => claimChange(database, which),
     release: (batchId) => releaseChange(database, batchId),
     isChanging: (batchId) => isChanging(database, batchId),
-    page: (batchId, cursor) => changePage(database, batchId, cursor, RENDER_MAX_MS),
+    page: (batchId, cursor) => changePage(database, batchId, cursor, CONFIGURED.facts.renderMaxMs),
     async afterPage({ batchId, projectId }, { moved, isOver }) {
       afterCommit({ moved, isPage: true })
       if (!isOver) return

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type LedgerMark, ledgerSuspicion } from '@reelqueue/shared/domain/ledger'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { pause, withTimeout } from '@reelqueue/shared/runtime/clock'
 import { releaseAdmitted } from '@reelqueue/shared/store/admission'
 import { adoptLedger, beatLedger, hasSubmission, ledgerState, readLedger } from '@reelqueue/shared/store/ledger-watch'
@@ -13,8 +14,6 @@ import { z } from 'zod'
 import { makeDataDir } from './embedded.ts'
 import type { House } from './house.ts'
 
-/** The only provider so far. */
-const UPSTREAM = 'globalai'
 const FILE = 'ledger.json'
 /** Between two looks at the newest submission. Reads only. */
 const LOOK_MS = 2_000
@@ -75,7 +74,7 @@ export async function examineLedger(house: Pick<House, 'config' | 'database' | '
 }
 
 async function pauseSubmitting({ database, log }: Pick<House, 'database' | 'log'>, reason: string): Promise<void> {
-  await setPaused(database, UPSTREAM, true, reason)
+  await setPaused(database, CONFIGURED.name, true, reason)
   await releaseAdmitted(database, null)
   log.warn({ event: 'submitting.paused', reason, fix: 'POST /admin/submitting/resume; see docs/restoring.md' })
   console.error(

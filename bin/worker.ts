@@ -2,6 +2,7 @@
 
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { proxyName } from '@reelqueue/shared/providers/http/proxy-choice'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import type { Config } from '@reelqueue/shared/runtime/config'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
@@ -28,7 +29,12 @@ export function startWorkerIn(house: House, upstream = upstreamOf(house.config))
     webhooks,
     sealer,
     settings: {
-      poll: pollLimits(config.POLL_INTERVAL_MIN_MS, config.POLL_INTERVAL_MAX_MS, config.GENERATION_DEADLINE_MS),
+      poll: pollLimits(
+        config.POLL_INTERVAL_MIN_MS,
+        config.POLL_INTERVAL_MAX_MS,
+        config.GENERATION_DEADLINE_MS,
+        CONFIGURED.facts,
+      ),
       upstreamTimeoutMs: config.UPSTREAM_TIMEOUT_MS,
       reconcileIntervalMs: config.RECONCILE_INTERVAL_MS,
       retentionDays: config.RETENTION_DAYS,

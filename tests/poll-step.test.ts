@@ -2,6 +2,7 @@
 
 import { type PollLimits, pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { completeGeneration } from '@reelqueue/shared/store/completion'
 import { insertGenerations } from '@reelqueue/shared/store/generations'
 import { afterAll, beforeEach, expect, it } from 'vitest'
@@ -26,7 +27,7 @@ const patient = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeou
 const woken: { id: string; hadAnswer: Promise<boolean> }[] = []
 const deps: ReturnType<typeof stepDeps> = {
   ...stepDeps(house, {
-    poll: pollLimits(60_000, 60_000, 3_600_000),
+    poll: pollLimits(60_000, 60_000, 3_600_000, CONFIGURED.facts),
     upstreamTimeoutMs: TIMEOUT_MS,
   }),
   afterCommit: afterCommitOf({
@@ -91,7 +92,7 @@ it('ends within its bound although rows are always due: another lane may be wait
   await due(300)
   provider.play(answer(200, RENDERING))
   // A run without a bound would never return, and the test would time out.
-  await run(pollLimits(0, 0, 3_600_000))
+  await run(pollLimits(0, 0, 3_600_000, CONFIGURED.facts))
   expect(provider.received.length).toBeGreaterThan(300)
 })
 
@@ -352,7 +353,7 @@ it('keeps the last answer that was of no use, says it at the deadline, and forge
     },
   })
   await seed.sql(`UPDATE generations SET due_at = now() WHERE id = $1`, [id])
-  await run(pollLimits(60_000, 60_000, 0))
+  await run(pollLimits(60_000, 60_000, 0, CONFIGURED.facts))
   expect((await seed.row(id)).status).toBe('failed')
   expect((await kept()).errorMessage).toMatch(/deadline.*HTTP 401.*2 in a row.*invalid api key/)
   await seed.sql(`UPDATE generations SET due_at = now() WHERE id = $1`, [id])

@@ -4,6 +4,7 @@ import { newId } from '@reelqueue/shared/domain/ids'
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { clipsFor, quantileMs, scoutShare, weightOf } from '@reelqueue/shared/domain/render-times'
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { insertGenerations } from '@reelqueue/shared/store/generations'
 import { addApiKey, newApiKey } from '@reelqueue/shared/store/projects'
 import { countSlowRenders, readOutlook, readRenderTimes, recordRenders } from '@reelqueue/shared/store/render-stats'
@@ -27,7 +28,7 @@ const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeo
 const key = newApiKey()
 await addApiKey(seed.database, seed.projectId, 'tests', key)
 const client = clientOf(house.url, key)
-const POLL = pollLimits(undefined, undefined, 3_600_000)
+const POLL = pollLimits(undefined, undefined, 3_600_000, CONFIGURED.facts)
 const deps = stepDeps(house, { poll: POLL })
 const KIND = { model: newGeneration(seed.projectId).model, seconds: 8, size: '1280x720' }
 

@@ -2,6 +2,7 @@
 
 import { idBefore, newId } from '@reelqueue/shared/domain/ids'
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { finishBatches, insertBatch } from '@reelqueue/shared/store/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
@@ -58,7 +59,11 @@ async function batch(count: number): Promise<{ id: string; items: string[] }> {
   await insertBatch(seed.database, row, [items])
   return { id, items: items.map((item) => item.id) }
 }
-const SETTINGS = { poll: pollLimits(1_000, 1_000, 60_000), upstreamTimeoutMs: 1_000, reconcileIntervalMs: 1_000 }
+const SETTINGS = {
+  poll: pollLimits(1_000, 1_000, 60_000, CONFIGURED.facts),
+  upstreamTimeoutMs: 1_000,
+  reconcileIntervalMs: 1_000,
+}
 const NOTHING = { generations: 0, batches: 0, events: 0, submissions: 0, deliveries: 0 }
 
 describe('what ended long ago', () => {

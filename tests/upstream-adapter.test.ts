@@ -210,7 +210,7 @@ describe('what a robust client must survive: polls', () => {
   ])('status %s with a link under %s is completed, on top or in data', async (status, name) => {
     const task = { status, [name]: videoUrl, actualDuration: 5.04, amount: '0.30', totalTokens: 1200 }
     const cost = { amount: 0.3, totalTokens: 1200 }
-    const completed = { kind: 'completed', videoUrl, actualDuration: 5.04, cost }
+    const completed = { kind: 'completed', videoUrl, actualDuration: 5.04, cost, linkLifeMs: 24 * 3_600_000 }
     expect(await poll(answer(200, task))).toEqual(completed)
     expect(await poll(answer(200, { code: 0, data: task }))).toEqual(completed)
   })

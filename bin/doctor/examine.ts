@@ -19,9 +19,9 @@ import {
   trustedProxiesFinding,
   upstreamFinding,
 } from '@reelqueue/shared/domain/setting-findings'
-import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { proxyName } from '@reelqueue/shared/providers/http/proxy-choice'
 import type { Upstream } from '@reelqueue/shared/providers/port'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { areQueuesMigrated, openQueueBackend } from '@reelqueue/shared/queues/backend'
 import { inspectRedis } from '@reelqueue/shared/queues/inspection'
 import type { Config } from '@reelqueue/shared/runtime/config'
@@ -44,8 +44,6 @@ export interface Examination {
 }
 
 const UPSTREAM_TIMEOUT_MS = 3_000
-/** No task has this id. A poll of this id costs nothing. */
-const NO_TASK = 'reelqueue-doctor'
 
 /** Examines everything named by a configuration. `migrationWaitMs`: how long to wait for a migration under way. */
 export function examine(
@@ -176,7 +174,7 @@ function openUpstream(config: Config): Upstream | Finding {
   if (apiKey === undefined) return upstreamFinding('no key')
   try {
     const timeoutMs = Math.min(UPSTREAM_TIMEOUT_MS, config.UPSTREAM_TIMEOUT_MS)
-    return createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy: proxyOf(config).proxy })
+    return CONFIGURED.open({ baseUrl, apiKey, timeoutMs, proxy: proxyOf(config).proxy })
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error)
     return { check: 'upstream', level: 'wrong', detail, fix: 'Correct UPSTREAM_BASE_URL or UPSTREAM_API_KEY.' }
@@ -184,8 +182,8 @@ function openUpstream(config: Config): Upstream | Finding {
 }
 
 async function examineUpstream(upstream: Upstream): Promise<readonly Finding[]> {
-  const answer = await upstream.poll(NO_TASK)
+  const ping = await upstream.ping()
   // Not awaited: a pending connection attempt would delay the result.
   upstream.close().catch(() => undefined)
-  return [upstreamFinding(answer.kind === 'unavailable' ? answer : { code: null, message: '' })]
+  return [upstreamFinding(ping)]
 }

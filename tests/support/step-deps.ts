@@ -2,6 +2,7 @@
 
 import { createAfterCommit } from '@reelqueue/shared/after-commit'
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import type { UpstreamDeps, WorkerSettings } from '@reelqueue/worker/deps'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
@@ -26,7 +27,7 @@ export function stepDeps({ house }: TestHouse, settings: Partial<WorkerSettings>
     isProven: () => true,
     webhooks: createGuardedClient({ allowedNetworks: [] }),
     settings: {
-      poll: pollLimits(1_000, 1_000, 60_000),
+      poll: pollLimits(1_000, 1_000, 60_000, CONFIGURED.facts),
       upstreamTimeoutMs: 1_000,
       reconcileIntervalMs: 1_000,
       ...settings,

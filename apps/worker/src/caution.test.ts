@@ -2,7 +2,6 @@ import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { describe, expect, it } from 'vitest'
 import { createCaution } from './caution.ts'
-import { NO_TASK } from './steps/probe.ts'
 
 const request = { model: 'openAiSora2Plus', prompt: 'a fox', size: null, seconds: null, inputReference: null }
 const done: StepOutcome = { kind: 'done' }
@@ -14,7 +13,11 @@ const turns = async () => {
 function five() {
   let answer: object = {}
   const submit = async () => ({ kind: 'accepted', taskId: 't' })
-  const upstream = { submit, poll: async () => answer } as unknown as Upstream
+  const upstream = {
+    submit,
+    poll: async () => answer,
+    ping: async () => ({ kind: 'tells_of_anything' }),
+  } as unknown as Upstream
   const stopping = new AbortController()
   const caution = createCaution(upstream, stopping.signal)
   const begun: number[] = []
@@ -64,7 +67,8 @@ describe('a process that knows nothing of its provider', () => {
       await caution.upstream.poll('t')
     }
     answersWith(tells)
-    await caution.upstream.poll(NO_TASK)
+    // A server that tells of an invented task shows nothing.
+    expect(await caution.upstream.ping()).toEqual({ kind: 'tells_of_anything' })
     // Any server may name a task.
     await caution.upstream.submit(request)
     await turns()

@@ -5,7 +5,6 @@
 
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
-import { NO_TASK } from './steps/probe.ts'
 import { tellsOfTask } from './task-known.ts'
 
 /** Delay for a submission without a turn: this process is stopping, so another process continues. */
@@ -38,8 +37,7 @@ export function createCaution(upstream: Upstream, stopping: AbortSignal): Cautio
       ...upstream,
       async poll(taskId) {
         const answer = await upstream.poll(taskId)
-        // A server with a state for the invented task would tell a state for any id.
-        if (taskId !== NO_TASK && tellsOfTask(answer)) prove()
+        if (tellsOfTask(answer)) prove()
         return answer
       },
     },

@@ -46,7 +46,7 @@ export function countAnswers(upstream: Upstream, { database, log }: { database: 
     }
   }
   const counting: Upstream = {
-    name: upstream.name,
+    ...upstream,
     submit: async (request) => {
       const outcome = await upstream.submit(request)
       count('create', classOfCreate(outcome))
@@ -57,7 +57,6 @@ export function countAnswers(upstream: Upstream, { database, log }: { database: 
       count('poll', classOfPoll(answer))
       return answer
     },
-    close: () => upstream.close(),
   }
   return {
     upstream: counting,

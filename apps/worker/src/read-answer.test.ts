@@ -1,12 +1,13 @@
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import type { PollAnswer } from '@reelqueue/shared/providers/port'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import type { DuePoll } from '@reelqueue/shared/store/polling'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { readAnswer } from './read-answer.ts'
 
 const HOUR = 3_600_000
-const LIMITS = pollLimits(30_000, 60_000, 2 * HOUR)
+const LIMITS = pollLimits(30_000, 60_000, 2 * HOUR, CONFIGURED.facts)
 const CONTEXT = { schedule: null, isBusy: false }
 
 const COMPLETED = { kind: 'completed', videoUrl: 'https://v', actualDuration: 8.04, cost: null } as const

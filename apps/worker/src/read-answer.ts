@@ -33,7 +33,7 @@ export function readAnswer(poll: DuePoll, answer: PollAnswer, context: PollConte
   const isLate = elapsedMs >= limits.deadlineMs || isForgotten
   const withoutUrl = answer.kind === 'pending' && answer.completedWithoutUrl
   // A row to be failed stays due at any age: this process may crash before recording the failure.
-  const againMs = isForgotten ? null : latePollMs(state)
+  const againMs = isForgotten ? null : latePollMs(state, limits)
   const lateMs = againMs ?? (poll.status === 'processing' ? limits.unknown.intervalMaxMs : null)
   const last = lastPoll(answer, failures)
   const record = {

@@ -6,7 +6,6 @@ import type { PollAnswer, Upstream } from '@reelqueue/shared/providers/port'
 import { withTimeout } from '@reelqueue/shared/runtime/clock'
 import { takeRequests } from '@reelqueue/shared/store/submitting-gate'
 import type { UpstreamDeps } from './deps.ts'
-import { NO_TASK } from './steps/probe.ts'
 
 /** A provider may need a moment before a new task is found. */
 const ASK_AFTER_MS = [0, 1_000, 2_000]
@@ -33,13 +32,18 @@ export async function isTaskKnown(deps: UpstreamDeps, taskId: string): Promise<b
     await delay(afterMs)
     if (perMinute !== undefined && (await takeRequests(database, upstream.name, 1, perMinute)) === 0) continue
     asked++
-    const answer = await ask(upstream, taskId)
+    const answer = await within(upstream.poll(taskId))
     if (answer !== null && tellsOfTask(answer)) return true
     // Refused content fails at once. A server that fails the invented task as well would fail any id.
-    if (answer?.kind === 'failed' && (await ask(upstream, NO_TASK))?.kind === 'unavailable') return true
+    if (answer?.kind === 'failed' && !(await tellsOfAnything(upstream))) return true
   }
   return asked === 0 || isProven()
 }
 
-const ask = async ({ poll }: Upstream, taskId: string) =>
-  await withTimeout(poll(taskId), ASK_MAX_MS, 'provider').catch(() => null)
+/** Also where nobody says. */
+async function tellsOfAnything(upstream: Upstream): Promise<boolean> {
+  const ping = await within(upstream.ping())
+  return ping === null || ping.kind === 'tells_of_anything'
+}
+
+const within = async <T>(asked: Promise<T>) => await withTimeout(asked, ASK_MAX_MS, 'provider').catch(() => null)

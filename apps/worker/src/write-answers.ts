@@ -1,7 +1,6 @@
 // Writes poll answers: completed generations are completed at once, generations past the deadline fail, and the rest
 // waits for the next poll or the complete step.
 
-import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import type { PollAnswer } from '@reelqueue/shared/providers/port'
 import { completeSeen } from '@reelqueue/shared/store/completion'
 import { type DuePoll, failOverdue, recordPolls } from '@reelqueue/shared/store/polling'
@@ -35,7 +34,7 @@ async function recordAll(deps: UpstreamDeps, answered: readonly Answered[]): Pro
     const overdue = readings.filter((reading) => reading.overdue === code)
     if (overdue.length === 0) continue
     const records = overdue.map((reading) => reading.record)
-    const keptMs = code === 'adopted_task_unknown' ? 0 : RENDER_MAX_MS
+    const keptMs = code === 'adopted_task_unknown' ? 0 : deps.upstream.facts.renderMaxMs
     const moved = await failOverdue(deps.database, records, code, keptMs)
     deps.afterCommit({ moved })
     for (const { id } of moved) failed.add(id)
@@ -66,7 +65,7 @@ async function failUnstorable(deps: UpstreamDeps, answers: readonly Answered[]):
   // A claim excludes rows already noted as unstorable, so these notes are newer than the claim.
   const refused = await refusedAmong(deps.database, ids)
   const polls = late.map(({ poll }) => poll).filter(({ id }) => refused.has(id))
-  const moved = await failOverdue(deps.database, polls, 'unstorable_answer', RENDER_MAX_MS)
+  const moved = await failOverdue(deps.database, polls, 'unstorable_answer', deps.upstream.facts.renderMaxMs)
   deps.afterCommit({ moved })
   for (const { poll, answer } of late) {
     if (!moved.some(({ id }) => id === poll.id)) continue

@@ -1,8 +1,8 @@
 // Actions on a generation: cancel, retry (adopt is in adoption.ts). Each reply is the generation after the action.
 
 import { type GenerationJson, generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
-import { RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
 import { Problem } from '@reelqueue/shared/domain/problem'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import type { Moved } from '@reelqueue/shared/store/moves'
 import type { CallingProject } from '@reelqueue/shared/store/projects'
@@ -34,7 +34,7 @@ export function generationActionRoutes(app: App, deps: ApiDeps): void {
     },
     async ({ project, params }) => {
       const { id } = await mustFind(deps, project, params.id)
-      const result = await cancelGeneration(database, id, RENDER_MAX_MS)
+      const result = await cancelGeneration(database, id, CONFIGURED.facts.renderMaxMs)
       if (result.kind === 'ended') {
         deps.afterCommit({ moved: result.moved })
         throw new Problem('illegal_move', `The generation is ${result.status} and cannot be cancelled.`)

@@ -1,14 +1,13 @@
 // /admin/submitting: the state of the submission gate, and the operator's pause and resume.
 
 import { gateJson, toGateJson } from '@reelqueue/shared/contract/gate'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { releaseAdmitted } from '@reelqueue/shared/store/admission'
 import { readGate, setPaused } from '@reelqueue/shared/store/submitting-gate'
 import type { ApiDeps } from '../deps.ts'
 import { refusals } from '../openapi.ts'
 import type { App } from '../typed-app.ts'
 
-/** The only provider. */
-const UPSTREAM = 'globalai'
 const tags = ['Operation']
 const security = [{ operator: [] }]
 const response = {
@@ -29,7 +28,7 @@ export function submittingRoutes(app: App, { database, operators, afterCommit }:
     '/admin/submitting/pause',
     { schema: { tags, security, summary: 'Pause all submitting; accepting and polling go on', response } },
     async () => {
-      await setPaused(database, UPSTREAM, true)
+      await setPaused(database, CONFIGURED.name, true)
       await releaseAdmitted(database, null)
       return toGateJson(await readGate(database))
     },
@@ -47,7 +46,7 @@ export function submittingRoutes(app: App, { database, operators, afterCommit }:
       },
     },
     async () => {
-      await setPaused(database, UPSTREAM, false)
+      await setPaused(database, CONFIGURED.name, false)
       afterCommit({ admissionDue: true })
       return toGateJson(await readGate(database))
     },

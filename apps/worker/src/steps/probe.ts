@@ -1,7 +1,6 @@
 // Half-opens the gate after unanswered submissions closed the gate: sends a free request until the provider answers.
 
 import { silentTrialWaitMs } from '@reelqueue/shared/domain/gate-signal'
-import type { PollAnswer } from '@reelqueue/shared/providers/port'
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { openHalf, readGate, takeRequests, tryNow } from '@reelqueue/shared/store/submitting-gate'
 import type { UpstreamDeps } from '../deps.ts'
@@ -10,8 +9,6 @@ import type { UpstreamDeps } from '../deps.ts'
 const LOOK_MS = 5_000
 /** The same while the gate is closed: an outage of seconds costs seconds. */
 const PROBE_MS = 1_000
-/** An id that no provider uses for a task. */
-export const NO_TASK = 'reelqueue-probe'
 
 /** Looks every few seconds, until `signal` aborts. */
 export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Promise<void> {
@@ -47,19 +44,12 @@ export async function probe({
   const { requestsPerMinute } = settings
   if (requestsPerMinute !== undefined && (await takeRequests(database, upstream.name, 1, requestsPerMinute)) === 0)
     return true
-  const answer = await upstream.poll(NO_TASK)
-  if (!isAnswered(answer)) return true
+  const { kind } = await upstream.ping()
+  if (kind === 'silent' || kind === 'unclear') return true
   // Only one of several workers admits: each admission would spend a submission.
   if (await openHalf(database, upstream.name)) {
     log.info({ event: 'gate.opened' })
     afterCommit({ admissionDue: true })
   }
   return false
-}
-
-const SILENT = /^upstream_(unreachable|timeout|connection_lost|unreadable|answer_too_large|http_5\d\d)$/
-
-/** A gateway error page does not count as an answer; any "no such task" does. */
-function isAnswered(answer: PollAnswer): boolean {
-  return answer.kind !== 'unavailable' || !SILENT.test(answer.code)
 }

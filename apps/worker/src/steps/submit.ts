@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { FAILURES } from '@reelqueue/shared/domain/failure'
 import { type GateSignal, gateSignal } from '@reelqueue/shared/domain/gate-signal'
 import { newId } from '@reelqueue/shared/domain/ids'
-import { firstPollMs, RENDER_MAX_MS } from '@reelqueue/shared/domain/poll-plan'
+import { firstPollMs } from '@reelqueue/shared/domain/poll-plan'
 import { recordAgainMs, submitBackoffMs } from '@reelqueue/shared/domain/submission'
 import type { SubmitOutcome } from '@reelqueue/shared/providers/port'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
@@ -238,12 +238,12 @@ function resultOf(
  * lost.
  */
 async function settle(
-  { database, batches, log }: UpstreamDeps,
+  { database, batches, log, upstream }: UpstreamDeps,
   submissionId: string,
   result: SubmissionResult,
   pollAfterMs: number,
 ): Promise<Settled> {
-  const options = { firstPollMs: pollAfterMs, renderMaxMs: RENDER_MAX_MS }
+  const options = { firstPollMs: pollAfterMs, renderMaxMs: upstream.facts.renderMaxMs }
   const upstreamTaskId = result.kind === 'accepted' ? result.taskId : null
   return await untilRecorded(log, result.kind, { submissionId, upstreamTaskId }, () =>
     result.kind === 'accepted'
@@ -254,10 +254,10 @@ async function settle(
 
 /** The reply to the intent's commit was lost. Committed or not, nothing was sent, and only this process knows. */
 async function giveUpUnsent(deps: UpstreamDeps, wish: BeginWish, cause: UncertainCommit): Promise<StepOutcome> {
-  const { database, batches, log } = deps
+  const { database, batches, log, upstream } = deps
   const { class: _, retryAfterMs, ...rejected } = GIVEN_UP
   const result = { ...rejected, backoffMs: submitBackoffMs(1, retryAfterMs, deps.random()) }
-  const options = { firstPollMs: 0, renderMaxMs: RENDER_MAX_MS }
+  const options = { firstPollMs: 0, renderMaxMs: upstream.facts.renderMaxMs }
   const settled = await untilRecorded(log, 'unsent', { ...wish }, () =>
     batches.alone(() => settleUnsent(database, wish, result, options)),
   )

@@ -1,10 +1,8 @@
-// The only table of models: where each model is created and what each model allows. A new model is a row here, never a
-// code path. The values are documented by the provider, except the bound of the prompt, which is ours (the provider
-// names no bound).
+// The only table of models: what each model allows. A new model is a row here and a row in the folder of its provider,
+// never a code path. The values are documented by the provider, except the bound of the prompt, which is ours (the
+// provider names no bound).
 
 export interface ModelSpec {
-  /** The path below the base URL for creating a task. */
-  readonly createPath: string
   readonly sizes: readonly string[]
   /** Aspect ratio → its size. */
   readonly aspectRatios: Readonly<Record<string, string>>
@@ -15,7 +13,6 @@ export interface ModelSpec {
 }
 
 const sora = {
-  createPath: '/v1/sora/videos',
   sizes: ['720x1280', '1280x720'],
   aspectRatios: { '16:9': '1280x720', '9:16': '720x1280' },
   seconds: [4, 8, 12],

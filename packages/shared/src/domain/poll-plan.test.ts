@@ -2,7 +2,6 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   firstPollMs,
-  LATE_ASKING_ENDS_MS,
   latePollMs,
   nextPollMs,
   type PollContext,
@@ -14,7 +13,8 @@ import { scoutShare } from './render-times.ts'
 
 const HOUR = 3_600_000
 const DEADLINE = 2 * HOUR
-const DEFAULTS = pollLimits(undefined, undefined, DEADLINE)
+const ADVICE = { pollAdvice: { intervalMinMs: 30_000, intervalMaxMs: 60_000 }, taskMemoryMs: 24 * 3_600_000 }
+const DEFAULTS = pollLimits(undefined, undefined, DEADLINE, ADVICE)
 /** Enough ids for some exploration polls. */
 const IDS = Array.from({ length: 200 }, (_, n) => `gen_${n.toString(32).padStart(4, '0')}`)
 const ORDINARY = IDS.find((id) => scoutShare(id) === null) ?? ''
@@ -29,7 +29,7 @@ const always = (ms: number, isBusy = false): PollContext => ({
 
 const limits = fc
   .tuple(fc.integer({ min: 10, max: 24 * HOUR }), fc.integer({ min: 10, max: 24 * HOUR }))
-  .map(([one, other]) => pollLimits(Math.min(one, other), Math.max(one, other), DEADLINE))
+  .map(([one, other]) => pollLimits(Math.min(one, other), Math.max(one, other), DEADLINE, ADVICE))
 const contexts = fc.oneof(
   fc.constant(NOTHING_KNOWN),
   fc.tuple(fc.integer({ min: 0, max: 24 * HOUR }), fc.boolean()).map(([ms, isBusy]) => always(ms, isBusy)),
@@ -54,7 +54,7 @@ describe('the limits', () => {
     ['a short longest', undefined, 3_000, [3_000, 3_000], [3_000, 3_000]],
     ['a longest', undefined, 45_000, [5_000, 45_000], [30_000, 45_000]],
   ])('are those that are set, which a default moves out of the way of: %s', (_, min, max, known, unknown) => {
-    const { known: one, unknown: other } = pollLimits(min, max, DEADLINE)
+    const { known: one, unknown: other } = pollLimits(min, max, DEADLINE, ADVICE)
     expect([one.intervalMinMs, one.intervalMaxMs]).toEqual(known)
     expect([other.intervalMinMs, other.intervalMaxMs]).toEqual(unknown)
   })
@@ -95,7 +95,7 @@ describe('where a schedule says when clips of the kind end', () => {
   })
 
   it('keeps to what was configured', () => {
-    const bounds = pollLimits(20_000, 40_000, DEADLINE)
+    const bounds = pollLimits(20_000, 40_000, DEADLINE, ADVICE)
     expect([firstPollMs(always(1_000).schedule, ORDINARY, bounds), at(60_000, always(1_000), bounds)]).toEqual([
       20_000, 20_000,
     ])
@@ -163,9 +163,9 @@ describe('latePollMs', () => {
   it('asks every ten minutes, and stops before the provider forgets', () => {
     fc.assert(
       fc.property(fc.double({ min: 0, max: 48 * HOUR, noNaN: true }), retryAfter, (elapsedMs, retryAfterMs) => {
-        const delay = latePollMs({ elapsedMs, failures: 0, retryAfterMs })
+        const delay = latePollMs({ elapsedMs, failures: 0, retryAfterMs }, ADVICE)
         const wanted = Math.max(600_000, Math.min(retryAfterMs ?? 0, HOUR))
-        expect(delay).toBe(elapsedMs + wanted < LATE_ASKING_ENDS_MS ? wanted : null)
+        expect(delay).toBe(elapsedMs + wanted < ADVICE.taskMemoryMs ? wanted : null)
       }),
     )
   })
@@ -174,7 +174,7 @@ describe('latePollMs', () => {
     let elapsedMs = 2 * HOUR
     let polls = 0
     for (;;) {
-      const delay = latePollMs({ elapsedMs, failures: polls, retryAfterMs: null })
+      const delay = latePollMs({ elapsedMs, failures: polls, retryAfterMs: null }, ADVICE)
       if (delay === null) break
       elapsedMs += delay
       polls++

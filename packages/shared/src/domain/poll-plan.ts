@@ -1,6 +1,7 @@
 // When a rendering generation is polled next. Pure; all times are milliseconds since the submission began.
 
 import type { PollSchedule, ScheduleLimits } from './poll-schedule.ts'
+import type { ProviderFacts } from './provider-facts.ts'
 import { scoutShare } from './render-times.ts'
 
 export interface PollLimits {
@@ -10,19 +11,25 @@ export interface PollLimits {
   readonly unknown: ScheduleLimits
   /** After this long the generation fails, but is still polled. */
   readonly deadlineMs: number
+  /** After this long the provider has forgotten the task. */
+  readonly taskMemoryMs: number
 }
 
-/** The provider asks for polls every 30 to 60 s. A schedule needs fewer requests, although some are closer together. */
-const UNKNOWN: ScheduleLimits = { intervalMinMs: 30_000, intervalMaxMs: 60_000 }
+/** A schedule needs fewer requests than a provider advises, although some are closer together. */
 const KNOWN: ScheduleLimits = { intervalMinMs: 5_000, intervalMaxMs: 600_000 }
 
-/** A configured limit holds for both states; a default gives way to a configured limit. */
-export function pollLimits(minMs: number | undefined, maxMs: number | undefined, deadlineMs: number): PollLimits {
+/** A configured limit holds for both states; the provider's advice and a default give way to a configured limit. */
+export function pollLimits(
+  minMs: number | undefined,
+  maxMs: number | undefined,
+  deadlineMs: number,
+  { pollAdvice, taskMemoryMs }: Pick<ProviderFacts, 'pollAdvice' | 'taskMemoryMs'>,
+): PollLimits {
   const within = ({ intervalMinMs, intervalMaxMs }: ScheduleLimits): ScheduleLimits => ({
     intervalMinMs: minMs ?? Math.min(intervalMinMs, maxMs ?? intervalMinMs),
     intervalMaxMs: maxMs ?? Math.max(intervalMaxMs, minMs ?? intervalMaxMs),
   })
-  return { known: within(KNOWN), unknown: within(UNKNOWN), deadlineMs }
+  return { known: within(KNOWN), unknown: within(pollAdvice), deadlineMs, taskMemoryMs }
 }
 
 /** A poll is free and is repeated: a slow poll only keeps a place that other polls wait for. */
@@ -33,8 +40,6 @@ export function pollTimeoutMs(upstreamTimeoutMs: number): number {
   return Math.min(upstreamTimeoutMs, POLL_TIMEOUT_MAX_MS)
 }
 
-/** The provider deletes its record of a task after about a day: later polls learn nothing. */
-export const LATE_ASKING_ENDS_MS = 24 * 3_600_000
 /** The interval of polls after the deadline. */
 const LATE_INTERVAL_MS = 10 * 60_000
 
@@ -80,9 +85,9 @@ const within = (ms: number, { intervalMinMs, intervalMaxMs }: ScheduleLimits) =>
   Math.min(Math.max(ms, intervalMinMs), intervalMaxMs)
 
 /** Delay in ms before the next poll of a failed generation, or null when the provider will have forgotten the task. */
-export function latePollMs(state: PollState): number | null {
+export function latePollMs(state: PollState, { taskMemoryMs }: Pick<PollLimits, 'taskMemoryMs'>): number | null {
   const delay = Math.max(LATE_INTERVAL_MS, Math.min(state.retryAfterMs ?? 0, 3_600_000))
-  return state.elapsedMs + delay < LATE_ASKING_ENDS_MS ? delay : null
+  return state.elapsedMs + delay < taskMemoryMs ? delay : null
 }
 
 /**
@@ -90,9 +95,3 @@ export function latePollMs(state: PollState): number | null {
  * proves the task.
  */
 export const ADOPTED_UNKNOWN_MAX_MS = 5 * 60_000
-
-/**
- * How long a render may plausibly go on after its generation stopped waiting: the slot is kept for the render.
- * Published estimates end at 15 minutes.
- */
-export const RENDER_MAX_MS = 30 * 60_000

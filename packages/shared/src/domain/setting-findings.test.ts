@@ -119,27 +119,28 @@ describe('the upstream', () => {
     expect(upstreamFinding('no key')).toMatchObject({ check: 'upstream', level: 'warning' })
   })
 
-  test.each(['upstream_unreachable', 'upstream_timeout', 'upstream_connection_lost'])('%s is down', (code) => {
-    expect(upstreamFinding({ code, message: 'words' })).toMatchObject({
+  test('that is silent is down', () => {
+    expect(upstreamFinding({ kind: 'silent', code: 'upstream_timeout', message: 'words' })).toMatchObject({
       level: 'down',
       detail: 'words',
       fix: expect.stringContaining('UPSTREAM_BASE_URL'),
     })
   })
 
-  test.each(['upstream_http_401', 'upstream_http_403', 'upstream_401'])('%s is a warning about the key', (code) => {
-    expect(upstreamFinding({ code, message: 'no' })).toMatchObject({
+  test('that refuses is a warning about the key', () => {
+    expect(upstreamFinding({ kind: 'refused', code: 'upstream_http_401', message: 'no' })).toMatchObject({
       level: 'warning',
       fix: expect.stringContaining('UPSTREAM_API_KEY'),
     })
   })
 
-  test.each([null, 'upstream_http_404', 'upstream_http_500', 'upstream_unreadable', 'upstream_no_status'])(
-    '%s is an answer, and ok: nobody knows how a provider speaks of a task that it does not have',
-    (code) => {
-      expect(upstreamFinding({ code, message: '' }).level).toBe('ok')
-    },
-  )
+  test.each([
+    ['tells_of_anything', null],
+    ['answered', 'upstream_http_404'],
+    ['unclear', 'upstream_http_500'],
+  ] as const)('that answers is ok, also when the answer is %s', (kind, code) => {
+    expect(upstreamFinding({ kind, code, message: '' }).level).toBe('ok')
+  })
 })
 
 describe('the proxy in front of the provider', () => {

@@ -1,6 +1,7 @@
 // Judges the configuration by itself, against the stored data, and by the provider's answer.
 
 import { type Finding, fine } from './finding.ts'
+import type { Ping } from './ping.ts'
 
 const PASSWORD_CHARS_MIN = 8
 
@@ -165,21 +166,12 @@ export function migrationsFinding(pending: readonly string[], queuesMigrated: bo
   }
 }
 
-/** The result of one question about a task that does not exist. `code`: null after a well-formed answer. */
-export interface UpstreamAnswer {
-  readonly code: string | null
-  readonly message: string
-}
-
-const SILENCES = ['upstream_unreachable', 'upstream_timeout', 'upstream_connection_lost']
-const REFUSALS = ['upstream_http_401', 'upstream_http_403', 'upstream_401', 'upstream_403']
-
 /**
  * Every answer except a refusal of the key is good: a provider may answer in any way about a task that does not exist.
  */
-export function upstreamFinding(answer: UpstreamAnswer | 'no key'): Finding {
+export function upstreamFinding(ping: Ping | 'no key'): Finding {
   const check = 'upstream'
-  if (answer === 'no key') {
+  if (ping === 'no key') {
     return {
       check,
       level: 'warning',
@@ -187,8 +179,8 @@ export function upstreamFinding(answer: UpstreamAnswer | 'no key'): Finding {
       fix: "Set UPSTREAM_API_KEY to the provider's key.",
     }
   }
-  const { code, message } = answer
-  if (code !== null && SILENCES.includes(code)) {
+  const { kind, code, message } = ping
+  if (kind === 'silent') {
     return {
       check,
       level: 'down',
@@ -196,7 +188,7 @@ export function upstreamFinding(answer: UpstreamAnswer | 'no key'): Finding {
       fix: 'Check UPSTREAM_BASE_URL, and that this machine reaches it (see upstream_proxy for the way). Submissions that could not leave are tried again by themselves.',
     }
   }
-  if (code !== null && REFUSALS.includes(code)) {
+  if (kind === 'refused') {
     return {
       check,
       level: 'warning',

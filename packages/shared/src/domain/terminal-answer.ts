@@ -20,5 +20,7 @@ export type TerminalAnswer =
        * 8601.
        */
       readonly expiresAt?: string
+      /** How long the link works from the end of the render, as the provider promises; absent in answers of earlier versions. */
+      readonly linkLifeMs?: number
     }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly cost: Cost | null }

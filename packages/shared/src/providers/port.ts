@@ -2,6 +2,8 @@
 // submission is paid and must not be repeated on a guess.
 
 import type { KeptReply } from '../domain/kept-reply.ts'
+import type { Ping } from '../domain/ping.ts'
+import type { ProviderFacts } from '../domain/provider-facts.ts'
 import type { RefusalClass } from '../domain/refusal.ts'
 import type { RenderRequest } from '../domain/render-request.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
@@ -58,10 +60,34 @@ export type PollAnswer =
 export interface Upstream {
   /** Stored with every task id: ids are unique only within an upstream. */
   readonly name: string
+  readonly facts: ProviderFacts
   /** Submits once; network and provider errors never throw. */
   submit(request: RenderRequest): Promise<SubmitOutcome>
   /** Polls a task; network and provider errors never throw. */
   poll(taskId: string): Promise<PollAnswer>
+  /** Sends a free request, to learn whether the provider is there; network and provider errors never throw. */
+  ping(): Promise<Ping>
   /** Waits for running submissions, aborts polls, then closes the connections. */
   close(): Promise<void>
+}
+
+/** The account of a provider, and how to reach the provider. */
+export interface UpstreamOptions {
+  /** With or without a trailing slash or `/v1`. */
+  readonly baseUrl: string
+  readonly apiKey: string
+  /** Time limit of a create, from connecting to the last byte of the reply; a poll has the shorter `pollTimeoutMs`. */
+  readonly timeoutMs: number
+  /** The proxy's URL, including a password; absent or null: no proxy. */
+  readonly proxy?: string | null
+}
+
+/** A provider in the registry. */
+export interface Provider {
+  readonly name: string
+  readonly facts: ProviderFacts
+  /** The names of the models that the provider renders. */
+  readonly models: readonly string[]
+  /** @throws Error for an unusable base URL or key; later calls never throw */
+  open(options: UpstreamOptions): Upstream
 }

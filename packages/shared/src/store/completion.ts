@@ -9,8 +9,8 @@ import { type Moved, moveGenerations } from './moves.ts'
 import { asSeen, type Seen } from './polling.ts'
 import { withoutUnstorable } from './unstorable.ts'
 
-/** The provider keeps a video for 24 hours. */
-const VIDEO_LIFE = Prisma.raw(`interval '24 hours'`)
+/** How long a link works when the answer does not state a life: an earlier version stored such an answer. */
+const LINK_LIFE_MS = 24 * 3_600_000
 
 interface Answered {
   readonly status: Status
@@ -24,7 +24,8 @@ interface Answered {
  */
 const completedBy = (answer: Prisma.Sql) => Prisma.sql`(video_url, actual_duration, cost, video_url_expires_at) = (
     SELECT answer ->> 'videoUrl', (answer ->> 'actualDuration')::float8, nullif(answer -> 'cost', 'null'),
-      least(coalesce(g.last_pending_at, g.submitted_at) + ${VIDEO_LIFE}, (answer ->> 'expiresAt')::timestamptz)
+      least(coalesce(g.last_pending_at, g.submitted_at)
+        + coalesce((answer ->> 'linkLifeMs')::float8, ${LINK_LIFE_MS}::float8) * interval '1 ms', (answer ->> 'expiresAt')::timestamptz)
     FROM (SELECT ${answer}) AS its (answer)),
   error_code = NULL, error_message = NULL, answer = NULL, last_poll = NULL, due_at = NULL`
 const COMPLETED = completedBy(Prisma.sql`g.answer`)

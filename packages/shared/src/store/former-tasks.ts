@@ -1,13 +1,15 @@
 // Tasks of previous attempts: a retry has left the task behind, or the acceptance came late. The task has been paid
 // for, so the provider is asked about the task before another payment, and again after the replacement has failed.
 
-import { LATE_ASKING_ENDS_MS } from '../domain/poll-plan.ts'
 import type { Sql } from './database.ts'
 import { Prisma } from './generated/client.ts'
 
+/** An older task is not asked about, whatever its provider remembers: its link would end soon. */
+const ASKED_ABOUT_MS = 24 * 3_600_000
+
 /** The accepted submissions `s` of the generation `g` whose task may still give a video, the likeliest first. */
 export const REMEMBERED_TASKS = Prisma.sql`s.generation_id = g.id AND s.state = 'accepted' AND s.render_failed_at IS NULL
-  AND s.started_at > now() - ${LATE_ASKING_ENDS_MS} * interval '1 ms' ORDER BY s.id = g.current_submission_id DESC, s.id DESC`
+  AND s.started_at > now() - ${ASKED_ABOUT_MS} * interval '1 ms' ORDER BY s.id = g.current_submission_id DESC, s.id DESC`
 
 /**
  * The earliest possible start of the 24-hour life of a task's video, for a submission `s` of `g`; null: not before the

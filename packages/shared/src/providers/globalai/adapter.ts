@@ -3,7 +3,6 @@
 
 import { Agent } from 'undici'
 import { FAILURES } from '../../domain/failure.ts'
-import { findModel } from '../../domain/models.ts'
 import { pollTimeoutMs } from '../../domain/poll-plan.ts'
 import type { RenderRequest } from '../../domain/render-request.ts'
 import { exchange } from '../http/exchange.ts'
@@ -12,20 +11,12 @@ import { readSilentCreate, readSilentPoll } from '../http/silence.ts'
 import { wellFormed } from '../http/storable-text.ts'
 import { HEAD_BYTES_MAX, tolerantConnect } from '../http/tolerant-connect.ts'
 import { createTunnelAgent } from '../http/tunnel.ts'
-import type { Upstream } from '../port.ts'
+import type { PollAnswer, Upstream, UpstreamOptions } from '../port.ts'
 import { parseBaseUrl } from './base-url.ts'
+import { CREATE_PATHS, FACTS, NAME } from './facts.ts'
 import { parseCreate } from './parse-create.ts'
 import { parsePoll } from './parse-poll.ts'
-
-export interface GlobalAiOptions {
-  /** With or without a trailing slash or `/v1`. */
-  readonly baseUrl: string
-  readonly apiKey: string
-  /** Time limit of a create, from connecting to the last byte of the reply; a poll has the shorter `pollTimeoutMs`. */
-  readonly timeoutMs: number
-  /** The proxy's URL, including a password; absent or null: no proxy. */
-  readonly proxy?: string | null
-}
+import { NO_TASK, readPing } from './read-ping.ts'
 
 // Only the total timeout applies (http/exchange.ts): two timeouts could interpret the same silence differently.
 const timing = {
@@ -39,7 +30,7 @@ const timing = {
 const CREATE_IDLE_MAX_MS = 1_000
 
 /** Creates the adapter. Throws for an unusable base URL or key; later calls never throw. */
-export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: GlobalAiOptions): Upstream {
+export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: UpstreamOptions): Upstream {
   const { origin, path } = parseBaseUrl(baseUrl)
   if (!/^[\x21-\x7e]+$/.test(apiKey)) throw new Error('the upstream API key must be printable ASCII without spaces')
   const open = (options: Agent.Options) => (proxy === null ? new Agent(options) : createTunnelAgent(proxy, options))
@@ -52,12 +43,22 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: Glo
   // Compressed replies are still read (http/read-body.ts); uncompressed replies have fewer faults.
   const headers = { authorization: `Bearer ${apiKey}`, accept: 'application/json', 'accept-encoding': 'identity' }
 
+  async function poll(taskId: string): Promise<PollAnswer> {
+    // Origin and path are separate: in a single URL an id such as ".." would leave the path.
+    const resultPath = `${path}/v1/result/${encodeURIComponent(wellFormed(taskId))}`
+    const request = { origin, path: resultPath, method: 'GET', headers } as const
+    const reply = await exchange(polls, request, pollTimeoutMs(timeoutMs))
+    const answer = reply.kind === 'silence' ? readSilentPoll(reply) : parsePoll(reply, [apiKey])
+    return answer.kind === 'completed' ? { ...answer, linkLifeMs: FACTS.linkLifeMs } : answer
+  }
+
   return {
-    name: 'globalai',
+    name: NAME,
+    facts: FACTS,
 
     async submit(request) {
-      const model = findModel(request.model)
-      if (model === null) {
+      const createPath = Object.hasOwn(CREATE_PATHS, request.model) ? CREATE_PATHS[request.model] : undefined
+      if (createPath === undefined) {
         return {
           kind: 'rejected',
           class: 'request',
@@ -70,7 +71,7 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: Glo
       }
       const create = {
         origin,
-        path: `${path}${model.createPath}`,
+        path: `${path}${createPath}`,
         method: 'POST',
         headers: { ...headers, 'content-type': 'application/json' },
         body: createBody(request),
@@ -83,13 +84,9 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: Glo
       return { ...reading, reply: keepReply(answer, [apiKey, request.prompt]) }
     },
 
-    async poll(taskId) {
-      // Origin and path are separate: in a single URL an id such as ".." would leave the path.
-      const resultPath = `${path}/v1/result/${encodeURIComponent(wellFormed(taskId))}`
-      const poll = { origin, path: resultPath, method: 'GET', headers } as const
-      const answer = await exchange(polls, poll, pollTimeoutMs(timeoutMs))
-      return answer.kind === 'silence' ? readSilentPoll(answer) : parsePoll(answer, [apiKey])
-    },
+    poll,
+
+    ping: async () => readPing(await poll(NO_TASK)),
 
     async close() {
       await Promise.all([creates.close(), polls.destroy()])
