@@ -26,7 +26,7 @@ const USAGE = `Usage:
   npm run keys -- create [--project default] [--name NAME]   prints a new key, once
   npm run keys -- list
   npm run keys -- revoke KEY_ID                              the key is refused from then on
-  npm run keys -- reseal                                     seals every stored secret with SECRET_KEY, after it was changed
+  npm run keys -- reseal                                     encrypts every stored secret with SECRET_KEY, after a change of the key
   npm run keys -- operator-password                          makes and prints a new password of the operator pages, once`
 
 /** How many projects and endpoints the error names. */

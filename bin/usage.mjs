@@ -7,7 +7,7 @@ const flag = { type: 'boolean' }
 export const COMMANDS = {
   demo: {
     line: 'demo -- [--once]',
-    about: 'Starts everything on this machine with a simulated provider and shows a batch of twelve go through it.',
+    about: 'Starts everything on this machine with a simulated provider, and shows the progress of a batch of twelve.',
     options: { once: flag },
     details: ['--once   ends by itself when the batch has ended (exit code 0 when everything succeeded)'],
   },
@@ -19,9 +19,9 @@ export const COMMANDS = {
   'start-worker': { line: 'start:worker', about: 'A worker alone. Needs DATABASE_URL and SECRET_KEY.' },
   simulator: {
     line: 'simulator -- [--host 127.0.0.1] [--speed 1]',
-    about: 'The stand-in for the provider, on SIMULATOR_PORT.',
+    about: 'The simulated provider, on SIMULATOR_PORT.',
     options: { host: text, speed: text },
-    details: ['--speed   how many times faster than in the real world videos render'],
+    details: ['--speed   how many times faster than the real provider the simulator renders'],
   },
   migrate: { line: 'migrate', about: 'Prepares or upgrades the database of DATABASE_URL. May be repeated.' },
   keys: {
@@ -33,11 +33,11 @@ export const COMMANDS = {
       'create [--project default] [--name NAME]   prints a new key, once',
       'list                                       shows all keys',
       'revoke KEY_ID                              the key is refused from then on',
-      'reseal                                     seals every stored secret with SECRET_KEY, after it was changed',
+      'reseal                                     encrypts every stored secret with SECRET_KEY, after a change of the key',
       'operator-password                          makes and prints a new password, once',
     ],
   },
-  doctor: { line: 'doctor', about: 'Looks at all that the configuration names, and says what to do. Changes nothing.' },
+  doctor: { line: 'doctor', about: 'Checks everything that the configuration names, and says what to do. Changes nothing.' },
   test: {
     line: 'test -- [FILE …] [options of vitest run]',
     about: 'The whole test suite, or the files named.',
@@ -51,7 +51,7 @@ export const COMMANDS = {
   },
   bench: {
     line: 'bench -- [--full] [--postgres WHICH] [--json FILE] [--lines N] [--plans N] [--admission] [--deliveries] [--cancel N] [--polling [--plot FILE]]',
-    about: 'Measures Reelqueue beside a plain pipeline.',
+    about: 'Compares Reelqueue with a plain pipeline.',
     options: {
       admission: flag,
       cancel: text,
@@ -66,14 +66,14 @@ export const COMMANDS = {
     },
     details: [
       '--full          the sizes of docs/performance.md: about half an hour',
-      '--postgres X    on another Postgres: embedded:14 to embedded:18, or the folder of the binaries of an installed server',
+      '--postgres X    another Postgres: embedded:14 to embedded:18, or the folder of the binaries of an installed server',
       '--json FILE     where the numbers go (default bench.json)',
       '--lines N       only: ingest N lines, 100 to 50000',
       '--admission     only: one run of admission where 10,000 projects wait, and behind a batch that is being cancelled',
       '--cancel N      only: cancel a batch of N with 50 endpoints beside another project, 100 to 50000',
       '--deliveries    only: a million pending deliveries to 10,000 dead servers',
       '--plans N       only: the plans of the hot statements on N generations, 10000 to 10000000',
-      '--polling       only: polling by what clips took, simulated; with --plot, the picture of docs/polling.md',
+      '--polling       only: the simulation of polling; with --plot, the picture of docs/polling.md',
     ],
   },
   migration: {
@@ -81,7 +81,7 @@ export const COMMANDS = {
     about: 'Writes a migration from prisma/schema.prisma. NAME is made of a-z, 0-9 and _.',
     words: 1,
   },
-  docs: { line: 'docs', about: 'Writes the documents that are made from the code.' },
+  docs: { line: 'docs', about: 'Writes the generated documents.' },
 }
 
 /** The usage of one command, or of all commands for an unknown name. */

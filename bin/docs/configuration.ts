@@ -37,7 +37,7 @@ export function configurationPage(): string {
   return page(
     'Configuration',
     '`runtime/config.ts`',
-    'All settings are environment variables, read and checked once at start: a wrong one ends the process with a message that names it. An empty variable counts as absent. Times are in milliseconds.',
+    'All settings are environment variables, read and checked once at start: a wrong setting ends the process with a message that names the setting. An empty variable counts as absent. Times are in milliseconds.',
     table(
       ['Variable', 'Default', 'Meaning', 'Accepted'],
       variables().map(({ name, preset, meaning, accepted }) => [
@@ -47,21 +47,21 @@ export function configurationPage(): string {
         accepted,
       ]),
     ),
-    'API and workers of one installation share `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `UPSTREAM_API_KEY` and `UPSTREAM_MAX_IN_FLIGHT`: both admit generations, and the limit holds over all of them together.',
+    'API and workers of one installation share `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `UPSTREAM_API_KEY` and `UPSTREAM_MAX_IN_FLIGHT`: API and workers admit generations, and the limit holds over all processes together.',
     '## Commands',
-    '`npm run` lists the commands, and each tells its words with `-- --help`. `npm run demo` takes free ports where the usual ones are taken, unless `PORT` or `SIMULATOR_PORT` names one; the other commands say which setting to change.',
+    '`npm run` lists the commands, and `-- --help` after a command shows its arguments. `npm run demo` uses free ports where the usual ports are taken, unless `PORT` or `SIMULATOR_PORT` names a port; the other commands say which setting to change.',
     table(
       ['Exit code', 'Meaning'],
       [
-        ['0', 'It did what it was for, or a signal ended it when everything ran.'],
+        ['0', 'The command succeeded, or a signal ended it while everything ran.'],
         [
           '1',
-          'It could not: the last lines say why, and what to do. Also after a second signal, and when a stop took too long.',
+          'The command failed: the last lines say why, and what to do. Also after a second signal, and when a stop took too long.',
         ],
-        ['2', 'A word or an option that it does not know.'],
+        ['2', 'An unknown argument or option.'],
         [
           '129, 130, 143',
-          'SIGHUP, SIGINT (Ctrl-C) or SIGTERM ended it before everything ran. Nothing is left running.',
+          'SIGHUP, SIGINT (Ctrl-C) or SIGTERM ended the command before everything ran. Nothing is left running.',
         ],
       ],
     ),

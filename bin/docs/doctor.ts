@@ -7,9 +7,9 @@ export function doctorPage(): string {
   return page(
     'The doctor',
     '`domain/finding.ts`',
-    '`npm run doctor` looks at all that the configuration names (its own: give it the environment of the processes that it is to judge), changes nothing, and says for each check how it is and what to do about it. It ends with 0 when everything answers and nothing is wrong, else with 1. `npm start`, `npm run start:api` and `npm run start:worker` do the same first: what is **wrong** ends them, with the fix; a **warning**, and a server that is **down**, is a line in the log (`doctor.finding`), and the start goes on. A Redis that hangs delays a start by 2.5 s.',
+    '`npm run doctor` checks everything that its configuration names, so run it with the environment of the processes to check. It changes nothing, and prints for each check the result and what to do. Its exit code is 0 when all servers answer and nothing is wrong, else 1. `npm start`, `npm run start:api` and `npm run start:worker` run the same checks first: a **wrong** result ends the start, with the fix; a **warning**, or a server that is **down**, is a line in the log (`doctor.finding`), and the start goes on. A Redis that hangs delays a start by 2.5 s.',
     table(
-      ['Check', 'What it looks at, and what comes of it'],
+      ['Check', 'What it checks, and the possible results'],
       Object.entries(CHECKS).map(([name, meaning]) => [code(name), meaning]),
     ),
   )

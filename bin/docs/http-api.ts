@@ -51,20 +51,20 @@ export async function httpApiPage(): Promise<string> {
   return page(
     'The HTTP API',
     "the API's own OpenAPI document",
-    'A running API serves the full description, with every field, at `/openapi.json`, and the same to read and try at `/docs`. Bodies are JSON in UTF-8; a number that would not come back as it was written (`unsafe_number`) and a name that stands twice in one object (`duplicate_key`) are refused. Routes below `/v1` want `Authorization: Bearer <key>`. Refusals are explained in [problems.md](problems.md).',
-    'Every reply has `X-Request-Id`: the one that came with the request, or a new one; the log and each problem name it. Every 429 and 503 says in `Retry-After` after how many seconds to try again. Where `REQUESTS_PER_MINUTE_PER_KEY` limits a key, each reply also says what is left of it, as `RateLimit-Policy: "key";q=100;w=60` (100 requests in 60 s) and `RateLimit: "key";r=42;t=17` (42 are left for the next 17 s), in the words of the [IETF draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/10/).',
+    'A running API serves the full description, with every field, at `/openapi.json`, and as pages to read and try at `/docs`. [integrating.md](integrating.md) shows the common calls with their replies. Bodies are JSON in UTF-8; a number that JSON parsers would change (`unsafe_number`) and a name that occurs twice in one object (`duplicate_key`) are refused. Routes below `/v1` require `Authorization: Bearer <key>`. [problems.md](problems.md) explains the refusals.',
+    'Every reply has `X-Request-Id`: the id of the request, or a new id; the log and each problem have the same id. Every 429 and 503 has `Retry-After`, the seconds to wait. Where `REQUESTS_PER_MINUTE_PER_KEY` limits a key, each reply also shows the remaining requests, as `RateLimit-Policy: "key";q=100;w=60` (100 requests in 60 s) and `RateLimit: "key";r=42;t=17` (42 are left for the next 17 s), as in the [IETF draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/10/).',
     'Lists are `{data, next_cursor}`, newest first; pass `next_cursor` as `cursor` for the next page.',
     ...sections,
     '## Pages for people',
     table(
       ['Address', 'What it shows'],
       [
-        ['`/docs`, `/openapi.json`', 'This API, to read and to try; needs no login'],
+        ['`/docs`, `/openapi.json`', 'The reference of this API, without login'],
         [
           '`/admin/queues`',
-          "The queues (bull-board), behind the operator's login; that of the lanes, `poll`, may only be looked at",
+          "The queues (bull-board), behind the operator's login; the queue of the pollers, `poll`, is read-only",
         ],
-        ['`/`', "Leads to the queues for now, behind the operator's login"],
+        ['`/`', "Redirects to the queues for now, behind the operator's login"],
       ],
     ),
   )

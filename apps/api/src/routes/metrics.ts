@@ -24,7 +24,7 @@ export function metricsRoute(app: App, deps: ApiDeps): void {
     {
       schema: {
         tags: ['Operation'],
-        summary: 'Open work, the gate of submitting, and what is overdue, for Prometheus',
+        summary: 'Metrics for Prometheus: open work, the gate, and overdue rows',
         security: [{ operator: [] }],
         response: {
           200: {
@@ -69,25 +69,25 @@ async function scrape({ database, settings }: ApiDeps): Promise<string> {
     submitting,
     processing,
   })
-  gauge('generations_slow', 'Generations that render for longer than 99 of 100 clips of their kind did.').set(slow)
+  gauge('generations_slow', 'Generations that render for longer than the p99 of their render profile.').set(slow)
   const { unknown, cancelled, overdue: late, retried } = lateSlots
   labelled(
     'slots_late',
-    'Slots kept for renders that may go on after their generation ended or was retried, by cause.',
+    'Slots kept for renders that may continue after their generation ended or was retried, by cause.',
     'cause',
     { unknown, cancelled, overdue: late, retried },
   )
   gauge('slots_max', 'Slots over all workers (UPSTREAM_MAX_IN_FLIGHT).').set(settings.slots)
   gauge('batches_open', 'Batches that have not ended.').set(openBatches)
-  gauge('deliveries_pending', 'Webhooks that are still to be delivered.').set(deliveries)
-  gauge('overdue_rows', 'Rows that are due and that nobody has looked at, up to 1,000.').set(overdue.count)
+  gauge('deliveries_pending', 'Pending webhook deliveries.').set(deliveries)
+  gauge('overdue_rows', 'Due rows that no step has claimed, up to 1,000.').set(overdue.count)
   gauge('unstorable_rows', 'Rows that Postgres refuses to write, up to 1,000; each is tried again.').set(
     unstorable.count,
   )
-  gauge('submitting_open', '1 while generations are submitted; 0 while something holds them back.').set(
+  gauge('submitting_open', '1 while generations are submitted; 0 while submitting is held.').set(
     gate.isOpen && settings.hasUpstreamKey ? 1 : 0,
   )
-  labelled('submitting_held', '1 for each cause that holds submissions back.', 'cause', {
+  labelled('submitting_held', '1 for each cause that holds submitting.', 'cause', {
     paused: Number(gate.pausedAt !== null),
     account: Number(gate.refusalClass === 'account'),
     configuration: Number(gate.refusalClass === 'configuration'),

@@ -11,7 +11,7 @@ export const PROBLEMS = {
   unauthorized: {
     status: 401,
     title: 'The API key is missing, unknown or revoked',
-    fix: 'Send `Authorization: Bearer <key>`. Whoever runs Reelqueue makes keys with `npm run keys -- create`.',
+    fix: 'Send `Authorization: Bearer <key>`. An operator makes keys with `npm run keys -- create`.',
   },
   operator_login_required: {
     status: 401,
@@ -21,23 +21,23 @@ export const PROBLEMS = {
   cross_site: {
     status: 403,
     title: 'A page of another site asked for this change',
-    fix: 'Open the page at the address of Reelqueue itself. When that is what you did, a reverse proxy hides the address: set PUBLIC_URL to it.',
+    fix: 'Open the page at the address of Reelqueue itself. If you did so, a reverse proxy hides the address: set PUBLIC_URL to it.',
   },
-  read_only: { status: 403, title: 'This login may look but not change', fix: "Log in with the operator's password." },
+  read_only: { status: 403, title: 'This login may read, but not change anything', fix: "Log in with the operator's password." },
   not_found: {
     status: 404,
-    title: 'Nothing here has that id or address',
+    title: 'Not found: unknown id or address',
     fix: 'Check the address (see /docs), the id, and that the key belongs to its project.',
   },
   method_not_allowed: {
     status: 405,
-    title: 'This address does not take that method',
+    title: 'This address does not accept the method',
     fix: 'Use a method that the header `Allow` names.',
   },
   request_timeout: {
     status: 408,
-    title: 'The body did not come in time',
-    fix: 'Send it again, on a new connection: a body has 30 s, an upload of a batch 15 minutes with no pause of 30 s.',
+    title: 'The body did not arrive in time',
+    fix: 'Send the request again on a new connection. A body has 30 s; an upload of a batch has 15 minutes, without a pause of 30 s.',
   },
   idempotency_conflict: {
     status: 409,
@@ -46,33 +46,33 @@ export const PROBLEMS = {
   },
   illegal_move: {
     status: 409,
-    title: 'The generation has moved on and cannot do that any more',
+    title: 'The status of the generation does not allow this',
     fix: 'Read the generation: its status says what is possible.',
   },
   upstream_task_taken: {
     status: 409,
     title: 'That upstream task belongs to another generation',
-    fix: "Check the id: one task is one generation's.",
+    fix: 'Check the id: a task belongs to one generation only.',
   },
   no_unknown_submission: {
     status: 409,
     title: 'No submission of the generation has an unknown outcome',
-    fix: 'Each of its submissions was answered, so the task cannot be one of theirs. An operator may adopt it all the same: `POST /admin/generations/{id}/adopt`.',
+    fix: 'Each of its submissions was answered, so the task belongs to none of them. An operator may adopt it nevertheless: `POST /admin/generations/{id}/adopt`.',
   },
   nothing_to_retry: {
     status: 409,
-    title: 'No generation of the batch has failed that was not retried already',
-    fix: 'What failed again is in the batches that retried it: `GET /v1/batches?parent_batch_id=…`. What was cancelled is not retried.',
+    title: 'The batch has no failed generation that was not retried already',
+    fix: 'Generations that failed again are in the child batches: `GET /v1/batches?parent_batch_id=…`. Cancelled generations are not retried.',
   },
   endpoint_exists: {
     status: 409,
     title: 'Another endpoint of the project has that URL',
-    fix: 'Change that one: list them at `GET /v1/webhook_endpoints`.',
+    fix: 'Change that endpoint: `GET /v1/webhook_endpoints` lists all endpoints.',
   },
   too_many_endpoints: {
     status: 409,
-    title: 'The project has as many endpoints as it may: 50',
-    fix: 'Delete one, or give several kinds of event to one endpoint.',
+    title: 'The project has the maximum of 50 endpoints',
+    fix: 'Delete an endpoint, or send several event types to one endpoint.',
   },
   endpoint_disabled: {
     status: 409,
@@ -92,7 +92,7 @@ export const PROBLEMS = {
   unsupported_media_type: {
     status: 415,
     title: 'The content type is not supported',
-    fix: 'Send `Content-Type: application/json`; a batch may also come as JSON Lines (`application/x-ndjson`). Either may be compressed (`Content-Encoding: gzip`). The header `Accept-Post` names the types that the address takes.',
+    fix: 'Send `Content-Type: application/json`; a batch may also come as JSON Lines (`application/x-ndjson`). Either may be compressed (`Content-Encoding: gzip`). The header `Accept-Post` names the accepted types.',
   },
   expectation_failed: {
     status: 417,
@@ -107,32 +107,32 @@ export const PROBLEMS = {
   upstream_task_unknown: {
     status: 422,
     title: 'The provider knows no such task',
-    fix: 'Check the id. The provider forgets a task about a day after it was made.',
+    fix: 'Check the id. The provider forgets a task about a day after its creation.',
   },
   slots_full: {
     status: 429,
     title: 'The task still renders, and no slot is free for it',
-    fix: 'Adopt it after `Retry-After`, or when it is done: then it needs no slot. Sooner: pause the project, or raise its `max_in_flight` or UPSTREAM_MAX_IN_FLIGHT.',
+    fix: 'Adopt the task after `Retry-After`, or when the task is done and needs no slot. To adopt it sooner, pause the project, or raise its `max_in_flight` or UPSTREAM_MAX_IN_FLIGHT.',
   },
   backlog_full: {
     status: 429,
-    title: 'The project has as many generations waiting as it may',
-    fix: 'Send it again after `Retry-After`; whoever runs Reelqueue sets QUEUED_MAX_PER_PROJECT.',
+    title: 'The project has the maximum number of queued generations',
+    fix: 'Send the request again after `Retry-After`. An operator sets the maximum: QUEUED_MAX_PER_PROJECT.',
   },
   too_many_at_once: {
     status: 429,
-    title: 'The project has as many requests under way as it may',
-    fix: 'Send it again after `Retry-After`, and fewer at the same time (docs/limits.md).',
+    title: 'The project has too many requests at the same time',
+    fix: 'Send the request again after `Retry-After`, and fewer at the same time (docs/limits.md).',
   },
   rate_limited: {
     status: 429,
-    title: 'This key has sent as many requests as it may in a minute',
-    fix: 'Send it again after `Retry-After`; batches need fewer requests.',
+    title: 'This key has sent too many requests in a minute',
+    fix: 'Send the request again after `Retry-After`; batches need fewer requests.',
   },
   too_many_guesses: {
     status: 429,
     title: 'Too many wrong passwords',
-    fix: 'Wait for `Retry-After`, then log in with the right one. When a reverse proxy makes everybody come from one address, set TRUSTED_PROXIES.',
+    fix: 'Wait for `Retry-After`, then log in with the right password. If all clients share the address of a reverse proxy, set TRUSTED_PROXIES.',
   },
   internal_error: {
     status: 500,
@@ -141,18 +141,18 @@ export const PROBLEMS = {
   },
   ending: {
     status: 503,
-    title: 'This process is ending',
-    fix: 'Send it again, on a new connection: another process answers, or this one soon.',
+    title: 'This process is stopping',
+    fix: 'Send the request again on a new connection: another process answers, or this one after its restart.',
   },
   busy: {
     status: 503,
-    title: 'As much is under way as this process takes on',
-    fix: 'Send it again after `Retry-After`.',
+    title: 'This process has too many requests at the same time',
+    fix: 'Send the request again after `Retry-After`.',
   },
   upstream_unavailable: {
     status: 503,
     title: 'The provider could not be asked',
-    fix: 'Nothing was changed: send it again after `Retry-After`.',
+    fix: 'Nothing was changed. Send the request again after `Retry-After`.',
   },
   unavailable: {
     status: 503,

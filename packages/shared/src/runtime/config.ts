@@ -98,12 +98,12 @@ export const VARIABLES = {
     })
     .optional()
     .describe(
-      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded one, and `npm run keys` and `npm run doctor` use that of `npm start`; the other commands require it. A pooler in between must be in session mode, and have room for all connections (`npm run doctor` says how many a process opens). Its parameters may be those of TLS (sslmode, sslrootcert, sslcert, sslkey); others are refused by name. Of PGHOST, PGSSLMODE and their like only PGPASSWORD and PGPASSFILE are read.',
+      'Postgres. Absent: `npm start`, `npm run demo` and `npm test` run an embedded Postgres, and `npm run keys` and `npm run doctor` use the one of `npm start`; the other commands require this setting. A pooler must be in session mode and have room for all connections (`npm run doctor` says how many a process opens). The URL may have the TLS parameters sslmode, sslrootcert, sslcert and sslkey; other parameters are refused by name. Of the PG… variables only PGPASSWORD and PGPASSFILE are read.',
     ),
   REDIS_URL: url('redis', 'rediss')
     .optional()
     .describe(
-      'Redis for the queues: one server, or a name that leads to the present primary (after a failover all reconnect by themselves); no Sentinel and no Cluster of several masters, which a start refuses by name. Absent: BullMQ runs on its own Postgres backend, in the same database.',
+      'Redis for the queues: one server, or a name that leads to the present primary (after a failover all processes reconnect by themselves). A start refuses a Sentinel and a Cluster of several masters. Absent: BullMQ runs on its own Postgres backend, in the same database.',
     ),
   UPSTREAM_BASE_URL: url('http', 'https')
     .default('https://zcbservice.aizfw.cn/kyyReactApiServer')
@@ -116,7 +116,7 @@ export const VARIABLES = {
   HTTPS_PROXY: proxyUrl
     .optional()
     .describe(
-      'The proxy through which a provider at https:// is reached. Webhooks, Postgres and Redis never go through it. Also read in lower case, as other programs do, like the next two.',
+      'The proxy through which a provider at https:// is reached. Webhooks, Postgres and Redis never go through it. The lower-case name works too, also for the next two settings.',
     ),
   HTTP_PROXY: proxyUrl
     .optional()
@@ -131,40 +131,40 @@ export const VARIABLES = {
   PUBLIC_URL: publicUrl
     .optional()
     .describe(
-      'The address under which people and programs reach the API, when a reverse proxy stands in front of it, such as https://example.com or https://example.com/reelqueue (the proxy may strip that path or pass it on). Absent: the address of each request.',
+      'The address of the API for people and programs behind a reverse proxy, such as https://example.com or https://example.com/reelqueue (the proxy may strip that path or pass it on). Absent: the address of each request.',
     ),
   TRUSTED_PROXIES: networks
     .default([])
     .describe(
-      'Networks (CIDR, comma-separated) of the reverse proxies in front of the API. Only their `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto` are believed, so each must set these headers itself (a bare `proxy_pass` of nginx hands on what the client claims). Absent: nobody is believed.',
+      'Networks (CIDR, comma-separated) of the reverse proxies in front of the API. Only their `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto` are trusted, so each proxy must set these headers itself (a bare `proxy_pass` of nginx forwards the headers of the client). Absent: no proxy is trusted.',
     ),
   BOOTSTRAP_API_KEY: text
     .regex(/^\S{8,}$/, 'must have at least 8 characters and no spaces')
     .optional()
-    .describe('API key of the project `default`, created at the first start. Absent: one is made and printed once.'),
+    .describe('API key of the project `default`, created at the first start. Absent: a key is made and printed once.'),
   BOOTSTRAP_WEBHOOK_SECRET: text
     .regex(/^whsec_[A-Za-z0-9+/]{32,88}={0,2}$/, 'must be whsec_ and 24 to 64 bytes in base64')
     .optional()
     .describe(
-      'Webhook secret of the project `default`, stored at the first start. Absent: one is made and printed once.',
+      'Webhook secret of the project `default`, stored at the first start. Absent: a secret is made and printed once.',
     ),
   OPERATOR_PASSWORD: text
     .optional()
     .describe(
       'Login (any user name) of the operator pages. Absent: a password is made at the first start, printed once and stored hashed; `npm run keys -- operator-password` makes another.',
     ),
-  VIEWER_PASSWORD: text.optional().describe('Login of the operator pages that may look but not change.'),
+  VIEWER_PASSWORD: text.optional().describe('Login of the operator pages that may read but not change anything.'),
   WEBHOOK_ALLOWED_NETWORKS: networks
     .default([])
     .describe(
-      'Networks (CIDR, comma-separated) that webhooks may reach although they are private. Names of webhooks are resolved by `/etc/hosts` and DNS only, without search domains.',
+      'Networks (CIDR, comma-separated) that webhooks may reach although they are private. Host names of webhooks are resolved by `/etc/hosts` and DNS only, without search domains.',
     ),
   WEBHOOK_ALLOW_HTTP: z
     .enum(['true', 'false'], 'must be true or false')
     .default('true')
     .transform((value) => value === 'true')
     .describe(
-      'Whether webhooks may go over http; false: only over https, and to WEBHOOK_ALLOWED_NETWORKS. Where NODE_ENV is `production`, as in the image, false unless set.',
+      'Whether webhooks may use http. False: only https, except to WEBHOOK_ALLOWED_NETWORKS. The default is false where NODE_ENV is `production`, as in the image.',
     ),
   IMAGE_ALLOW_PRIVATE_HOSTS: z
     .enum(['true', 'false'], 'must be true or false')
@@ -175,7 +175,7 @@ export const VARIABLES = {
     ),
   UPSTREAM_MAX_IN_FLIGHT: whole(1, 100_000)
     .default(100)
-    .describe('How many generations may be in flight at the provider at once, over all workers.'),
+    .describe('How many generations may be in flight at the provider at the same time, over all workers.'),
   UPSTREAM_MAX_IN_FLIGHT_PER_MODEL: slotsPerModel
     .default({})
     .describe('Fewer slots for single models, such as openAiSora2Pro=20,openAiSora2Plus=60.'),
@@ -186,21 +186,21 @@ export const VARIABLES = {
     ),
   QUEUED_MAX_PER_PROJECT: whole(1, 10_000_000)
     .default(500_000)
-    .describe('How many generations of one project may wait; beyond it requests are answered with 429.'),
+    .describe('How many generations of one project may be queued; further requests are answered with 429.'),
   REQUESTS_PER_MINUTE_PER_KEY: whole(1, 1_000_000)
     .optional()
     .describe(
-      'Requests of one API key that each API process answers in a minute, beyond it with 429. Absent: no limit.',
+      'Requests of one API key that each API process accepts in a minute; further requests are answered with 429. Absent: no limit.',
     ),
   POLL_INTERVAL_MIN_MS: whole(10, DAY_MS)
     .optional()
     .describe(
-      'Shortest time between two polls of one generation. Absent: 5 s where it is known when clips of its kind end, else, and while very many are in flight, 30 s.',
+      'Shortest time between two polls of one generation. Absent: 5 s where the render times of such clips are known; else, and while very many generations are in flight, 30 s.',
     ),
   POLL_INTERVAL_MAX_MS: whole(10, DAY_MS)
     .optional()
     .describe(
-      'Longest time between two polls of one generation that is answered, and before the first. Absent: 10 minutes where it is known when clips of its kind end, else 60 s.',
+      'Longest time between two polls of one generation whose polls are answered, and before the first poll. Absent: 10 minutes where the render times of such clips are known, else 60 s.',
     ),
   UPSTREAM_TIMEOUT_MS: whole(100, 600_000)
     .default(60_000)
@@ -219,25 +219,25 @@ export const VARIABLES = {
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')
-    .describe('Least severe log line that is written.'),
+    .describe('Lowest level of log lines that are written.'),
   SECRET_KEY: secretKey
     .optional()
     .describe(
-      'Encrypts webhook secrets at rest: 32 bytes in base64. Made in DATA_DIR beside the embedded Postgres, else required.',
+      'Encrypts webhook secrets at rest: 32 bytes in base64. Generated in DATA_DIR with the embedded Postgres, else required.',
     ),
   SECRET_KEY_PREVIOUS: secretKey
     .optional()
     .describe(
-      'While SECRET_KEY changes: the other key. Secrets that it sealed open too; nothing is sealed with it. See docs/secret-key.md.',
+      'The other key while SECRET_KEY changes. It decrypts stored secrets, and encrypts nothing. See docs/secret-key.md.',
     ),
   DATA_DIR: text
     .default('.reelqueue')
     .describe(
-      'Folder of the embedded Postgres, of the generated SECRET_KEY and of the mark that shows when an older copy of the database was restored (docs/restoring.md).',
+      'Folder of the embedded Postgres, of the generated SECRET_KEY and of the marker that shows when an older copy of the database was restored (docs/restoring.md).',
     ),
   DATABASE_CONNECTIONS_MAX: whole(2, 500)
     .default(10)
-    .describe('Connections to Postgres that one process may open for its own statements. They are opened when needed.'),
+    .describe('Connections to Postgres that one process may open for its own statements. Connections are opened when needed.'),
   QUEUE_CONNECTIONS_MAX: whole(8, 500)
     .default(12)
     .describe(
@@ -248,7 +248,7 @@ export const VARIABLES = {
     .default('false')
     .transform((value) => value === 'true')
     .describe(
-      'Whether a start pauses submitting, until an operator resumes it (POST /admin/submitting/resume): for the first start on a restored backup (docs/restoring.md). Take it out again, since each start with it pauses anew.',
+      'Whether a start pauses submitting, until an operator resumes it (POST /admin/submitting/resume): for the first start on a restored backup (docs/restoring.md). Remove the setting afterwards, because each start with it pauses again.',
     ),
   SIMULATOR_PORT: port
     .default(4010)
