@@ -37,7 +37,10 @@ export const COMMANDS = {
       'operator-password                          makes and prints a new password, once',
     ],
   },
-  doctor: { line: 'doctor', about: 'Checks everything that the configuration names, and says what to do. Changes nothing.' },
+  doctor: {
+    line: 'doctor',
+    about: 'Checks everything that the configuration names, and says what to do. Changes nothing.',
+  },
   test: {
     line: 'test -- [FILE …] [options of vitest run]',
     about: 'The whole test suite, or the files named.',

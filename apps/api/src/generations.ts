@@ -32,7 +32,7 @@ export const waitQuery = z.strictObject({
     .max(60)
     .default(0)
     .describe(
-      'Seconds to wait for the end, 0 to 60; then the present state. While very many wait, it may come earlier, or `too_many_at_once`.',
+      'Seconds to wait for the end, 0 to 60; then the reply shows the present state. While very many requests wait, the reply may come earlier, or be `too_many_at_once`.',
     ),
 })
 

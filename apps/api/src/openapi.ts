@@ -13,18 +13,18 @@ export const openapiOptions = (publicUrl: string | undefined): FastifyDynamicSwa
       title: 'Reelqueue',
       version: '0.1.0',
       description:
-        'A durable job queue for AI video generation. What is answered with 2xx is stored; what is submitted is paid for once. Errors are RFC 9457 problems with a stable `code`.',
+        'A durable job queue for AI video generation. A request answered with 2xx is stored; a generation is paid for once. Errors are RFC 9457 problems with a stable `code`.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     ...(publicUrl !== undefined && { servers: [{ url: publicUrl }] }),
     tags: [
-      { name: 'Generations', description: 'One request for one video, and its whole life.' },
+      { name: 'Generations', description: 'One request for one video, from accepting to its end.' },
       { name: 'Batches', description: 'Many generations accepted together.' },
       {
         name: 'Upstream-shaped',
         description: "The provider's own wire shape: change the base URL of an existing client, nothing else.",
       },
-      { name: 'Webhooks', description: 'Where events go, and what became of each.' },
+      { name: 'Webhooks', description: 'Endpoints, and the deliveries of events.' },
       { name: 'Project', description: 'The tenant that a key belongs to, and its defaults.' },
       { name: 'Operation', description: 'For load balancers and operators.' },
     ],

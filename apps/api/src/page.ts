@@ -6,7 +6,7 @@ import { z } from 'zod'
 
 export const pageQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(100).default(20),
-  cursor: z.string().optional().describe('`next_cursor` of the page before.'),
+  cursor: z.string().optional().describe('`next_cursor` of the previous page.'),
 })
 
 export function listOf<T extends z.ZodType>(item: T) {

@@ -20,7 +20,7 @@ export const problemJson = z
     status: z.int(),
     code: z.enum(Object.keys(PROBLEMS) as [ProblemCode, ...ProblemCode[]]),
     detail: z.string(),
-    request_id: z.string().describe('The log knows the request by it; also in the header `X-Request-Id`.'),
+    request_id: z.string().describe('The id of the request in the log and in the header `X-Request-Id`.'),
     message: z.string().optional().describe('The same as `detail`; only on the routes in the shape of the provider.'),
     error: z.string().optional().describe('The same as `detail`; only on the routes in the shape of the provider.'),
     errors: z
@@ -29,13 +29,16 @@ export const problemJson = z
           field: z.string(),
           rule: z.string(),
           allowed: z.unknown(),
-          message: z.string().describe('What is wrong, in words.'),
-          did_you_mean: z.string().optional().describe('What among `allowed` looks like what came.'),
+          message: z.string().describe('A description of the error.'),
+          did_you_mean: z
+            .string()
+            .optional()
+            .describe('The value of `allowed` that is most similar to the given value.'),
           line: z.int().optional().describe('Number of the item in its batch, from 1.'),
         }),
       )
       .optional(),
-    total: z.int().optional().describe('How many fields are wrong; `errors` lists the first hundred.'),
+    total: z.int().optional().describe('The number of wrong fields; `errors` lists the first hundred.'),
   })
   .meta({ id: 'Problem' })
 

@@ -34,9 +34,9 @@ export function adoptionRoute(app: App, deps: ApiDeps): void {
     {
       schema: {
         tags: ['Generations'],
-        summary: 'Give a failed generation an upstream task found by hand',
+        summary: 'Give a failed generation an upstream task that a person found',
         description:
-          "For a task that was found in the provider's console after `submission_unknown`: the provider is asked about it, polling resumes with it, and its outcome becomes that of the generation. Nothing is paid. A submission of the generation must have an unknown outcome. A task that still renders takes a slot. A success that came meanwhile is taken instead.",
+          "For a task that a person found in the provider's console after `submission_unknown`. Reelqueue asks the provider about the task and then polls it; the outcome of the task becomes the outcome of the generation. Nothing is paid. A submission of the generation must have an unknown outcome. A task that still renders takes a slot. A success of the generation that arrives in the meantime is taken instead.",
         params: byId,
         body: adoptRequest,
         response: { 200: generationJson, ...problems(...REFUSED, 'no_unknown_submission') },
@@ -68,9 +68,9 @@ export function operatorAdoptionRoute(app: App, deps: ApiDeps): void {
       schema: {
         tags: ['Operation'],
         security: [{ operator: [] }],
-        summary: 'Give any failed generation an upstream task found by hand',
+        summary: 'Give any failed generation an upstream task that a person found',
         description:
-          'As `POST /v1/generations/{id}/adopt`, for a generation of any project and whatever became of its submissions. A submission that is answered with that task later takes it away again.',
+          'As `POST /v1/generations/{id}/adopt`, for a generation of any project and with any outcome of its submissions. If a submission is answered with that task later, the task goes to that submission.',
         params: byId,
         body: adoptRequest,
         response: {

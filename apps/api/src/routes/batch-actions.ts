@@ -34,7 +34,9 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
         tags: ['Batches'],
         summary: 'The results of a batch as JSON Lines, in the order of its items; also while it runs',
         params: byId,
-        querystring: z.strictObject({ status: z.enum(STATUSES).optional().describe('Only those in this status.') }),
+        querystring: z.strictObject({
+          status: z.enum(STATUSES).optional().describe('Only generations in this status.'),
+        }),
         response: {
           200: {
             description: 'One JSON object for each generation.',
@@ -58,7 +60,7 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
         tags: ['Batches'],
         summary: 'Cancel a batch',
         description:
-          'From the answer on, nothing that is queued is submitted any more. A large batch takes longer than an answer: then it is 202, the batch is `cancelling`, and what is queued becomes cancelled by and by. What is being submitted or rendered goes on, and is delivered, unless `rendering` is `cancel`; it may be charged either way.',
+          'After the reply, no queued generation of the batch is submitted. A large batch is answered with 202 and status `cancelling`, and its queued generations become cancelled one after the other. Generations that are being submitted or rendered go on and are delivered, unless `rendering` is `cancel`; they may be charged either way.',
         params: byId,
         body: batchCancel,
         response: {
@@ -81,9 +83,9 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
       config: { isInsert: true },
       schema: {
         tags: ['Batches'],
-        summary: 'Retry what failed, as a batch of its own',
+        summary: 'Retry the failed generations as a child batch',
         description:
-          'Makes a child batch of the failed generations, with new ids. Each is taken once: what fails again is retried with the child. It may be paid for again. What failed at its deadline and may succeed yet is left out: retry it by itself, which asks about it first.',
+          'Creates a child batch of the failed generations, with new ids. Each generation is taken once: a generation that fails again is retried with the child batch. A retry may be paid for again. A generation that failed at its deadline and may still succeed is left out: retry that generation alone, which asks about its task first.',
         params: byId,
         headers: idempotencyHeaders,
         response: {
@@ -131,9 +133,9 @@ export function batchActionRoutes(app: App, deps: ApiDeps): void {
     {
       schema: {
         tags: ['Batches'],
-        summary: 'Give what is still queued another priority',
+        summary: 'Give the queued generations of a batch a new priority',
         description:
-          'Of a large batch this takes longer than an answer: then it is 202, and goes on by itself while `pending_priority` is there.',
+          'A large batch is answered with 202, and the change goes on by itself while the batch has `pending_priority`.',
         params: byId,
         body: batchChange,
         response: {

@@ -53,7 +53,7 @@ export async function batchIntake(fastify: FastifyInstance, deps: ApiDeps): Prom
       schema: {
         tags: ['Batches'],
         summary: 'Accept a batch: all of it or nothing',
-        description: `As one JSON document (at most 40 MiB), or as JSON Lines (\`application/x-ndjson\`, at most 200 MiB): one generation request for each line, with \`defaults\`, \`webhook_url\` and \`metadata\` in the query. Either way 1 to ${BATCH_ITEMS_MAX.toLocaleString('en')} requests.`,
+        description: `As one JSON document (at most 40 MiB), or as JSON Lines (\`application/x-ndjson\`, at most 200 MiB): one generation request for each line, with \`defaults\`, \`webhook_url\` and \`metadata\` in the query. Both forms take 1 to ${BATCH_ITEMS_MAX.toLocaleString('en')} requests.`,
         consumes: ['application/json', ...LINES_TYPES],
         headers: idempotencyHeaders,
         querystring: batchQuery,

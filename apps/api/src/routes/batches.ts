@@ -20,7 +20,7 @@ export function batchRoutes(app: App, deps: ApiDeps): void {
         tags: ['Batches'],
         summary: 'List batches, newest first',
         querystring: pageQuery.extend({
-          parent_batch_id: z.string().optional().describe('Only those that retry what failed of that batch.'),
+          parent_batch_id: z.string().optional().describe('Only child batches of this batch.'),
         }),
         response: { 200: listOf(batchJson), ...problems('validation_failed') },
       },

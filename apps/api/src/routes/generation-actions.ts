@@ -27,7 +27,7 @@ export function generationActionRoutes(app: App, deps: ApiDeps): void {
         tags: ['Generations'],
         summary: 'Cancel a generation',
         description:
-          'Immediate unless its submission is under way: then `cancel_requested_at` is set, and the outcome ends in `cancelled`. The provider cannot be told: when `may_be_charged` is true, the render goes on and may still be charged.',
+          'Immediate, unless a submission is under way: then `cancel_requested_at` is set, and the generation becomes `cancelled` after the outcome. The provider cannot be told: when `may_be_charged` is true, the render goes on and may still be charged.',
         params: byId,
         response: { 200: generationJson, ...problems('not_found', 'illegal_move') },
       },
@@ -50,7 +50,7 @@ export function generationActionRoutes(app: App, deps: ApiDeps): void {
         tags: ['Generations'],
         summary: 'Retry a failed generation',
         description:
-          'A new attempt of any failed generation, under the same id: it is queued again, and may be paid for again. If the provider had accepted a task for it, that task is asked about first: a video that is there after all is taken, and nothing is paid.',
+          'A new attempt of a failed generation, under the same id. The generation is queued again, and may be paid for again. If the provider had accepted a task for it, Reelqueue asks about that task first: if the task has a video, the video is taken and nothing is paid.',
         params: byId,
         response: { 200: generationJson, ...problems('not_found', 'illegal_move') },
       },

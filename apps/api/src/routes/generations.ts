@@ -28,7 +28,7 @@ export function generationRoutes(app: App, deps: ApiDeps): void {
       schema: {
         tags: ['Generations'],
         summary: 'Accept a generation',
-        description: 'Durable when answered. The provider is paid once for it.',
+        description: 'The generation is durable when the reply arrives. The provider is paid once for it.',
         headers: idempotencyHeaders,
         body: generationRequest,
         response: {
@@ -98,7 +98,13 @@ export function generationRoutes(app: App, deps: ApiDeps): void {
         summary: 'The timeline of a generation, oldest first',
         params: byId,
         querystring: z.strictObject({
-          after: z.coerce.number().int().min(0).max(SEQUENCE_MAX).default(0).describe('Sequence to go on from.'),
+          after: z.coerce
+            .number()
+            .int()
+            .min(0)
+            .max(SEQUENCE_MAX)
+            .default(0)
+            .describe('Only events after this sequence.'),
         }),
         response: { 200: listOf(eventJson), ...problems('not_found', 'validation_failed') },
       },

@@ -21,12 +21,12 @@ export const readiness = z
     checks: z.object({
       postgres: check,
       queue: check,
-      work: check.describe('Whether due work is being looked at.'),
+      work: check.describe('Whether due rows are being claimed.'),
       upstream: check.describe(
-        'Whether generations may be submitted, and if not, why; does not count against readiness.',
+        'Whether generations may be submitted, and if not, why. This check does not affect readiness.',
       ),
       polls: check.describe(
-        'Whether the provider says what becomes of tasks, and since when it refuses to; counts against readiness after five minutes.',
+        'Whether the provider answers polls, and since when it refuses them. After five minutes of refusals the process is not ready.',
       ),
     }),
   })
@@ -39,7 +39,7 @@ const readyQuery = z.strictObject({
     .literal('accept')
     .optional()
     .describe(
-      '`accept`: for load balancers. 200 as long as requests can be stored, whatever has become of the queue and the workers: work that waits is lost nowhere.',
+      '`accept`: for load balancers. 200 as long as requests can be stored, even while the queues and the workers are down: stored work is not lost.',
     ),
 })
 
@@ -98,7 +98,7 @@ export function healthRoutes(app: App, { database, backend, settings }: ApiDeps)
     {
       schema: {
         tags: ['Operation'],
-        summary: 'Whether every part that work needs does its part, and due work is being done',
+        summary: 'Whether all parts work, and due rows are being claimed',
         security: [],
         querystring: readyQuery,
         response: { 200: readiness, 503: readiness, ...refusals('validation_failed') },

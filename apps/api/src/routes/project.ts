@@ -46,9 +46,9 @@ export function projectRoutes(app: App, { database, afterCommit, sealer }: ApiDe
     {
       schema: {
         tags: ['Project'],
-        summary: 'Give the project another webhook secret',
+        summary: 'Give the project a new webhook secret',
         description:
-          'It signs what goes to the `webhook_url` of requests; the reply shows it, this once. The one before signs too for a day, or for `overlap_seconds`.',
+          'The secret signs webhooks to the `webhook_url` of requests. Only this reply shows the secret. The previous secret also signs for a day, or for `overlap_seconds`.',
         body: secretRotation,
         response: {
           200: projectWithSecret,
@@ -74,7 +74,8 @@ export function projectRoutes(app: App, { database, afterCommit, sealer }: ApiDe
       schema: {
         tags: ['Project'],
         summary: 'Pause: accept, but submit nothing more',
-        description: 'What is queued keeps its place; what is in flight goes on. One statement, whatever waits.',
+        description:
+          'Queued generations keep their positions; generations in flight go on. A pause is one statement for any backlog.',
         response: { 200: projectJson, ...problems() },
       },
     },
@@ -88,7 +89,7 @@ export function projectRoutes(app: App, { database, afterCommit, sealer }: ApiDe
 
   app.post(
     '/v1/project/resume',
-    { schema: { tags: ['Project'], summary: 'Go on submitting', response: { 200: projectJson, ...problems() } } },
+    { schema: { tags: ['Project'], summary: 'Resume submitting', response: { 200: projectJson, ...problems() } } },
     async ({ project }) => {
       const resumed = await pauseProject(database, project.id, false)
       afterCommit({ admissionDue: true })

@@ -40,8 +40,8 @@ export function submittingRoutes(app: App, { database, operators, afterCommit }:
       schema: {
         tags,
         security,
-        summary: 'Go on submitting, also after what the provider said',
-        description: 'Say after the balance was topped up: nothing waits for the next try.',
+        summary: 'Resume submitting, also after a refusal by the provider',
+        description: 'For example after the balance was topped up: submitting resumes at once.',
         response,
       },
     },

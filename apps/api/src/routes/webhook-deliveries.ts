@@ -24,7 +24,7 @@ const listQuery = pageQuery.extend({
   state: z.enum(DELIVERY_STATES).optional(),
   endpoint_id: z.string().optional(),
   generation_id: z.string().optional(),
-  batch_id: z.string().optional().describe('Of the batch itself, not of its generations.'),
+  batch_id: z.string().optional().describe('Deliveries of the batch itself, not of its generations.'),
 })
 
 export function webhookDeliveryRoutes(app: App, { database, afterCommit }: ApiDeps): void {
@@ -71,7 +71,7 @@ export function webhookDeliveryRoutes(app: App, { database, afterCommit }: ApiDe
       schema: {
         tags,
         summary: 'Deliver again, from the first step of the schedule',
-        description: 'The same event with the same `webhook-id`, also when it had succeeded before.',
+        description: 'The same event with the same `webhook-id`, also if the delivery had succeeded before.',
         params: byId,
         response: { 202: deliveryWithLog, ...problems('not_found', 'endpoint_disabled') },
       },

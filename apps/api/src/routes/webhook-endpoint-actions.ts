@@ -24,9 +24,9 @@ export function webhookEndpointActionRoutes(app: App, { database, afterCommit, s
     {
       schema: {
         tags,
-        summary: 'Give an endpoint another secret',
+        summary: 'Give an endpoint a new secret',
         description:
-          'Until `previous_secret_until` the secret before it signs too, so that receivers can change over without losing a webhook; after another rotation meanwhile, all of them do.',
+          'Until `previous_secret_until` the previous secret also signs, so that receivers can change over without losing a webhook. After several rotations all previous secrets sign.',
         params: byId,
         body: secretRotation,
         response: { 200: endpointWithSecret, ...problems('not_found', ...BODY_PROBLEMS) },
@@ -67,11 +67,11 @@ export function webhookEndpointActionRoutes(app: App, { database, afterCommit, s
     {
       schema: {
         tags,
-        summary: 'Deliver again whatever failed since a time',
+        summary: 'Deliver again the failed deliveries since a time',
         params: byId,
         body: redeliverSince,
         response: {
-          202: z.object({ redelivered: z.int().describe('How many are pending again.') }),
+          202: z.object({ redelivered: z.int().describe('The number of deliveries that are pending again.') }),
           ...problems('not_found', 'endpoint_disabled', ...BODY_PROBLEMS),
         },
       },

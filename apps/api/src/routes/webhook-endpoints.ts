@@ -30,7 +30,7 @@ export function webhookEndpointRoutes(app: App, { database, sealer }: ApiDeps): 
       schema: {
         tags,
         summary: 'Add an endpoint',
-        description: 'The reply shows its secret, this once: it verifies every webhook (Standard Webhooks 1.0.0).',
+        description: 'Only this reply shows the secret, which verifies every webhook (Standard Webhooks 1.0.0).',
         body: endpointRequest,
         response: { 201: endpointWithSecret, ...problems('endpoint_exists', 'too_many_endpoints', ...BODY_PROBLEMS) },
       },
@@ -93,7 +93,7 @@ export function webhookEndpointRoutes(app: App, { database, sealer }: ApiDeps): 
         tags,
         summary: 'Change, disable or enable an endpoint',
         description:
-          'A new URL holds for what is still to be delivered too. What was pending when an endpoint is disabled has failed; it can be delivered again.',
+          'A new URL also holds for pending deliveries. Pending deliveries of an endpoint that is disabled have failed; they can be delivered again.',
         params: byId,
         body: endpointChange,
         response: { 200: endpointJson, ...problems('not_found', 'endpoint_exists', ...BODY_PROBLEMS) },

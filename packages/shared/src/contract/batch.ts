@@ -10,13 +10,13 @@ export const BATCH_ITEMS_MAX = 50_000
 
 export const batchRequest = z
   .strictObject({
-    defaults: generationDefaults.nullish().describe('Fields for items that do not name their own.'),
+    defaults: generationDefaults.nullish().describe('Fields for items that do not set them.'),
     // Checked one by one, completed by `defaults`, once they are known to be few: millions of wrong ones would fill the memory.
     items: z
       .array(z.unknown().meta({ type: 'object' }))
       .min(1)
       .describe('1 to 50,000 generation requests, completed by `defaults`.'),
-    webhook_url: webhookUrl.nullish().describe('Inherited by items without their own; also gets `batch.completed`.'),
+    webhook_url: webhookUrl.nullish().describe('For items without a `webhook_url`; also gets `batch.completed`.'),
     metadata: metadata.nullish(),
   })
   .meta({ id: 'BatchRequest' })
@@ -57,14 +57,14 @@ export const batchQuery = z.strictObject({
     .enum(['true', 'false'])
     .transform((value) => value === 'true')
     .optional()
-    .describe('Check it and estimate its end and its cost; accept nothing.'),
+    .describe('Check the batch and estimate its end and cost, and store nothing.'),
   // What belongs to a batch of JSON Lines as a whole; in a JSON document it stands in the body.
   defaults: jsonText(generationDefaults)
     .optional()
-    .describe('JSON Lines only: fields for lines that do not name their own, as JSON.'),
+    .describe('JSON Lines only: fields for lines that do not set them, as JSON.'),
   webhook_url: webhookUrl
     .optional()
-    .describe('JSON Lines only: inherited by lines without their own; also gets `batch.completed`.'),
+    .describe('JSON Lines only: for lines without a `webhook_url`; also gets `batch.completed`.'),
   metadata: jsonText(metadata).optional().describe('JSON Lines only: any JSON object up to 16 KB.'),
 })
 
@@ -75,12 +75,12 @@ export const batchEstimate = z
     ends_at: z.iso
       .datetime()
       .nullable()
-      .describe('When the last is likely to end; null without history, or while submitting is paused.'),
+      .describe('The likely end of the last generation; null without history, or while submitting is paused.'),
     amount: z
       .number()
       .nullable()
       .describe(
-        'What those that have not ended are likely to be charged, in the provider’s own unit; null without history.',
+        'The likely charge for the generations that have not ended, in the provider’s own unit; null without history.',
       ),
   })
   .meta({ id: 'BatchEstimate' })
@@ -97,22 +97,24 @@ export const batchJson = z
     status: z
       .enum(['in_progress', 'cancelling', 'completed'])
       .describe(
-        '`cancelling`: a cancel of the batch goes on; what is queued will not be submitted, and becomes cancelled by and by. `completed`: every generation has ended, whether completed, failed or cancelled.',
+        '`cancelling`: a cancel of the batch is under way; its queued generations will not be submitted, and become cancelled one after the other. `completed`: every generation has ended: completed, failed or cancelled.',
       ),
-    parent_batch_id: z.string().nullable().describe('The batch whose failed generations this one tries again.'),
+    parent_batch_id: z.string().nullable().describe('The batch whose failed generations this batch retries.'),
     total: z.int(),
     counts: counts.describe('Generations by status; they add up to `total`.'),
     estimate: batchEstimate
       .optional()
-      .describe('Only where one batch is read that has not ended: by what such clips took and cost of late.'),
+      .describe(
+        'Only in a reply with one batch that has not ended. Based on the time and cost of recent clips of the same kind.',
+      ),
     pending_priority: z
       .int()
       .optional()
-      .describe('Only while what is queued is being given another priority: that priority.'),
+      .describe('Only while a new priority is being written to the queued generations: that priority.'),
     webhook_url: z.string().nullable(),
     metadata: z.record(z.string(), z.unknown()).nullable(),
     created_at: z.iso.datetime(),
-    completed_at: z.iso.datetime().nullable().describe('When the last of its generations ended.'),
+    completed_at: z.iso.datetime().nullable().describe('The end of its last generation.'),
   })
   .meta({ id: 'Batch' })
 export type BatchJson = z.output<typeof batchJson>
@@ -160,14 +162,14 @@ export const batchCancel = z
     rendering: z
       .enum(['finish', 'cancel'])
       .default('finish')
-      .describe('What becomes of those that are being submitted or rendered.'),
+      .describe('Whether generations that are being submitted or rendered finish, or are cancelled too.'),
   })
   .nullish()
   .meta({ id: 'BatchCancel' })
 
 export const batchChange = z
   .strictObject({
-    priority: z.int().min(-100).max(100).describe('For those that are still queued; higher goes first.'),
+    priority: z.int().min(-100).max(100).describe('For the queued generations of the batch; higher goes first.'),
   })
   .meta({ id: 'BatchChange' })
 

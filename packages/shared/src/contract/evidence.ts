@@ -15,15 +15,15 @@ export const submissionJson = z
     settled_at: instant.nullable(),
     reply: z
       .object({
-        http_status: z.int().nullable().describe('Null: no status line came.'),
+        http_status: z.int().nullable().describe('Null: no status line arrived.'),
         headers: z.record(z.string(), z.string()),
         body: z.string().describe('At most 8 KB, without the API key of the provider.'),
-        truncated: z.boolean().describe('More came than is kept, or the answer ended early.'),
-        bytes: z.int().describe('Bytes of the body that came.'),
+        truncated: z.boolean().describe('The answer was longer than 8 KB, or ended early.'),
+        bytes: z.int().describe('Bytes of the body that arrived.'),
         cut: z.string().nullable().describe('Why the answer ended early.'),
       })
       .nullable()
-      .describe('What the provider answered; null when nothing was answered, or nothing was sent.'),
+      .describe('The answer of the provider; null without an answer, or when nothing was sent.'),
   })
   .meta({ id: 'Submission' })
 
@@ -40,7 +40,7 @@ export const lastPollJson = z
 
 export const unstorableJson = z
   .object({
-    sql_state: z.string().describe('The SQLSTATE with which Postgres refuses it; `unknown` when it gave none.'),
+    sql_state: z.string().describe('The SQLSTATE of the refusal; `unknown` without one.'),
     failures: z.int().describe('Tries so far.'),
     since: instant,
     next_try_at: instant,

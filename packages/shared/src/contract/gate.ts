@@ -8,10 +8,10 @@ export const gateJson = z
   .object({
     object: z.literal('submitting'),
     open: z.boolean().describe('Whether generations are submitted now.'),
-    paused_at: instant.describe('Paused by an operator or by a start, until an operator resumes it.'),
-    paused_reason: z.string().nullable().describe('Why a start paused it; null when an operator did.'),
+    paused_at: instant.describe('Paused by an operator or by a start, until an operator resumes.'),
+    paused_reason: z.string().nullable().describe('The reason of a pause by a start; null for a pause by an operator.'),
     account_refusal: z.string().nullable().describe('The provider refused the account, in these words.'),
-    account_retry_at: instant.describe('When one submission is tried again after that.'),
+    account_retry_at: instant.describe('The time of the next tried submission after that.'),
     refusal: z
       .string()
       .nullable()
@@ -22,9 +22,11 @@ export const gateJson = z
       .describe(
         '`account`; `configuration` (check UPSTREAM_BASE_URL); `request` (five requests in a row, the same words).',
       ),
-    refusal_retry_at: instant.describe('When one submission is tried again after that; an acceptance opens the gate.'),
+    refusal_retry_at: instant.describe(
+      'The time of the next tried submission after that; an acceptance opens the gate.',
+    ),
     unreachable_since: instant.describe(
-      'Submission after submission was not answered; goes on when the provider answers.',
+      'Five submissions in a row were not answered; submitting resumes when the provider answers.',
     ),
     hold_until: instant.describe('The provider asked to wait (429).'),
   })

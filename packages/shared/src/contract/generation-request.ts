@@ -100,14 +100,19 @@ const shape = {
   ),
   image_urls: images.describe('Another name for `input_reference`.'),
   webhook_url: webhookUrl.nullish().describe('Gets a signed webhook when the generation ends.'),
-  custom_id: z.string().min(1).max(256).nullish().describe('Your own name for it; lists can be filtered by it.'),
-  metadata: metadata.nullish().describe('Any JSON object up to 16 KB; comes back as it was.'),
-  priority: z.int().min(-100).max(100).nullish().describe('Higher goes first among your own; default 0.'),
+  custom_id: z
+    .string()
+    .min(1)
+    .max(256)
+    .nullish()
+    .describe('Your own name for the generation; lists can be filtered by it.'),
+  metadata: metadata.nullish().describe('Any JSON object up to 16 KB; replies repeat it unchanged.'),
+  priority: z.int().min(-100).max(100).nullish().describe('Within a project, higher goes first; default 0.'),
   on_unknown_submission: z
     .enum(['fail', 'resubmit'])
     .nullish()
     .describe(
-      'What to do when it is unknown whether the provider took the (paid) submission: `fail`, or `resubmit` once more at most.',
+      'What to do when it is unknown whether the provider accepted the (paid) submission: `fail`, or `resubmit` at most once.',
     ),
 }
 

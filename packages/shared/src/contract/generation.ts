@@ -25,69 +25,71 @@ export const generationJson = z
     video_url: z.string().nullable(),
     video_url_expires_at: instant
       .nullable()
-      .describe('The provider deletes the file a day after it finished; never later than the truth.'),
+      .describe('The provider deletes the file a day after the render. This time is never later than the true time.'),
     actual_duration: z
       .number()
       .nullable()
-      .describe('Seconds, as the provider reports them: as seen, the length of the delivered clip.'),
+      .describe('Seconds as the provider reports them; in observed answers, the length of the delivered clip.'),
     error: z.object({ code: z.string(), message: z.string() }).nullable(),
     upstream_task_id: z.string().nullable(),
-    attempt: z.int().describe('1, and one more for each retry: how often it may be paid for.'),
+    attempt: z.int().describe('1, and one more for each retry; each attempt may be paid for.'),
     may_be_charged: z
       .boolean()
       .describe(
-        'False: certainly nothing was paid for it. True: a submission was accepted, may have been, or is under way.',
+        'False: certainly nothing was paid for the generation. True: a submission was accepted, may have been accepted, or is under way.',
       ),
     cancel_requested_at: instant
       .nullable()
       .describe(
-        'A submission was under way when it was cancelled, or its batch is being cancelled and its turn is yet to come: it will end in `cancelled`.',
+        'A submission was under way at the cancel, or the batch of the generation is being cancelled: the generation will become `cancelled`.',
       ),
     queue: z
       .object({
-        position: z.int().describe('1 is the next of its project; places beyond 10,000 are not counted.'),
+        position: z.int().describe('1 is the next generation of the project; positions beyond 10,000 are not counted.'),
         held: z
           .boolean()
           .describe(
-            'Nothing moves on: its project is paused (`GET /v1/project`), or submitting is held (`GET /readyz` says why).',
+            'True while the project is paused (`GET /v1/project`) or submitting is held (`GET /readyz` says why).',
           ),
         held_by: z
           .array(z.enum(['project_paused', 'submitting_held', 'kept_slots']))
           .describe(
-            'What keeps it waiting, besides those before it. `kept_slots`: all slots are taken, and some of them are kept for renders that nobody waits for any more (`GET /readyz` says until when); it does not count as held, since the other slots go on.',
+            'What holds the generation, in addition to the generations before it. `kept_slots`: all slots are taken, some of them by renders that no caller waits for any more (`GET /readyz` says until when); `held` stays false, because the other slots become free.',
           ),
         estimated_start_at: instant
           .nullable()
           .describe(
-            'By the pace of the last quarter of an hour; null when that says nothing, or submitting is paused.',
+            'Based on the admission rate of the last 15 minutes; null without a rate, or while submitting is paused.',
           ),
       })
       .optional()
-      .describe('Only where one generation is read while it waits for a slot: its place.'),
+      .describe('Only in a reply with one generation that waits for a slot: its position in the queue.'),
     estimated_completion_at: instant
       .nullable()
       .optional()
       .describe(
-        'Only where one generation is read that has not ended: half of what took as long as it were done by then, by the last clips of its model, length and size; null when they say nothing.',
+        'Only in a reply with one generation that has not ended. Half of the recent clips of the same model, length and size that rendered this long had ended by this time; null without enough clips.',
       ),
     slower_than_usual: z
       .boolean()
       .optional()
-      .describe('Only where one generation is read that renders: 99 of 100 of the last such clips took less.'),
+      .describe(
+        'Only in a reply with one generation that renders. True: 99 of 100 recent clips of the same kind took less time.',
+      ),
     last_poll: lastPollJson
       .optional()
       .describe(
-        'Only where one generation is read: the last answer of the provider about it while it renders, or before it failed.',
+        'Only in a reply with one generation: the last answer to a poll while it renders, or before it failed.',
       ),
     unstorable: unstorableJson
       .optional()
       .describe(
-        'Only where one generation is read, and Postgres refuses to write what is owed to it: it stays as it is, and that is tried again. The log of the process has the words. What the provider has answered meanwhile is asked for again.',
+        'Only in a reply with one generation whose next change Postgres refuses to write. The generation stays as it is, and the change is tried again. The log of the worker has the error. Answers of the provider in the meantime are polled again.',
       ),
     submissions: z
       .array(submissionJson)
       .optional()
-      .describe('Only where one generation is read: its last 20 submissions, oldest first, with what was answered.'),
+      .describe('Only in a reply with one generation: its last 20 submissions with their answers, oldest first.'),
     created_at: instant,
     submitted_at: instant.nullable(),
     finished_at: instant.nullable(),

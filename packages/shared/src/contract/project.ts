@@ -13,8 +13,10 @@ export const projectJson = z
     max_in_flight: z
       .int()
       .nullable()
-      .describe('How many of its generations may be in flight; null: as many as there are slots.'),
-    paused_at: z.iso.datetime().nullable().describe('Since when nothing of it is admitted; null: it is not paused.'),
+      .describe(
+        'The maximum number of generations of the project in flight; null: only the slots of the installation limit it.',
+      ),
+    paused_at: z.iso.datetime().nullable().describe('The start of the pause; null: the project is not paused.'),
     created_at: z.iso.datetime(),
   })
   .meta({ id: 'Project' })
@@ -22,7 +24,9 @@ export type ProjectJson = z.output<typeof projectJson>
 
 export const projectWithSecret = projectJson
   .extend({
-    webhook_secret: z.string().describe('Verifies what goes to the `webhook_url` of requests; shown this once.'),
+    webhook_secret: z
+      .string()
+      .describe('Verifies webhooks to the `webhook_url` of requests; shown only in this reply.'),
   })
   .meta({ id: 'ProjectWithSecret' })
 
@@ -31,7 +35,7 @@ export const projectChange = z
     on_unknown_submission: onUnknownSubmission
       .optional()
       .describe(
-        'For generations accepted from now on whose request does not say: `fail`, or `resubmit` once more at most.',
+        'For generations accepted from now on whose request does not set it: `fail`, or `resubmit` at most once.',
       ),
     max_in_flight: z
       .int()
@@ -39,7 +43,9 @@ export const projectChange = z
       .max(100_000)
       .nullable()
       .optional()
-      .describe('How many of its generations may be in flight; null: as many as there are slots.'),
+      .describe(
+        'The maximum number of generations of the project in flight; null: only the slots of the installation limit it.',
+      ),
   })
   .meta({ id: 'ProjectChange' })
 

@@ -9,13 +9,13 @@ export const HOLDS = ['retry_scheduled', 'server_resting', 'server_busy', 'endpo
 const attemptJson = z
   .object({
     number: z.int(),
-    at: z.iso.datetime().describe('When it ended.'),
+    at: z.iso.datetime().describe('The end of the attempt.'),
     duration_ms: z.int(),
     http_status: z.int().nullable().describe('Null: there was no answer.'),
     error_class: z
       .string()
       .nullable()
-      .describe('Null: it succeeded. Else such as `timeout`, `connect`, `http_status`.'),
+      .describe('Null: the attempt succeeded. Else for example `timeout`, `connect`, `http_status`.'),
     message: z.string(),
     reply: z.string().nullable().describe('The first 4 KB of the answer.'),
   })
@@ -37,11 +37,11 @@ export const deliveryJson = z
     held: z
       .object({
         reason: z.enum(HOLDS),
-        until: z.iso.datetime().nullable().describe('Null: it ends with something that has no time.'),
+        until: z.iso.datetime().nullable().describe('Null: the end of the wait has no known time.'),
       })
       .nullable()
       .describe(
-        'Why it waits, while it does. `retry_scheduled`: its last attempt failed, and the schedule says when it is tried again. `server_resting`: its server did not answer others of the project, so this one is put off without an attempt. `server_busy`: it is due, and goes when one of the others of the project that are under way to its server has ended. `endpoint_disabled`: its endpoint was disabled, and this one is about to fail.',
+        'Why a pending delivery waits. `retry_scheduled`: for the next attempt after a failed one. `server_resting`: its server did not answer other deliveries of the project and rests; no attempt is used. `server_busy`: until another delivery of the project to its server ends. `endpoint_disabled`: its endpoint was disabled, and the delivery is about to fail.',
       ),
     last_attempt: attemptJson.nullable(),
     created_at: z.iso.datetime(),
@@ -51,12 +51,12 @@ export const deliveryJson = z
 export type DeliveryJson = z.output<typeof deliveryJson>
 
 export const deliveryWithLog = deliveryJson
-  .extend({ log: z.array(attemptJson).describe('Every attempt, the last one first.') })
+  .extend({ log: z.array(attemptJson).describe('Every attempt, the last attempt first.') })
   .meta({ id: 'WebhookDeliveryWithLog' })
 
 export const redeliverSince = z
   .strictObject({
-    since: z.iso.datetime({ offset: true }).describe('Of deliveries made since then.'),
+    since: z.iso.datetime({ offset: true }).describe('Only deliveries created since this time.'),
   })
   .meta({ id: 'RedeliverSince' })
 

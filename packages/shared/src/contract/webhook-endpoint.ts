@@ -10,12 +10,14 @@ const description = z.string().max(500).nullable().describe('For people.')
 const eventTypes = z
   .array(z.enum(ENDPOINT_EVENT_TYPES))
   .max(ENDPOINT_EVENT_TYPES.length)
-  .describe('What it is told of; none: every ending of generations and batches, and of endpoints that were disabled.')
+  .describe(
+    'The events that the endpoint receives. None: every end of a generation or batch, and every endpoint that was disabled.',
+  )
 
 const payload = z
   .enum(WEBHOOK_PAYLOADS)
   .describe(
-    '`full`: `data` is the whole generation or batch. `thin`: only its ids, status and times, and `href`, where to read the rest. A body that would be longer than 100,000 bytes is always thin.',
+    '`full`: `data` is the whole generation or batch. `thin`: only its ids, status and times, and `href`, the path of the whole object. A body that would be longer than 100,000 bytes is always thin.',
   )
 
 /** Refuses by name; a value is a secret, and no refusal repeats one. */
@@ -36,7 +38,7 @@ function checkHeaders(headers: Readonly<Record<string, string | null>>, context:
 const toChanges = (headers: Readonly<Record<string, string | null>>): HeaderChanges =>
   new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 
-const ABOUT_HEADERS = `Sent with each webhook, such as \`Authorization\`: at most ${HEADERS_MAX}, values of 1 to 1,000 characters of Latin-1. Sealed at rest and never shown again.`
+const ABOUT_HEADERS = `Sent with each webhook, such as \`Authorization\`: at most ${HEADERS_MAX}, values of 1 to 1,000 characters of Latin-1. Encrypted at rest and never shown again.`
 
 const newHeaders = z
   .record(z.string(), z.string())
@@ -54,7 +56,7 @@ const headerChanges = z
   .transform(toChanges)
   .nullable()
   .describe(
-    `${ABOUT_HEADERS} What is not named stays as it is; null takes one away, or all. A \`url\` of another origin drops those before: give them again, or null.`,
+    `${ABOUT_HEADERS} Headers that are not named stay; null removes one header, or all. A \`url\` of another origin requires \`headers\` again, or null.`,
   )
 
 export const endpointRequest = z
@@ -72,9 +74,9 @@ export const endpointChange = z
     url: webhookUrl.optional(),
     event_types: eventTypes.optional(),
     description: description.optional(),
-    payload: payload.optional().describe('For the deliveries made from now on.'),
+    payload: payload.optional().describe('For deliveries created from now on.'),
     headers: headerChanges.optional(),
-    enabled: z.boolean().optional().describe('False: nothing is sent to it. True also forgets that it was failing.'),
+    enabled: z.boolean().optional().describe('False: the endpoint gets no webhooks. True also resets `failing_since`.'),
   })
   .meta({ id: 'WebhookEndpointChange' })
 
@@ -87,7 +89,7 @@ export const secretRotation = z
       .min(0)
       .max(7 * DAY_S)
       .default(DAY_S)
-      .describe('For this long the present secret signs too, so that receivers can change over.'),
+      .describe('The present secret also signs for this long, so that receivers can change over.'),
   })
   .nullish()
   .meta({ id: 'SecretRotation' })
@@ -105,25 +107,24 @@ export const endpointJson = z
     description: z.string().nullable(),
     event_types: z.array(z.string()),
     payload: z.enum(WEBHOOK_PAYLOADS),
-    header_names: z.array(z.string()).describe('Of its own headers, in lower case; their values are never shown.'),
+    header_names: z
+      .array(z.string())
+      .describe('Names of its custom headers, in lower case; their values are never shown.'),
     enabled: z.boolean(),
     disabled_at: z.iso.datetime().nullable(),
     disabled_reason: z
       .enum(['by_request', 'gone', 'failing'])
       .nullable()
-      .describe('`gone`: it answered 410. `failing`: it did nothing but fail for five days.'),
+      .describe('`gone`: the endpoint answered 410. `failing`: every attempt failed for five days.'),
     failing_since: z.iso.datetime().nullable().describe('Since when every attempt has failed.'),
-    previous_secret_until: z.iso
-      .datetime()
-      .nullable()
-      .describe('Until then a secret before the present one signs too.'),
+    previous_secret_until: z.iso.datetime().nullable().describe('Until this time a previous secret also signs.'),
     created_at: z.iso.datetime(),
   })
   .meta({ id: 'WebhookEndpoint' })
 export type EndpointJson = z.output<typeof endpointJson>
 
 export const endpointWithSecret = endpointJson
-  .extend({ secret: z.string().describe('Verifies its webhooks; shown this once.') })
+  .extend({ secret: z.string().describe('Verifies the webhooks of the endpoint; shown only in this reply.') })
   .meta({ id: 'WebhookEndpointWithSecret' })
 
 export const endpointDeleted = z

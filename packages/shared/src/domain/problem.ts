@@ -23,7 +23,11 @@ export const PROBLEMS = {
     title: 'A page of another site asked for this change',
     fix: 'Open the page at the address of Reelqueue itself. If you did so, a reverse proxy hides the address: set PUBLIC_URL to it.',
   },
-  read_only: { status: 403, title: 'This login may read, but not change anything', fix: "Log in with the operator's password." },
+  read_only: {
+    status: 403,
+    title: 'This login may read, but not change anything',
+    fix: "Log in with the operator's password.",
+  },
   not_found: {
     status: 404,
     title: 'Not found: unknown id or address',

@@ -237,7 +237,9 @@ export const VARIABLES = {
     ),
   DATABASE_CONNECTIONS_MAX: whole(2, 500)
     .default(10)
-    .describe('Connections to Postgres that one process may open for its own statements. Connections are opened when needed.'),
+    .describe(
+      'Connections to Postgres that one process may open for its own statements. Connections are opened when needed.',
+    ),
   QUEUE_CONNECTIONS_MAX: whole(8, 500)
     .default(12)
     .describe(
