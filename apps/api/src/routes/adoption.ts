@@ -36,7 +36,7 @@ export function adoptionRoute(app: App, deps: ApiDeps): void {
         tags: ['Generations'],
         summary: 'Give a failed generation an upstream task that a person found',
         description:
-          "For a task that a person found in the provider's console after `submission_unknown`. Reelqueue asks the provider about the task and then polls it; the outcome of the task becomes the outcome of the generation. Nothing is paid. A submission of the generation must have an unknown outcome. A task that still renders takes a slot. A success of the generation that arrives in the meantime is taken instead.",
+          "For example a task in the provider's console after `submission_unknown`. Reelqueue asks the provider about the task and then polls it; the outcome of the task becomes the outcome of the generation. Nothing is paid. A submission of the generation must have an unknown outcome. A task that still renders takes a slot. A success of the generation that arrives in the meantime is taken instead.",
         params: byId,
         body: adoptRequest,
         response: { 200: generationJson, ...problems(...REFUSED, 'no_unknown_submission') },
