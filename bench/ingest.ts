@@ -1,7 +1,7 @@
 // A batch of JSON Lines, beside the two ordinary ways of accepting the same lines: one Prisma `create` and one `queue.add` for each line,
 // and Prisma's `createMany` in chunks. The ordinary ways check nothing, are not atomic, and record no events.
 
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { ensureProject } from '@reelqueue/shared/store/projects'

@@ -2,7 +2,7 @@
 // 50 deliveries. A second project is observed at the same time: the duration of an accept, and the wait of its generations for submission.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { openDatabase } from '@reelqueue/shared/store/database'
 import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'

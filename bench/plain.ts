@@ -3,7 +3,7 @@
 // delivery log, signs nothing, and may send a webhook twice. Started with `fork`; sends its URL, and exits on disconnect.
 
 import { PrismaPg } from '@prisma/adapter-pg'
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { PrismaClient } from '@reelqueue/shared/store/generated/client'
 import { Queue, Worker } from 'bullmq'
 import Fastify from 'fastify'

@@ -1,7 +1,7 @@
 // `npm run bench -- --plans N`: the plans of the hot statements on a history of N generations, measured by EXPLAIN ANALYZE. The statements
 // are recorded on their way from the store to Postgres.
 
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { listResults } from '@reelqueue/shared/store/batch-actions'
 import { changePage, markCancelled } from '@reelqueue/shared/store/batch-changes'

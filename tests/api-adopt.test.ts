@@ -1,6 +1,6 @@
 // Adoption over HTTP with the simulator as the provider: a task id is never trusted without asking the provider.
 
-import type { GenerationJson } from '@reelqueue/shared/contract/generation'
+import type { GenerationJson } from '@reelqueue/contract/wire/generation'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { buildSimulator } from '@reelqueue/simulator/app'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'

@@ -1,6 +1,6 @@
 // Batches: accepted completely or not at all, completed by the batch's defaults, and counted correctly.
-import { batchJson } from '@reelqueue/shared/contract/batch'
-import { generationJson } from '@reelqueue/shared/contract/generation'
+import { batchJson } from '@reelqueue/contract/wire/batch'
+import { generationJson } from '@reelqueue/contract/wire/generation'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { clientOfNewProject, countRows, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'

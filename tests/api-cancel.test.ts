@@ -1,5 +1,5 @@
 // A cancel is truthful: immediate while nothing is paid, requested while a submission is open, refused after the end.
-import type { GenerationJson } from '@reelqueue/shared/contract/generation'
+import type { GenerationJson } from '@reelqueue/contract/wire/generation'
 import { settleSubmission } from '@reelqueue/shared/store/settlement'
 import { expect, it } from 'vitest'
 import { countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'

@@ -1,6 +1,6 @@
 // Retry and adopt over HTTP, and the project's default for unknown outcomes.
-import type { GenerationJson } from '@reelqueue/shared/contract/generation'
-import { projectJson } from '@reelqueue/shared/contract/project'
+import type { GenerationJson } from '@reelqueue/contract/wire/generation'
+import { projectJson } from '@reelqueue/contract/wire/project'
 import { settleAccepted, settleSubmission } from '@reelqueue/shared/store/settlement'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'

@@ -1,6 +1,6 @@
 // The routes in the provider's shape: requests of the provider's clients are accepted, and replies have exactly the
 // provider's shape.
-import { upstreamTaskJson } from '@reelqueue/shared/contract/upstream-shape'
+import { upstreamTaskJson } from '@reelqueue/contract/wire/upstream-shape'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import { describe, expect, it } from 'vitest'
 import { countRows, generationOf, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'

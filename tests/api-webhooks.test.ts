@@ -1,9 +1,9 @@
 // Webhook endpoints and the log of deliveries, from the caller's side.
 
-import { projectWithSecret } from '@reelqueue/shared/contract/project'
-import { deliveryJson, deliveryWithLog } from '@reelqueue/shared/contract/webhook-delivery'
-import { endpointJson, endpointWithSecret } from '@reelqueue/shared/contract/webhook-endpoint'
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
+import { projectWithSecret } from '@reelqueue/contract/wire/project'
+import { deliveryJson, deliveryWithLog } from '@reelqueue/contract/wire/webhook-delivery'
+import { endpointJson, endpointWithSecret } from '@reelqueue/contract/wire/webhook-endpoint'
 import { headerPlace, secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import type { DeliveryVerdict } from '@reelqueue/shared/store/deliveries'
 import { restTarget } from '@reelqueue/shared/store/target-rests'

@@ -1,6 +1,6 @@
 // Actions on a whole batch: cancel, retry, priority, results.
 
-import { batchJson, resultJson } from '@reelqueue/shared/contract/batch'
+import { batchJson, resultJson } from '@reelqueue/contract/wire/batch'
 import { failOverdue } from '@reelqueue/shared/store/polling'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'

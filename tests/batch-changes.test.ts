@@ -1,7 +1,7 @@
 // Cancelling a batch and changing the priority proceed in pages behind a mark: the mark takes effect at once, locked
 // rows come later, two processes do not disturb each other, and another process finishes an interrupted change.
 
-import { batchJson } from '@reelqueue/shared/contract/batch'
+import { batchJson } from '@reelqueue/contract/wire/batch'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { markCancelled, markPriority } from '@reelqueue/shared/store/batch-changes'
 import { beginSubmission, beginSubmissions } from '@reelqueue/shared/store/submissions'

@@ -1,7 +1,7 @@
 // An event copies the project of its subject, and a delivery copies the project of its event. No foreign key checks the
 // copies; this test does.
 
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { finishBatches, insertBatch } from '@reelqueue/shared/store/batches'
 import { disableEndpoint, testEndpoint } from '@reelqueue/shared/store/endpoint-events'
 import { createEndpoint } from '@reelqueue/shared/store/endpoints'

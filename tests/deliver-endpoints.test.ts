@@ -1,5 +1,5 @@
-import { toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
+import { toDeliveryJson } from '@reelqueue/contract/wire/webhook-delivery'
 import { headerPlace, secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { redeliver, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
 import { testEndpoint } from '@reelqueue/shared/store/endpoint-events'

@@ -1,7 +1,7 @@
 // How deliveries share the origins, and how delivery is repeated.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
+import { toDeliveryJson } from '@reelqueue/contract/wire/webhook-delivery'
 import { listDeliveries, redeliver } from '@reelqueue/shared/store/delivery-log'
 import { overdueWork } from '@reelqueue/shared/store/health'
 import { claimOverdueDeliveries } from '@reelqueue/shared/store/overdue'

@@ -4,7 +4,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { batchJson } from '@reelqueue/shared/contract/batch'
+import { batchJson } from '@reelqueue/contract/wire/batch'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { markCancelled } from '@reelqueue/shared/store/batch-changes'
 import { afterEach, describe, expect, it } from 'vitest'

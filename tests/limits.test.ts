@@ -54,10 +54,11 @@ test('the page names constants of many files', () => {
   expect(new Set(named.map(({ file }) => file)).size).toBeGreaterThan(20)
 })
 
-const SOURCES = ['apps/api/src', 'apps/worker/src', 'packages/shared/src', 'bin'].flatMap((folder) =>
-  readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .map((path) => join(folder, path))
-    .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts') && !path.includes('generated')),
+const SOURCES = ['apps/api/src', 'apps/worker/src', 'packages/contract/src', 'packages/shared/src', 'bin'].flatMap(
+  (folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+      .map((path) => join(folder, path))
+      .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts') && !path.includes('generated')),
 )
 /** Calls that wait for a turn or a lock. */
 const WAITS = /\b(?:fairTurns|takeTurns)\(|pg_advisory_xact_lock\(/

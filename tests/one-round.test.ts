@@ -1,6 +1,6 @@
 // A single round of reconcile, run by hand: recovered rows after the queues were wiped, and untouched rows.
 
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { LANES, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
 import { readBatch } from '@reelqueue/shared/store/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'

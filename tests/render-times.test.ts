@@ -1,6 +1,6 @@
 // Statistics of finished clips, and their use: poll times, expected completion, and slow renders.
 
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { clipsFor, quantileMs, scoutShare, weightOf } from '@reelqueue/shared/domain/render-times'
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'

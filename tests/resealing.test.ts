@@ -2,7 +2,7 @@
 // write.
 
 import { randomBytes } from 'node:crypto'
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { headerPlace, secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { readSealedHeaders } from '@reelqueue/shared/store/endpoint-headers'
 import { createEndpoint, deleteEndpoint, rotateSecret } from '@reelqueue/shared/store/endpoints'

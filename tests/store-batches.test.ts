@@ -1,7 +1,7 @@
 // Batches on a real Postgres: a batch ends once, after the last generation.
 
-import { batchAtEvent } from '@reelqueue/shared/contract/batch'
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
+import { batchAtEvent } from '@reelqueue/contract/wire/batch'
 import {
   countByStatus,
   findBatch,

@@ -1,7 +1,7 @@
 // Deliveries on a real Postgres: a claim is a lease, and every attempt is on record.
 
-import { generationAtEvent } from '@reelqueue/shared/contract/generation'
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
+import { generationAtEvent } from '@reelqueue/contract/wire/generation'
 import type { AttemptRecord, DeliveryVerdict } from '@reelqueue/shared/store/deliveries'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
 import { moveGenerations } from '@reelqueue/shared/store/moves'

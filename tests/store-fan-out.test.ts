@@ -1,7 +1,7 @@
 // Delayed fan-out of a large change: noted events, deliveries created by pages, two processes sharing the work without
 // duplicates, and an unstorable event that stops no other event.
 
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { fanOutPage, nextToFanOut, WOKEN_PER_TARGET } from '@reelqueue/shared/store/fan-out'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
 import { moveGenerations } from '@reelqueue/shared/store/moves'

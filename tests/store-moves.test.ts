@@ -1,8 +1,8 @@
 // Moves on a real Postgres: each move is a single guarded statement that writes status, event and deliveries together.
 
-import { generationAtEvent, toGenerationJson } from '@reelqueue/shared/contract/generation'
-import { isId, newId } from '@reelqueue/shared/domain/ids'
-import { afterMove, isTerminal, MOVES, type MoveName, STATUSES, type Status } from '@reelqueue/shared/domain/status'
+import { isId, newId } from '@reelqueue/contract/terms/ids'
+import { afterMove, isTerminal, MOVES, type MoveName, STATUSES, type Status } from '@reelqueue/contract/terms/status'
+import { generationAtEvent, toGenerationJson } from '@reelqueue/contract/wire/generation'
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
 import { completeGeneration } from '@reelqueue/shared/store/completion'
 import { Prisma } from '@reelqueue/shared/store/generated/client'

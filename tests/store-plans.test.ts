@@ -2,7 +2,7 @@
 // planner settings and with a free planner. The statements are the store's own, recorded on the way to Postgres and
 // explained with the same parameters.
 
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { changePage, claimChange, markCancelled } from '@reelqueue/shared/store/batch-changes'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'

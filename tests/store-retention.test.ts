@@ -1,6 +1,6 @@
 // Purge: generations that ended long ago are deleted with all their rows; all other rows stay.
 
-import { idBefore, newId } from '@reelqueue/shared/domain/ids'
+import { idBefore, newId } from '@reelqueue/contract/terms/ids'
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { createLogger } from '@reelqueue/shared/runtime/log'

@@ -1,7 +1,7 @@
 // A hundred rows, of which Postgres refuses one by a real trigger: whatever statement carries the rows, the other 99
 // move, the refused row is noted and skipped for a while, at the cost of few statements.
 
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission'

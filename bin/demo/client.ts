@@ -1,7 +1,7 @@
 // The few API calls of the demo, made like a user's program: with a key, over HTTP.
 
-import { type BatchJson, batchJson } from '@reelqueue/shared/contract/batch'
-import { type GenerationJson, generationJson } from '@reelqueue/shared/contract/generation'
+import { type BatchJson, batchJson } from '@reelqueue/contract/wire/batch'
+import { type GenerationJson, generationJson } from '@reelqueue/contract/wire/generation'
 import { z } from 'zod'
 import { UserError } from '../command.ts'
 

@@ -1,7 +1,7 @@
 // Live progress: a bar for each generation of the batch, or plain lines without a terminal.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import type { GenerationJson } from '@reelqueue/shared/contract/generation'
+import type { GenerationJson } from '@reelqueue/contract/wire/generation'
 import { withTimeout } from '@reelqueue/shared/runtime/clock'
 import { Listr, type ListrTask } from 'listr2'
 

@@ -1,13 +1,13 @@
 // docs/problems.md: the refusals of requests, and the failures of generations.
 
-import { FAILURES } from '@reelqueue/shared/domain/failure'
-import { PROBLEMS } from '@reelqueue/shared/domain/problem'
+import { FAILURES } from '@reelqueue/contract/terms/failure'
+import { PROBLEMS } from '@reelqueue/contract/terms/problem'
 import { code, page, table } from './markdown.ts'
 
 export function problemsPage(): string {
   return page(
     'Problems and failures',
-    '`domain/problem.ts` and `domain/failure.ts`',
+    '`terms/problem.ts` and `terms/failure.ts`',
     'A refused request is answered with `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). Branch on its `code`, which never changes; titles and details may. A refusal with a 4xx status stores nothing and costs nothing. After a 5xx or no reply, send the same request again with the same `Idempotency-Key`.',
     '## Problems',
     table(

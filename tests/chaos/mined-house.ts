@@ -3,7 +3,7 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe } from 'node:diagnostics_channel'
-import { STATUSES } from '@reelqueue/shared/domain/status'
+import { STATUSES } from '@reelqueue/contract/terms/status'
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import type { Database } from '@reelqueue/shared/store/database'

@@ -1,6 +1,6 @@
 // Attempts of a generation for tests of the store: begun, settled, failed at a deadline, retried.
 
-import type { FailureCode } from '@reelqueue/shared/domain/failure'
+import type { FailureCode } from '@reelqueue/contract/terms/failure'
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { type Adoption, adoptTask } from '@reelqueue/shared/store/adoption'

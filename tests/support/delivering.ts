@@ -1,6 +1,6 @@
 // Delivers by direct calls, with a real Postgres and real servers in the role of a customer's endpoint.
 
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { findDelivery } from '@reelqueue/shared/store/delivery-log'
 import { createEndpoint, type NewEndpoint } from '@reelqueue/shared/store/endpoints'

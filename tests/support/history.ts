@@ -1,6 +1,6 @@
 // Rows that ended long ago: created by one statement, and purged by direct calls without the pauses of a worker.
 
-import { idBefore } from '@reelqueue/shared/domain/ids'
+import { idBefore } from '@reelqueue/contract/terms/ids'
 import type { Database } from '@reelqueue/shared/store/database'
 import { HISTORY, type HistoryKind } from '@reelqueue/shared/store/retention'
 import type { Seed } from './seed.ts'

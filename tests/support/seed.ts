@@ -1,7 +1,7 @@
 // Rows for tests of the store: a private database with one project, and forced collisions. Collisions do not depend on luck: contenders are
 // seen waiting for the lock before the lock is released.
 
-import { newId } from '@reelqueue/shared/domain/ids'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission'
 import { type Database, openDatabase } from '@reelqueue/shared/store/database'
 import { type Event, insertGenerations, type NewGeneration } from '@reelqueue/shared/store/generations'

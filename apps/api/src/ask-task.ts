@@ -1,7 +1,7 @@
 // Asks the provider about a task to be adopted. The question is free but bounded: each question holds a connection to
 // the provider, and a caller can invent task ids.
 
-import { Later, Problem } from '@reelqueue/shared/domain/problem'
+import { Later, Problem } from '@reelqueue/contract/terms/problem'
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import { fairTurns } from '@reelqueue/shared/runtime/fair-turns'
 import type { Database } from '@reelqueue/shared/store/database'

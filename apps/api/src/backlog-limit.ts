@@ -1,7 +1,7 @@
 // Keeps a project's backlog within the limit. The backlog is counted at most once a second; accepted generations are
 // added between two counts. Several processes may together exceed the limit by the number accepted within a second.
 
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { Problem } from '@reelqueue/contract/terms/problem'
 
 export interface BacklogLimit {
   /** Makes room for one generation. @throws Problem `backlog_full` when there is no room */

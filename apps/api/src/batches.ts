@@ -1,8 +1,8 @@
 // Shared by several routes: finding a batch, and replying with the batch's counts.
 
-import { type BatchJson, type batchEstimate, toBatchJson } from '@reelqueue/shared/contract/batch'
+import { Problem } from '@reelqueue/contract/terms/problem'
+import { type BatchJson, type batchEstimate, toBatchJson } from '@reelqueue/contract/wire/batch'
 import { type BatchOutlook, estimateBatch, type KindCount } from '@reelqueue/shared/domain/batch-estimate'
-import { Problem } from '@reelqueue/shared/domain/problem'
 import { PACE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
 import { type Batch, countByStatus, findBatch, kindsOf } from '@reelqueue/shared/store/batches'
 import { countWaiting } from '@reelqueue/shared/store/generations'

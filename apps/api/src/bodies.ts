@@ -2,7 +2,7 @@
 // Batch uploads go into files instead (intake/batch-body.ts).
 
 import type { IncomingHttpHeaders } from 'node:http'
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { Problem } from '@reelqueue/contract/terms/problem'
 import { fairTurns, type GiveBack } from '@reelqueue/shared/runtime/fair-turns'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 

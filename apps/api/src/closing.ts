@@ -1,6 +1,6 @@
 // How the API stops: started requests are answered, and later requests on an open connection get a 503.
 
-import { Later } from '@reelqueue/shared/domain/problem'
+import { Later } from '@reelqueue/contract/terms/problem'
 import type { FastifyInstance } from 'fastify'
 
 /** Another process may answer at once; this process may be back soon. */

@@ -2,7 +2,7 @@
 
 import { type PipelineSource, pipeline } from 'node:stream'
 import { createGunzip, gzip } from 'node:zlib'
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { Problem } from '@reelqueue/contract/terms/problem'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 
 /** Compression saves nothing below this length. */

@@ -1,8 +1,8 @@
 // Shared by the routes of webhook endpoints: finding an endpoint, showing an endpoint, and refusing a change.
 
-import { toEndpointJson } from '@reelqueue/shared/contract/webhook-endpoint'
-import { HEADERS_MAX, type HeaderChanges } from '@reelqueue/shared/domain/custom-headers'
-import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
+import { HEADERS_MAX, type HeaderChanges } from '@reelqueue/contract/terms/custom-headers'
+import { type FieldError, Problem } from '@reelqueue/contract/terms/problem'
+import { toEndpointJson } from '@reelqueue/contract/wire/webhook-endpoint'
 import { headerPlace } from '@reelqueue/shared/domain/sealed-places'
 import type { Database } from '@reelqueue/shared/store/database'
 import { readSealedHeaders } from '@reelqueue/shared/store/endpoint-headers'

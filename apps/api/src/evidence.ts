@@ -1,7 +1,7 @@
 // The provider's answers for a generation, from the submission ledger and the last poll; and the row that Postgres
 // refuses to write.
 
-import type { GenerationJson } from '@reelqueue/shared/contract/generation'
+import type { GenerationJson } from '@reelqueue/contract/wire/generation'
 import type { LastPoll } from '@reelqueue/shared/domain/kept-reply'
 import type { Generation } from '@reelqueue/shared/store/generations'
 import { listSubmissions } from '@reelqueue/shared/store/ledger'

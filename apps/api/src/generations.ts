@@ -1,12 +1,12 @@
 // Shared by several routes: accepting a generation, finding a generation, and waiting for the end.
 
-import { type GenerationFacts, type GenerationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
-import type { NormalRequest } from '@reelqueue/shared/contract/generation-request'
-import { newId } from '@reelqueue/shared/domain/ids'
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { newId } from '@reelqueue/contract/terms/ids'
+import { Problem } from '@reelqueue/contract/terms/problem'
+import { isTerminal } from '@reelqueue/contract/terms/status'
+import { type GenerationFacts, type GenerationJson, toGenerationJson } from '@reelqueue/contract/wire/generation'
+import type { NormalRequest } from '@reelqueue/contract/wire/generation-request'
 import { estimateWaitMs, keptSlotsTaken, PACE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
 import { remainingMs } from '@reelqueue/shared/domain/render-times'
-import { isTerminal } from '@reelqueue/shared/domain/status'
 import {
   findByIdempotencyKey,
   findGeneration,

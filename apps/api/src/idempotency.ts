@@ -1,7 +1,7 @@
 // Idempotency-Key: the key is stored in the row created by the request, so there is nothing to clean up.
 
 import { createHash } from 'node:crypto'
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { Problem } from '@reelqueue/contract/terms/problem'
 import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
 

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import fastifyRateLimit from '@fastify/rate-limit'
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { Problem } from '@reelqueue/contract/terms/problem'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { keyOf } from './login.ts'
 

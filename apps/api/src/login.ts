@@ -1,6 +1,6 @@
 // Login of programs by API key. Operators log in with operator-login.ts.
 
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { Problem } from '@reelqueue/contract/terms/problem'
 import { type CallingProject, hashOf } from '@reelqueue/shared/store/projects'
 import type { FastifyRequest } from 'fastify'
 import type { ApiDeps } from './deps.ts'

@@ -1,7 +1,7 @@
 // The OpenAPI document, generated from the schemas that check requests, so the document cannot differ from the checks.
 
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
-import { PROBLEMS, type ProblemCode } from '@reelqueue/shared/domain/problem'
+import { PROBLEMS, type ProblemCode } from '@reelqueue/contract/terms/problem'
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import { PROBLEM_TYPE, problemJson } from './problem-reply.ts'
 

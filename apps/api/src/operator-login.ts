@@ -2,8 +2,8 @@
 // counted in Postgres, together for all API processes. A request without a login costs no statement.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { Later, Problem } from '@reelqueue/contract/terms/problem'
 import { ADDRESS_LIMIT, NAME_LIMIT } from '@reelqueue/shared/domain/login-guess'
-import { Later, Problem } from '@reelqueue/shared/domain/problem'
 import { clientOf } from '@reelqueue/shared/runtime/client-address'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'

@@ -1,7 +1,7 @@
 // Lists: `{data, next_cursor}`, newest first, with key-based paging: page 10,000 costs as much as page 1.
 
-import { isId, type Noun } from '@reelqueue/shared/domain/ids'
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { isId, type Noun } from '@reelqueue/contract/terms/ids'
+import { Problem } from '@reelqueue/contract/terms/problem'
 import { z } from 'zod'
 
 export const pageQuery = z.strictObject({

@@ -1,7 +1,7 @@
 // The boundary where errors become replies: refusals as RFC 9457 problems; any other error is logged once as a bug.
 
+import { Later, PROBLEMS, Problem, type ProblemCode } from '@reelqueue/contract/terms/problem'
 import { summarise, tell } from '@reelqueue/shared/domain/field-words'
-import { Later, PROBLEMS, Problem, type ProblemCode } from '@reelqueue/shared/domain/problem'
 import { NoTurn } from '@reelqueue/shared/runtime/fair-turns'
 import { AWAY, whyUnavailable } from '@reelqueue/shared/store/unavailable'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'

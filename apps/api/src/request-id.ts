@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { PROBLEMS, type ProblemCode } from '@reelqueue/shared/domain/problem'
+import { PROBLEMS, type ProblemCode } from '@reelqueue/contract/terms/problem'
 import type { FastifyInstance } from 'fastify'
 import { REPLY_HEADERS } from './page-origin.ts'
 

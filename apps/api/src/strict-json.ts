@@ -1,9 +1,9 @@
 // Parses JSON bodies in strict UTF-8. Numbers that would change and duplicate names are refused. Batches are read as a
 // stream (intake/json-document.ts).
 
-import { textErrors } from '@reelqueue/shared/contract/refusal'
-import { findTextFaults } from '@reelqueue/shared/domain/json-text'
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { Problem } from '@reelqueue/contract/terms/problem'
+import { findTextFaults } from '@reelqueue/contract/text/json-text'
+import { textErrors } from '@reelqueue/contract/wire/refusal'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 
@@ -29,7 +29,7 @@ export function parseStrictJson(fastify: FastifyInstance): void {
     }
     let value: unknown
     try {
-      // `JSON.parse` makes a key `__proto__` an ordinary field, refused later by name (contract/refusal.ts).
+      // `JSON.parse` makes a key `__proto__` an ordinary field, refused later by name (wire/refusal.ts).
       value = JSON.parse(text)
     } catch {
       done(new Problem('malformed_json'))

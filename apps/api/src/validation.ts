@@ -2,8 +2,8 @@
 // body. Only refusals pay for the full list; a valid request is checked once.
 
 import { Readable } from 'node:stream'
-import { ERRORS_MAX, fieldErrors, findUnfit, type UnfitRules } from '@reelqueue/shared/contract/refusal'
-import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
+import { type FieldError, Problem } from '@reelqueue/contract/terms/problem'
+import { ERRORS_MAX, fieldErrors, findUnfit, type UnfitRules } from '@reelqueue/contract/wire/refusal'
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { z } from 'zod'
 

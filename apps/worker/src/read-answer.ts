@@ -1,7 +1,7 @@
 // Decides the consequences of a poll answer for the row. Pure. A poll never fails a generation; only a terminal answer
 // or the deadline does. An adopted task unknown to the provider has a short deadline.
 
-import type { FailureCode } from '@reelqueue/shared/domain/failure'
+import type { FailureCode } from '@reelqueue/contract/terms/failure'
 import { answerClass, type LastPoll } from '@reelqueue/shared/domain/kept-reply'
 import {
   ADOPTED_UNKNOWN_MAX_MS,

@@ -1,7 +1,7 @@
 // The one place for what follows a commit. A step or a route commits, then describes here once what the commit did. Nothing here waits or
 // throws: a job that is lost afterwards only delays its row, because the row stays due and reconcile enqueues it again.
 
-import { isTerminal } from './domain/status.ts'
+import { isTerminal } from '@reelqueue/contract/terms/status'
 import type { Queues, WakeUp } from './queues/queues.ts'
 import type { Moved } from './store/moves.ts'
 

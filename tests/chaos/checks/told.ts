@@ -1,7 +1,7 @@
 // Each move has its event, exactly once, and every requested webhook of an end was delivered.
 
-import { BATCH_COMPLETED } from '@reelqueue/shared/domain/events'
-import { MOVES, TERMINAL_STATUSES } from '@reelqueue/shared/domain/status'
+import { BATCH_COMPLETED } from '@reelqueue/contract/terms/event-types'
+import { MOVES, TERMINAL_STATUSES } from '@reelqueue/contract/terms/status'
 import { type EventRow, type Evidence, groupBy } from '../evidence.ts'
 
 const STEPS = new Set(Object.values(MOVES).flatMap(({ from, to }) => from.map((status) => `${status} → ${to}`)))

@@ -4,8 +4,8 @@
 
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
-import { textErrors } from '@reelqueue/shared/contract/refusal'
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { Problem } from '@reelqueue/contract/terms/problem'
+import { textErrors } from '@reelqueue/contract/wire/refusal'
 import { fairTurns, type GiveBack } from '@reelqueue/shared/runtime/fair-turns'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { FastifyRequest } from 'fastify'

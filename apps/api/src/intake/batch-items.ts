@@ -1,11 +1,11 @@
 // Processes the items of a batch in order: applies defaults, checks, counts. At most a hundred errors are kept and
 // further errors only counted, so a bad batch needs no more memory than a good batch.
 
-import { BATCH_ITEMS_MAX } from '@reelqueue/shared/contract/batch'
-import { generationRequest, type NormalRequest, normalForm } from '@reelqueue/shared/contract/generation-request'
-import { ERRORS_MAX, fieldErrors, findUnfit, textErrors, type UnfitRules } from '@reelqueue/shared/contract/refusal'
-import type { TextFault } from '@reelqueue/shared/domain/json-text'
-import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
+import { type FieldError, Problem } from '@reelqueue/contract/terms/problem'
+import type { TextFault } from '@reelqueue/contract/text/json-text'
+import { BATCH_ITEMS_MAX } from '@reelqueue/contract/wire/batch'
+import { generationRequest, type NormalRequest, normalForm } from '@reelqueue/contract/wire/generation-request'
+import { ERRORS_MAX, fieldErrors, findUnfit, textErrors, type UnfitRules } from '@reelqueue/contract/wire/refusal'
 
 export interface BatchFrame {
   readonly defaults: Readonly<Record<string, unknown>>

@@ -1,7 +1,7 @@
 // Checks the items of an upload while reading.
 
-import type { NormalRequest } from '@reelqueue/shared/contract/generation-request'
-import { type FieldError, Problem } from '@reelqueue/shared/domain/problem'
+import { type FieldError, Problem } from '@reelqueue/contract/terms/problem'
+import type { NormalRequest } from '@reelqueue/contract/wire/generation-request'
 import type { BatchUpload } from './batch-body.ts'
 import type { ItemReader } from './batch-items.ts'
 import { type BrokenLine, LINE_BYTES_MAX, type Line } from './json-lines.ts'

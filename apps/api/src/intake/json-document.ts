@@ -2,7 +2,7 @@
 // small. The whole document is never in memory. JSON.parse validates the frame and each element; brackets and commas
 // decide how the parts fit together.
 
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { Problem } from '@reelqueue/contract/terms/problem'
 import { LINE_BYTES_MAX, type Line, parseJson } from './json-lines.ts'
 
 /** Limit for the frame: all bytes outside the elements of `items`. */

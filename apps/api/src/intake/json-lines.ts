@@ -2,7 +2,7 @@
 // the current piece is in memory, for a body of any size.
 
 import { isUtf8 } from 'node:buffer'
-import { findTextFaults, type TextFault } from '@reelqueue/shared/domain/json-text'
+import { findTextFaults, type TextFault } from '@reelqueue/contract/text/json-text'
 
 /** Limit for a line: the same as the body of a single request. */
 export const LINE_BYTES_MAX = 1024 * 1024

@@ -5,7 +5,7 @@ import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { Problem } from '@reelqueue/contract/terms/problem'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 
 /** An upload ends after this long without a byte. The limit for the whole request is `REQUEST_MAX_MS` (app.ts). */

@@ -1,9 +1,9 @@
 // POST …/adopt: a failed generation adopts a task found by hand; for a caller with a key of the project, or for an
 // operator.
 
-import { adoptRequest } from '@reelqueue/shared/contract/adopt-request'
-import { type GenerationJson, generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
-import { Later, Problem } from '@reelqueue/shared/domain/problem'
+import { Later, Problem } from '@reelqueue/contract/terms/problem'
+import { adoptRequest } from '@reelqueue/contract/wire/adopt-request'
+import { type GenerationJson, generationJson, toGenerationJson } from '@reelqueue/contract/wire/generation'
 import { type Adoption, adoptTask } from '@reelqueue/shared/store/adoption'
 import { findAnyGeneration, type Generation } from '@reelqueue/shared/store/generations'
 import type { AskTask } from '../ask-task.ts'

@@ -1,10 +1,10 @@
 // Actions on a batch: results, cancel, retry of failed generations, priority.
 
 import { Readable } from 'node:stream'
-import { batchCancel, batchChange, batchJson, resultJson, toResultJson } from '@reelqueue/shared/contract/batch'
-import { newId } from '@reelqueue/shared/domain/ids'
-import { Problem } from '@reelqueue/shared/domain/problem'
-import { STATUSES, type Status } from '@reelqueue/shared/domain/status'
+import { newId } from '@reelqueue/contract/terms/ids'
+import { Problem } from '@reelqueue/contract/terms/problem'
+import { STATUSES, type Status } from '@reelqueue/contract/terms/status'
+import { batchCancel, batchChange, batchJson, resultJson, toResultJson } from '@reelqueue/contract/wire/batch'
 import { countRetryable, listResults, retryBatch } from '@reelqueue/shared/store/batch-actions'
 import { markCancelled, markPriority } from '@reelqueue/shared/store/batch-changes'
 import { findBatchByIdempotencyKey } from '@reelqueue/shared/store/batches'

@@ -1,11 +1,11 @@
 // POST /v1/batches: many generations accepted together, all or nothing, as a JSON document or as JSON Lines.
 
 import { Readable } from 'node:stream'
-import { BATCH_ITEMS_MAX, batchCheckJson, batchJson, batchQuery, batchRequest } from '@reelqueue/shared/contract/batch'
-import type { NormalRequest } from '@reelqueue/shared/contract/generation-request'
+import { newId } from '@reelqueue/contract/terms/ids'
+import { Problem } from '@reelqueue/contract/terms/problem'
+import { BATCH_ITEMS_MAX, batchCheckJson, batchJson, batchQuery, batchRequest } from '@reelqueue/contract/wire/batch'
+import type { NormalRequest } from '@reelqueue/contract/wire/generation-request'
 import { createKindCounter } from '@reelqueue/shared/domain/batch-estimate'
-import { newId } from '@reelqueue/shared/domain/ids'
-import { Problem } from '@reelqueue/shared/domain/problem'
 import { findBatch, findBatchByIdempotencyKey, insertBatch } from '@reelqueue/shared/store/batches'
 import type { NewGeneration } from '@reelqueue/shared/store/generations'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'

@@ -1,6 +1,6 @@
 // /v1/batches: list and read. batch-intake.ts accepts batches.
 
-import { batchJson } from '@reelqueue/shared/contract/batch'
+import { batchJson } from '@reelqueue/contract/wire/batch'
 import { listBatches } from '@reelqueue/shared/store/batches'
 import { z } from 'zod'
 import { allWithCounts, mustFindBatch, withEstimate } from '../batches.ts'

@@ -1,7 +1,7 @@
 // Actions on a generation: cancel, retry (adopt is in adoption.ts). Each reply is the generation after the action.
 
-import { type GenerationJson, generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { Problem } from '@reelqueue/contract/terms/problem'
+import { type GenerationJson, generationJson, toGenerationJson } from '@reelqueue/contract/wire/generation'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
 import type { Moved } from '@reelqueue/shared/store/moves'

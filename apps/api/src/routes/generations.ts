@@ -1,9 +1,9 @@
 // /v1/generations: accept, read, list, timeline. Actions are in generation-actions.ts.
 
-import { eventJson, toEventJson } from '@reelqueue/shared/contract/event'
-import { generationJson, toGenerationJson } from '@reelqueue/shared/contract/generation'
-import { generationRequest, normalForm } from '@reelqueue/shared/contract/generation-request'
-import { STATUSES } from '@reelqueue/shared/domain/status'
+import { STATUSES } from '@reelqueue/contract/terms/status'
+import { eventJson, toEventJson } from '@reelqueue/contract/wire/event'
+import { generationJson, toGenerationJson } from '@reelqueue/contract/wire/generation'
+import { generationRequest, normalForm } from '@reelqueue/contract/wire/generation-request'
 import { listEvents, listGenerations } from '@reelqueue/shared/store/generations'
 import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'

@@ -1,7 +1,7 @@
 // /v1/project: the project of the request's key, and the project's defaults.
 
-import { projectChange, projectJson, projectWithSecret, toProjectJson } from '@reelqueue/shared/contract/project'
-import { overlapMs, secretRotation } from '@reelqueue/shared/contract/webhook-endpoint'
+import { projectChange, projectJson, projectWithSecret, toProjectJson } from '@reelqueue/contract/wire/project'
+import { overlapMs, secretRotation } from '@reelqueue/contract/wire/webhook-endpoint'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { releaseAdmitted } from '@reelqueue/shared/store/admission'
 import { changeProject, pauseProject, rotateProjectSecret } from '@reelqueue/shared/store/projects'

@@ -1,6 +1,6 @@
 // /admin/submitting: the state of the submission gate, and the operator's pause and resume.
 
-import { gateJson, toGateJson } from '@reelqueue/shared/contract/gate'
+import { gateJson, toGateJson } from '@reelqueue/contract/wire/gate'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { releaseAdmitted } from '@reelqueue/shared/store/admission'
 import { readGate, setPaused } from '@reelqueue/shared/store/submitting-gate'

@@ -1,7 +1,7 @@
 // Routes in the provider's shape: a client changes only the base URL and gains durability.
 
-import { normalForm, upstreamShapedRequest } from '@reelqueue/shared/contract/generation-request'
-import { toUpstreamTaskJson, upstreamTaskJson } from '@reelqueue/shared/contract/upstream-shape'
+import { normalForm, upstreamShapedRequest } from '@reelqueue/contract/wire/generation-request'
+import { toUpstreamTaskJson, upstreamTaskJson } from '@reelqueue/contract/wire/upstream-shape'
 import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'
 import { acceptGeneration, readWaiting, waitQuery } from '../generations.ts'

@@ -1,13 +1,13 @@
 // /v1/webhook_deliveries: the log of attempts, and redelivery.
 
+import { Problem } from '@reelqueue/contract/terms/problem'
 import {
   DELIVERY_STATES,
   deliveryJson,
   deliveryWithLog,
   toDeliveryJson,
   toDeliveryWithLog,
-} from '@reelqueue/shared/contract/webhook-delivery'
-import { Problem } from '@reelqueue/shared/domain/problem'
+} from '@reelqueue/contract/wire/webhook-delivery'
 import { findDelivery, listDeliveries, redeliver } from '@reelqueue/shared/store/delivery-log'
 import { findEndpoint } from '@reelqueue/shared/store/endpoints'
 import type { CallingProject } from '@reelqueue/shared/store/projects'

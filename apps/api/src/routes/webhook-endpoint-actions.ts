@@ -1,8 +1,8 @@
 // Actions on a webhook endpoint: rotate the secret, send a test, redeliver failed deliveries.
 
-import { deliveryJson, redeliverSince, toDeliveryJson } from '@reelqueue/shared/contract/webhook-delivery'
-import { endpointWithSecret, overlapMs, secretRotation } from '@reelqueue/shared/contract/webhook-endpoint'
-import { Problem } from '@reelqueue/shared/domain/problem'
+import { Problem } from '@reelqueue/contract/terms/problem'
+import { deliveryJson, redeliverSince, toDeliveryJson } from '@reelqueue/contract/wire/webhook-delivery'
+import { endpointWithSecret, overlapMs, secretRotation } from '@reelqueue/contract/wire/webhook-endpoint'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { findDelivery, redeliverFailed, someToWake } from '@reelqueue/shared/store/delivery-log'
 import { testEndpoint } from '@reelqueue/shared/store/endpoint-events'

@@ -1,15 +1,15 @@
 // /v1/webhook_endpoints: the URLs that receive a project's webhooks.
 
+import { changedHeaders } from '@reelqueue/contract/terms/custom-headers'
+import { newId } from '@reelqueue/contract/terms/ids'
+import { Problem } from '@reelqueue/contract/terms/problem'
 import {
   endpointChange,
   endpointDeleted,
   endpointJson,
   endpointRequest,
   endpointWithSecret,
-} from '@reelqueue/shared/contract/webhook-endpoint'
-import { changedHeaders } from '@reelqueue/shared/domain/custom-headers'
-import { newId } from '@reelqueue/shared/domain/ids'
-import { Problem } from '@reelqueue/shared/domain/problem'
+} from '@reelqueue/contract/wire/webhook-endpoint'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { changeEndpoint, createEndpoint, deleteEndpoint, listEndpoints } from '@reelqueue/shared/store/endpoints'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'

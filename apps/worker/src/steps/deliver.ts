@@ -1,14 +1,14 @@
 // Delivery attempts, grouped by origin: signed, sent through the guarded client, and logged.
 
-import { batchAtEvent } from '@reelqueue/shared/contract/batch'
-import { generationAtEvent } from '@reelqueue/shared/contract/generation'
+import { batchAtEvent } from '@reelqueue/contract/wire/batch'
+import { generationAtEvent } from '@reelqueue/contract/wire/generation'
 import {
   batchSubject,
   endpointSubject,
   generationSubject,
   type WebhookSubject,
   webhookBody,
-} from '@reelqueue/shared/contract/webhook-body'
+} from '@reelqueue/contract/wire/webhook-body'
 import { nextAttemptDelayMs } from '@reelqueue/shared/domain/retry-schedule'
 import { headerPlace, secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'

@@ -1,9 +1,9 @@
 // The paid step. The intent is committed before the POST, and the outcome is recorded after the POST.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { FAILURES } from '@reelqueue/shared/domain/failure'
+import { FAILURES } from '@reelqueue/contract/terms/failure'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { type GateSignal, gateSignal } from '@reelqueue/shared/domain/gate-signal'
-import { newId } from '@reelqueue/shared/domain/ids'
 import { firstPollMs } from '@reelqueue/shared/domain/poll-plan'
 import { recordAgainMs, submitBackoffMs } from '@reelqueue/shared/domain/submission'
 import type { SubmitOutcome } from '@reelqueue/shared/providers/port'

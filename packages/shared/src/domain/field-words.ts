@@ -1,6 +1,6 @@
 // The fault of a field, in a sentence for people. Programs read `rule` and `allowed`.
 
-import type { FieldError } from './problem.ts'
+import type { FieldError } from '@reelqueue/contract/terms/problem'
 
 export interface ToldError extends FieldError {
   readonly message: string

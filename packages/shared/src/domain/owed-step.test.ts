@@ -1,6 +1,6 @@
+import { STATUSES, type Status } from '@reelqueue/contract/terms/status'
 import { describe, expect, it } from 'vitest'
 import { owedStep } from './owed-step.ts'
-import { STATUSES, type Status } from './status.ts'
 
 const WITHOUT_ANSWER: Readonly<Record<Status, ReturnType<typeof owedStep>>> = {
   queued: 'submit',

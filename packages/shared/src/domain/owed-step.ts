@@ -1,6 +1,6 @@
 // The step that an overdue row waits for: a pure function of the row, so that reconcile can recover any row.
 
-import type { Status } from './status.ts'
+import type { Status } from '@reelqueue/contract/terms/status'
 
 /** `null`: nothing to enqueue. The pollers serve rows being polled, and admission serves rows without a slot. */
 export function owedStep(row: { readonly status: Status; readonly hasAnswer: boolean }): 'submit' | 'complete' | null {

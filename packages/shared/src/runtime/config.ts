@@ -1,9 +1,9 @@
 // The only reader of environment variables. Each variable is described once, here: docs/configuration.md is generated from this file.
 
 import { isIPv4, isIPv6 } from 'node:net'
+import { models } from '@reelqueue/contract/terms/models'
 import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
-import { models } from '../domain/models.ts'
 import { postgresUrlProblem } from './postgres-url.ts'
 
 const DAY_MS = 24 * 3_600_000

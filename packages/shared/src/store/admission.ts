@@ -1,7 +1,7 @@
 // Admission: the backlog waits in Postgres, and only as many generations as there are slots go to the queue.
 
+import { models } from '@reelqueue/contract/terms/models'
 import { SILENCES_MAX } from '../domain/gate-signal.ts'
-import { models } from '../domain/models.ts'
 import { type Database, type Sql, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import type { WakeUp } from './overdue.ts'

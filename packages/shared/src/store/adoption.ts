@@ -1,8 +1,8 @@
 // A failed generation adopts an upstream task that was found by hand. The store checks the generation and the ledger.
 // Before any change, the caller asks the provider whether the task exists and whether it still renders.
 
-import { newId } from '../domain/ids.ts'
-import type { Status } from '../domain/status.ts'
+import { newId } from '@reelqueue/contract/terms/ids'
+import type { Status } from '@reelqueue/contract/terms/status'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
 import { ADMISSION_LOCK, type SlotsPerModel } from './admission.ts'
 import { completeWithin } from './completion.ts'

@@ -1,8 +1,8 @@
 // Requests for a whole batch that are not in batch-changes.ts: its results, and a child batch of its failed
 // generations.
 
-import { newId } from '../domain/ids.ts'
-import type { Status } from '../domain/status.ts'
+import { newId } from '@reelqueue/contract/terms/ids'
+import type { Status } from '@reelqueue/contract/terms/status'
 import { insertBatchWithin, type NewBatch } from './batches.ts'
 import { type Database, isUniqueViolation, type Sql } from './database.ts'
 import { type Generation, Prisma } from './generated/client.ts'

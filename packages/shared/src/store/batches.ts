@@ -1,10 +1,10 @@
 // Batches: many generations accepted together. Moves never write the batch's row; the end of a batch is noticed after
 // them.
 
+import { BATCH_COMPLETED } from '@reelqueue/contract/terms/event-types'
+import type { Status } from '@reelqueue/contract/terms/status'
 import { z } from 'zod'
 import { createKindCounter, type KindCount } from '../domain/batch-estimate.ts'
-import { BATCH_COMPLETED } from '../domain/events.ts'
-import type { Status } from '../domain/status.ts'
 import { type Database, type Sql, withRetry } from './database.ts'
 import { CREATE_DELIVERIES } from './fan-out.ts'
 import { type Batch, Prisma } from './generated/client.ts'

@@ -1,6 +1,6 @@
 // Cancelling is immediate unless a submission is open: the outcome of the submission must be recorded first.
 
-import { MOVES, type Status } from '../domain/status.ts'
+import { MOVES, type Status } from '@reelqueue/contract/terms/status'
 import { completeWithin } from './completion.ts'
 import { type Database, type Sql, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'

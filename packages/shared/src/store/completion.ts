@@ -1,6 +1,6 @@
 // The end of a rendered generation: status, video, expiry, event and deliveries in one statement.
 
-import type { Status } from '../domain/status.ts'
+import type { Status } from '@reelqueue/contract/terms/status'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
 import { type Database, type Sql, withRetry } from './database.ts'
 import { askAboutOtherTask, markRenderFailed } from './former-tasks.ts'

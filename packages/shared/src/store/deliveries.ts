@@ -1,6 +1,6 @@
 // Deliveries of events to URLs: claims, and the log of attempts.
 
-import { newId } from '../domain/ids.ts'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { type Database, PREPARED, withRetry } from './database.ts'
 import { readSealedHeaders } from './endpoint-headers.ts'
 import { type Event, type Generation, Prisma, type WebhookPayload } from './generated/client.ts'

@@ -1,6 +1,6 @@
 // The log of deliveries: lists, single deliveries with their attempts, and redelivery.
 
-import { idBefore } from '../domain/ids.ts'
+import { idBefore } from '@reelqueue/contract/terms/ids'
 import { type Database, withRetry } from './database.ts'
 import { PRESENT_URL } from './deliveries.ts'
 import { WOKEN_PER_TARGET } from './fan-out.ts'

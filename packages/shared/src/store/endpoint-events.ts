@@ -1,7 +1,7 @@
 // Events of a webhook endpoint itself, and the project's notice of these events: tests, failures, and disabling.
 
-import { ENDPOINT_DISABLED, ENDPOINT_TEST } from '../domain/events.ts'
-import { newId } from '../domain/ids.ts'
+import { ENDPOINT_DISABLED, ENDPOINT_TEST } from '@reelqueue/contract/terms/event-types'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { type Database, type Sql, withRetry } from './database.ts'
 import { abandonUnwanted } from './delivery-ends.ts'
 import { CREATE_DELIVERIES } from './fan-out.ts'

@@ -1,7 +1,7 @@
 // Webhook endpoints of a project: created, changed, rotated, disabled. A deleted endpoint stays for its log, without
 // its secrets.
 
-import { changedHeaders, HEADERS_MAX, type HeaderChanges } from '../domain/custom-headers.ts'
+import { changedHeaders, HEADERS_MAX, type HeaderChanges } from '@reelqueue/contract/terms/custom-headers'
 import { type Database, isUniqueViolation, type Sql, withRetry } from './database.ts'
 import { abandonUnwanted } from './delivery-ends.ts'
 import { isSameOrigin, readSealedHeaders } from './endpoint-headers.ts'

@@ -2,7 +2,7 @@
 // events in their own statement. A move of very many rows would take minutes with fifty endpoints, so such a move only
 // notes its events. Pages with their own commits create the deliveries later, for the endpoints of that moment.
 
-import { DELIVERED_BY_DEFAULT, DELIVERED_TO_REQUEST } from '../domain/events.ts'
+import { DELIVERED_BY_DEFAULT, DELIVERED_TO_REQUEST } from '@reelqueue/contract/terms/event-types'
 import { type Database, PREPARED, withRetry } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { claimStorable, isStorable } from './unstorable.ts'

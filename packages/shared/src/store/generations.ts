@@ -1,7 +1,7 @@
 // Accepting and reading generations. Every access is an index lookup, for any size of the history.
 
-import type { Status } from '../domain/status.ts'
-import { OPEN_STATUSES, TERMINAL_STATUSES } from '../domain/status.ts'
+import type { Status } from '@reelqueue/contract/terms/status'
+import { OPEN_STATUSES, TERMINAL_STATUSES } from '@reelqueue/contract/terms/status'
 import { type Database, PREPARED, type Sql, withRetry } from './database.ts'
 import { type Event, type Generation, Prisma, type PrismaClient } from './generated/client.ts'
 

@@ -1,6 +1,6 @@
 // Whether Postgres answers and accepts writes, and whether work is handled in time.
 
-import { idBefore } from '../domain/ids.ts'
+import { idBefore } from '@reelqueue/contract/terms/ids'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { sqlState } from './sql-state.ts'

@@ -2,7 +2,7 @@
 // the event's deliveries or notes the event for a later fan-out. So a move never exists without its event, nor an event
 // without its deliveries.
 
-import { isTerminal, MOVES, type MoveName, type Status } from '../domain/status.ts'
+import { isTerminal, MOVES, type MoveName, type Status } from '@reelqueue/contract/terms/status'
 import { PREPARED, type Sql } from './database.ts'
 import { CREATE_DELIVERIES, CREATE_LATER, DELIVERIES_TO_ENQUEUE } from './fan-out.ts'
 import { Prisma } from './generated/client.ts'
@@ -85,7 +85,7 @@ interface MovedRow {
 /** Timestamps in JSON have the format of the API: ISO 8601 in UTC with milliseconds. */
 const iso = (column: string) => Prisma.raw(`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`)
 
-/** The fields of a generation that a move may change, without nulls; `contract/generation.ts` reads them back. */
+/** The fields of a generation that a move may change, without nulls; `wire/generation.ts` reads them back. */
 const GENERATION_SNAPSHOT = Prisma.sql`jsonb_strip_nulls(jsonb_build_object(
   'status', status, 'video_url', video_url, 'video_url_expires_at', ${iso('video_url_expires_at')},
   'actual_duration', actual_duration,

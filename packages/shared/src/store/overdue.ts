@@ -1,7 +1,7 @@
 // The rows that reconcile looks for: their queue job was lost. Claims are bounded pages, safe with several workers.
 
+import type { Status } from '@reelqueue/contract/terms/status'
 import { owedStep } from '../domain/owed-step.ts'
-import type { Status } from '../domain/status.ts'
 import { ALL_ENDED } from './batches.ts'
 import type { Database } from './database.ts'
 import { WOKEN_PER_TARGET } from './fan-out.ts'

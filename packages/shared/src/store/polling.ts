@@ -1,8 +1,8 @@
 // Reads and writes of the pollers: claims of due generations, and one statement for the answers of a round.
 
+import type { FailureCode } from '@reelqueue/contract/terms/failure'
+import { FAILURES } from '@reelqueue/contract/terms/failure'
 import type { Kind } from '../domain/batch-estimate.ts'
-import type { FailureCode } from '../domain/failure.ts'
-import { FAILURES } from '../domain/failure.ts'
 import type { LastPoll } from '../domain/kept-reply.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
 import { type Database, withRetry } from './database.ts'

@@ -1,7 +1,7 @@
 // Projects and their API keys. A key is shown once, when created; only the hash is stored.
 
 import { hash, randomBytes } from 'node:crypto'
-import { newId } from '../domain/ids.ts'
+import { newId } from '@reelqueue/contract/terms/ids'
 import { type Database, PREPARED } from './database.ts'
 import { type ApiKey, Prisma, type Project } from './generated/client.ts'
 import { rotation } from './rotation.ts'

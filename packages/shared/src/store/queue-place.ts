@@ -1,6 +1,6 @@
 // The queue position of a queued generation within its project, and the recent admission rate of the project.
 
-import { models } from '../domain/models.ts'
+import { models } from '@reelqueue/contract/terms/models'
 import type { Pace } from '../domain/queue-estimate.ts'
 import type { Database } from './database.ts'
 import { AFTER_REFUSAL, SUBMITTING_PAUSED } from './submitting-gate.ts'

@@ -1,8 +1,8 @@
 // An adopted task may turn out to be the answer to a submission of another generation. The submission wins: it gets the
 // task, and the generation that had adopted the task fails again.
 
-import { FAILURES } from '../domain/failure.ts'
-import type { Status } from '../domain/status.ts'
+import { FAILURES } from '@reelqueue/contract/terms/failure'
+import type { Status } from '@reelqueue/contract/terms/status'
 import type { Sql } from './database.ts'
 import { askAboutOtherTask } from './former-tasks.ts'
 import { Prisma } from './generated/client.ts'

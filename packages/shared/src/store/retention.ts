@@ -2,7 +2,7 @@
 // last of its generations. Three kinds of rows are read in the order of an index, in pages with a transaction each, so
 // that the cost of a page does not grow with the rows that must stay.
 
-import { idBefore } from '../domain/ids.ts'
+import { idBefore } from '@reelqueue/contract/terms/ids'
 import type { Database, Sql } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { claimStorable, isStorable } from './unstorable.ts'

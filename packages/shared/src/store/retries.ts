@@ -1,6 +1,6 @@
 // A caller's retry of a failed generation, as a new attempt. Adopting a task that was found by hand: adoption.ts.
 
-import type { Status } from '../domain/status.ts'
+import type { Status } from '@reelqueue/contract/terms/status'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
 import { completeWithin } from './completion.ts'
 import { type Database, type Sql, withRetry } from './database.ts'

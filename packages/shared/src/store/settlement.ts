@@ -1,10 +1,10 @@
 // The ledger of paid acts, after the act. Every outcome is recorded, however late. The status of the generation only
 // limits the consequences for the generation.
 
-import { FAILURES } from '../domain/failure.ts'
-import { newId } from '../domain/ids.ts'
+import { FAILURES } from '@reelqueue/contract/terms/failure'
+import { newId } from '@reelqueue/contract/terms/ids'
+import { MOVES, type Status } from '@reelqueue/contract/terms/status'
 import type { KeptReply } from '../domain/kept-reply.ts'
-import { MOVES, type Status } from '../domain/status.ts'
 import { type Consequence, consequenceOf, SUBMIT_RETRY_MAX_MS } from '../domain/submission.ts'
 import { type Database, isUniqueViolation, type Sql, withRetry } from './database.ts'
 import { askAboutOtherTask, REMEMBERED_TASKS } from './former-tasks.ts'

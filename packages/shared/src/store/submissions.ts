@@ -1,7 +1,7 @@
 // The ledger of paid acts, before the act: the intent is committed before the POST. settlement.ts records the outcome.
 
+import type { Status } from '@reelqueue/contract/terms/status'
 import type { RenderRequest } from '../domain/render-request.ts'
-import type { Status } from '../domain/status.ts'
 import { BEING_CANCELLED } from './batch-changes.ts'
 import { type Database, type Sql, transact, withRetry } from './database.ts'
 import { REMEMBERED_TASKS } from './former-tasks.ts'

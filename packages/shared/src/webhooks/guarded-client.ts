@@ -2,9 +2,9 @@
 // Easy to get wrong: undici cannot abort a request that still waits for a connection. So the deadline settles the outcome by itself, and a
 // request whose connection comes later is dropped before the first byte is written.
 
+import { checkWebhookUrl } from '@reelqueue/contract/terms/webhook-url'
 import { Agent, type Dispatcher, errors } from 'undici'
 import { parseRetryAfter } from '../domain/retry-after.ts'
-import { checkWebhookUrl } from '../domain/webhook-url.ts'
 import { createAddressGuard } from './address-guard.ts'
 import { createGuardedConnector, type Lookup } from './guarded-connect.ts'
 import { createProjectLookups } from './project-lookups.ts'

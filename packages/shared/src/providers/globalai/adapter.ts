@@ -1,8 +1,8 @@
 // The adapter of the provider "GlobalAI OPC". Creates are paid and use a new connection, or a connection used within
 // the last second; polls are free and use an ordinary pool. The readers interpret all replies.
 
+import { FAILURES } from '@reelqueue/contract/terms/failure'
 import { Agent } from 'undici'
-import { FAILURES } from '../../domain/failure.ts'
 import { pollTimeoutMs } from '../../domain/poll-plan.ts'
 import type { RenderRequest } from '../../domain/render-request.ts'
 import { exchange } from '../http/exchange.ts'

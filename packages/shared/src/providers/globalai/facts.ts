@@ -1,6 +1,6 @@
 // What only this provider says of itself, as numbers and names.
 
-import type { ModelName } from '../../domain/models.ts'
+import type { ModelName } from '@reelqueue/contract/terms/models'
 import type { ProviderFacts } from '../../domain/provider-facts.ts'
 
 /** Stored beside every task id. */

@@ -1,8 +1,8 @@
 // Interprets a create reply. The only question: can the request have been charged? Rejected needs an explicit refusal,
 // accepted needs a task id, everything in between is unknown. A wrong guess costs money.
 
+import { isTaskId } from '@reelqueue/contract/terms/task-id'
 import type { RefusalClass } from '../../domain/refusal.ts'
-import { isTaskId } from '../../domain/task-id.ts'
 import { neverReachedOrigin } from '../http/cdn.ts'
 import { whatCame } from '../http/find-json.ts'
 import type { Reply } from '../http/reply.ts'

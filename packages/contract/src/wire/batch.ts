@@ -1,8 +1,8 @@
 // A batch as callers see it, and what they may ask for.
 
 import { z } from 'zod'
-import { findTextFaults } from '../domain/json-text.ts'
-import { STATUSES, type Status } from '../domain/status.ts'
+import { STATUSES, type Status } from '../terms/status.ts'
+import { findTextFaults } from '../text/json-text.ts'
 import { generationDefaults, metadata, webhookUrl } from './generation-request.ts'
 import { findUnfit, TEXT_RULES } from './refusal.ts'
 

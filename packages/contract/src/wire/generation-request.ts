@@ -1,10 +1,11 @@
 // What a caller may ask for: the upstream's own field names plus ours. The allowed values come from the model table.
 
 import { z } from 'zod'
-import { isBlank } from '../domain/blank-text.ts'
-import { checkImageUrl } from '../domain/image-url.ts'
-import { findModel, type ModelSpec, models, sizeOfAspectRatio } from '../domain/models.ts'
-import { checkWebhookUrl, WEBHOOK_URL_BYTES_MAX } from '../domain/webhook-url.ts'
+import { checkImageUrl } from '../terms/image-url.ts'
+import { findModel, type ModelSpec, models, sizeOfAspectRatio } from '../terms/models.ts'
+import { checkWebhookUrl, WEBHOOK_URL_BYTES_MAX } from '../terms/webhook-url.ts'
+import { isBlank } from '../text/blank-text.ts'
+import { utf8Bytes } from '../text/utf8-bytes.ts'
 
 /** Bytes of JSON. */
 export const METADATA_BYTES_MAX = 16_384
@@ -38,7 +39,7 @@ export const webhookUrl = z.string().transform((value, context) => {
 })
 
 export const metadata = z.record(z.string(), z.unknown()).superRefine((value, context) => {
-  if (Buffer.byteLength(JSON.stringify(value)) > METADATA_BYTES_MAX) {
+  if (utf8Bytes(JSON.stringify(value)) > METADATA_BYTES_MAX) {
     context.addIssue(broken('max_bytes', METADATA_BYTES_MAX))
   }
 })

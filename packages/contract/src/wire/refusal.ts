@@ -1,10 +1,10 @@
 // From what zod and Postgres cannot take to the field errors that callers read.
 
 import type { z } from 'zod'
-import { hasPrivateHost, IMAGE_URL_CHARS_MAX } from '../domain/image-url.ts'
-import { isKeptNumber } from '../domain/json-numbers.ts'
-import type { TextFault } from '../domain/json-text.ts'
-import type { FieldError } from '../domain/problem.ts'
+import { hasPrivateHost, IMAGE_URL_CHARS_MAX } from '../terms/image-url.ts'
+import type { FieldError } from '../terms/problem.ts'
+import { isKeptNumber } from '../text/json-numbers.ts'
+import type { TextFault } from '../text/json-text.ts'
 import { METADATA_BYTES_MAX } from './generation-request.ts'
 import { keysAt } from './schema-keys.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { checkWebhookUrl } from '../domain/webhook-url.ts'
+import { checkWebhookUrl } from './webhook-url.ts'
 
 describe('checkWebhookUrl', () => {
   it.each(['https://example.com/hook?a=b', 'http://127.0.0.1:8080', 'https://[2001:db8::1]/x', 'HTTPS://EXAMPLE.com'])(

@@ -1,7 +1,7 @@
 // A generation as callers see it, in replies and in webhooks.
 
 import { z } from 'zod'
-import { STATUSES, type Status } from '../domain/status.ts'
+import { STATUSES, type Status } from '../terms/status.ts'
 import { lastPollJson, submissionJson, unstorableJson } from './evidence.ts'
 
 const instant = z.iso.datetime()

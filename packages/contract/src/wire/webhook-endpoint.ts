@@ -1,8 +1,8 @@
 // A webhook endpoint as callers see it, and what they may ask for.
 
 import { z } from 'zod'
-import { HEADERS_MAX, type HeaderChanges, nameFault, valueFault } from '../domain/custom-headers.ts'
-import { ENDPOINT_EVENT_TYPES } from '../domain/events.ts'
+import { HEADERS_MAX, type HeaderChanges, nameFault, valueFault } from '../terms/custom-headers.ts'
+import { ENDPOINT_EVENT_TYPES } from '../terms/event-types.ts'
 import { webhookUrl } from './generation-request.ts'
 import { WEBHOOK_PAYLOADS } from './webhook-body.ts'
 

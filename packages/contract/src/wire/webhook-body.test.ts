@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { STATUSES, type Status } from '../domain/status.ts'
+import { STATUSES, type Status } from '../terms/status.ts'
 import { toBatchJson } from './batch.ts'
 import { type GenerationFacts, toGenerationJson } from './generation.ts'
 import { METADATA_BYTES_MAX } from './generation-request.ts'

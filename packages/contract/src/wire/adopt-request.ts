@@ -1,7 +1,7 @@
 // What adopting a task takes: the provider's id of it, as its console shows it.
 
 import { z } from 'zod'
-import { isTaskId, TASK_ID_CHARS_MAX } from '../domain/task-id.ts'
+import { isTaskId, TASK_ID_CHARS_MAX } from '../terms/task-id.ts'
 
 const ALLOWED = `1 to ${TASK_ID_CHARS_MAX} characters, none of them a control character`
 

@@ -1,6 +1,7 @@
 // The body of a webhook, in the two forms that an endpoint chooses from. INVARIANT: one event has one body in each form, whenever it
 // is made: it is built from what the event recorded and from fields that never change, and says nothing that a setting could change.
 
+import { utf8Bytes } from '../text/utf8-bytes.ts'
 import type { BatchJson } from './batch.ts'
 import type { EventFacts } from './event.ts'
 import type { GenerationJson } from './generation.ts'
@@ -44,7 +45,7 @@ export function webhookBody(event: EventFacts, { full, thin }: WebhookSubject, p
   const timestamp = event.createdAt.toISOString()
   if (payload === 'full') {
     const body = JSON.stringify({ type, timestamp, sequence, data: full })
-    if (Buffer.byteLength(body) <= WEBHOOK_BODY_BYTES_MAX) return body
+    if (utf8Bytes(body) <= WEBHOOK_BODY_BYTES_MAX) return body
   }
   const payload_reason = payload === 'full' ? 'too_large' : 'requested'
   return JSON.stringify({ id, type, timestamp, sequence, payload: 'thin', payload_reason, data: thin })

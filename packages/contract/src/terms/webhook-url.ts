@@ -1,6 +1,8 @@
 // The form of a webhook URL, before any name is resolved. The form does not tell where the URL leads:
 // guarded-connect.ts judges the address when connecting, because the addresses of a name change.
 
+import { utf8Bytes } from '../text/utf8-bytes.ts'
+
 /** Of the stored URL: an index over the column holds no more than 2,704 bytes. */
 export const WEBHOOK_URL_BYTES_MAX = 2_048
 
@@ -13,7 +15,7 @@ export type WebhookUrlCheck =
 
 /** Checks a webhook URL: absolute, http or https, with a host, without credentials, at most 2,048 bytes. */
 export function checkWebhookUrl(raw: string): WebhookUrlCheck {
-  if (raw.length > WEBHOOK_URL_BYTES_MAX || Buffer.byteLength(raw) > WEBHOOK_URL_BYTES_MAX)
+  if (raw.length > WEBHOOK_URL_BYTES_MAX || utf8Bytes(raw) > WEBHOOK_URL_BYTES_MAX)
     return refuse('too_long', `The URL is longer than ${WEBHOOK_URL_BYTES_MAX} bytes.`)
   // The URL parser drops these characters silently, and then the stored and the requested URL differ.
   if (/[\s\p{Cc}]/u.test(raw)) return refuse('malformed', 'The URL contains white space or control characters.')

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { isKeptNumber } from '../domain/json-numbers.ts'
+import { isKeptNumber } from '../text/json-numbers.ts'
 import { generationRequest } from './generation-request.ts'
 import { fieldErrors, findUnfit } from './refusal.ts'
 
