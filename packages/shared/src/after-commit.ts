@@ -1,5 +1,5 @@
-// The one place for what follows a commit. A step or a route commits, then describes here once what the commit did. Nothing here waits or
-// throws: a job that is lost afterwards only delays its row, because the row stays due and reconcile enqueues it again.
+// The one place for what follows a commit. A step or a route commits, then describes here once what the commit did. Nothing
+// here waits or throws. A job that is lost afterwards only delays its row: the row stays due, and reconcile enqueues it again.
 
 import { isTerminal } from '@reelqueue/contract/terms/status'
 import type { Queues, WakeUp } from './queues/queues.ts'
@@ -9,7 +9,7 @@ import type { Moved } from './store/moves.ts'
 export interface Committed {
   /** Moves of generations, as the store returned them. */
   readonly moved?: readonly Moved[]
-  /** Generations that ended as a poll heard it, so that the statistics of render times can use them. */
+  /** Generations whose end was recorded by polling: their render times belong to the statistics. */
   readonly rendered?: readonly { readonly id: string }[]
   /** Deliveries that were created for events of batches and endpoints; `moved` has those of generations. */
   readonly deliveries?: readonly string[]
@@ -17,11 +17,11 @@ export interface Committed {
   readonly due?: { readonly [step in 'submit' | 'complete' | 'deliver']?: readonly WakeUp[] }
   /** A delivery whose next attempt is due within seconds. */
   readonly retry?: { readonly deliveryId: string; readonly delayMs: number }
-  /** The commit is one page of a change of very many rows. The change finishes its batch itself, after its last page. */
+  /** The commit is one page of a change of very many rows. After its last page the change itself checks the end of its batch. */
   readonly isPage?: true
-  /** Besides `moved`, something changed that admission waits for: rows were queued, a limit or the gate changed. */
+  /** Apart from `moved`, the commit queued rows, freed slots, changed a limit or opened the gate. */
   readonly admissionDue?: boolean
-  /** Besides `moved`, something became due to be polled. */
+  /** Apart from `moved`, a task became due for a poll. */
   readonly pollsDue?: boolean
 }
 
@@ -36,15 +36,15 @@ export interface AfterCommitPorts {
   readonly noteRender: (generationId: string) => void
 }
 
-/** What steps and routes use of the queues themselves: the rest follows commits, and is only for this file. */
+/** The queues as steps and routes see them. Only this file enqueues what a commit made due. */
 export type AppQueues = Omit<Queues, 'wake' | 'wakeBatches' | 'wakeLater' | 'lanes'> & {
   readonly lanes: Pick<Queues['lanes'], 'seen'>
 }
 
-/** Deliveries enqueued for one page: the run of each goes on with all others for the same server, and reconcile enqueues the rest. */
+/** Deliveries enqueued after one page. The drain loop of each continues with its origin, and reconcile enqueues the rest. */
 const DELIVERIES_PER_PAGE = 50
 
-/** A new delivery was never dispatched. Of many for one server the store names few: see DELIVERIES_TO_ENQUEUE. */
+/** A new delivery has never been dispatched. Of many deliveries to one origin the store returns few (DELIVERIES_TO_ENQUEUE). */
 const newDelivery = (id: string): WakeUp => ({ id, wakes: 0 })
 
 export function createAfterCommit({ queues, admit, noteRender }: AfterCommitPorts): AfterCommit {

@@ -158,11 +158,10 @@ async function releaseOthers(
   deps: UpstreamDeps,
   { class: cause, refusal }: GateSignal & { kind: 'refusal' },
 ): Promise<void> {
-  const { database, log, afterCommit } = deps
+  const { database, log } = deps
   try {
     const released = await releaseAdmitted(database, null)
     log.error({ event: 'gate.closed', cause, refusal, released })
-    afterCommit({ admissionDue: true })
   } catch (error) {
     log.error({ event: 'gate.untold', signal: 'refusal', err: error })
   }
