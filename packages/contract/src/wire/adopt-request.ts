@@ -1,4 +1,4 @@
-// What adopting a task takes: the provider's id of it, as its console shows it.
+// The request to adopt a task: the provider's id of the task, as the provider's console shows the id.
 
 import { z } from 'zod'
 import { isTaskId, TASK_ID_CHARS_MAX } from '../terms/task-id.ts'

@@ -1,4 +1,4 @@
-// A batch as callers see it, and what they may ask for.
+// A batch as callers see a batch, and the requests about a batch.
 
 import { z } from 'zod'
 import { STATUSES, type Status } from '../terms/status.ts'
@@ -11,7 +11,8 @@ export const BATCH_ITEMS_MAX = 50_000
 export const batchRequest = z
   .strictObject({
     defaults: generationDefaults.nullish().describe('Fields for items that do not set them.'),
-    // Checked one by one, completed by `defaults`, once they are known to be few: millions of wrong ones would fill the memory.
+    // Completed by `defaults` and checked one by one, after the number of items is known to be small: millions of wrong
+    // items would fill the memory.
     items: z
       .array(z.unknown().meta({ type: 'object' }))
       .min(1)
@@ -21,7 +22,7 @@ export const batchRequest = z
   })
   .meta({ id: 'BatchRequest' })
 
-/** A field of the query that holds JSON. */
+/** A query field that contains JSON. */
 function jsonText<T extends z.ZodType>(schema: T) {
   return z
     .string()
@@ -42,7 +43,7 @@ function jsonText<T extends z.ZodType>(schema: T) {
     .pipe(schema)
 }
 
-/** Stands before the paths of what is wrong. */
+/** The first part of the paths in `findUnfit`, removed afterwards. */
 const FIELD = 'value'
 
 const unfit = (path: readonly PropertyKey[], params: { readonly rule: string; readonly allowed: unknown }) => ({
@@ -58,7 +59,7 @@ export const batchQuery = z.strictObject({
     .transform((value) => value === 'true')
     .optional()
     .describe('Check the batch and estimate its end and cost, and store nothing.'),
-  // What belongs to a batch of JSON Lines as a whole; in a JSON document it stands in the body.
+  // Fields of a whole JSON Lines batch. In a JSON document these fields are in the body.
   defaults: jsonText(generationDefaults)
     .optional()
     .describe('JSON Lines only: fields for lines that do not set them, as JSON.'),
@@ -85,7 +86,7 @@ export const batchEstimate = z
   })
   .meta({ id: 'BatchEstimate' })
 
-/** What `dry_run` answers. */
+/** The reply to `dry_run`. */
 export const batchCheckJson = z
   .object({ object: z.literal('batch_check'), total: z.int(), estimate: batchEstimate })
   .meta({ id: 'BatchCheck' })
@@ -152,7 +153,7 @@ function statusOf(row: BatchFacts, counts: Readonly<Record<Status, number>>): Ba
   return row.cancelRequestedAt === null ? 'in_progress' : 'cancelling'
 }
 
-/** The counts are newer than `completed_at`, which is noted a moment after the last one ended. */
+/** The counts are newer than `completed_at`, which is written a moment after the last generation ended. */
 function isOver({ completedAt }: BatchFacts, counts: Readonly<Record<Status, number>>): boolean {
   return completedAt !== null || counts.queued + counts.submitting + counts.processing === 0
 }
@@ -206,10 +207,10 @@ export function toResultJson(row: ResultFacts): z.output<typeof resultJson> {
   }
 }
 
-/** What the event of a batch's completion recorded. */
+/** The record in the event of a batch's completion. */
 const batchSnapshot = z.object({ completed_at: z.iso.datetime(), counts: counts.partial() })
 
-/** The batch as it was when the event happened: whatever was being done to it was done. */
+/** The batch at the time of the event: no change of the batch was under way any more. */
 export function batchAtEvent(
   row: Omit<BatchFacts, 'cancelRequestedAt' | 'wantedPriority'>,
   eventData: unknown,

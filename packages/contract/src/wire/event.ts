@@ -1,4 +1,4 @@
-// Events as callers see them: the timeline of a generation.
+// Events for callers: the timeline of a generation.
 
 import { z } from 'zod'
 

@@ -1,4 +1,5 @@
-// What the provider answered for one generation, and what of it Postgres refuses to store: only where one generation is read, never in lists or webhooks.
+// The provider's answers about one generation, and a write that Postgres refuses. Shown only where one generation is
+// read, never in lists or webhooks.
 
 import { z } from 'zod'
 

@@ -1,4 +1,4 @@
-// Whether anything is submitted now, as operators see it.
+// The state of the submission gate, as operators see the gate.
 
 import { z } from 'zod'
 

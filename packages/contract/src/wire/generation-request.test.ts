@@ -47,7 +47,7 @@ describe('normalForm', () => {
     )
     fc.assert(
       fc.property(way, ([size, seconds, images]) => {
-        // The order of fields must not matter either: idempotency hashes this text.
+        // The order of fields must not matter, because idempotency hashes this text.
         expect(JSON.stringify(normal({ custom_id: 'c', ...images, ...seconds, ...size, ...VALID }))).toBe(canonical)
       }),
     )

@@ -1,4 +1,5 @@
-// What a caller may ask for: the upstream's own field names plus ours. The allowed values come from the model table.
+// The fields of a caller's request: the upstream's own names plus Reelqueue's. The allowed values come from the model
+// table.
 
 import { z } from 'zod'
 import { checkImageUrl } from '../terms/image-url.ts'
@@ -9,15 +10,15 @@ import { utf8Bytes } from '../text/utf8-bytes.ts'
 
 /** Bytes of JSON. */
 export const METADATA_BYTES_MAX = 16_384
-/** More than this, and no model would take it: the elements are not even looked at. */
+/** No model takes more images. The elements of a longer list are not looked at. */
 const IMAGES_MAX = Math.max(...Object.values(models).map((model) => model.inputReferencesMax))
 
-/** A rule that zod has no word for; `allowed` reaches the caller. `received`: for a guess at what was meant. */
+/** A rule that zod cannot express. `allowed` reaches the caller; `received` helps to guess the intended value. */
 function broken(rule: string, allowed: unknown, path: PropertyKey[] = [], received?: unknown) {
   return { code: 'custom' as const, path, message: rule, params: { rule, allowed, received } }
 }
 
-/** The provider fetches the parsed form, so that form is stored, compared and sent. */
+/** The provider fetches the parsed form of the URL, so the parsed form is stored, compared and sent. */
 const imageUrl = z.string().transform((value, context) => {
   const check = checkImageUrl(value)
   if (check.ok) return check.href
@@ -27,7 +28,7 @@ const imageUrl = z.string().transform((value, context) => {
 
 export const webhookUrl = z.string().transform((value, context) => {
   const check = checkWebhookUrl(value.length > WEBHOOK_URL_BYTES_MAX ? value : value.trim())
-  // Its parsed form may be longer: that is what is stored.
+  // The parsed form is stored, and may be longer than the given text.
   if (check.ok && check.url.href.length <= WEBHOOK_URL_BYTES_MAX) return check.url.href
   context.addIssue(
     broken(
@@ -44,11 +45,12 @@ export const metadata = z.record(z.string(), z.unknown()).superRefine((value, co
   }
 })
 
-// Counted before they are checked: zod makes an issue of every wrong element, and millions would fill the memory.
+// Counted before the elements are checked: zod makes an issue of every wrong element, and millions would fill the
+// memory.
 const images = z
   .array(z.unknown().meta({ type: 'string' }))
   .min(1)
-  // Not `max`, which would also measure a text that stands where a list should.
+  // Not `max`, because `max` would also measure a string in the place of a list.
   .superRefine((list, context) => {
     if (list.length > IMAGES_MAX) context.addIssue(broken('max_items', IMAGES_MAX))
   })
@@ -56,7 +58,10 @@ const images = z
   .pipe(z.array(imageUrl))
   .nullish()
 
-/** What any model allows, for the OpenAPI document; what the request's own model allows is checked below. */
+/**
+ * The values that any model allows, for the OpenAPI document. `checkTogether` checks the values of the request's own
+ * model.
+ */
 function anyModel<T>(allowed: (model: ModelSpec) => readonly T[]): T[] {
   return [...new Set(Object.values(models).flatMap(allowed))]
 }
@@ -71,7 +76,7 @@ const shape = {
   prompt: z
     .string()
     .min(1)
-    // One without characters is said to be too short already.
+    // `min(1)` already refuses an empty prompt.
     .refine((text) => text === '' || !isBlank(text), {
       params: { rule: 'blank', allowed: 'at least one character that can be seen' },
     })
@@ -123,10 +128,10 @@ const PAIRS = [
   ['input_reference', 'image_urls'],
 ] as const
 
-/** The fields of a body of which some may be wrong. */
+/** The fields of a body; some fields may be wrong. */
 type Fields = Readonly<Record<string, unknown>>
 
-/** The rules between fields, and those that depend on the model. */
+/** The rules between fields, and the rules that depend on the model. */
 function checkTogether(request: Fields, context: z.RefinementCtx): void {
   for (const [one, other] of PAIRS) {
     if (request[one] != null && request[other] != null)
@@ -150,7 +155,7 @@ function checkTogether(request: Fields, context: z.RefinementCtx): void {
   }
 }
 
-/** A value of another type, or a fraction where whole numbers are asked for, has been refused already. */
+/** A value of another type, or a fraction in the place of a whole number, has been refused already. */
 function checkOneOf(
   request: Fields,
   field: string,
@@ -163,12 +168,15 @@ function checkOneOf(
   if (!allowed.includes(value)) context.addIssue(broken('one_of', allowed, [field], value))
 }
 
-/** Looks also at a body of which other fields are wrong, so that one reply tells everything. */
+/** Also checks a body with other wrong fields, so that one reply names all faults. */
 const together = z.superRefine(checkTogether)
 together._zod.def.when = ({ value }: z.core.ParsePayload) =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** The provider, like JSON Schema, counts code points, each of one or two UTF-16 units; only what lies between is counted. */
+/**
+ * The provider, like JSON Schema, counts code points of one or two UTF-16 units each. Only a length between the two
+ * bounds is counted.
+ */
 function hasMoreCodePoints(text: string, max: number): boolean {
   return text.length > max && (text.length > 2 * max || [...text].length > max)
 }
@@ -176,10 +184,10 @@ function hasMoreCodePoints(text: string, max: number): boolean {
 export const generationRequest = z.strictObject(shape).check(together).meta({ id: 'GenerationRequest' })
 export type GenerationRequest = z.output<typeof generationRequest>
 
-/** The same fields for clients of the upstream, whose further fields are ignored as the upstream ignores them. */
+/** The same fields for clients of the upstream. Further fields are ignored, as the upstream does. */
 export const upstreamShapedRequest = z.object(shape).check(together).meta({ id: 'UpstreamShapedRequest' })
 
-/** What `defaults` of a batch may hold: any field of its items. */
+/** The fields of `defaults` in a batch: any field of its items. */
 export const generationDefaults = z.strictObject(shape).partial().meta({ id: 'GenerationDefaults' })
 
 /** A request in normal form: aliases resolved, absent fields null. Equal requests have equal normal forms. */

@@ -1,4 +1,4 @@
-// A generation as callers see it, in replies and in webhooks.
+// A generation in replies and in webhooks.
 
 import { z } from 'zod'
 import { STATUSES, type Status } from '../terms/status.ts'
@@ -97,7 +97,7 @@ export const generationJson = z
   .meta({ id: 'Generation' })
 export type GenerationJson = z.output<typeof generationJson>
 
-/** The row's fields that a reply is made of; instants as Date. */
+/** The fields of the row that make a reply; times as Date. */
 export interface GenerationFacts {
   readonly id: string
   readonly status: Status
@@ -128,7 +128,7 @@ export interface GenerationFacts {
 
 const iso = (instant: Date | null) => instant?.toISOString() ?? null
 
-/** A row as a reply. */
+/** The reply for a row. */
 export function toGenerationJson(row: GenerationFacts): GenerationJson {
   return {
     id: row.id,
@@ -159,7 +159,7 @@ export function toGenerationJson(row: GenerationFacts): GenerationJson {
   }
 }
 
-/** What an event recorded of its generation; what it left out was null then. */
+/** The record of a generation in an event. A field that is left out was null at the time. */
 export const generationSnapshot = generationJson
   .pick({
     status: true,
@@ -177,7 +177,7 @@ export const generationSnapshot = generationJson
   })
   .partial()
 
-/** What events tell of their generation, before the first of them. */
+/** The fields of a generation's events, before the first event. */
 const NOTHING_YET = {
   status: 'queued',
   videoUrl: null,
@@ -192,13 +192,13 @@ const NOTHING_YET = {
   finishedAt: null,
 } as const
 
-/** The row's fields that no event tells of. */
+/** The fields of the row that no event contains. */
 export type UntoldFacts = Omit<GenerationFacts, keyof typeof NOTHING_YET>
 
-/** The generation as it was when the event happened: the same at every attempt, whatever has become of the row since. */
+/** The generation at the time of the event: the same at every attempt, independent of later changes of the row. */
 export function generationAtEvent(row: UntoldFacts, eventData: unknown): GenerationJson {
   const then = definedOnly(generationSnapshot.parse(eventData))
-  // Events of an older release say nothing of the two fields that change besides.
+  // Events of an older release do not contain the two further fields that change: priority and cancel request.
   const cancelRequestedAt = then.priority === undefined ? row.cancelRequestedAt : null
   return { ...toGenerationJson({ ...row, ...NOTHING_YET, cancelRequestedAt }), ...then }
 }

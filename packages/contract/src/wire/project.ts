@@ -1,4 +1,4 @@
-// A project as its own keys see it, and what they may change of it.
+// A project as its own keys see the project, and the changes that its keys may make.
 
 import { z } from 'zod'
 

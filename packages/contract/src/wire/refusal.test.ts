@@ -147,7 +147,7 @@ describe('findUnfit', () => {
   })
 
   it('never refuses metadata whose JSON is within the bound', () => {
-    // Filled up to just about 16 KB, where an estimate above the truth would show.
+    // Filled to almost 16 KB, where an overestimate of the size would show.
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 3 })), fc.nat(200), (object, spare) => {
         const room = 16_384 - Buffer.byteLength(JSON.stringify({ ...object, fill: '' })) - spare

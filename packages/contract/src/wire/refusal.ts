@@ -1,4 +1,4 @@
-// From what zod and Postgres cannot take to the field errors that callers read.
+// Turns zod's issues, and values that zod and Postgres cannot take, into field errors for callers.
 
 import type { z } from 'zod'
 import { hasPrivateHost, IMAGE_URL_CHARS_MAX } from '../terms/image-url.ts'
@@ -11,7 +11,10 @@ import { keysAt } from './schema-keys.ts'
 /** Characters of one key that an error repeats. */
 const NAME_CHARS_MAX = 100
 
-/** zod's issues as field errors. `prefix` is put before each field, such as `items.3`; `schema` knows which fields there are. */
+/**
+ * zod's issues as field errors. `prefix` is put before each field, such as `items.3`. `schema` provides the allowed
+ * field names.
+ */
 export function fieldErrors(
   issues: readonly z.core.$ZodIssue[],
   prefix: readonly PropertyKey[] = [],
@@ -27,20 +30,20 @@ export function fieldErrors(
   })
 }
 
-/** Names the field, and in a batch also the item's line. */
+/** Names the field, and in a batch also the line of the item. */
 function placeOf(path: readonly PropertyKey[]): Pick<FieldError, 'field' | 'line'> {
   const [first, index] = path
   const line = first === 'items' && typeof index === 'number' ? { line: index + 1 } : {}
   return { field: path.map(nameOf).join('.') || 'body', ...line }
 }
 
-/** A key of megabytes would stand in each of a hundred errors. */
+/** Cuts a long key: a key of megabytes would be in each of a hundred errors. */
 function nameOf(key: PropertyKey): string {
   const name = String(key)
   return name.length > NAME_CHARS_MAX ? `${name.slice(0, NAME_CHARS_MAX).toWellFormed()}…` : name
 }
 
-/** What a format is called where people read. */
+/** The names of formats for people. */
 const FORMATS: Readonly<Record<string, string>> = { datetime: 'a time such as 2026-11-25T20:00:00Z' }
 
 function ruleOf(issue: z.core.$ZodIssue): Pick<FieldError, 'rule' | 'allowed' | 'received'> {
@@ -72,31 +75,31 @@ function boundRule(end: 'min' | 'max', origin: string): string {
   return origin === 'array' ? `${end}_items` : end === 'min' ? 'minimum' : 'maximum'
 }
 
-/** Errors that one reply lists; further ones are only counted. */
+/** Errors listed in one reply; further errors are only counted. */
 export const ERRORS_MAX = 100
-/** Levels of nesting: far more than anyone needs, and far fewer than overflow a stack here or in Postgres. */
+/** Levels of nesting: far more than a request needs, and far fewer than overflow a stack here or in Postgres. */
 const DEPTH_MAX = 64
-/** Keys of one object outside metadata: unknown ones are named one by one, so they must be few. */
+/** Keys of one object outside metadata. Unknown keys are named one by one, so the number must be small. */
 const KEYS_MAX = 100
 
-/** No model takes as many images. */
+/** More images than any model takes. */
 const IMAGES_LOOKED_AT = 100
 
 export interface Unfit {
   /** The first hundred. */
   readonly errors: readonly FieldError[]
   readonly total: number
-  /** It must not even reach zod. */
+  /** The value must not even reach zod. */
   readonly isTooMuch: boolean
 }
 
-/** What must be known besides to judge a value. */
+/** Further rules to judge a value. */
 export interface UnfitRules {
   /** Whether images may come from private hosts. */
   readonly allowPrivateImageHosts?: boolean
 }
 
-/** What only the text of a JSON document shows, as field errors. */
+/** The faults of a JSON text as field errors. */
 export function textErrors(found: readonly TextFault[], prefix: readonly PropertyKey[] = []): FieldError[] {
   return found.map(({ kind, path }) => ({ ...placeOf([...prefix, ...path]), ...TEXT_RULES[kind] }))
 }
@@ -109,14 +112,14 @@ export const TEXT_RULES = {
   unsafe_number: UNSAFE_NUMBER,
   duplicate_key: { rule: 'duplicate_key', allowed: 'each name once in an object' },
 } as const
-/** JavaScript cannot keep a field of this name everywhere: it means the prototype of an object. */
+/** JavaScript cannot keep a field of this name everywhere, because the name means the prototype of an object. */
 const RESERVED_KEY = '__proto__'
 
 /**
- * What must not reach zod or Postgres. Text with U+0000 or a lone surrogate (keys of objects included) and what is nested
- * too deeply would fail the whole statement that it shares with other requests; objects of too many keys and metadata
- * far above its bound would cost zod seconds and gigabytes. Such an object or metadata is not looked at any further.
- * Besides: numbers and keys that would not come back as they were, and images in private networks.
+ * Finds values that must not reach zod or Postgres. A text with U+0000 or a lone surrogate (also in keys), or too deep
+ * nesting, would fail the whole statement that several requests share. An object with too many keys, or metadata far
+ * above its bound, would cost zod seconds and gigabytes, so the search does not enter the object. Also found: numbers
+ * and keys that would not come back unchanged, and images in private networks.
  */
 export function findUnfit(root: unknown, { allowPrivateImageHosts = false }: UnfitRules = {}): Unfit {
   const walk = new Walk(allowPrivateImageHosts)
@@ -124,14 +127,14 @@ export function findUnfit(root: unknown, { allowPrivateImageHosts = false }: Unf
   return walk
 }
 
-/** A class, because closures would be made anew for each request. */
+/** A class, because closures would be created again for each request. */
 class Walk implements Unfit {
   readonly errors: FieldError[] = []
   total = 0
   isTooMuch = false
   readonly #allowPrivateImageHosts: boolean
   readonly #path: PropertyKey[] = []
-  /** Bytes that the metadata being walked may still have, counting the least that its JSON can take; null outside. */
+  /** Bytes left for the metadata being walked, by the smallest possible size of its JSON; null outside metadata. */
   #room: number | null = null
 
   constructor(allowPrivateImageHosts: boolean) {

@@ -1,4 +1,4 @@
-// The names that an object of a zod schema takes, for refusals that say what would have been right.
+// The field names of an object in a zod schema, for refusals that tell the right names.
 
 import type { z } from 'zod'
 
@@ -10,7 +10,7 @@ interface Def {
   readonly out?: z.core.$ZodType
 }
 
-/** @returns the names that the object at `path` takes; null where the schema has no such object */
+/** @returns the field names of the object at `path`; null when the schema has no object there */
 export function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): readonly string[] | null {
   const { shape, innerType, element, in: before, out: after } = schema._zod.def as Def
   if (innerType) return keysAt(innerType, path)

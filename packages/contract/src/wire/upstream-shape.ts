@@ -1,4 +1,5 @@
-// The upstream's own wire shape, so that its existing clients work against Reelqueue. Times are unix seconds here.
+// The upstream's own wire format, so that existing clients of the upstream work against Reelqueue. Times are unix
+// seconds here.
 
 import { z } from 'zod'
 import type { GenerationFacts } from './generation.ts'

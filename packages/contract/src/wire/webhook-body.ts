@@ -1,5 +1,6 @@
-// The body of a webhook, in the two forms that an endpoint chooses from. INVARIANT: one event has one body in each form, whenever it
-// is made: it is built from what the event recorded and from fields that never change, and says nothing that a setting could change.
+// The body of a webhook, in the two forms that an endpoint chooses from. INVARIANT: one event has one body in each
+// form, at any time: the body is built from the event's record and from fields that never change, and no setting can
+// change the body.
 
 import { utf8Bytes } from '../text/utf8-bytes.ts'
 import type { BatchJson } from './batch.ts'
@@ -9,13 +10,13 @@ import type { GenerationJson } from './generation.ts'
 export const WEBHOOK_PAYLOADS = ['full', 'thin'] as const
 export type WebhookPayload = (typeof WEBHOOK_PAYLOADS)[number]
 
-/** Bytes of UTF-8. Common servers read no more than 100 KiB unless they are told to. */
+/** Bytes of UTF-8. Common servers read no more than 100 KiB unless configured otherwise. */
 export const WEBHOOK_BODY_BYTES_MAX = 100_000
 
-/** What an event is about, as it was then. */
+/** The subject of an event, as at the time of the event. */
 export interface WebhookSubject {
   readonly full: unknown
-  /** Only what has a small bound: ids, status, times and where to read the rest. */
+  /** Only fields with a small bound: ids, status, times, and the address of the rest. */
   readonly thin: unknown
 }
 
@@ -31,14 +32,14 @@ export function batchSubject(full: BatchJson): WebhookSubject {
   return { full, thin: { id, object, status, parent_batch_id, total, counts, created_at, completed_at, href } }
 }
 
-/** Of an endpoint the event itself says all, and that is little. */
+/** For an endpoint, the event's own data are complete and small. */
 export function endpointSubject(eventData: unknown): WebhookSubject {
   return { full: eventData, thin: eventData }
 }
 
 /**
- * The body of a Standard Webhook. One that was to be full and would be longer than `WEBHOOK_BODY_BYTES_MAX` is thin, and says why.
- * `sequence` is the number of the event among those of its subject.
+ * The body of a Standard Webhook. A full body longer than `WEBHOOK_BODY_BYTES_MAX` is replaced by a thin body, with the
+ * reason. `sequence` is the number of the event among the events of its subject.
  */
 export function webhookBody(event: EventFacts, { full, thin }: WebhookSubject, payload: WebhookPayload): string {
   const { id, type, sequence } = event

@@ -1,4 +1,4 @@
-// The log of webhooks as callers see it: one delivery for each event and URL, with every attempt.
+// The log of webhooks for callers: one delivery for each event and URL, with every attempt.
 
 import { z } from 'zod'
 
@@ -78,22 +78,22 @@ export interface DeliveryFacts {
   readonly endpointId: string | null
   readonly url: string
   readonly attempts: number
-  /** Of those, how many came before it was last delivered anew. */
+  /** The attempts before the last redelivery. */
   readonly attemptsBefore: number
   readonly nextAttemptAt: Date | null
   readonly createdAt: Date
   readonly finishedAt: Date | null
-  /** Its endpoint gets nothing any more. */
+  /** The endpoint is disabled or deleted. */
   readonly isUnwanted: boolean
-  /** It is due, and others are under way to its server. */
+  /** The delivery is due, and other deliveries to its origin are under way. */
   readonly isBehindOthers: boolean
-  /** It is due, and its server is left alone until then. */
+  /** The delivery is due, and its origin is in a cool-down until then. */
   readonly restsUntil: Date | null
-  /** The last one first; all of them, or only that one. */
+  /** The last attempt first; all attempts, or only the last attempt. */
   readonly log: readonly AttemptFacts[]
 }
 
-/** Null: it has ended, is about to be attempted, or is being attempted. */
+/** Null: the delivery has ended, is about to be attempted, or is being attempted. */
 function holdOf(row: DeliveryFacts): DeliveryJson['held'] {
   const { state, attempts, attemptsBefore, nextAttemptAt } = row
   if (state !== 'pending' || nextAttemptAt === null) return null
@@ -103,9 +103,9 @@ function holdOf(row: DeliveryFacts): DeliveryJson['held'] {
     return row.isBehindOthers ? { reason: 'server_busy', until: null } : null
   }
   const until = nextAttemptAt.toISOString()
-  // So a release before this one put off what was due for a server that rested.
+  // In this way, an earlier release delayed due deliveries to an origin in its cool-down.
   if (attempts === attemptsBefore) return { reason: 'server_resting', until }
-  // The attempt that is under way is not in the log yet.
+  // An attempt under way is not in the log yet.
   return row.log[0]?.number === attempts ? { reason: 'retry_scheduled', until } : null
 }
 

@@ -1,4 +1,4 @@
-// A webhook endpoint as callers see it, and what they may ask for.
+// A webhook endpoint as callers see an endpoint, and the requests about an endpoint.
 
 import { z } from 'zod'
 import { HEADERS_MAX, type HeaderChanges, nameFault, valueFault } from '../terms/custom-headers.ts'
@@ -20,7 +20,7 @@ const payload = z
     '`full`: `data` is the whole generation or batch. `thin`: only its ids, status and times, and `href`, the path of the whole object. A body that would be longer than 100,000 bytes is always thin.',
   )
 
-/** Refuses by name; a value is a secret, and no refusal repeats one. */
+/** Refuses by header name: a value is a secret, and no refusal repeats a value. */
 function checkHeaders(headers: Readonly<Record<string, string | null>>, context: z.RefinementCtx): void {
   const refuse = (name: string, rule: string, allowed: string) =>
     context.addIssue({ code: 'custom', path: [name], message: rule, params: { rule, allowed } })
@@ -94,7 +94,7 @@ export const secretRotation = z
   .nullish()
   .meta({ id: 'SecretRotation' })
 
-/** How long the secret before signs on, in ms. */
+/** How long the previous secret still signs, in ms. */
 export function overlapMs(rotation: z.output<typeof secretRotation>): number {
   return (rotation ?? { overlap_seconds: DAY_S }).overlap_seconds * 1_000
 }
@@ -141,7 +141,7 @@ interface EndpointFacts {
   readonly disabledAt: Date | null
   readonly disabledReason: string | null
   readonly failingSince: Date | null
-  /** Those that sign still, the latest first. */
+  /** The previous secrets that still sign, the latest first. */
   readonly signingStill: readonly { readonly until: Date }[]
   readonly createdAt: Date
 }
