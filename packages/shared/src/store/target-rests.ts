@@ -17,7 +17,7 @@ export async function restTarget({ prisma }: Database, target: string, forMs: nu
   )
 }
 
-/** The end of the cool-down of each of these origins that is in its cool-down. */
+/** The ends of the present cool-downs of these origins, by origin. */
 export async function findRests(
   { prisma }: Pick<Database, 'prisma'>,
   targets: readonly string[],
