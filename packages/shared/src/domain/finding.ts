@@ -13,7 +13,7 @@ export type Level =
 /** Every check, with its subject and its results. docs/doctor.md is made from this table. */
 export const CHECKS = {
   postgres:
-    'Postgres answers, is recent enough (14), keeps text in UTF8 and can be written to, its sessions are in UTC, and no pooler in transaction mode is in between. Otherwise **wrong**: nothing could be accepted, or accepted generations would not move. Shows the time zone of the server, which has no effect.',
+    'Postgres answers, is recent enough (14), keeps text in UTF8 and can be written to, its sessions are in UTC, and no pooler in transaction mode is used. Otherwise **wrong**: nothing could be accepted, or accepted generations would not move. Shows the time zone of the server, which has no effect.',
   postgres_writing:
     'Postgres accepts a write, which is rolled back. **Down** when not, with the cause, such as a full disk.',
   postgres_durability:

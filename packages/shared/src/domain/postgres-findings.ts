@@ -59,7 +59,7 @@ export function serverFinding(facts: ServerFacts): Finding {
     return {
       check,
       level: 'wrong',
-      detail: `this is Postgres ${version}, which lacks what Reelqueue needs`,
+      detail: `this is Postgres ${version}, which is too old for Reelqueue`,
       fix: `Upgrade it to ${POSTGRES_MAJOR_MIN} or newer, or name another server in DATABASE_URL.`,
     }
   }
@@ -67,15 +67,15 @@ export function serverFinding(facts: ServerFacts): Finding {
     return {
       check,
       level: 'wrong',
-      detail: 'this is a standby: it can be read, and nothing can be accepted on it',
-      fix: "Name the primary in DATABASE_URL (with several hosts behind one name, the name of the primary's role).",
+      detail: 'this is a standby: it can only be read, so no request can be accepted',
+      fix: "Name the primary in DATABASE_URL (where one name has several hosts, use the name of the primary's role).",
     }
   }
   if (isReadOnly) {
     return {
       check,
       level: 'wrong',
-      detail: 'transactions are read-only here (default_transaction_read_only): nothing can be accepted',
+      detail: 'transactions are read-only (default_transaction_read_only): no request can be accepted',
       fix: 'Turn default_transaction_read_only off for this user and database.',
     }
   }
@@ -83,7 +83,8 @@ export function serverFinding(facts: ServerFacts): Finding {
     return {
       check,
       level: 'wrong',
-      detail: 'a pooler in transaction mode is in between: what one connection sets or listens to would be lost',
+      detail:
+        'DATABASE_URL leads to a pooler in transaction mode: the settings and listeners of a connection would be lost',
       fix: 'Set `pool_mode = session` in PgBouncer, or name Postgres itself in DATABASE_URL.',
     }
   }
@@ -91,8 +92,8 @@ export function serverFinding(facts: ServerFacts): Finding {
     return {
       check,
       level: 'wrong',
-      detail: `the database has the encoding ${encoding}, in which most prompts cannot be stored`,
-      fix: "Make another one (CREATE DATABASE reelqueue TEMPLATE template0 ENCODING 'UTF8'), and name it in DATABASE_URL.",
+      detail: `the database has the encoding ${encoding}, which cannot store most prompts`,
+      fix: "Make another database (CREATE DATABASE reelqueue TEMPLATE template0 ENCODING 'UTF8'), and name that database in DATABASE_URL.",
     }
   }
   if (sessionTimeZone !== 'UTC') {
@@ -100,7 +101,7 @@ export function serverFinding(facts: ServerFacts): Finding {
       check,
       level: 'wrong',
       detail: `sessions are in the time zone ${sessionTimeZone} although Reelqueue sets UTC: every time would be wrong`,
-      fix: 'Name Postgres itself in DATABASE_URL, or let what is in between pass SET TimeZone on.',
+      fix: 'Name Postgres itself in DATABASE_URL, or let the pooler pass SET TimeZone on.',
     }
   }
   return fine(check, `Postgres ${version}; the server is in the time zone ${facts.serverTimeZone}, sessions are in UTC`)
@@ -112,7 +113,7 @@ function writingFinding({ writeRefusal }: PostgresFacts): Finding {
   return {
     check,
     level: 'down',
-    detail: `${writeRefusal}: nothing is accepted until this has passed`,
+    detail: `${writeRefusal}: no request is accepted until this is over`,
     fix: 'Make room for Postgres, or see its log.',
   }
 }
@@ -144,7 +145,7 @@ function durabilityFinding({ fsync, fullPageWrites, synchronousCommit }: Postgre
   return {
     check,
     level: 'warning',
-    detail: `${off.join(' and ')} ${off.length === 1 ? 'is' : 'are'} off: a crash of the server may lose what was accepted`,
+    detail: `${off.join(' and ')} ${off.length === 1 ? 'is' : 'are'} off: a crash of the server may lose accepted requests`,
     fix: `Set ${off.map((name) => `${name} = on`).join(', ')} for the server, this database and this user.`,
   }
 }
@@ -159,7 +160,7 @@ function connectionsFinding({ connectionsMax, connectionsTaken }: PostgresFacts,
   return {
     check,
     level: 'warning',
-    detail: `${seen}: under load some would be refused (${sum})`,
+    detail: `${seen}: under load some connections would be refused (${sum})`,
     fix: 'Raise max_connections of Postgres, lower DATABASE_CONNECTIONS_MAX and QUEUE_CONNECTIONS_MAX, or run fewer processes on it.',
   }
 }

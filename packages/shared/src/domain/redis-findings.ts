@@ -69,15 +69,15 @@ function serverFinding(facts: RedisFacts): Finding {
       check,
       level: 'wrong',
       detail: `this is ${name}, and BullMQ needs ${versionMin}`,
-      fix: `Upgrade it (${versionAdvised} or newer is advised), or unset REDIS_URL: the queues then live in Postgres.`,
+      fix: `Upgrade it (${versionAdvised} or newer is advised), or unset REDIS_URL: the queues are then in Postgres.`,
     }
   }
   if (isReplica) {
     return {
       check,
       level: 'wrong',
-      detail: 'this is a replica: jobs cannot be added to it, or vanish when it follows its primary',
-      fix: 'Name the primary in REDIS_URL, or promote this one (REPLICAOF NO ONE).',
+      detail: 'this is a replica: jobs cannot be added, or are lost when the replica follows its primary',
+      fix: 'Name the primary in REDIS_URL, or promote this replica (REPLICAOF NO ONE).',
     }
   }
   if (isLoading) {
@@ -85,7 +85,7 @@ function serverFinding(facts: RedisFacts): Finding {
       check,
       level: 'down',
       detail: `${name} is still loading its data`,
-      fix: 'Wait: work resumes by itself when it is done.',
+      fix: 'Wait: work resumes by itself after the loading.',
     }
   }
   if (isOlderThan(versionAdvised)) {
@@ -104,7 +104,7 @@ function kindFinding({ mode, mastersOfCluster, refused }: RedisFacts): Finding |
   const [check, level] = ['redis', 'wrong'] as const
   if (mode === 'sentinel') {
     const fix =
-      'Name the primary in REDIS_URL, by a name that follows a failover; or unset it: the queues then live in Postgres.'
+      'Name the primary in REDIS_URL, by a name that follows a failover; or unset REDIS_URL: the queues are then in Postgres.'
     return { check, level, detail: 'this is a Redis Sentinel, which keeps no data and is not supported', fix }
   }
   // A Cluster of one master is a single server.
@@ -115,7 +115,7 @@ function kindFinding({ mode, mastersOfCluster, refused }: RedisFacts): Finding |
     check,
     level,
     detail: `this is a node of a Redis Cluster${masters}, which is not supported`,
-    fix: 'Name a single Redis in REDIS_URL, or unset it: the queues then live in Postgres.',
+    fix: 'Name a single Redis in REDIS_URL, or unset REDIS_URL: the queues are then in Postgres.',
   }
 }
 
@@ -129,15 +129,20 @@ function commandsFinding({ refused, memory, isLoading }: RedisFacts): Finding {
     return {
       check,
       level: 'wrong',
-      detail: `the ACL of its user refuses what the queues need: ${forbidden.join(', ')}`,
+      detail: `the ACL of the Redis user refuses commands that the queues need: ${forbidden.join(', ')}`,
       fix: `Give the user of REDIS_URL these rights: ACL SETUSER <user> ~{reelqueue}:* ${forbidden.map((command) => `+${command.toLowerCase()}`).join(' ')}`,
     }
   }
   const unknown = named(/unknown (redis )?command/i)
   if (unknown.length > 0) {
     const fix =
-      'Remove `rename-command` for them from redis.conf, or unset REDIS_URL: the queues then live in Postgres.'
-    return { check, level: 'wrong', detail: `it does not know what the queues need: ${unknown.join(', ')}`, fix }
+      'Remove `rename-command` for these commands from redis.conf, or unset REDIS_URL: the queues are then in Postgres.'
+    return {
+      check,
+      level: 'wrong',
+      detail: `Redis does not know commands that the queues need: ${unknown.join(', ')}`,
+      fix,
+    }
   }
   const [first] = refused
   if (first && !isLoading) {
@@ -147,7 +152,7 @@ function commandsFinding({ refused, memory, isLoading }: RedisFacts): Finding {
   }
   if (memory && memory.usedBytes > NEARLY_FULL * memory.maxBytes) {
     const [used, max] = [memory.usedBytes, memory.maxBytes].map((bytes) => `${Math.round(bytes / 2 ** 20)} MB`)
-    const fix = 'Raise maxmemory: when it is full, no job can be added until there is room.'
+    const fix = 'Raise maxmemory: when the memory is full, no job can be added.'
     return { check, level: 'warning', detail: `its memory is nearly full: ${used} of ${max}`, fix }
   }
   return fine(check, 'it lets the queues run every command that they need')
@@ -155,12 +160,12 @@ function commandsFinding({ refused, memory, isLoading }: RedisFacts): Finding {
 
 function evictionFinding({ evictionPolicy }: RedisFacts): Finding {
   const check = 'redis_eviction'
-  if (evictionPolicy === null) return fine(check, 'it does not tell its maxmemory-policy, which has to be noeviction')
+  if (evictionPolicy === null) return fine(check, 'Redis does not show its maxmemory-policy, which must be noeviction')
   if (evictionPolicy === 'noeviction') return fine(check, 'maxmemory-policy is noeviction')
   return {
     check,
     level: 'wrong',
-    detail: `maxmemory-policy is ${evictionPolicy}: when its memory is full, Redis would drop pieces of the queues`,
+    detail: `maxmemory-policy is ${evictionPolicy}: when its memory is full, Redis would delete parts of the queues`,
     fix: 'Set `maxmemory-policy noeviction` in redis.conf (a managed Redis: in its parameters), and at once with `redis-cli CONFIG SET maxmemory-policy noeviction`.',
   }
 }
@@ -173,7 +178,7 @@ function persistenceFinding({ persists }: RedisFacts): Finding {
     check,
     level: 'warning',
     detail:
-      'Redis writes nothing to disk: after its restart nothing is lost, and work stands still for up to one RECONCILE_INTERVAL_MS',
+      'Redis writes nothing to disk: after a restart of Redis nothing is lost, and work stops for up to one RECONCILE_INTERVAL_MS',
     fix: 'Set `appendonly yes` in redis.conf.',
   }
 }

@@ -51,7 +51,7 @@ describe('the networks of webhooks', () => {
     expect(networksFinding(['10.0.0.0/8', 'fd00:1::/32'], []).level).toBe('ok')
   })
 
-  test.each([['0.0.0.0/0'], ['::/0'], ['::/00']])('%s, which is everything, is a warning', (network) => {
+  test.each([['0.0.0.0/0'], ['::/0'], ['::/00']])('%s, which contains all addresses, is a warning', (network) => {
     const finding = networksFinding(['10.0.0.0/8', network], ['169.254.169.254'])
     expect(finding).toMatchObject({ check: 'webhook_networks', level: 'warning', fix: expect.any(String) })
     expect(finding.detail).toContain(network)
@@ -65,25 +65,25 @@ describe('the networks of webhooks', () => {
 })
 
 describe('the secret key', () => {
-  test('that opens all there is, or has nothing to open, is ok', () => {
+  test('that decrypts all secrets, or has no secret to decrypt, is ok', () => {
     expect(secretKeyFinding({ stored: 0, opened: 0, present: 0 }).level).toBe('ok')
     expect(secretKeyFinding({ stored: 3, opened: 3, present: 3 })).toMatchObject({
       level: 'ok',
-      detail: 'it opens what is stored',
+      detail: 'it decrypts all stored secrets',
     })
     const changing = secretKeyFinding({ stored: 3, opened: 3, present: 1 })
     expect(changing).toMatchObject({ level: 'ok', detail: expect.stringMatching(/2 of 3 .* reseal/) })
   })
 
-  test('that opens nothing is wrong: it is not the one that sealed', () => {
+  test('that decrypts no secret is wrong: another key encrypted the secrets', () => {
     expect(secretKeyFinding({ stored: 3, opened: 0, present: 0 })).toMatchObject({
       check: 'secret_key',
       level: 'wrong',
-      fix: expect.stringContaining('the key that sealed them'),
+      fix: expect.stringContaining('the key that encrypted them'),
     })
   })
 
-  test('that opens some is a warning: no other key would do better', () => {
+  test('that decrypts some secrets is a warning: no other key would do better', () => {
     expect(secretKeyFinding({ stored: 3, opened: 2, present: 2 })).toMatchObject({
       level: 'warning',
       detail: expect.stringContaining('2 of 3'),

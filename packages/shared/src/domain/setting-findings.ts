@@ -14,7 +14,7 @@ export function passwordFinding(password: string | undefined): Finding {
     check,
     level: 'warning',
     detail: `OPERATOR_PASSWORD has fewer than ${PASSWORD_CHARS_MIN} characters`,
-    fix: 'Choose a longer one (openssl rand -base64 18).',
+    fix: 'Choose a longer password (openssl rand -base64 18).',
   }
 }
 
@@ -30,7 +30,7 @@ export function bootstrapKeyFinding(key: string | undefined): Finding {
     check,
     level: 'warning',
     detail: `BOOTSTRAP_API_KEY has fewer than ${KEY_CHARS_MIN} characters`,
-    fix: 'It holds since the first start: make a longer one (npm run keys -- create), and revoke it (npm run keys -- list, revoke).',
+    fix: 'This key is valid since the first start: make a longer key (npm run keys -- create), and revoke this key (npm run keys -- list, revoke).',
   }
 }
 
@@ -43,7 +43,7 @@ export function trustedProxiesFinding(networks: readonly string[]): Finding {
   return {
     check,
     level: 'warning',
-    detail: `TRUSTED_PROXIES has ${everything.join(' and ')}, which is everything: any client may claim another address and host`,
+    detail: `TRUSTED_PROXIES has ${everything.join(' and ')}, which contain all addresses: any client may claim another address and host`,
     fix: 'Name only the addresses of your own reverse proxies, such as 127.0.0.1 or 10.1.2.0/24.',
   }
 }
@@ -55,7 +55,7 @@ export function startPausedFinding(startPaused: boolean): Finding {
     check,
     level: 'warning',
     detail: 'START_PAUSED is set: each start pauses submitting, also of processes that run already',
-    fix: 'Unset it once you have looked at what was restored, and resume (POST /admin/submitting/resume).',
+    fix: 'Check the restored generations, unset START_PAUSED, and resume (POST /admin/submitting/resume).',
   }
 }
 
@@ -81,8 +81,8 @@ export function proxyFinding({ name, setting, provider }: ProxyFacts): Finding {
   return {
     check,
     level: 'warning',
-    detail: `the provider at ${provider} is on this machine, and yet reached through ${name} (${setting})`,
-    fix: `Set NO_PROXY to ${provider}, unless that is what you want.`,
+    detail: `the provider at ${provider} is on this machine, but is reached through ${name} (${setting})`,
+    fix: `Set NO_PROXY to ${provider}, unless you want this.`,
   }
 }
 
@@ -95,7 +95,7 @@ export function networksFinding(networks: readonly string[], metadataAddresses: 
     return {
       check,
       level: 'warning',
-      detail: `WEBHOOK_ALLOWED_NETWORKS has ${everything.join(' and ')}, which is everything: whoever has an API key can make this machine call any address it reaches`,
+      detail: `WEBHOOK_ALLOWED_NETWORKS has ${everything.join(' and ')}, which contain all addresses: every holder of an API key can make this machine call any address that it reaches`,
       fix,
     }
   }
@@ -126,29 +126,29 @@ export function secretKeyFinding(tried: TriedKeys | 'no key'): Finding {
       check,
       level: 'wrong',
       detail: 'SECRET_KEY is not set',
-      fix: 'Set it to the key that sealed what is stored; for a new database, to 32 random bytes (openssl rand -base64 32).',
+      fix: 'Set SECRET_KEY to the key that encrypted the stored secrets; for a new database, to 32 random bytes (openssl rand -base64 32).',
     }
   }
   const { stored, opened, present } = tried
-  if (stored === 0) return fine(check, 'nothing is sealed yet')
-  if (present === stored) return fine(check, 'it opens what is stored')
+  if (stored === 0) return fine(check, 'no secret is stored yet')
+  if (present === stored) return fine(check, 'it decrypts all stored secrets')
   if (opened === stored) {
-    const detail = `what is stored opens; ${stored - present} of ${stored} secrets were sealed with another key, or by an older version`
-    return fine(check, `${detail}: \`npm run keys -- reseal\` seals them anew`)
+    const detail = `all stored secrets can be decrypted; ${stored - present} of ${stored} secrets were encrypted with another key, or by an older version`
+    return fine(check, `${detail}: \`npm run keys -- reseal\` encrypts these again`)
   }
-  const fix = 'Set SECRET_KEY to the key that sealed them: the one with which the project was created.'
+  const fix = 'Set SECRET_KEY to the key that encrypted them: the key with which the project was created.'
   if (opened === 0) {
     return {
       check,
       level: 'wrong',
-      detail: 'SECRET_KEY opens none of the stored webhook secrets: they were sealed with another key',
+      detail: 'SECRET_KEY decrypts none of the stored webhook secrets: another key encrypted them',
       fix,
     }
   }
   return {
     check,
     level: 'warning',
-    detail: `SECRET_KEY opens only ${opened} of ${stored} stored webhook secrets: webhooks of the other projects cannot be signed`,
+    detail: `SECRET_KEY decrypts only ${opened} of ${stored} stored webhook secrets: webhooks of the other projects cannot be signed`,
     fix,
   }
 }
@@ -185,7 +185,7 @@ export function upstreamFinding(ping: Ping | 'no key'): Finding {
       check,
       level: 'down',
       detail: message,
-      fix: 'Check UPSTREAM_BASE_URL, and that this machine reaches it (see upstream_proxy for the way). Submissions that could not leave are tried again by themselves.',
+      fix: 'Check UPSTREAM_BASE_URL, and that this machine reaches it (see upstream_proxy for the way). Submissions that could not be sent are tried again automatically.',
     }
   }
   if (kind === 'refused') {
@@ -196,7 +196,7 @@ export function upstreamFinding(ping: Ping | 'no key'): Finding {
       fix: 'Check UPSTREAM_API_KEY. Until it is right, submissions fail.',
     }
   }
-  return fine(check, code === null ? 'it answers' : `it answers, as to a task that it does not know: ${code}`)
+  return fine(check, code === null ? 'it answers' : `it answers a request about an unknown task with ${code}`)
 }
 
 /**
@@ -205,11 +205,11 @@ export function upstreamFinding(ping: Ping | 'no key'): Finding {
  */
 export function ledgerFinding(suspicion: string | null, waiting: number): Finding {
   const check = 'ledger'
-  if (suspicion === null) return fine(check, 'the database goes on from where its workers last were')
+  if (suspicion === null) return fine(check, 'the database is as recent as its workers left it')
   return {
     check,
     level: 'warning',
-    detail: `${suspicion}; ${waiting} generations wait in it, and may have been paid for since`,
-    fix: 'See docs/restoring.md. The next start of a worker pauses submitting when any of them waits.',
+    detail: `${suspicion}; ${waiting} generations wait in it, and may have been paid for already`,
+    fix: 'See docs/restoring.md. The next start of a worker pauses submitting while generations wait.',
   }
 }
