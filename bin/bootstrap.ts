@@ -61,5 +61,5 @@ export function printMadeUp({ apiKey, webhookSecret, operatorPassword }: MadeUp)
   ].filter((line) => line !== false)
   if (lines.length === 0) return
   const what = apiKey === null && webhookSecret === null ? 'A password was made' : 'The project `default` was created'
-  console.log(`\n${what}. Keep what follows; it is shown only once:\n${lines.join('\n')}\n`)
+  console.log(`\n${what}. Store these values now; Reelqueue shows them only once:\n${lines.join('\n')}\n`)
 }
