@@ -22,6 +22,7 @@ const TOOLS = {
     ['turbo', 'run', 'typecheck', '--output-logs=errors-only'],
     ['tsc', '--noEmit'],
     ['knip'],
+    ['tsx', 'bin/words.ts'],
   ],
 }
 

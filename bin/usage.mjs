@@ -46,7 +46,7 @@ export const COMMANDS = {
     about: 'The whole test suite, or the files named.',
     others: true,
   },
-  check: { line: 'check', about: 'Lints, checks types, and looks for dead code.' },
+  check: { line: 'check', about: 'Lints, checks types, looks for dead code, and reads the comments.' },
   chaos: {
     line: 'chaos -- [--minutes 10] [--seed N] [--backend redis|postgres|both] [--generations N] [--kills N]',
     about: 'A storm of faults on real processes.',

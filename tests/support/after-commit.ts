@@ -100,7 +100,7 @@ export async function startCounting(backend: (typeof BACKENDS)[number]) {
       })
       return id
     },
-    /** What follows `act`. A generation of another project waits meanwhile: `submit` counts it where admission ran. */
+    /** What follows `act`. A generation of another project waits in the meantime: `submit` counts it where admission ran. */
     async following(act: () => Promise<unknown>): Promise<Followed> {
       await admitter.idle()
       await seed.sql(

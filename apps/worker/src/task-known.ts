@@ -40,7 +40,7 @@ export async function isTaskKnown(deps: UpstreamDeps, taskId: string): Promise<b
   return asked === 0 || isProven()
 }
 
-/** Also where nobody says. */
+/** Also true when the ping is not answered in time. */
 async function tellsOfAnything(upstream: Upstream): Promise<boolean> {
   const ping = await within(upstream.ping())
   return ping === null || ping.kind === 'tells_of_anything'

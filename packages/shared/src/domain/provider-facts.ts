@@ -7,8 +7,8 @@ export interface ProviderFacts {
   readonly linkLifeMs: number
   /** How long the provider can be asked about a task: asking longer learns nothing. */
   readonly taskMemoryMs: number
-  /** How long a render plausibly goes on after nobody waits for it: its slot is kept for it. */
+  /** How long an abandoned render plausibly continues; its slot stays taken for this long. */
   readonly renderMaxMs: number
-  /** How often the provider asks to be polled. It holds where nobody knows how long clips take. */
+  /** How often the provider asks to be polled. Used when the render times are unknown. */
   readonly pollAdvice: ScheduleLimits
 }

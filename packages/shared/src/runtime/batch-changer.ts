@@ -1,27 +1,27 @@
-// Carries out what is marked on batches (store/batch-changes.ts), page by page and in the background: a caller waits for it only as long
-// as it likes. Few pages run at once in a process, and the projects take turns. A change that ends in an error keeps its lease, and
-// whoever finds that run out goes on with it.
+// Carries out the changes marked on batches (store/batch-changes.ts), page by page and in the background. A caller waits for a change
+// only as long as the caller says. Few pages run at once in a process, and the projects take turns. A change that ends in an error keeps
+// its lease; the next process that finds the lease expired continues the change.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { pause } from './clock.ts'
 import type { FairTurns, GiveBack } from './fair-turns.ts'
 import { nextPageSize, ROWS_FIRST } from './pages.ts'
 
-/** Batches that a process carries on with although nobody asked it to. */
+/** How many abandoned changes a process continues at once. */
 const TAKEN_OVER_MAX = 2
 
-/** Rows that others hold are tried again after this long, and so often; then reconcile goes on. */
+/** Rows locked by another transaction are retried after this pause, up to this many times; then reconcile continues. */
 const HELD_PAUSE_MS = 200
 const HELD_PASSES_MAX = 25
-/** How often somebody who waits looks whether another process is done. */
+/** How often a waiting caller checks whether another process has finished. */
 const LOOK_AGAIN_MS = 100
 
 export interface BatchChanger {
-  /** Starts to carry out what is marked. @returns whether it was all done within `waitMs` */
+  /** Starts the marked change. @returns whether the change ended within `waitMs` */
   change(batchId: string, waitMs: number): Promise<boolean>
-  /** Goes on with marks that nobody carries out, if this process has room; returns soon. */
+  /** Continues changes without a lease, if this process has room; returns soon. */
   takeOver(): Promise<void>
-  /** Resolves when nothing is under way. */
+  /** Resolves when no change is under way. */
   idle(): Promise<void>
 }
 
@@ -42,17 +42,17 @@ interface Page {
 }
 
 export interface BatchChangerPorts<P extends Page> {
-  /** Takes the lease of a batch; null when somebody has it, or nothing is marked. */
+  /** Takes the lease of a batch; null when another process has the lease, or no change is marked. */
   readonly claim: (which: { readonly batchId: string } | { readonly not: readonly string[] }) => Promise<Claimed | null>
   readonly release: (batchId: string) => Promise<void>
   readonly isChanging: (batchId: string) => Promise<boolean>
   readonly page: (batchId: string, cursor: Cursor) => Promise<P>
-  /** What follows the commit of a page. */
+  /** Called after the commit of a page. */
   readonly afterPage: (claimed: Claimed, page: P) => Promise<void>
-  /** Shared with whatever else works in pages. */
+  /** Shared with all other work in pages. */
   readonly turns: FairTurns
   readonly onError: (batchId: string, error: unknown) => void
-  /** After this nothing is begun; a page under way is ended. */
+  /** After an abort no page begins; a page under way ends. */
   readonly stopping: AbortSignal
 }
 

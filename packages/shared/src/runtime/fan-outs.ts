@@ -1,40 +1,40 @@
-// Creates the deliveries that large changes have put off (store/fan-out.ts), page by page and in the background. The pages take their turns
-// with those of other large changes, fair by project. What a process leaves behind, reconcile goes on with.
+// Creates the postponed deliveries of large changes (store/fan-out.ts), page by page and in the background. The pages take turns with the
+// pages of other large changes, fair by project. Reconcile continues the fan-outs that a process leaves behind.
 
 import type { FairTurns } from './fair-turns.ts'
 import { nextPageSize, ROWS_FIRST } from './pages.ts'
 
-/** Projects whose fan-outs a process carries on with at once. */
+/** How many projects' fan-outs a process continues at once. */
 const PROJECTS_MAX = 2
 
 export interface FanOuts {
-  /** Begins with a project's, unless that goes on already. */
+  /** Starts the fan-outs of a project, unless they are running already. */
   start(projectId: string): void
-  /** Goes on with what waits for any project, if this process has room; returns soon. */
+  /** Continues pending fan-outs of any project, if this process has room; returns soon. */
   takeOver(): Promise<void>
-  /** Resolves when nothing is under way. */
+  /** Resolves when no fan-out is under way. */
   idle(): Promise<void>
 }
 
 export interface FanOutPorts {
-  /** Shared with whatever else works in pages. */
+  /** Shared with all other work in pages. */
   readonly turns: FairTurns
-  /** The first project after an id ('' for the beginning) for which something waits; null when none follows. */
+  /** The first project after an id ('' for the beginning) that has pending fan-outs; null when no such project follows. */
   readonly next: (after: string) => Promise<string | null>
-  /** Creates the deliveries of some events. */
+  /** Creates the deliveries of up to `rows` events. */
   readonly page: (
     projectId: string,
     rows: number,
   ) => Promise<{ readonly events: number; readonly deliveryIds: readonly string[] }>
   readonly enqueue: (deliveryIds: readonly string[]) => void
   readonly onError: (projectId: string, error: unknown) => void
-  /** After this nothing is begun; a page under way is ended. */
+  /** After an abort no page begins; a page under way ends. */
   readonly stopping: AbortSignal
 }
 
 export function createFanOuts({ turns, next, page, enqueue, onError, stopping }: FanOutPorts): FanOuts {
   const running = new Map<string, Promise<void>>()
-  /** Where the last look for projects ended, so that none is always last. */
+  /** Where the last search for projects ended, so that no project is always last. */
   let last = ''
 
   async function carryOut(projectId: string): Promise<void> {
@@ -45,7 +45,7 @@ export function createFanOuts({ turns, next, page, enqueue, onError, stopping }:
         const startedAt = performance.now()
         const { events, deliveryIds } = await page(projectId, rows).finally(giveBack)
         enqueue(deliveryIds)
-        // Nothing is left, or another process has it in hand.
+        // No event is left, or another process has locked the rest.
         if (events === 0) return
         rows = nextPageSize(rows, performance.now() - startedAt)
       }

@@ -1,4 +1,4 @@
-// Reads what the answer about a task that nobody made shows about the provider.
+// Reads what the answer about a task that was never made shows about the provider.
 
 import type { Ping } from '../../domain/ping.ts'
 import type { PollAnswer } from '../port.ts'
@@ -10,7 +10,7 @@ const SILENT = /^upstream_(unreachable|timeout|connection_lost)$/
 const UNCLEAR = /^upstream_(unreadable|answer_too_large|http_5\d\d)$/
 const REFUSED = /^upstream_(http_)?40[13]$/
 
-/** Any "no such task", in whatever words, is an answer: nobody knows how a provider speaks of a task that it does not have. */
+/** Any "no such task", in whatever words, is an answer: the provider's words for an unknown task are not documented. */
 export function readPing(answer: PollAnswer): Ping {
   if (answer.kind !== 'unavailable') return { kind: 'tells_of_anything', code: null, message: '' }
   const { code, message } = answer
