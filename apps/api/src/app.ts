@@ -34,7 +34,7 @@ import { webhookDeliveryRoutes } from './routes/webhook-deliveries.ts'
 import { webhookEndpointActionRoutes } from './routes/webhook-endpoint-actions.ts'
 import { webhookEndpointRoutes } from './routes/webhook-endpoints.ts'
 import { parseStrictJson } from './strict-json.ts'
-import { withZod } from './typed-app.ts'
+import { compareWithTable, routesFor } from './typed-app.ts'
 import { endUnreadBodies } from './unread-bodies.ts'
 import { checkWithZod } from './validation.ts'
 
@@ -84,6 +84,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   prefixLocations(fastify, publicPath)
   fastify.setErrorHandler(replyWithProblem)
   const notFound = replyNotFound(noteRoutes(fastify))
+  const refuseGaps = compareWithTable(fastify)
   fastify.setNotFoundHandler(notFound)
   // Reply 404 before the body is read.
   fastify.addHook('onRequest', (request, reply, done) => (request.is404 ? void notFound(request, reply) : done()))
@@ -100,30 +101,35 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     },
   })
 
-  healthRoutes(withZod(fastify), deps)
+  healthRoutes(routesFor<'anyone'>(fastify), deps)
   await fastify.register(async (keyed) => {
     keyed.decorateRequest('project')
     keyed.decorateRequest('keyHash')
     keyed.addHook('onRequest', async (request) => requireProject(deps, request))
     await limitKeys(keyed, deps.settings.requestsPerMinutePerKey)
     takeRequestTurns(keyed, deps)
-    const app = withZod(keyed)
-    generationRoutes(app, deps)
-    generationActionRoutes(app, deps)
-    adoptionRoute(app, deps)
+    const serve = routesFor<'key'>(keyed)
+    generationRoutes(serve, deps)
+    generationActionRoutes(serve, deps)
+    adoptionRoute(serve, deps)
     await keyed.register(async (intake) => batchIntake(intake, deps))
-    batchRoutes(app, deps)
-    batchActionRoutes(app, deps)
-    upstreamShapeRoutes(app, deps)
-    projectRoutes(app, deps)
-    webhookEndpointRoutes(app, deps)
-    webhookEndpointActionRoutes(app, deps)
-    webhookDeliveryRoutes(app, deps)
+    batchRoutes(serve, deps)
+    batchActionRoutes(serve, deps)
+    upstreamShapeRoutes(serve, deps)
+    projectRoutes(serve, deps)
+    webhookEndpointRoutes(serve, deps)
+    webhookEndpointActionRoutes(serve, deps)
+    webhookDeliveryRoutes(serve, deps)
   })
-  await fastify.register(async (operators) => submittingRoutes(withZod(operators), deps))
-  await fastify.register(async (operators) => operatorAdoptionRoute(withZod(operators), deps))
-  await fastify.register(async (operators) => metricsRoute(withZod(operators), deps))
+  await fastify.register(async (operators) => {
+    operators.addHook('onRequest', async (request, reply) => deps.operators.require(request, reply))
+    const serve = routesFor<'operator'>(operators)
+    submittingRoutes(serve, deps)
+    operatorAdoptionRoute(serve, deps)
+    metricsRoute(serve, deps)
+  })
   await queueDashboard(fastify, deps)
+  refuseGaps()
   return fastify
 }
 

@@ -18,23 +18,9 @@ import type { CallingProject } from '@reelqueue/shared/store/projects'
 import { findQueuePlace } from '@reelqueue/shared/store/queue-place'
 import { readOutlook } from '@reelqueue/shared/store/render-stats'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { z } from 'zod'
 import type { ApiDeps } from './deps.ts'
 import { type Idempotency, idempotencyOf, replay } from './idempotency.ts'
 import { waitOutside } from './request-turns.ts'
-
-export const byId = z.object({ id: z.string() })
-
-export const waitQuery = z.strictObject({
-  wait: z.coerce
-    .number()
-    .min(0)
-    .max(60)
-    .default(0)
-    .describe(
-      'Seconds to wait for the end, 0 to 60; then the reply shows the present state. While very many requests wait, the reply may come earlier, or be `too_many_at_once`.',
-    ),
-})
 
 /** Inserts a generation, or replays the generation with the same Idempotency-Key. */
 export async function acceptGeneration(

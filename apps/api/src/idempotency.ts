@@ -3,16 +3,6 @@
 import { createHash } from 'node:crypto'
 import { Problem } from '@reelqueue/contract/terms/problem'
 import type { FastifyReply } from 'fastify'
-import { z } from 'zod'
-
-export const idempotencyHeaders = z.object({
-  'idempotency-key': z
-    .string()
-    .min(1)
-    .max(255)
-    .optional()
-    .describe('The same key with the same request gives the same object; with another request, 409.'),
-})
 
 export interface Idempotency {
   readonly idempotencyKey: string | null

@@ -1,9 +1,12 @@
 // The OpenAPI document, generated from the schemas that check requests, so the document cannot differ from the checks.
 
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import { problemsOf, type Route, TAGS } from '@reelqueue/contract/routes/route'
 import { PROBLEMS, type ProblemCode } from '@reelqueue/contract/terms/problem'
+import { PROBLEM_TYPE, problemJson } from '@reelqueue/contract/wire/problem-body'
+import type { FastifySchema } from 'fastify'
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
-import { PROBLEM_TYPE, problemJson } from './problem-reply.ts'
+import { completeDocument } from './document-parts.ts'
 
 /** `publicUrl`: the server URL in the document; undefined: the URL of the document itself. */
 export const openapiOptions = (publicUrl: string | undefined): FastifyDynamicSwaggerOptions => ({
@@ -16,18 +19,8 @@ export const openapiOptions = (publicUrl: string | undefined): FastifyDynamicSwa
         'A durable job queue for AI video generation. A request answered with 2xx is stored; a generation is paid for once. Errors are RFC 9457 problems with a stable `code`.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
-    ...(publicUrl !== undefined && { servers: [{ url: publicUrl }] }),
-    tags: [
-      { name: 'Generations', description: 'One request for one video, from accepting to its end.' },
-      { name: 'Batches', description: 'Many generations accepted together.' },
-      {
-        name: 'Upstream-shaped',
-        description: "The provider's own wire shape: change the base URL of an existing client, nothing else.",
-      },
-      { name: 'Webhooks', description: 'Endpoints, and the deliveries of events.' },
-      { name: 'Project', description: 'The tenant that a key belongs to, and its defaults.' },
-      { name: 'Operation', description: 'For load balancers and operators.' },
-    ],
+    servers: [{ url: publicUrl ?? '/' }],
+    tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     components: {
       securitySchemes: {
         apiKey: { type: 'http', scheme: 'bearer', description: 'A key made by `npm run keys -- create`.' },
@@ -37,16 +30,35 @@ export const openapiOptions = (publicUrl: string | undefined): FastifyDynamicSwa
     security: [{ apiKey: [] }],
   },
   transform: jsonSchemaTransform,
-  transformObject: jsonSchemaTransformObject,
+  transformObject: (made) => completeDocument(jsonSchemaTransformObject(made)),
 })
 
-/** Documented refusals of a route that needs an API key. */
-export function problems(...codes: ProblemCode[]) {
-  return refusals(...codes, 'unauthorized', 'rate_limited', 'too_many_at_once', 'busy')
+/** The Fastify schema of a row: how to check its requests, and what the document says. */
+export function schemaOf(operationId: string, row: Route): FastifySchema {
+  const { caller, tag, summary, description, params, query, headers, body, bodyTypes, replies } = row
+  const replySchemas = Object.entries(replies).map(([status, reply]) => [
+    status,
+    'mediaType' in reply
+      ? { description: reply.description, content: { [reply.mediaType]: { schema: reply.schema } } }
+      : reply,
+  ])
+  return {
+    operationId,
+    tags: [tag],
+    summary,
+    ...(description !== undefined && { description }),
+    ...(caller !== 'key' && { security: caller === 'operator' ? [{ operator: [] }] : [] }),
+    ...(params && { params }),
+    ...(query && { querystring: query }),
+    ...(headers && { headers }),
+    ...(body && { body }),
+    ...(bodyTypes && { consumes: [...bodyTypes] }),
+    response: { ...Object.fromEntries(replySchemas), ...problemReplies(problemsOf(row)) },
+  }
 }
 
-/** Documented refusals of a route. */
-export function refusals(...codes: ProblemCode[]) {
+/** Problems as replies, by status. */
+function problemReplies(codes: readonly ProblemCode[]) {
   const byStatus = new Map<number, ProblemCode[]>()
   for (const code of codes) {
     const status = PROBLEMS[code].status

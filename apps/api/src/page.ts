@@ -2,16 +2,6 @@
 
 import { isId, type Noun } from '@reelqueue/contract/terms/ids'
 import { Problem } from '@reelqueue/contract/terms/problem'
-import { z } from 'zod'
-
-export const pageQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(100).default(20),
-  cursor: z.string().optional().describe('`next_cursor` of the previous page.'),
-})
-
-export function listOf<T extends z.ZodType>(item: T) {
-  return z.object({ data: z.array(item), next_cursor: z.string().nullable().describe('Null on the last page.') })
-}
 
 /** The cursor as the id where the list continues. @throws Problem `validation_failed` for an invalid cursor */
 export function cursorOf(noun: Noun, cursor: string | undefined): string | undefined {

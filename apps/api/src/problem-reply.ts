@@ -1,46 +1,15 @@
 // The boundary where errors become replies: refusals as RFC 9457 problems; any other error is logged once as a bug.
 
 import { Later, PROBLEMS, Problem, type ProblemCode } from '@reelqueue/contract/terms/problem'
+import { PROBLEM_TYPE } from '@reelqueue/contract/wire/problem-body'
 import { summarise, tell } from '@reelqueue/shared/domain/field-words'
 import { NoTurn } from '@reelqueue/shared/runtime/fair-turns'
 import { AWAY, whyUnavailable } from '@reelqueue/shared/store/unavailable'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { z } from 'zod'
 import { isBrokenGzip } from './compression.ts'
 import type { KnownRoutes } from './known-routes.ts'
 import { REPLY_HEADERS } from './page-origin.ts'
 import { withOtherParts } from './validation.ts'
-
-export const PROBLEM_TYPE = 'application/problem+json'
-
-export const problemJson = z
-  .object({
-    type: z.string(),
-    title: z.string(),
-    status: z.int(),
-    code: z.enum(Object.keys(PROBLEMS) as [ProblemCode, ...ProblemCode[]]),
-    detail: z.string(),
-    request_id: z.string().describe('The id of the request in the log and in the header `X-Request-Id`.'),
-    message: z.string().optional().describe('The same as `detail`; only on the routes in the shape of the provider.'),
-    error: z.string().optional().describe('The same as `detail`; only on the routes in the shape of the provider.'),
-    errors: z
-      .array(
-        z.object({
-          field: z.string(),
-          rule: z.string(),
-          allowed: z.unknown(),
-          message: z.string().describe('A description of the error.'),
-          did_you_mean: z
-            .string()
-            .optional()
-            .describe('The value of `allowed` that is most similar to the given value.'),
-          line: z.int().optional().describe('Number of the item in its batch, from 1.'),
-        }),
-      )
-      .optional(),
-    total: z.int().optional().describe('The number of wrong fields; `errors` lists the first hundred.'),
-  })
-  .meta({ id: 'Problem' })
 
 /** Fastify's own refusals and the matching problem codes. */
 const FASTIFY_REFUSALS: Readonly<Record<string, ProblemCode>> = {

@@ -1,33 +1,23 @@
 // POST /v1/batches: many generations accepted together, all or nothing, as a JSON document or as JSON Lines.
 
 import { Readable } from 'node:stream'
+import { LINES_TYPES } from '@reelqueue/contract/routes/batches'
 import { newId } from '@reelqueue/contract/terms/ids'
 import { Problem } from '@reelqueue/contract/terms/problem'
-import { BATCH_ITEMS_MAX, batchCheckJson, batchJson, batchQuery, batchRequest } from '@reelqueue/contract/wire/batch'
+import { BATCH_ITEMS_MAX } from '@reelqueue/contract/wire/batch'
 import type { NormalRequest } from '@reelqueue/contract/wire/generation-request'
 import { createKindCounter } from '@reelqueue/shared/domain/batch-estimate'
 import { findBatch, findBatchByIdempotencyKey, insertBatch } from '@reelqueue/shared/store/batches'
 import type { NewGeneration } from '@reelqueue/shared/store/generations'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { z } from 'zod'
 import { accepted, estimateAhead, withCounts } from '../batches.ts'
 import type { ApiDeps } from '../deps.ts'
 import { newGeneration } from '../generations.ts'
-import { hashItems, type Idempotency, idempotencyHeaders, idempotencyOf, replay } from '../idempotency.ts'
+import { hashItems, type Idempotency, idempotencyOf, replay } from '../idempotency.ts'
 import { type BatchUpload, receiveDocument, receiveLines } from '../intake/batch-body.ts'
 import { type BatchFrame, readItems } from '../intake/batch-items.ts'
 import { checkAll, checkedItems, WrongItem } from '../intake/checked-items.ts'
-import { problems } from '../openapi.ts'
-import { withZod } from '../typed-app.ts'
-
-const LINES_TYPES = [
-  'application/x-ndjson',
-  'application/ndjson',
-  'application/jsonl',
-  'application/x-jsonl',
-  'application/jsonlines',
-  'application/x-jsonlines',
-]
+import { type RequestOf, routesFor } from '../typed-app.ts'
 
 /** Limits of an INSERT: rows, and characters, because each text is in memory several times. */
 const CHUNK_ROWS = 2_500
@@ -40,40 +30,15 @@ export async function batchIntake(fastify: FastifyInstance, deps: ApiDeps): Prom
     receiveDocument(request, body, deps.log),
   )
   // The body is received after the query was validated.
-  fastify.addContentTypeParser(LINES_TYPES, (_request, body, done) => done(null, body))
+  fastify.addContentTypeParser([...LINES_TYPES], (_request, body, done) => done(null, body))
   // Every request passes this hook, with any outcome.
   fastify.addHook('onSend', async (request) => {
     await request.batchUpload?.close()
   })
 
-  withZod(fastify).post(
-    '/v1/batches',
-    {
-      config: { isUpload: true },
-      schema: {
-        tags: ['Batches'],
-        summary: 'Accept a batch: all of it or nothing',
-        description: `As one JSON document (at most 40 MiB), or as JSON Lines (\`application/x-ndjson\`, at most 200 MiB): one generation request for each line, with \`defaults\`, \`webhook_url\` and \`metadata\` in the query. Both forms take 1 to ${BATCH_ITEMS_MAX.toLocaleString('en')} requests.`,
-        consumes: ['application/json', ...LINES_TYPES],
-        headers: idempotencyHeaders,
-        querystring: batchQuery,
-        body: batchRequest,
-        response: {
-          200: batchCheckJson,
-          202: batchJson,
-          ...problems(
-            'malformed_json',
-            'malformed_request',
-            'idempotency_conflict',
-            'backlog_full',
-            'body_too_large',
-            'batch_too_large',
-            'unsupported_media_type',
-            'validation_failed',
-          ),
-        },
-      },
-    },
+  const serve = routesFor<'key'>(fastify)
+  serve(
+    'createBatch',
     async (request, reply) => {
       const body: unknown = request.body
       if (body instanceof Readable) await receiveLines(request, body, deps.log)
@@ -89,14 +54,11 @@ export async function batchIntake(fastify: FastifyInstance, deps: ApiDeps): Prom
         giveBack()
       }
     },
+    { isUpload: true },
   )
 }
 
-type Request = FastifyRequest<{
-  Headers: z.output<typeof idempotencyHeaders>
-  Querystring: z.output<typeof batchQuery>
-  Body: z.output<typeof batchRequest>
-}>
+type Request = RequestOf<'createBatch'>
 
 async function acceptDocument(deps: ApiDeps, request: Request, reply: FastifyReply, upload: BatchUpload) {
   refuseLinesQuery(request.query)

@@ -1,5 +1,6 @@
 // Liveness and readiness. Readiness names the failing part; a lost queue delays work but loses none.
 
+import type { ReadinessCheck as Check } from '@reelqueue/contract/wire/readiness'
 import { explainRedisRefusal } from '@reelqueue/shared/domain/redis-refusal'
 import { type PollsSeen, pollsRefusedSince } from '@reelqueue/shared/domain/refused-polls'
 import { withTimeout } from '@reelqueue/shared/runtime/clock'
@@ -8,40 +9,9 @@ import { countKeptSlots, type KeptSlots, readPollsSeen } from '@reelqueue/shared
 import { type Gate, readGate } from '@reelqueue/shared/store/submitting-gate'
 import { AWAY, whyUnavailable } from '@reelqueue/shared/store/unavailable'
 import { countUnstorable, type UnstorableCount } from '@reelqueue/shared/store/unstorable'
-import { z } from 'zod'
 import type { ApiDeps, ApiSettings } from '../deps.ts'
-import { refusals } from '../openapi.ts'
 import { shareLooks } from '../share-looks.ts'
-import type { App } from '../typed-app.ts'
-
-const check = z.object({ ok: z.boolean(), detail: z.string() })
-export const readiness = z
-  .object({
-    status: z.enum(['ready', 'not_ready']),
-    checks: z.object({
-      postgres: check,
-      queue: check,
-      work: check.describe('Whether due rows are being claimed.'),
-      upstream: check.describe(
-        'Whether generations may be submitted, and if not, why. This check does not affect readiness.',
-      ),
-      polls: check.describe(
-        'Whether the provider answers polls, and since when it refuses them. After five minutes of refusals the process is not ready.',
-      ),
-    }),
-  })
-  .meta({ id: 'Readiness' })
-type Check = z.output<typeof check>
-
-/** The question: does everything work, or can requests be accepted, which needs only Postgres. */
-const readyQuery = z.strictObject({
-  for: z
-    .literal('accept')
-    .optional()
-    .describe(
-      '`accept`: for load balancers. 200 as long as requests can be stored, even while the queues and the workers are down: stored work is not lost.',
-    ),
-})
+import type { Serve } from '../typed-app.ts'
 
 const PROBE_TIMEOUT_MS = 2_000
 /** Work is overdue after several rounds of reconcile. */
@@ -53,7 +23,7 @@ const POLLS_REFUSED_MS = 300_000
 export const overdueGraceMs = ({ reconcileIntervalMs }: ApiSettings) =>
   Math.max(OVERDUE_MIN_MS, OVERDUE_ROUNDS * reconcileIntervalMs)
 
-export function healthRoutes(app: App, { database, backend, settings }: ApiDeps): void {
+export function healthRoutes(serve: Serve<'anyone'>, { database, backend, settings }: ApiDeps): void {
   const testWrite = createWriteTest(database)
   const look = shareLooks(async () => {
     const [overdue, writing, queue, gate, kept, polls, unstorable] = await Promise.all([
@@ -80,37 +50,14 @@ export function healthRoutes(app: App, { database, backend, settings }: ApiDeps)
     }
     return { checks, isWorking: checks.queue.ok && checks.work.ok && !arePollsRefused }
   })
-  app.get(
-    '/healthz',
-    {
-      schema: {
-        tags: ['Operation'],
-        summary: 'Whether the process is alive',
-        security: [],
-        response: { 200: z.object({ status: z.literal('ok') }) },
-      },
-    },
-    async () => ({ status: 'ok' as const }),
-  )
+  serve('getHealth', async () => ({ status: 'ok' as const }))
 
-  app.get(
-    '/readyz',
-    {
-      schema: {
-        tags: ['Operation'],
-        summary: 'Whether all parts work, and due rows are being claimed',
-        security: [],
-        querystring: readyQuery,
-        response: { 200: readiness, 503: readiness, ...refusals('validation_failed') },
-      },
-    },
-    async ({ query }, reply) => {
-      const { checks, isWorking } = await look()
-      const ready = checks.postgres.ok && (query.for === 'accept' || isWorking)
-      if (!ready) reply.header('retry-after', '5')
-      return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks })
-    },
-  )
+  serve('getReadiness', async ({ query }, reply) => {
+    const { checks, isWorking } = await look()
+    const ready = checks.postgres.ok && (query.for === 'accept' || isWorking)
+    if (!ready) reply.header('retry-after', '5')
+    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks })
+  })
 }
 
 function checkPolls({ value, error }: Probed<PollsSeen>): Check & { readonly since: Date | null } {

@@ -8,35 +8,14 @@ import { countSlowRenders } from '@reelqueue/shared/store/render-stats'
 import { readGate } from '@reelqueue/shared/store/submitting-gate'
 import { countUnstorable } from '@reelqueue/shared/store/unstorable'
 import { Counter, Gauge, Registry } from 'prom-client'
-import { z } from 'zod'
 import type { ApiDeps } from '../deps.ts'
-import { refusals } from '../openapi.ts'
 import { shareLooks } from '../share-looks.ts'
-import type { App } from '../typed-app.ts'
+import type { Serve } from '../typed-app.ts'
 import { overdueGraceMs } from './health.ts'
 
-export function metricsRoute(app: App, deps: ApiDeps): void {
-  const { operators } = deps
+export function metricsRoute(serve: Serve<'operator'>, deps: ApiDeps): void {
   const look = shareLooks(() => scrape(deps))
-  app.addHook('onRequest', async (request, reply) => operators.require(request, reply))
-  app.get(
-    '/metrics',
-    {
-      schema: {
-        tags: ['Operation'],
-        summary: 'Metrics for Prometheus: open work, the gate, and overdue rows',
-        security: [{ operator: [] }],
-        response: {
-          200: {
-            description: 'Prometheus’ text format.',
-            content: { [Registry.PROMETHEUS_CONTENT_TYPE]: { schema: z.string() } },
-          },
-          ...refusals('operator_login_required', 'too_many_guesses'),
-        },
-      },
-    },
-    async (_request, reply) => reply.type(Registry.PROMETHEUS_CONTENT_TYPE).send(await look()),
-  )
+  serve('getMetrics', async (_request, reply) => reply.type(Registry.PROMETHEUS_CONTENT_TYPE).send(await look()))
 }
 
 /** The metrics text. */

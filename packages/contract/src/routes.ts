@@ -1,0 +1,19 @@
+// The table of all routes. The key of a row is its operation id: generated clients name their methods by it, so it never changes.
+
+import { batchRoutes } from './routes/batches.ts'
+import { generationRoutes } from './routes/generations.ts'
+import { operationRoutes } from './routes/operation.ts'
+import { projectRoutes } from './routes/project.ts'
+import { upstreamShapeRoutes } from './routes/upstream-shape.ts'
+import { webhookRoutes } from './routes/webhooks.ts'
+
+export const ROUTES = {
+  ...generationRoutes,
+  ...batchRoutes,
+  ...upstreamShapeRoutes,
+  ...projectRoutes,
+  ...webhookRoutes,
+  ...operationRoutes,
+} as const
+
+export type OperationId = keyof typeof ROUTES
