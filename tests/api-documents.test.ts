@@ -2,6 +2,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { ROUTES } from '@reelqueue/contract/routes'
+import { LINES_TYPES } from '@reelqueue/contract/routes/batches'
+import { ENDPOINT_EVENT_TYPES, ENDPOINT_TEST } from '@reelqueue/contract/terms/event-types'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -17,11 +20,15 @@ const routes: RouteOptions[] = []
 const METHODS = ['get', 'put', 'post', 'delete', 'patch'] as const
 const content = z.record(z.string(), z.object({ schema: z.record(z.string(), z.unknown()) }))
 const operation = z.object({
+  operationId: z.string(),
   summary: z.string().min(1),
   tags: z.array(z.string()).length(1),
   parameters: z.array(z.object({ name: z.string(), in: z.enum(['path', 'query', 'header']) })).optional(),
   requestBody: z.object({ content }).optional(),
-  responses: z.record(z.string().regex(/^[2-5]\d\d$/), z.object({ description: z.string(), content })),
+  responses: z.record(
+    z.string().regex(/^[2-5]\d\d$/),
+    z.object({ description: z.string(), content, headers: z.record(z.string(), z.unknown()) }),
+  ),
   security: z.array(z.record(z.string(), z.array(z.string()))).optional(),
 })
 const documentShape = z.object({
@@ -33,6 +40,8 @@ const documentShape = z.object({
     securitySchemes: z.record(z.string(), z.unknown()),
   }),
   tags: z.array(z.object({ name: z.string() })),
+  servers: z.array(z.object({ url: z.string() })).length(1),
+  webhooks: z.object({ event: z.object({ post: z.object({ requestBody: z.object({ content }) }) }) }),
 })
 type Document = z.output<typeof documentShape>
 
@@ -83,6 +92,50 @@ describe('/openapi.json', () => {
         .map(({ name }) => name)
         .sort(),
     ).toEqual(registered.sort())
+  })
+
+  it('is the table of routes: each row is registered and described under its operation id, and nothing else is', () => {
+    const rows = Object.entries(ROUTES).map(([id, { method, path }]) => `${id}: ${method} ${path}`)
+    expect(
+      operations()
+        .map(({ name, operationId }) => `${operationId}: ${name}`)
+        .sort(),
+    ).toEqual(rows.sort())
+  })
+
+  it('names the headers of replies', () => {
+    for (const { name, operationId, responses } of operations()) {
+      for (const [status, { headers }] of Object.entries(responses)) {
+        expect(headers, `${name} ${status}`).toHaveProperty('X-Request-Id')
+        expect('Retry-After' in headers, `${name} ${status}`).toBe(['429', '503'].includes(status))
+      }
+      if (operationId === 'createGeneration')
+        expect(Object.keys(responses['202']?.headers ?? {})).toEqual([
+          'X-Request-Id',
+          'Location',
+          'Idempotency-Replayed',
+        ])
+    }
+  })
+
+  it('types the items of a batch, as a list and as JSON Lines', () => {
+    const item = { $ref: '#/components/schemas/GenerationDefaultsInput' }
+    expect(document.components.schemas).toHaveProperty('BatchRequestInput.properties.items.items', item)
+    const content = document.paths['/v1/batches']?.post?.requestBody?.content
+    expect(Object.keys(content ?? {})).toEqual(['application/json', ...LINES_TYPES])
+    for (const type of LINES_TYPES) expect(content?.[type]?.schema).toEqual(item)
+  })
+
+  it('describes webhooks as a union by type', () => {
+    const { schema } = document.webhooks.event.post.requestBody.content['application/json'] ?? {}
+    expect(schema).toEqual({ $ref: '#/components/schemas/WebhookEvent' })
+    const union = z.object({
+      oneOf: z.array(z.object({ properties: z.object({ type: z.object({ const: z.string() }) }) })),
+    })
+    const types = union
+      .parse(document.components.schemas.WebhookEvent)
+      .oneOf.map(({ properties }) => properties.type.const)
+    expect(types).toEqual([...ENDPOINT_EVENT_TYPES, ENDPOINT_TEST])
   })
 
   it('has the routes of the contract', () => {

@@ -2,7 +2,7 @@
 // off Postgres.
 import { once } from 'node:events'
 import { Agent, request } from 'node:http'
-import { readiness } from '@reelqueue/api/routes/health'
+import { readiness } from '@reelqueue/contract/wire/readiness'
 import { noteUnstorable } from '@reelqueue/shared/store/unstorable'
 import { afterEach, describe, expect, it } from 'vitest'
 import { clientOf, generationOf, MINIMAL, problemOf, send } from './support/api.ts'

@@ -1,7 +1,7 @@
 // Invalid input, a line for each case: every refusal is a problem with a stable code and named fields, and writes
 // nothing. Row counts are compared over the whole database, so an orphan row would be noticed.
 
-import { problemJson } from '@reelqueue/api/problem-reply'
+import { problemJson } from '@reelqueue/contract/wire/problem-body'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { countRows, MINIMAL, problemOf, send, startApi } from './support/api.ts'
 

@@ -1,7 +1,7 @@
 // A Postgres that answers but cannot work: read-only after a demotion, a full disk, no free connection. Each refusal
 // comes from a real server, with SQLSTATE and message.
 import { randomBytes } from 'node:crypto'
-import { readiness } from '@reelqueue/api/routes/health'
+import { readiness } from '@reelqueue/contract/wire/readiness'
 import { beforeAll, describe, expect, inject, it } from 'vitest'
 import { generationOf, MINIMAL, problemOf, send, startApi } from './support/api.ts'
 import { runSql } from './support/database.ts'

@@ -1,7 +1,7 @@
 // A Redis that is down or hangs: accepting continues quickly, readiness names the queue, and afterwards the work is
 // done automatically, each submission once.
 
-import { readiness } from '@reelqueue/api/routes/health'
+import { readiness } from '@reelqueue/contract/wire/readiness'
 import { afterEach, describe, expect, it } from 'vitest'
 import { clientOf, generationOf, MINIMAL, type Reply, send } from './support/api.ts'
 import { type Pipeline, startPipeline } from './support/pipeline.ts'

@@ -2,7 +2,7 @@
 // lines name the reason, workers ask rarely, and after the cause is gone workers take jobs again. All cases run at the
 // same time.
 
-import { readiness } from '@reelqueue/api/routes/health'
+import { readiness } from '@reelqueue/contract/wire/readiness'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { clientOf, generationOf, MINIMAL, send } from './support/api.ts'
 import { createDatabase, runSql, type TestDatabase } from './support/database.ts'

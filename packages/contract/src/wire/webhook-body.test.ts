@@ -3,7 +3,15 @@ import { STATUSES, type Status } from '../terms/status.ts'
 import { toBatchJson } from './batch.ts'
 import { type GenerationFacts, toGenerationJson } from './generation.ts'
 import { METADATA_BYTES_MAX } from './generation-request.ts'
-import { batchSubject, generationSubject, WEBHOOK_BODY_BYTES_MAX, webhookBody } from './webhook-body.ts'
+import {
+  batchSubject,
+  endpointSubject,
+  generationSubject,
+  WEBHOOK_BODY_BYTES_MAX,
+  WEBHOOK_PAYLOADS,
+  webhookBody,
+} from './webhook-body.ts'
+import { webhookEvent } from './webhook-event.ts'
 
 const AT = new Date('2026-11-25T20:00:00.000Z')
 const EVENT = { id: 'evt_1', type: 'generation.failed', sequence: 4, createdAt: AT, data: {} }
@@ -127,5 +135,37 @@ describe('a body', () => {
       completed_at: AT.toISOString(),
       href: '/v1/batches/batch_1',
     })
+  })
+})
+
+describe('the schema of webhooks', () => {
+  const generation = generationSubject(toGenerationJson(ROW))
+  const counts = Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>
+  const row = {
+    id: 'batch_1',
+    parentId: null,
+    total: 1,
+    webhookUrl: null,
+    metadata: null,
+    createdAt: AT,
+    completedAt: AT,
+  }
+  const batch = batchSubject(toBatchJson({ ...row, cancelRequestedAt: null, wantedPriority: null }, counts))
+  const disabled = { endpoint_id: 'ep_1', url: 'https://x.example/', reason: 'HTTP 410', failing_since: null }
+  const subjects = {
+    'generation.processing': generation,
+    'generation.completed': generation,
+    'generation.failed': generation,
+    'generation.cancelled': generation,
+    'batch.completed': batch,
+    'endpoint.disabled': endpointSubject(disabled),
+    'endpoint.test': endpointSubject({ endpoint_id: 'ep_1' }),
+  }
+
+  it.each(Object.entries(subjects))('holds for %s, full and thin, and drops no field', (type, subject) => {
+    for (const payload of WEBHOOK_PAYLOADS) {
+      const body = JSON.parse(webhookBody({ ...EVENT, type }, subject, payload))
+      expect(webhookEvent.parse(body)).toEqual(body)
+    }
   })
 })
