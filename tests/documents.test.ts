@@ -144,6 +144,23 @@ describe('every page', async () => {
       expect(screen).toMatch(said)
   })
 
+  test('the README links to every document', async () => {
+    const linked = linksOf(await read('README.md'))
+    const documents = pages.filter((path) => /^(?:docs\/[^/]+|docs\/decisions\/README|[A-Z]+)\.md$/.test(path))
+    expect(documents.length).toBeGreaterThan(15)
+    expect(documents.filter((path) => path !== 'README.md' && !linked.includes(path))).toEqual([])
+  })
+
+  test('the glossary of ARCHITECTURE.md has at most 20 entries', async () => {
+    const [, glossary = ''] = /## Glossary\n([\s\S]*?)\n## /.exec(await read('ARCHITECTURE.md')) ?? []
+    const entries = glossary
+      .split('\n')
+      .filter((line) => line.startsWith('| '))
+      .slice(2)
+    expect(entries.length).toBeGreaterThan(10)
+    expect(entries.length).toBeLessThanOrEqual(20)
+  })
+
   test.for(['README.md', 'ARCHITECTURE.md'])('%s stays under 200 lines', async (path) => {
     expect((await read(path)).split('\n').length).toBeLessThan(200)
   })
