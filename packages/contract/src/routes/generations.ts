@@ -13,7 +13,7 @@ import type { Route } from './route.ts'
 /** Postgres stores sequences as 32-bit integers. */
 const SEQUENCE_MAX = 2_147_483_647
 
-/** The problems of an adoption, whoever asks for it. */
+/** The problems of an adoption, by a key or by the operator. */
 export const ADOPTION_PROBLEMS = [
   'malformed_json',
   'not_found',
