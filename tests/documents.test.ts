@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { ROUTES } from '@reelqueue/contract/routes'
 import { FAILURES } from '@reelqueue/contract/terms/failure'
 import { PROBLEMS } from '@reelqueue/contract/terms/problem'
 import { VARIABLES } from '@reelqueue/shared/runtime/config'
@@ -31,15 +32,21 @@ describe('the generated documents', async () => {
     expect(undescribed).toEqual([])
   })
 
-  test('name every route that the sources register', async () => {
+  test('name every route of the table, and every route that a source registers beside the table', async () => {
     const page = await read('docs/http-api.md')
-    const sources = await Promise.all((await filesBelow('apps/api/src', '.ts')).map(read))
-    const routes = sources.flatMap((source) =>
-      [...source.matchAll(/\.(get|post|put|patch|delete)\(\s*'(\/[^']*)'/g)].map(([, method = '', path = '']) => {
-        return { method: method.toUpperCase(), path: path.replaceAll(/:(\w+)/g, '{$1}') }
-      }),
+    const files = (await filesBelow('apps/api/src', '.ts')).filter((path) => !path.endsWith('.test.ts'))
+    const sources = await Promise.all(files.map(read))
+    const registered = sources.flatMap((source) =>
+      [...source.matchAll(/\.(get|post|put|patch|delete)\(\s*'(\/[^']*)'/g)].map(([, method = '', path = '']) => ({
+        method,
+        path,
+      })),
     )
+    const routes = [...Object.values(ROUTES), ...registered].map(({ method, path }) => {
+      return { method: method.toUpperCase(), path: path.replaceAll(/:(\w+)/g, '{$1}') }
+    })
     expect(routes).toContainEqual({ method: 'POST', path: '/v1/generations' })
+    expect(routes).toContainEqual({ method: 'GET', path: '/openapi.json' })
     const missing = routes.filter(
       ({ method, path }) => !page.includes(`\`${method} ${path}\``) && !page.includes(`\`${path}\``),
     )
