@@ -1,4 +1,4 @@
-// What holds for one provider beside how it is spoken to. Pure types: each provider states its own values in its folder.
+// Facts about one provider beside its protocol. Pure types: each provider states its own values in its folder.
 
 import type { ScheduleLimits } from './poll-schedule.ts'
 
