@@ -5,6 +5,7 @@ import { noteUnstorable } from '@reelqueue/shared/store/unstorable'
 import { expect, it } from 'vitest'
 import { MINIMAL, send, startApi } from './support/api.ts'
 import { openSubmission, startGeneration } from './support/endings.ts'
+import { until } from './support/wait.ts'
 
 const { house, client } = await startApi()
 
@@ -51,6 +52,7 @@ it('tells of what is open, and of what holds it back', async () => {
     'reelqueue_submitting_held{cause="no_key"}': 1,
   })
   await client.post(`/v1/batches/${batchId}/cancel`)
+  await until('its deliveries exist', async () => (await house.database.prisma.pendingFanOut.count()) === 0)
   await noteUnstorable(house.database, 'record', rows[0]?.id ?? '', new Error('any'))
   const later = await scrape()
   expect(later.get('reelqueue_deliveries_pending')).toBe(3)
