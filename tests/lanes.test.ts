@@ -1,6 +1,7 @@
 // The pollers as BullMQ stores them: few, constant, unaffected by failed runs, and created again when the scheduler
 // chain breaks.
 
+import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import { consume } from '@reelqueue/shared/queues/consumer'
 import { LANES, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -12,6 +13,17 @@ import { until } from './support/wait.ts'
 const IDS = Array.from({ length: LANES }, (_, lane) => `lane-${lane}`)
 const POLL_KEY = '{reelqueue}:poll'
 
+/** Runs pollers, and counts the runs of each. */
+function consumeRuns(backend: QueueBackend, runs: Map<string, number>, act: (id: string) => void = () => undefined) {
+  const run = async (id: string) => {
+    runs.set(id, (runs.get(id) ?? 0) + 1)
+    act(id)
+    return { kind: 'done' } as const
+  }
+  const watch = { later: () => undefined, onError: () => undefined }
+  return consume({ backend, queue: 'poll', concurrency: 2, run, ...watch })
+}
+
 describe.each(BACKENDS)('on %s, the lanes', (backend) => {
   let server: QueueServer
   beforeEach(async () => {
@@ -20,13 +32,20 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
   afterEach(() => server.close())
 
   it('stay as many when several workers lay them at once', async () => {
-    const polls = [1, 2, 3, 4].map(() => server.open().queues.queues.poll)
+    const opened = [1, 2, 3, 4].map(() => server.open())
+    const polls = opened.map(({ queues }) => queues.queues.poll)
     await Promise.all(polls.map(async (poll) => layLanes(poll, (await lookAtLanes(poll)).lost, 'busy')))
     for (const poll of polls) {
       expect((await lookAtLanes(poll)).lost).toEqual([])
       expect(await poll.getJobSchedulersCount()).toBe(LANES)
-      expect(await poll.getDelayedCount()).toBeLessThanOrEqual(LANES)
     }
+    // Two that lay a lane in the same moment may leave a run too many, which must end without a next one.
+    const [{ backend }] = opened as [(typeof opened)[0]]
+    const runs = new Map<string, number>()
+    const consumer = consumeRuns(backend, runs)
+    await until('every lane has run several times', () => IDS.every((id) => (runs.get(id) ?? 0) >= 3))
+    await consumer.close()
+    for (const poll of polls) expect(await poll.getDelayedCount()).toBeLessThanOrEqual(LANES)
   })
 
   it('are laid with the one that decides last, so that its first run sees how all were laid', async () => {
@@ -54,18 +73,8 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
     for (const job of await poll.getJobs(['delayed', 'waiting'])) expect(job.opts).toMatchObject(once)
 
     const runs = new Map<string, number>()
-    const run = async (id: string) => {
-      runs.set(id, (runs.get(id) ?? 0) + 1)
+    const consumer = consumeRuns(backend, runs, (id) => {
       if (id === 'lane-0') throw new Error('a run that fails')
-      return { kind: 'done' } as const
-    }
-    const consumer = consume({
-      backend,
-      queue: 'poll',
-      concurrency: 2,
-      run,
-      later: () => undefined,
-      onError: () => undefined,
     })
     await until('every lane has run several times', () => IDS.every((id) => (runs.get(id) ?? 0) >= 3), {
       timeoutMs: 20_000,
@@ -83,20 +92,9 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
     expect((await lookAtLanes(poll)).lost).toEqual(['lane-0'])
     await layLanes(poll, ['lane-0'], 'busy')
     expect((await lookAtLanes(poll)).lost).toEqual([])
-    const seen = new Set<string>()
-    const run = async (id: string) => {
-      seen.add(id)
-      return { kind: 'done' } as const
-    }
-    const consumer = consume({
-      backend,
-      queue: 'poll',
-      concurrency: 2,
-      run,
-      later: () => undefined,
-      onError: () => undefined,
-    })
-    await until('every lane runs', () => IDS.every((id) => seen.has(id)))
+    const runs = new Map<string, number>()
+    const consumer = consumeRuns(backend, runs)
+    await until('every lane runs', () => IDS.every((id) => runs.has(id)))
     await consumer.close()
   })
 })
