@@ -36,7 +36,7 @@ export async function startApi(house: House): Promise<RunningApi> {
     (error) => log.warn({ event: 'wait.failed', err: error }),
   )
   // Options of the micro-batches that combine concurrent requests.
-  const onError = (error: unknown) => log.error({ event: 'batch.failed', err: error })
+  const onError = (error: unknown) => log.error({ event: 'microbatch.failed', err: error })
   const together = { sizeMax: 100, everyMs: 2, isCommon: isCommonFailure, onError }
   const upstream = upstreamOf(config, Math.min(config.UPSTREAM_TIMEOUT_MS, ASK_TIMEOUT_MS))
   const deps: ApiDeps = {

@@ -120,7 +120,12 @@ export function openHouse(config: Config, log: Logger): House {
 }
 
 /** Logs connection trouble (the log itself leaves out what repeats), and none of what stopping causes. */
-function warnUntil(stopping: AbortSignal, log: Logger, event: string, server: string): (error: Error) => void {
+function warnUntil(
+  stopping: AbortSignal,
+  log: Logger,
+  event: 'postgres.error' | 'queue.error',
+  server: string,
+): (error: Error) => void {
   return (error) => {
     if (!stopping.aborted) log.warn({ event, err: error.message, server })
   }

@@ -54,7 +54,7 @@ export async function startLedger(house: House): Promise<RunningLedger> {
         await withTimeout(beatLedger(database, BEAT_MS, true), ANSWER_TIMEOUT_MS, 'Postgres')
         await writeMarks(house, null)
       } catch (error) {
-        log.warn({ event: 'ledger.unmarked', err: error })
+        log.warn({ event: 'ledger.mark_failed', err: error })
       }
     },
   }
@@ -90,7 +90,7 @@ async function keepMarks(house: House, signal: AbortSignal): Promise<void> {
       await beatIfDue(house, last)
       last = await writeMarks(house, last)
     } catch (error) {
-      if (!signal.aborted) house.log.warn({ event: 'ledger.unmarked', err: error })
+      if (!signal.aborted) house.log.warn({ event: 'ledger.mark_failed', err: error })
     }
   }
 }
@@ -112,7 +112,7 @@ async function writeMarks({ config, database, backend, log }: House, last: Mark 
     writeFileMark(resolve(config.DATA_DIR), text),
   ])
   const failed = written.find((one) => one.status === 'rejected')
-  if (failed && last === null) log.warn({ event: 'ledger.unmarked', err: failed.reason })
+  if (failed && last === null) log.warn({ event: 'ledger.mark_failed', err: failed.reason })
   return next
 }
 

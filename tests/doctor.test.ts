@@ -218,7 +218,7 @@ describe('Redis', () => {
         .output()
         .split('\n')
         .find((text) => text.includes('"check":"redis"')) ?? '{}'
-    expect(JSON.parse(line)).toMatchObject({ event: 'doctor.finding', verdict: 'down', fix: expect.any(String) })
+    expect(JSON.parse(line)).toMatchObject({ event: 'doctor.finding', result: 'down', fix: expect.any(String) })
   })
 })
 

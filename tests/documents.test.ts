@@ -8,6 +8,9 @@ import { ROUTES } from '@reelqueue/contract/routes'
 import { FAILURES } from '@reelqueue/contract/terms/failure'
 import { PROBLEMS } from '@reelqueue/contract/terms/problem'
 import { VARIABLES } from '@reelqueue/shared/runtime/config'
+import { LOG_EVENTS } from '@reelqueue/shared/runtime/log-events/catalogue'
+import type { LogEvent } from '@reelqueue/shared/runtime/log-events/event'
+import { LOG_FIELDS } from '@reelqueue/shared/runtime/log-events/fields'
 import { describe, expect, test } from 'vitest'
 import { renderDocuments } from '../bin/docs/documents.ts'
 
@@ -51,6 +54,28 @@ describe('the generated documents', async () => {
       ({ method, path }) => !page.includes(`\`${method} ${path}\``) && !page.includes(`\`${path}\``),
     )
     expect(missing).toEqual([])
+  })
+})
+
+describe('the events of the log', async () => {
+  const files = (
+    await Promise.all(['apps/api/src', 'apps/worker/src', 'bin'].map((folder) => filesBelow(folder, '.ts')))
+  ).flat()
+  const sources = await Promise.all(files.filter((path) => !path.endsWith('.test.ts')).map(read))
+
+  test('are each logged by a source, with each field of the catalogue in use', () => {
+    const events: [string, LogEvent][] = Object.entries(LOG_EVENTS)
+    expect(events.length).toBeGreaterThan(50)
+    expect(
+      events.map(([name]) => name).filter((name) => !sources.some((source) => source.includes(`'${name}'`))),
+    ).toEqual([])
+    const listed = new Set(events.flatMap(([, { fields }]) => fields.map((field) => field.replace('?', ''))))
+    expect(Object.keys(LOG_FIELDS).filter((field) => !listed.has(field))).toEqual([])
+  })
+
+  test('are written through the type of the catalogue, not through the logger of Fastify or pino', () => {
+    const untyped = /(request|reply|fastify|app)\.log\.(error|warn|info|debug)\(|\.pino\.\w+\(/
+    expect(sources.filter((source) => untyped.test(source))).toEqual([])
   })
 })
 

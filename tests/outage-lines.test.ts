@@ -21,7 +21,7 @@ const LINES_MAX = 40
 /** Limit of one kind: the first line, and a line left from an earlier window. */
 const OF_A_KIND_MAX = 2
 /** One line for each request, submission and attempt: these lines are work, bounded elsewhere. */
-const WORK = ['request.completed', 'submit.settled', 'submit.again', 'complete.done', 'deliver.attempted']
+const WORK = ['request.completed', 'submit.recorded', 'submit.retry_scheduled', 'complete.done', 'deliver.attempted']
 
 interface Outage {
   readonly name: string

@@ -163,7 +163,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
   it('has logged what it did, without a prompt, a key or a secret, and no step has failed', async () => {
     await pipeline.stopHouses()
     const logs = await pipeline.logs()
-    for (const event of ['request.completed', 'submit.settled', 'complete.done', 'deliver.attempted', 'poll.run']) {
+    for (const event of ['request.completed', 'submit.recorded', 'complete.done', 'deliver.attempted', 'poll.run']) {
       expect(logs).toContain(`"event":"${event}"`)
     }
     for (const secret of pipeline.secrets) expect(logs).not.toContain(secret)

@@ -46,6 +46,6 @@ function refuse(findings: readonly Finding[]): void {
 function logFindings(findings: readonly Finding[], log: Logger): void {
   for (const { level, ...finding } of findings) {
     // `level` is a field of the log itself.
-    if (level !== 'ok') log.warn({ event: 'doctor.finding', ...finding, verdict: level })
+    if (level !== 'ok') log.warn({ event: 'doctor.finding', ...finding, result: level })
   }
 }

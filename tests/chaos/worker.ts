@@ -19,7 +19,7 @@ await runCommand(async () => {
     // Closing the queues sends the jobs that are still in memory.
     const pass = crashPlan(process.env, () => house.queues.close())
     const upstream = upstreamOf(config)
-    const answered = (taskId: string) => house.log.info({ event: 'chaos.answered', taskId })
+    const answered = (taskId: string) => house.log.pino.info({ event: 'chaos.answered', taskId })
     const mined = upstream && minedUpstream(upstream, pass, answered)
     const worker = startWorkerIn(minedHouse(house, pass), mined)
     stops.push(() => worker.close())

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http'
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
+import type { EventLog } from '@reelqueue/shared/runtime/log'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { boundBodies } from './bodies.ts'
 import { endGently } from './closing.ts'
@@ -48,7 +49,7 @@ export const REQUEST_MAX_MS = 900_000
 export const HEADERS_MAX_MS = 15_000
 
 export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
-  const log: FastifyBaseLogger = deps.log
+  const log: FastifyBaseLogger = deps.log.pino
   const { publicUrl, trustedProxies } = deps.settings
   const publicPath = publicPathOf(publicUrl)
   const fastify = Fastify({
@@ -136,11 +137,12 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
 /** Logs one line for each request: method, route, status and duration, never a body, a query or a header. */
 function logRequests(fastify: FastifyInstance): void {
   fastify.addHook('onResponse', (request, reply, done) => {
-    request.log.info({
+    const log: EventLog = request.log
+    log.info({
       event: 'request.completed',
       method: request.method,
       route: request.routeOptions.url ?? 'unknown',
-      status: reply.statusCode,
+      httpStatus: reply.statusCode,
       durationMs: Math.round(reply.elapsedTime * 10) / 10,
     })
     done()

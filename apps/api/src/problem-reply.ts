@@ -4,6 +4,7 @@ import { Later, PROBLEMS, Problem, type ProblemCode } from '@reelqueue/contract/
 import { PROBLEM_TYPE } from '@reelqueue/contract/wire/problem-body'
 import { summarise, tell } from '@reelqueue/shared/domain/field-words'
 import { NoTurn } from '@reelqueue/shared/runtime/fair-turns'
+import type { EventLog } from '@reelqueue/shared/runtime/log'
 import { AWAY, whyUnavailable } from '@reelqueue/shared/store/unavailable'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { isBrokenGzip } from './compression.ts'
@@ -86,11 +87,12 @@ function asProblem(error: FastifyError | Problem, request: FastifyRequest): Prob
   if (known) return new Problem(known)
   if (isBrokenGzip(error)) return new Problem('malformed_request', 'The body is no gzip, or ends too early.')
   if (error.statusCode !== undefined && error.statusCode < 500) return new Problem('malformed_request')
+  const log: EventLog = request.log
   const why = whyUnavailable(error)
   if (why !== null) {
-    request.log.warn({ event: 'request.unavailable', why, err: error.message })
+    log.warn({ event: 'request.unavailable', why, err: error.message })
     return new Problem('unavailable', `${AWAY[why]}. ${PROBLEMS.unavailable.fix}`)
   }
-  request.log.error({ event: 'request.failed', err: error })
+  log.error({ event: 'request.failed', err: error })
   return new Problem('internal_error', `Try again; the log has the cause under the request id ${request.id}.`)
 }

@@ -33,5 +33,5 @@ export async function keepPace(deps: StepDeps, runId: string, hasPolled: boolean
   const { busy } = await lookAtLanes(poll)
   if (busy.length === 0) return
   await layLanes(poll, busy, 'resting')
-  log.debug({ event: 'lanes.resting', lanes: busy })
+  log.debug({ event: 'pollers.resting', pollers: busy })
 }

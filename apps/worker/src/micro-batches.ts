@@ -58,7 +58,7 @@ const EVERY_MS = 50
 const DELIVERING_EVERY_MS = 10
 
 export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' | 'log'>): MicroBatches {
-  const onError = (error: unknown) => log.error({ event: 'batch.failed', err: error })
+  const onError = (error: unknown) => log.error({ event: 'microbatch.failed', err: error })
   const alone = takeTurns(halfOf(database))
   const noting = <T>(statement: RefusedStatement, id: string, run: () => Promise<T>) =>
     notingUnstorable(database, statement, id, run)

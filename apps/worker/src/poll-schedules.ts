@@ -49,7 +49,7 @@ export function createPollSchedules(
         try {
           await refresh()
         } catch (error) {
-          log.warn({ event: 'schedules.old', err: error })
+          log.warn({ event: 'poll_schedules.stale', err: error })
         }
         await pause(EVERY_MS, signal)
       }

@@ -72,7 +72,7 @@ export function createPollWindow(deps: UpstreamDeps, stopping: AbortSignal): Pol
     try {
       await act()
     } catch (error) {
-      deps.log.error({ event: 'poll.unwritten', rows, err: error })
+      deps.log.error({ event: 'poll.unrecorded', rows, err: error })
     }
     ending -= rows
     events.emit('freed')

@@ -21,7 +21,7 @@ export function createRunNotes({ database, log }: Pick<StepDeps, 'database' | 'l
     try {
       await noteStepRuns(database, [step])
     } catch (error) {
-      log.warn({ event: 'run.unnoted', step, err: error })
+      log.warn({ event: 'step_runs.unrecorded', step, err: error })
     }
   }
   return {

@@ -133,7 +133,7 @@ async function deliverOne(deps: DeliverDeps, target: string, wanted: Wanted): Pr
   } finally {
     const forMs = targets.leave(target, conduct)
     if (forMs !== null) {
-      log.warn({ event: 'deliver.resting', target, forMs })
+      log.warn({ event: 'deliver.cooling_down', origin: target, forMs })
       await restTarget(database, target, forMs)
       await giveUpWaiting(database, target)
     }
@@ -156,6 +156,8 @@ export function conductOf({
   return kind === 'delivered' && durationMs <= QUICK_MS ? 'quick' : 'answered'
 }
 
+const ALLOW_NETWORK = 'To allow a private network, name the network in WEBHOOK_ALLOWED_NETWORKS.'
+
 /** Records an attempt and the consequences. */
 async function record(deps: DeliverDeps, delivery: ClaimedDelivery, outcome: Outcome): Promise<void> {
   const { batches, log, afterCommit } = deps
@@ -171,22 +173,20 @@ async function record(deps: DeliverDeps, delivery: ClaimedDelivery, outcome: Out
     durationMs,
   }
   await batches.record({ attempt: made, verdict })
-  log[errorClass === 'internal' ? 'error' : errorClass === 'refused_address' ? 'warn' : 'info']({
-    event: 'deliver.attempted',
+  const line = {
     deliveryId: delivery.id,
     eventId: delivery.event.id,
     type: delivery.event.type,
     attempt: delivery.attempt,
     outcome: outcome.kind,
     errorClass,
-    ...('cause' in outcome && { err: outcome.cause }),
-    ...(errorClass === 'refused_address' && {
-      hint: 'To allow a private network, name it in WEBHOOK_ALLOWED_NETWORKS.',
-    }),
     httpStatus,
     state: verdict.state,
     durationMs: Math.round(durationMs),
-  })
+  }
+  if ('cause' in outcome) log.error({ event: 'deliver.not_built', ...line, err: outcome.cause })
+  else if (errorClass === 'refused_address') log.warn({ event: 'deliver.address_refused', ...line, fix: ALLOW_NETWORK })
+  else log.info({ event: 'deliver.attempted', ...line })
   if (verdict.state === 'pending' && verdict.retryMs <= LATER_MAX_MS)
     afterCommit({ retry: { deliveryId: delivery.id, delayMs: verdict.retryMs } })
   if (delivery.endpoint && errorClass !== 'internal') await noteEndpoint(deps, delivery, delivery.endpoint, outcome)

@@ -27,7 +27,7 @@ export async function forgetForever(deps: ForgetDeps & Pick<StepDeps, 'random'>,
     try {
       await forgetHistory(deps, signal)
     } catch (error) {
-      deps.log.error({ event: 'history.failed', err: error })
+      deps.log.error({ event: 'history.purge_failed', err: error })
     }
     await pause(REST_MS * (0.8 + 0.4 * deps.random()), signal)
   }
@@ -44,7 +44,7 @@ export async function forgetHistory({ database, settings, log }: ForgetDeps, sig
   const age = { days: settings.retentionDays, nowMs: Date.now() }
   for (const kind of HISTORY) {
     const rows = await sweep(kind)
-    if (rows > 0) log.info({ event: 'history.forgotten', kind: kind.name, rows })
+    if (rows > 0) log.info({ event: 'history.purged', kind: kind.name, rows })
   }
 
   async function sweep(kind: HistoryKind): Promise<number> {

@@ -16,14 +16,14 @@ export async function probeForever(deps: UpstreamDeps, signal: AbortSignal): Pro
     await tryNow(deps.database, deps.upstream.name)
     deps.afterCommit({ admissionDue: true })
   } catch (error) {
-    deps.log.error({ event: 'probe.failed', err: error })
+    deps.log.error({ event: 'gate.probe_failed', err: error })
   }
   while (!signal.aborted) {
     let isClosed = false
     try {
       isClosed = await probe(deps)
     } catch (error) {
-      deps.log.error({ event: 'probe.failed', err: error })
+      deps.log.error({ event: 'gate.probe_failed', err: error })
     }
     await pause((isClosed ? PROBE_MS : LOOK_MS) * (0.8 + 0.4 * deps.random()), signal)
   }
@@ -48,7 +48,7 @@ export async function probe({
   if (kind === 'silent' || kind === 'unclear') return true
   // Only one of several workers admits: each admission would spend a submission.
   if (await openHalf(database, upstream.name)) {
-    log.info({ event: 'gate.opened' })
+    log.info({ event: 'gate.half_opened' })
     afterCommit({ admissionDue: true })
   }
   return false

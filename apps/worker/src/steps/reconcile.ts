@@ -40,14 +40,14 @@ export async function reconcileForever(deps: StepDeps, signal: AbortSignal): Pro
  * because missing pollers mean that other jobs are lost too.
  */
 export async function reconcile(deps: StepDeps): Promise<void> {
-  await heal(deps, 'lanes', mendLanes)
+  await heal(deps, 'pollers', mendLanes)
   await Promise.all([
     heal(deps, 'generations', wakeGenerations),
     heal(deps, 'deliveries', wakeDeliveries),
     heal(deps, 'endpoints', abandonPending),
     heal(deps, 'batches', finishEnded),
     heal(deps, 'changes', takeOverChanges),
-    heal(deps, 'rests', ({ database }) => forgetRests(database)),
+    heal(deps, 'cool_downs', ({ database }) => forgetRests(database)),
   ])
   deps.afterCommit({ admissionDue: true })
 }
@@ -77,7 +77,7 @@ async function mendLanes(deps: StepDeps): Promise<void> {
       if (hasDropped) queues.returnDropped()
       throw error
     }
-    if (hastened > 0) log.info({ event: 'reconcile.hastened', rows: hastened })
+    if (hastened > 0) log.info({ event: 'reconcile.requeued', rows: hastened })
   }
   // Work that becomes due soon makes pollers busy, but the call can be lost.
   if (resting.length > 0 && (await isWorkAhead(deps))) await layLanes(poll, resting, 'busy')
@@ -85,7 +85,7 @@ async function mendLanes(deps: StepDeps): Promise<void> {
   // Recreate pollers last: after a crash before this line, the next round finds the pollers missing and repeats the
   // recovery.
   await layLanes(poll, lost, 'busy')
-  log.info({ event: 'reconcile.lanes', laid: lost })
+  log.info({ event: 'reconcile.pollers', created: lost })
 }
 
 async function wakeGenerations(deps: StepDeps): Promise<void> {
@@ -119,7 +119,7 @@ async function abandonPending({ database, log }: StepDeps): Promise<void> {
   for (const endpointId of await findUnwanted(database)) {
     let pages = 1
     while ((await abandonUnwanted(database, endpointId)) && pages < PAGES_MAX) pages++
-    log.info({ event: 'reconcile.abandoned', endpointId, pages })
+    log.info({ event: 'reconcile.deliveries_cancelled', endpointId, pages })
   }
 }
 

@@ -97,7 +97,7 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
   if (settled.isGateClosed && signal?.kind === 'refusal') await releaseOthers(deps, signal)
   const durationMs = Math.round(performance.now() - intent.preparedAtMs)
   deps.log.info({
-    event: 'submit.settled',
+    event: 'submit.recorded',
     generationId,
     submissionId: intent.submissionId,
     attempt: intent.number,
@@ -141,7 +141,7 @@ async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent,
         return
       case 'hold':
         await hold(database, upstream.name, signal.forMs)
-        log.warn({ event: 'gate.held', forMs: signal.forMs })
+        log.warn({ event: 'gate.cooling_down', forMs: signal.forMs })
         return
       case 'refusal':
         // The refusal is counted in the transaction that records the outcome (store/refusals.ts). The refusal shows
@@ -149,7 +149,7 @@ async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent,
         if (intent.isAfterSilence) await noteAnswer(database, upstream.name)
     }
   } catch (error) {
-    log.error({ event: 'gate.untold', signal: signal.kind, err: error })
+    log.error({ event: 'gate.unrecorded', signal: signal.kind, err: error })
   }
 }
 
@@ -163,7 +163,7 @@ async function releaseOthers(
     const released = await releaseAdmitted(database, null)
     log.error({ event: 'gate.closed', cause, refusal, released })
   } catch (error) {
-    log.error({ event: 'gate.untold', signal: 'refusal', err: error })
+    log.error({ event: 'gate.unrecorded', signal: 'refusal', err: error })
   }
 }
 
@@ -182,7 +182,7 @@ async function begin(deps: UpstreamDeps, wish: BeginWish): Promise<BeginResult> 
     if (begun.kind !== 'ask_first') return begun
     const { taskId } = begun
     const answer = await upstream.poll(taskId)
-    log.info({ event: 'submit.asked', generationId, upstreamTaskId: taskId, answer: answer.kind })
+    log.info({ event: 'submit.previous_task_polled', generationId, upstreamTaskId: taskId, answer: answer.kind })
     if (answer.kind === 'completed') {
       deps.afterCommit({ moved: await completeFormerTask(database, generationId, taskId, answer) })
       return { kind: 'moved_on' }
@@ -268,7 +268,7 @@ async function giveUpUnsent(deps: UpstreamDeps, wish: BeginWish, cause: Uncertai
 async function untilRecorded<T>(
   log: UpstreamDeps['log'],
   outcome: Parameters<typeof recordAgainMs>[0],
-  of: Readonly<Record<string, string | null>>,
+  of: { readonly submissionId: string; readonly generationId?: string; readonly upstreamTaskId?: string | null },
   act: () => Promise<T>,
 ): Promise<T> {
   for (let tries = 1; ; tries++) {
@@ -288,6 +288,6 @@ function follow(deps: UpstreamDeps, generationId: string, settled: Settled, back
   // A new task exists, or a previous task is to be polled again.
   deps.afterCommit({ moved: settled.moved, pollsDue: settled.status !== 'submitting' })
   if (settled.status !== 'submitting') return { kind: 'done' }
-  deps.log.info({ event: 'submit.again', generationId, backoffMs })
+  deps.log.info({ event: 'submit.retry_scheduled', generationId, backoffMs })
   return backoffMs <= LATER_MAX_MS ? { kind: 'later', delayMs: backoffMs } : { kind: 'done' }
 }

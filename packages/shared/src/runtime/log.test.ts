@@ -19,7 +19,7 @@ describe('withoutQueries', () => {
 it.runIf(process.platform === 'linux')('a log on a full disk throws nothing and ends nothing', () => {
   const log = createLogger('info', '/dev/full')
   expect(() => {
-    for (let n = 0; n < 10; n++) log.info({ event: 'kept.going', n })
+    for (let n = 0; n < 10; n++) log.info({ event: 'upload.cut_off', bytes: n })
   }).not.toThrow()
 })
 
@@ -38,16 +38,16 @@ describe('a log', () => {
   it('leaves out what repeats: failures, and lines that come with every run', () => {
     const lines = linesOf('repeated', (log) => {
       for (let n = 0; n < 100; n++) {
-        log.info({ event: 'poll.run', polls: n })
+        log.info({ event: 'poll.run', polls: n, durationMs: 1 })
         log.warn({ event: 'polls.refused', refused: n, polls: n })
-        log.warn({ event: 'deliver.resting', target: `host-${n}.example.com`, forMs: 1_000 })
-        log.error({ event: 'reconcile.failed', part: 'lanes', err: new Error(`no answer within ${n} ms`) })
+        log.warn({ event: 'deliver.cooling_down', origin: `https://host-${n}.example.com`, forMs: 1_000 })
+        log.error({ event: 'reconcile.failed', part: 'pollers', err: new Error(`no answer within ${n} ms`) })
       }
     })
     expect(lines.map((line) => line.event)).toEqual([
       'poll.run',
       'polls.refused',
-      'deliver.resting',
+      'deliver.cooling_down',
       'reconcile.failed',
     ])
   })
@@ -55,8 +55,14 @@ describe('a log', () => {
   it('leaves out nothing that names a submission, nor what is said of single rows', () => {
     const lines = linesOf('single', (log) => {
       for (let n = 0; n < 100; n++) {
-        log.error({ event: 'submit.unrecorded', submissionId: `sub_${n}`, err: new Error('gone') })
-        log.info({ event: 'submit.settled', generationId: `gen_${n}` })
+        log.error({
+          event: 'submit.unrecorded',
+          submissionId: `sub_${n}`,
+          outcome: 'accepted',
+          tries: 1,
+          err: new Error('gone'),
+        })
+        log.info({ event: 'complete.done', generationId: `gen_${n}` })
       }
     })
     expect(lines).toHaveLength(200)

@@ -1,11 +1,19 @@
-// The log has a JSON line per request and per step run. Callers log ids and outcomes only, never a prompt, a key or a secret. A repeating
-// failure is one line in ten seconds with the number of omitted lines (sparing.ts); the lines of each poller run and of each resting origin
-// are limited in the same way.
+// The log has a JSON line per request and per step run; the catalogue (log-events/catalogue.ts) names every event and its fields. Callers
+// log ids and outcomes only, never a prompt, a key or a secret. A repeating failure is one line in ten seconds with the number of omitted
+// lines (sparing.ts); the lines of limited events are omitted in the same way.
 
-import { type Logger, pino } from 'pino'
+import { type Logger as Pino, pino } from 'pino'
+import { isLimited, type LogLine } from './log-events/catalogue.ts'
+import type { LogLevel } from './log-events/event.ts'
 import { createSparing, kindOfError } from './sparing.ts'
 
-export type { Logger }
+/** A function for each level. An unknown event, another level or a missing field does not compile. */
+export type EventLog = { readonly [Level in LogLevel]: (line: LogLine<Level>) => void }
+
+export interface Logger extends EventLog {
+  /** For Fastify, which writes lines of its own. */
+  readonly pino: Pino
+}
 
 const WARN = 40
 /** How many bytes wait in memory while lines cannot be written. */
@@ -17,7 +25,7 @@ export function createLogger(level: string, file?: string): Logger {
   // A full disk must not end a process that has paid submissions to record.
   destination.on('error', () => undefined)
   const sparing = createSparing()
-  return pino(
+  const lines = pino(
     {
       level,
       base: null,
@@ -41,6 +49,13 @@ export function createLogger(level: string, file?: string): Logger {
     },
     destination,
   )
+  return {
+    pino: lines,
+    error: (line) => lines.error(line),
+    warn: (line) => lines.warn(line),
+    info: (line) => lines.info(line),
+    debug: (line) => lines.debug(line),
+  }
 }
 
 interface SparedLine {
@@ -52,23 +67,13 @@ interface SparedLine {
   readonly queue?: unknown
 }
 
-/** Events without an error, at any level, that a single cause can repeat many times a minute. */
-const REPEATED: ReadonlySet<unknown> = new Set([
-  'poll.run',
-  'poll.overdue',
-  'polls.refused',
-  'polls.unanswered',
-  'gate.held',
-  'deliver.resting',
-])
-
 /**
- * Limited lines: lines with an error, and the events above. A line with a submission id is never omitted: the line may be the only
+ * Limited lines: lines with an error, and the limited events of the catalogue. A line with a submission id is never omitted: the line may be the only
  * record of a paid submission.
  */
 function isSpared(fields: unknown, level: number): fields is SparedLine {
   if (typeof fields !== 'object' || fields === null || 'submissionId' in fields) return false
-  return (level >= WARN && 'err' in fields) || ('event' in fields && REPEATED.has(fields.event))
+  return (level >= WARN && 'err' in fields) || ('event' in fields && isLimited(fields.event))
 }
 
 function kindOf({ event, code, part, step, queue, err }: SparedLine): string {
