@@ -1,5 +1,5 @@
 // Prisma's command line reads this file. The product itself needs no engine binary: `npm run migrate`
-// runs the same schema engine as WebAssembly (packages/shared/src/store/migrate.ts).
+// runs the same schema engine as WebAssembly (packages/shared/src/migrate/migrate.ts).
 import { defineConfig } from 'prisma/config'
 
 // Without this, `prisma generate` downloads a native engine that it does not use, and fails offline.

@@ -1,7 +1,7 @@
 // `npm run bench -- --admission`: the cost of one admission run for Postgres, with many waiting projects, and behind a large batch that is
 // being cancelled. EXPLAIN ANALYZE runs the real statements of the store and rolls back; planning time counts too.
 
-import { admitGenerations } from '@reelqueue/shared/store/admission'
+import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import pg from 'pg'
 import type { Servers } from './servers.ts'
 import { timeStatement } from './statement-time.ts'

@@ -2,8 +2,8 @@
 // an endpoint with six tenths of the deliveries.
 
 import { openDatabase } from '@reelqueue/shared/store/database'
-import { changeEndpoint } from '@reelqueue/shared/store/endpoints'
-import { claimOverdueDeliveries } from '@reelqueue/shared/store/overdue'
+import { changeEndpoint } from '@reelqueue/shared/store/deliveries/endpoints'
+import { claimOverdueDeliveries } from '@reelqueue/shared/store/lifecycle/overdue'
 import pg from 'pg'
 import type { Servers } from './servers.ts'
 import { timeStatement } from './statement-time.ts'

@@ -2,13 +2,13 @@
 // and Prisma's `createMany` in chunks. The ordinary ways check nothing, are not atomic, and record no events.
 
 import { newId } from '@reelqueue/contract/terms/ids'
+import { type House, openHouse } from '@reelqueue/shared/app-context'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { ensureProject } from '@reelqueue/shared/store/projects'
 import { Redis } from 'ioredis'
 import { startApi } from '../bin/api.ts'
 import { bootstrapProject } from '../bin/bootstrap.ts'
-import { type House, openHouse } from '../bin/house.ts'
 import { HEADERS, KEY, lineOf, SECRET } from './contestants.ts'
 import { median } from './requests.ts'
 import type { Servers } from './servers.ts'

@@ -1,11 +1,11 @@
 // Reelqueue as in `npm start`, API and worker in one process, configured by the environment. Started with `fork`; sends its URL, and exits
 // on disconnect.
 
+import { openHouse } from '@reelqueue/shared/app-context'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { startApi } from '../bin/api.ts'
 import { bootstrapProject } from '../bin/bootstrap.ts'
-import { openHouse } from '../bin/house.ts'
 import { startWorkerIn } from '../bin/worker.ts'
 
 const config = loadConfig()

@@ -2,16 +2,20 @@
 // are recorded on their way from the store to Postgres.
 
 import { newId } from '@reelqueue/contract/terms/ids'
-import { admitGenerations } from '@reelqueue/shared/store/admission'
-import { listResults } from '@reelqueue/shared/store/batch-actions'
-import { changePage, markCancelled } from '@reelqueue/shared/store/batch-changes'
-import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'
+import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
+import { findQueuePlace } from '@reelqueue/shared/store/admission/queue-place'
 import { openDatabase, PLANNING } from '@reelqueue/shared/store/database'
-import { countWaiting, insertGenerations, listGenerations } from '@reelqueue/shared/store/generations'
-import { overdueWork } from '@reelqueue/shared/store/health'
-import { claimOverdueDeliveries, claimOverdueGenerations, endedBatches } from '@reelqueue/shared/store/overdue'
-import { claimDuePolls, isPollDueWithin } from '@reelqueue/shared/store/polling'
-import { findQueuePlace } from '@reelqueue/shared/store/queue-place'
+import { listResults } from '@reelqueue/shared/store/intake/batch-actions'
+import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/intake/batches'
+import { countWaiting, insertGenerations, listGenerations } from '@reelqueue/shared/store/intake/generations'
+import { changePage, markCancelled } from '@reelqueue/shared/store/lifecycle/batch-changes'
+import {
+  claimOverdueDeliveries,
+  claimOverdueGenerations,
+  endedBatches,
+} from '@reelqueue/shared/store/lifecycle/overdue'
+import { claimDuePolls, isPollDueWithin } from '@reelqueue/shared/store/lifecycle/polling'
+import { overdueWork } from '@reelqueue/shared/store/operator/health'
 import pg from 'pg'
 import { forgetEnded } from '../tests/support/history.ts'
 import { makeHistory } from './history.ts'

@@ -6,11 +6,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
-import type { PostgresBinaries } from '@reelqueue/shared/runtime/postgres-binaries'
+import { startEmbeddedPostgres } from '@reelqueue/shared/embedded/embedded-postgres'
+import type { PostgresBinaries } from '@reelqueue/shared/embedded/postgres-binaries'
+import { prepareDatabase } from '@reelqueue/shared/migrate/prepare-database'
 import { Redis } from 'ioredis'
 import pg from 'pg'
-import { prepareDatabase } from '../bin/house.ts'
 
 export interface Servers {
   readonly databaseUrl: string

@@ -2,12 +2,12 @@
 // values once.
 
 import { randomBytes } from 'node:crypto'
+import type { House } from '@reelqueue/shared/app-context'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import type { Database } from '@reelqueue/shared/store/database'
-import { storeOperatorPassword } from '@reelqueue/shared/store/operator-login'
+import { storeOperatorPassword } from '@reelqueue/shared/store/operator/operator-login'
 import { createProject, DEFAULT_PROJECT, hashOf, newApiKey } from '@reelqueue/shared/store/projects'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
-import type { House } from './house.ts'
 
 export interface MadeUp {
   /** Null when the key was configured. */

@@ -2,7 +2,9 @@
 // real installation: neither DATABASE_URL nor REDIS_URL nor any key.
 
 import { join } from 'node:path'
+import { type House, openHouse } from '@reelqueue/shared/app-context'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
+import { prepareDatabase } from '@reelqueue/shared/migrate/prepare-database'
 import { type Config, loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { createProject, newApiKey } from '@reelqueue/shared/store/projects'
@@ -16,7 +18,6 @@ import { showProgress } from './demo/progress.ts'
 import { DEFAULTS, ITEMS } from './demo/prompts.ts'
 import { type Receiver, startReceiver } from './demo/receiver.ts'
 import { embedUnlessConfigured, makeDataDir } from './embedded.ts'
-import { type House, openHouse, prepareDatabase } from './house.ts'
 import { freePortFor, refuseTakenPorts } from './ports.ts'
 import { startWorkerIn } from './worker.ts'
 

@@ -3,8 +3,8 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { startEmbeddedPostgres } from '@reelqueue/shared/embedded/embedded-postgres'
 import type { Config } from '@reelqueue/shared/runtime/config'
-import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import { type Stops, UserError } from './command.ts'
 

@@ -188,7 +188,7 @@ function nameOf(pids) {
   return JSON.stringify(pids.map((pid) => ({ pid, identity: identityOf(pid) })))
 }
 
-/** Distinguishes a process from a later process with the same pid; null when the process does not run. See runtime/folder-owner.ts. */
+/** Distinguishes a process from a later process with the same pid; null when the process does not run. See embedded/folder-owner.ts. */
 function identityOf(pid) {
   if (process.platform === 'linux') {
     const stat = readText(`/proc/${pid}/stat`)

@@ -2,9 +2,11 @@
 
 import { parseArgs } from 'node:util'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
+import { prepareDatabase } from '@reelqueue/shared/migrate/prepare-database'
 import { type Config, loadConfig, required } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { type Database, openDatabase } from '@reelqueue/shared/store/database'
+import { resealAll } from '@reelqueue/shared/store/operator/resealing'
 import {
   addApiKey,
   DEFAULT_PROJECT,
@@ -13,14 +15,12 @@ import {
   newApiKey,
   revokeApiKey,
 } from '@reelqueue/shared/store/projects'
-import { resealAll } from '@reelqueue/shared/store/resealing'
+import { sealerOf } from '@reelqueue/shared/webhooks/sealer'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { makeOperatorPassword } from './bootstrap.ts'
 import { runToEnd, UserError } from './command.ts'
 import { refuseOldTables } from './doctor/refuse.ts'
 import { joinEmbedded } from './embedded.ts'
-import { prepareDatabase } from './house.ts'
-import { sealerOf } from './sealer.ts'
 
 const USAGE = `Usage:
   npm run keys -- create [--project default] [--name NAME]   prints a new key, once

@@ -4,15 +4,21 @@
 import { randomUUID } from 'node:crypto'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import type { House } from '@reelqueue/shared/app-context'
 import { type LedgerMark, ledgerSuspicion } from '@reelqueue/shared/domain/ledger'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { pause, withTimeout } from '@reelqueue/shared/runtime/clock'
-import { releaseAdmitted } from '@reelqueue/shared/store/admission'
-import { adoptLedger, beatLedger, hasSubmission, ledgerState, readLedger } from '@reelqueue/shared/store/ledger-watch'
-import { setPaused } from '@reelqueue/shared/store/submitting-gate'
+import { releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
+import { setPaused } from '@reelqueue/shared/store/admission/submitting-gate'
+import {
+  adoptLedger,
+  beatLedger,
+  hasSubmission,
+  ledgerState,
+  readLedger,
+} from '@reelqueue/shared/store/operator/ledger-watch'
 import { z } from 'zod'
 import { makeDataDir } from './embedded.ts'
-import type { House } from './house.ts'
 
 const FILE = 'ledger.json'
 /** Between two looks at the newest submission. Reads only. */

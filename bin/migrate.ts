@@ -1,8 +1,8 @@
 // `npm run migrate`: prepares or upgrades the database. Safe to repeat, and from several machines at once.
 
+import { prepareDatabase } from '@reelqueue/shared/migrate/prepare-database'
 import { loadConfig, required } from '@reelqueue/shared/runtime/config'
 import { runToEnd } from './command.ts'
-import { prepareDatabase } from './house.ts'
 
 await runToEnd(async () => {
   const applied = await prepareDatabase(required(loadConfig(), 'DATABASE_URL'))

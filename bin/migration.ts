@@ -5,8 +5,8 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
-import { migrate, schemaDrift } from '@reelqueue/shared/store/migrate'
+import { startEmbeddedPostgres } from '@reelqueue/shared/embedded/embedded-postgres'
+import { migrate, schemaDrift } from '@reelqueue/shared/migrate/migrate'
 import { runToEnd, type Stops } from './command.ts'
 
 const MIGRATIONS = fileURLToPath(new URL('../prisma/migrations', import.meta.url))

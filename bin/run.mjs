@@ -23,6 +23,7 @@ const TOOLS = {
     ['tsc', '--noEmit'],
     ['knip'],
     ['tsx', 'bin/words.ts'],
+    ['tsx', 'bin/boundaries.ts'],
   ],
 }
 

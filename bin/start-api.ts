@@ -1,12 +1,12 @@
 // `npm run start:api`: the API alone; any number of API processes share one database.
 
+import { openHouse } from '@reelqueue/shared/app-context'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { startApi } from './api.ts'
 import { bootstrapProject, printMadeUp } from './bootstrap.ts'
 import { runCommand, runParts } from './command.ts'
 import { refuseWrong } from './doctor/refuse.ts'
-import { openHouse } from './house.ts'
 import { pauseIfTold } from './ledger.ts'
 import { refuseTakenPorts } from './ports.ts'
 

@@ -1,10 +1,10 @@
 // `npm run start:worker`: a worker alone; any number of workers share the work.
 
+import { openHouse } from '@reelqueue/shared/app-context'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { runCommand, runParts } from './command.ts'
 import { refuseWrong } from './doctor/refuse.ts'
-import { openHouse } from './house.ts'
 import { startLedger } from './ledger.ts'
 import { startWorkerIn, stopBoundMs } from './worker.ts'
 

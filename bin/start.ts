@@ -1,5 +1,7 @@
 // `npm start`: API and worker in one process, on the embedded Postgres unless DATABASE_URL is set.
 
+import { openHouse } from '@reelqueue/shared/app-context'
+import { prepareDatabase } from '@reelqueue/shared/migrate/prepare-database'
 import { loadConfig, required } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { startApi } from './api.ts'
@@ -7,7 +9,6 @@ import { bootstrapProject, printMadeUp } from './bootstrap.ts'
 import { runCommand, runParts } from './command.ts'
 import { refuseWrong } from './doctor/refuse.ts'
 import { embedUnlessConfigured } from './embedded.ts'
-import { openHouse, prepareDatabase } from './house.ts'
 import { startLedger } from './ledger.ts'
 import { refuseTakenPorts } from './ports.ts'
 import { startWorkerIn, stopBoundMs } from './worker.ts'

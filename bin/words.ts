@@ -1,21 +1,13 @@
 // A part of `npm run check`: fails on comments that a reader has to decode, and names each fault with its place.
 
-import { readdirSync, readFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ROOT, sources } from './sources.ts'
 import { faultsOf, readComments } from './words/comments.ts'
 
-const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const FOLDERS = ['apps', 'packages', 'bin', 'bench', 'tests']
-const SOURCE = /\.(ts|tsx|mjs)$/
-const NOT_OURS = /(^|\/)(node_modules|generated|dist)(\/|$)/
 
-const files = FOLDERS.flatMap((folder) => readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true }))
-  .filter((entry) => entry.isFile() && SOURCE.test(entry.name))
-  .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
-  .filter((file) => !NOT_OURS.test(file))
-
-const faults = files.flatMap((file) =>
+const faults = sources(FOLDERS).flatMap((file) =>
   readComments(readFileSync(join(ROOT, file), 'utf8')).flatMap((comment) =>
     faultsOf(comment).map((fault) => `${file}:${comment.line} ${fault}`),
   ),

@@ -1,5 +1,6 @@
 // Builds a worker on an open app context.
 
+import type { House } from '@reelqueue/shared/app-context'
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { proxyName } from '@reelqueue/shared/providers/http/proxy-choice'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
@@ -7,7 +8,6 @@ import type { Config } from '@reelqueue/shared/runtime/config'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import { startWorker } from '@reelqueue/worker/worker'
-import type { House } from './house.ts'
 import { proxyOf } from './provider-proxy.ts'
 import { upstreamOf } from './upstream.ts'
 

@@ -1,8 +1,8 @@
 // What the API's commits lead to, counted with the queues' own jobs while no worker runs and nothing reconciles: each expectation says
 // all that is enqueued and asked for. `submit` counts what was admitted: a generation of another project always waits.
 
+import { setPaused } from '@reelqueue/shared/store/admission/submitting-gate'
 import { pauseProject } from '@reelqueue/shared/store/projects'
-import { setPaused } from '@reelqueue/shared/store/submitting-gate'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { HOOK, startCounting } from './support/after-commit.ts'
 import { MINIMAL, send } from './support/api.ts'

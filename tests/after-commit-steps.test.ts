@@ -2,8 +2,8 @@
 // says all that is enqueued and asked for. `submit` counts what was admitted: a generation of another project always waits.
 
 import type { PollAnswer } from '@reelqueue/shared/providers/port'
-import { noteSilence } from '@reelqueue/shared/store/submitting-gate'
-import { restTarget } from '@reelqueue/shared/store/target-rests'
+import { noteSilence } from '@reelqueue/shared/store/admission/submitting-gate'
+import { restTarget } from '@reelqueue/shared/store/deliveries/target-rests'
 import { complete } from '@reelqueue/worker/steps/complete'
 import { attemptDue } from '@reelqueue/worker/steps/deliver'
 import { finishBatch } from '@reelqueue/worker/steps/finish-batch'

@@ -1,7 +1,7 @@
 // Adoption over HTTP with the simulator as the provider: a task id is never trusted without asking the provider.
 
 import type { GenerationJson } from '@reelqueue/contract/wire/generation'
-import { settleSubmission } from '@reelqueue/shared/store/settlement'
+import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
 import { buildSimulator } from '@reelqueue/simulator/app'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import {

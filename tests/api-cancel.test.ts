@@ -1,6 +1,6 @@
 // A cancel is truthful: immediate while nothing is paid, requested while a submission is open, refused after the end.
 import type { GenerationJson } from '@reelqueue/contract/wire/generation'
-import { settleSubmission } from '@reelqueue/shared/store/settlement'
+import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
 import { expect, it } from 'vitest'
 import { countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'
 import { endGeneration, openSubmission, startGeneration } from './support/endings.ts'

@@ -3,12 +3,12 @@
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { House } from '@reelqueue/shared/app-context'
 import { layLanes } from '@reelqueue/shared/queues/lanes'
 import type { Database } from '@reelqueue/shared/store/database'
 import { addApiKey, ensureProject, listApiKeys, newApiKey, revokeApiKey } from '@reelqueue/shared/store/projects'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { bootstrapProject, makeOperatorPassword } from '../bin/bootstrap.ts'
-import type { House } from '../bin/house.ts'
 import { clientOf, countRows, MINIMAL, problemOf, send } from './support/api.ts'
 import { createDatabase, runSql, type TestDatabase } from './support/database.ts'
 import { startHouse, type TestHouse } from './support/house.ts'

@@ -1,6 +1,6 @@
 // Prometheus metrics: the same numbers as in the tables.
 
-import { addAnswerCounts } from '@reelqueue/shared/store/answer-counts'
+import { addAnswerCounts } from '@reelqueue/shared/store/operator/answer-counts'
 import { noteUnstorable } from '@reelqueue/shared/store/unstorable'
 import { expect, it } from 'vitest'
 import { MINIMAL, send, startApi } from './support/api.ts'

@@ -1,7 +1,7 @@
 // Retry and adopt over HTTP, and the project's default for unknown outcomes.
 import type { GenerationJson } from '@reelqueue/contract/wire/generation'
 import { projectJson } from '@reelqueue/contract/wire/project'
-import { settleAccepted, settleSubmission } from '@reelqueue/shared/store/settlement'
+import { settleAccepted, settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'
 import { endGeneration, openSubmission } from './support/endings.ts'
@@ -105,7 +105,7 @@ describe('retry and adopt', () => {
     }
     const id = list.data[0]?.id ?? ''
     await endGeneration(house.database, id, 'failed')
-    const { finishBatches } = await import('@reelqueue/shared/store/batches')
+    const { finishBatches } = await import('@reelqueue/shared/store/intake/batches')
     await finishBatches(house.database, [created.id])
     const ended = (await house.database.prisma.batch.findUniqueOrThrow({ where: { id: created.id } })).completedAt
     expect(ended).not.toBeNull()

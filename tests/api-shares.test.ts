@@ -1,6 +1,6 @@
 // Limits of a single project: a share of the connections to Postgres, and a maximum of endpoints.
 
-import { settleSubmission } from '@reelqueue/shared/store/settlement'
+import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
 import { buildSimulator } from '@reelqueue/simulator/app'
 import { expect, it } from 'vitest'
 import { clientOf, clientOfNewProject, generationOf, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'

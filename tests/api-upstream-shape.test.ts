@@ -1,7 +1,7 @@
 // The routes in the provider's shape: requests of the provider's clients are accepted, and replies have exactly the
 // provider's shape.
 import { upstreamTaskJson } from '@reelqueue/contract/wire/upstream-shape'
-import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
+import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
 import { describe, expect, it } from 'vitest'
 import { countRows, generationOf, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { endGeneration, openSubmission, startGeneration, VIDEO_URL } from './support/endings.ts'

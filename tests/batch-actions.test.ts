@@ -1,7 +1,7 @@
 // Actions on a whole batch: cancel, retry, priority, results.
 
 import { batchJson, resultJson } from '@reelqueue/contract/wire/batch'
-import { failOverdue } from '@reelqueue/shared/store/polling'
+import { failOverdue } from '@reelqueue/shared/store/lifecycle/polling'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { openClient } from './support/database.ts'

@@ -2,9 +2,9 @@
 // rows come later, two processes do not disturb each other, and another process finishes an interrupted change.
 
 import { batchJson } from '@reelqueue/contract/wire/batch'
-import { admitGenerations } from '@reelqueue/shared/store/admission'
-import { markCancelled, markPriority } from '@reelqueue/shared/store/batch-changes'
-import { beginSubmission, beginSubmissions } from '@reelqueue/shared/store/submissions'
+import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
+import { markCancelled, markPriority } from '@reelqueue/shared/store/lifecycle/batch-changes'
+import { beginSubmission, beginSubmissions } from '@reelqueue/shared/store/lifecycle/submissions'
 import { findUnstorable } from '@reelqueue/shared/store/unstorable'
 import { expect, it } from 'vitest'
 import { clientOf, generationOf, MINIMAL, type Reply, startApi } from './support/api.ts'

@@ -1,7 +1,7 @@
 // Estimated duration and cost of a batch, before accepting and while running, from earlier clips of the same profiles.
 
 import { batchCheckJson, batchJson } from '@reelqueue/contract/wire/batch'
-import { readRenderStats, recordRenders } from '@reelqueue/shared/store/render-stats'
+import { readRenderStats, recordRenders } from '@reelqueue/shared/store/lifecycle/render-stats'
 import { describe, expect, it } from 'vitest'
 import { clientOf, clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { runSql } from './support/database.ts'

@@ -2,11 +2,11 @@
 // copies; this test does.
 
 import { newId } from '@reelqueue/contract/terms/ids'
-import { finishBatches, insertBatch } from '@reelqueue/shared/store/batches'
-import { disableEndpoint, testEndpoint } from '@reelqueue/shared/store/endpoint-events'
-import { createEndpoint } from '@reelqueue/shared/store/endpoints'
-import { acceptGenerations } from '@reelqueue/shared/store/generations'
-import { moveGenerations } from '@reelqueue/shared/store/moves'
+import { disableEndpoint, testEndpoint } from '@reelqueue/shared/store/deliveries/endpoint-events'
+import { createEndpoint } from '@reelqueue/shared/store/deliveries/endpoints'
+import { finishBatches, insertBatch } from '@reelqueue/shared/store/intake/batches'
+import { acceptGenerations } from '@reelqueue/shared/store/intake/generations'
+import { moveGenerations } from '@reelqueue/shared/store/lifecycle/moves'
 import { addApiKey, ensureProject, hashOf } from '@reelqueue/shared/store/projects'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { newGeneration, type Seed, seedDatabase } from './support/seed.ts'

@@ -2,9 +2,9 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { toDeliveryJson } from '@reelqueue/contract/wire/webhook-delivery'
-import { listDeliveries, redeliver } from '@reelqueue/shared/store/delivery-log'
-import { overdueWork } from '@reelqueue/shared/store/health'
-import { claimOverdueDeliveries } from '@reelqueue/shared/store/overdue'
+import { listDeliveries, redeliver } from '@reelqueue/shared/store/deliveries/delivery-log'
+import { claimOverdueDeliveries } from '@reelqueue/shared/store/lifecycle/overdue'
+import { overdueWork } from '@reelqueue/shared/store/operator/health'
 import { ensureProject } from '@reelqueue/shared/store/projects'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import { describe, expect, it } from 'vitest'

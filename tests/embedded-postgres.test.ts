@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
-import { processIdentity } from '@reelqueue/shared/runtime/folder-owner'
-import { newDatabaseUser, spawnAs } from '@reelqueue/shared/runtime/postgres-binaries'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '@reelqueue/shared/embedded/embedded-postgres'
+import { processIdentity } from '@reelqueue/shared/embedded/folder-owner'
+import { newDatabaseUser, spawnAs } from '@reelqueue/shared/embedded/postgres-binaries'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { runSql } from './support/database.ts'
@@ -281,7 +281,7 @@ async function startInAnotherProcess(
   user: { uid?: number; gid?: number } = {},
 ): Promise<{ child: ChildProcess; url: string }> {
   const code = `
-    import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
+    import { startEmbeddedPostgres } from '@reelqueue/shared/embedded/embedded-postgres'
     import pg from 'pg'
     async function runSql(url, sql) {
       const client = new pg.Client(url)

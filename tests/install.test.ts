@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { processIdentity } from '@reelqueue/shared/runtime/folder-owner'
+import { processIdentity } from '@reelqueue/shared/embedded/folder-owner'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { until } from './support/wait.ts'
 

@@ -2,7 +2,7 @@
 // with certainty, whether the commit succeeded or not, and never recorded as unknown.
 
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
-import { settleUnsent } from '@reelqueue/shared/store/settlement'
+import { settleUnsent } from '@reelqueue/shared/store/lifecycle/settlement'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, expect, it } from 'vitest'
 import { attemptsOn, lockOf, UNKNOWN } from './support/attempts.ts'

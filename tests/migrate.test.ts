@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { TLSSocket } from 'node:tls'
 import { fileURLToPath } from 'node:url'
-import { migrate, pendingMigrations, schemaDrift } from '@reelqueue/shared/store/migrate'
+import { migrate, pendingMigrations, schemaDrift } from '@reelqueue/shared/migrate/migrate'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import {
   createDatabase,
@@ -111,7 +111,7 @@ describe('migrate', () => {
     await migrate(database.url, { prismaDir })
     await writeMigration(SECOND, 'INSERT INTO "film" VALUES (1); SELECT pg_sleep(0.5)')
     const code =
-      "import { migrate } from '@reelqueue/shared/store/migrate'; await migrate(process.argv[1], { prismaDir: process.argv[2] })"
+      "import { migrate } from '@reelqueue/shared/migrate/migrate'; await migrate(process.argv[1], { prismaDir: process.argv[2] })"
     const args = ['--import', 'tsx', '--input-type=module', '--eval', code, database.url, prismaDir]
     const child = spawn(process.execPath, args, {
       cwd: fileURLToPath(new URL('..', import.meta.url)),

@@ -2,8 +2,8 @@
 
 import { newId } from '@reelqueue/contract/terms/ids'
 import { LANES, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
-import { readBatch } from '@reelqueue/shared/store/batches'
-import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
+import { readBatch } from '@reelqueue/shared/store/intake/batches'
+import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
 import { keepPace } from '@reelqueue/worker/lane-pace'
 import { reconcile } from '@reelqueue/worker/steps/reconcile'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'

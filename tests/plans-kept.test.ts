@@ -1,6 +1,6 @@
 // A connection keeps plans made while a table was almost empty: the plans must also suit the full table.
 
-import { insertGenerations } from '@reelqueue/shared/store/generations'
+import { insertGenerations } from '@reelqueue/shared/store/intake/generations'
 import { expect, it } from 'vitest'
 import { newGeneration, seedDatabase } from './support/seed.ts'
 import { until } from './support/wait.ts'

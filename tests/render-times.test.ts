@@ -5,9 +5,14 @@ import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { clipsFor, quantileMs, scoutShare, weightOf } from '@reelqueue/shared/domain/render-times'
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
-import { insertGenerations } from '@reelqueue/shared/store/generations'
+import { insertGenerations } from '@reelqueue/shared/store/intake/generations'
+import {
+  countSlowRenders,
+  readOutlook,
+  readRenderTimes,
+  recordRenders,
+} from '@reelqueue/shared/store/lifecycle/render-stats'
 import { addApiKey, newApiKey } from '@reelqueue/shared/store/projects'
-import { countSlowRenders, readOutlook, readRenderTimes, recordRenders } from '@reelqueue/shared/store/render-stats'
 import { createPollSchedules } from '@reelqueue/worker/poll-schedules'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'

@@ -1,15 +1,15 @@
 // Statements with several rows: each row gets the same result as alone, an unusual row uses the single-row fallback,
 // and locked rows are not waited for.
 
-import { completeGenerations, completeSeen } from '@reelqueue/shared/store/completion'
-import { claimDeliveries, type Judged, recordAttempts } from '@reelqueue/shared/store/deliveries'
+import { claimDeliveries, type Judged, recordAttempts } from '@reelqueue/shared/store/deliveries/deliveries'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
-import { acceptGenerations } from '@reelqueue/shared/store/generations'
-import { moveGenerations } from '@reelqueue/shared/store/moves'
-import { recordPolls } from '@reelqueue/shared/store/polling'
+import { acceptGenerations } from '@reelqueue/shared/store/intake/generations'
+import { completeGenerations, completeSeen } from '@reelqueue/shared/store/lifecycle/completion'
+import { moveGenerations } from '@reelqueue/shared/store/lifecycle/moves'
+import { recordPolls } from '@reelqueue/shared/store/lifecycle/polling'
+import { settleAccepted } from '@reelqueue/shared/store/lifecycle/settlement'
+import { beginSubmissions } from '@reelqueue/shared/store/lifecycle/submissions'
 import { addApiKey, hashOf, listApiKeys, revokeApiKey } from '@reelqueue/shared/store/projects'
-import { settleAccepted } from '@reelqueue/shared/store/settlement'
-import { beginSubmissions } from '@reelqueue/shared/store/submissions'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { lockOf, VIDEO } from './support/attempts.ts'
 import { LEASE_MS, newGeneration, pollOf, SETTLING, type Seed, seedDatabase, wishFor } from './support/seed.ts'

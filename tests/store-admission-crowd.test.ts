@@ -1,7 +1,7 @@
 // Admission with more waiting projects than admission compares: projects without a slot come first.
 
-import { admitGenerations } from '@reelqueue/shared/store/admission'
-import { insertGenerations } from '@reelqueue/shared/store/generations'
+import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
+import { insertGenerations } from '@reelqueue/shared/store/intake/generations'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { newGeneration, type Seed, seedDatabase } from './support/seed.ts'
 

@@ -1,11 +1,11 @@
 // Admission on a real Postgres: the limit holds when several processes admit at the same instant, and the order is
 // fair.
 
-import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission'
-import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
+import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
 import { openDatabase } from '@reelqueue/shared/store/database'
-import { insertGenerations } from '@reelqueue/shared/store/generations'
-import { failOverdue } from '@reelqueue/shared/store/polling'
+import { insertGenerations } from '@reelqueue/shared/store/intake/generations'
+import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
+import { failOverdue } from '@reelqueue/shared/store/lifecycle/polling'
 import { ensureProject, pauseProject } from '@reelqueue/shared/store/projects'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { newGeneration, pollOf, SETTLING, type Seed, seedDatabase } from './support/seed.ts'

@@ -1,7 +1,7 @@
 // A failed generation adopts a task found by hand, on a real Postgres.
 
-import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
-import { claimDuePolls, failOverdue } from '@reelqueue/shared/store/polling'
+import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
+import { claimDuePolls, failOverdue } from '@reelqueue/shared/store/lifecycle/polling'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { attemptsOn, lockOf, REFUSED, VIDEO } from './support/attempts.ts'
 import { SETTLING, type Seed, seedDatabase, taskIdOf } from './support/seed.ts'

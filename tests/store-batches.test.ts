@@ -2,6 +2,7 @@
 
 import { newId } from '@reelqueue/contract/terms/ids'
 import { batchAtEvent } from '@reelqueue/contract/wire/batch'
+import { findLastPlace } from '@reelqueue/shared/store/admission/queue-place'
 import {
   countByStatus,
   findBatch,
@@ -10,12 +11,11 @@ import {
   insertBatch,
   type NewBatch,
   readBatch,
-} from '@reelqueue/shared/store/batches'
-import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
-import { endedBatches } from '@reelqueue/shared/store/overdue'
-import { findLastPlace } from '@reelqueue/shared/store/queue-place'
-import { settleSubmission } from '@reelqueue/shared/store/settlement'
-import { beginSubmission } from '@reelqueue/shared/store/submissions'
+} from '@reelqueue/shared/store/intake/batches'
+import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
+import { endedBatches } from '@reelqueue/shared/store/lifecycle/overdue'
+import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newGeneration, SETTLING, type Seed, seedDatabase, wishFor } from './support/seed.ts'
 

@@ -2,10 +2,10 @@
 
 import { newId } from '@reelqueue/contract/terms/ids'
 import { generationAtEvent } from '@reelqueue/contract/wire/generation'
-import type { AttemptRecord, DeliveryVerdict } from '@reelqueue/shared/store/deliveries'
+import type { AttemptRecord, DeliveryVerdict } from '@reelqueue/shared/store/deliveries/deliveries'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
-import { moveGenerations } from '@reelqueue/shared/store/moves'
-import { claimOverdueDeliveries } from '@reelqueue/shared/store/overdue'
+import { moveGenerations } from '@reelqueue/shared/store/lifecycle/moves'
+import { claimOverdueDeliveries } from '@reelqueue/shared/store/lifecycle/overdue'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { claimDelivery, recordAttempt } from './support/deliveries.ts'
 import { type Seed, seedDatabase } from './support/seed.ts'

@@ -2,9 +2,9 @@
 // duplicates, and an unstorable event that stops no other event.
 
 import { newId } from '@reelqueue/contract/terms/ids'
-import { fanOutPage, nextToFanOut, WOKEN_PER_TARGET } from '@reelqueue/shared/store/fan-out'
+import { fanOutPage, nextToFanOut, WOKEN_PER_TARGET } from '@reelqueue/shared/store/deliveries/fan-out'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
-import { moveGenerations } from '@reelqueue/shared/store/moves'
+import { moveGenerations } from '@reelqueue/shared/store/lifecycle/moves'
 import { findUnstorable } from '@reelqueue/shared/store/unstorable'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { openClient } from './support/database.ts'

@@ -1,10 +1,10 @@
 // Tasks of previous attempts, left behind by a retry or a late acceptance: the tasks are paid for, so a finished video
 // is used.
 
-import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
-import { completeGeneration } from '@reelqueue/shared/store/completion'
-import { claimDuePolls, failOverdue } from '@reelqueue/shared/store/polling'
-import { completeFormerTask } from '@reelqueue/shared/store/retries'
+import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
+import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion'
+import { claimDuePolls, failOverdue } from '@reelqueue/shared/store/lifecycle/polling'
+import { completeFormerTask } from '@reelqueue/shared/store/lifecycle/retries'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { attemptsOn, NO_VIDEO, REFUSED, UNKNOWN, VIDEO } from './support/attempts.ts'
 import { intentOf, LEASE_MS, pollOf, SETTLING, type Seed, seedDatabase, taskIdOf } from './support/seed.ts'

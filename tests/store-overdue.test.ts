@@ -2,9 +2,9 @@
 // real are not.
 
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
-import { claimOverdueDeliveries, claimOverdueGenerations, endGraces } from '@reelqueue/shared/store/overdue'
-import { recordPolls } from '@reelqueue/shared/store/polling'
-import { settleSubmission } from '@reelqueue/shared/store/settlement'
+import { claimOverdueDeliveries, claimOverdueGenerations, endGraces } from '@reelqueue/shared/store/lifecycle/overdue'
+import { recordPolls } from '@reelqueue/shared/store/lifecycle/polling'
+import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { claimDelivery } from './support/deliveries.ts'
 import { endGeneration } from './support/endings.ts'

@@ -3,32 +3,32 @@
 // explained with the same parameters.
 
 import { newId } from '@reelqueue/contract/terms/ids'
-import { admitGenerations } from '@reelqueue/shared/store/admission'
-import { changePage, claimChange, markCancelled } from '@reelqueue/shared/store/batch-changes'
-import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/batches'
+import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
+import { findLastPlace } from '@reelqueue/shared/store/admission/queue-place'
 import { PLANNING, PREPARED } from '@reelqueue/shared/store/database'
-import { abandonUnwanted, giveUpWaiting } from '@reelqueue/shared/store/delivery-ends'
-import { busyTargets, listDeliveries, redeliverFailed } from '@reelqueue/shared/store/delivery-log'
-import { disableEndpoint } from '@reelqueue/shared/store/endpoint-events'
-import { fanOutPage, nextToFanOut } from '@reelqueue/shared/store/fan-out'
+import { abandonUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
+import { busyTargets, listDeliveries, redeliverFailed } from '@reelqueue/shared/store/deliveries/delivery-log'
+import { disableEndpoint } from '@reelqueue/shared/store/deliveries/endpoint-events'
+import { fanOutPage, nextToFanOut } from '@reelqueue/shared/store/deliveries/fan-out'
+import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/intake/batches'
 import {
   endedAmong,
   findByIdempotencyKey,
   findGeneration,
   listEvents,
   listGenerations,
-} from '@reelqueue/shared/store/generations'
-import { overdueWork } from '@reelqueue/shared/store/health'
-import { countOpenWork } from '@reelqueue/shared/store/metrics'
+} from '@reelqueue/shared/store/intake/generations'
+import { changePage, claimChange, markCancelled } from '@reelqueue/shared/store/lifecycle/batch-changes'
 import {
   claimOverdueDeliveries,
   claimOverdueGenerations,
   endedBatches,
   endGraces,
-} from '@reelqueue/shared/store/overdue'
-import { claimDuePolls, isPollDueWithin } from '@reelqueue/shared/store/polling'
-import { findLastPlace } from '@reelqueue/shared/store/queue-place'
-import { beginSubmission } from '@reelqueue/shared/store/submissions'
+} from '@reelqueue/shared/store/lifecycle/overdue'
+import { claimDuePolls, isPollDueWithin } from '@reelqueue/shared/store/lifecycle/polling'
+import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
+import { overdueWork } from '@reelqueue/shared/store/operator/health'
+import { countOpenWork } from '@reelqueue/shared/store/operator/metrics'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { PLAIN_SESSION } from './support/database.ts'

@@ -1,8 +1,8 @@
 // New attempts of failed generations, on a real Postgres. Interleavings are forced by locks; the test sees the
 // contenders wait.
 
-import { admitGenerations } from '@reelqueue/shared/store/admission'
-import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
+import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
+import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { attemptsOn, lockOf, REFUSED, UNKNOWN, VIDEO } from './support/attempts.ts'
 import { intentOf, SETTLING, type Seed, seedDatabase } from './support/seed.ts'

@@ -1,8 +1,8 @@
 // The submission ledger on a real Postgres. Interleavings are forced by locks; the test sees the contenders wait.
 
-import { cancelGeneration } from '@reelqueue/shared/store/cancellation'
-import { type SubmissionResult, settleSubmission } from '@reelqueue/shared/store/settlement'
-import { beginSubmission } from '@reelqueue/shared/store/submissions'
+import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
+import { type SubmissionResult, settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { intentOf, LEASE_MS, SETTLING, type Seed, type Submitting, seedDatabase, wishFor } from './support/seed.ts'
 

@@ -2,8 +2,8 @@
 
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import type { Database } from '@reelqueue/shared/store/database'
-import { failOverdue } from '@reelqueue/shared/store/polling'
-import { retryGeneration } from '@reelqueue/shared/store/retries'
+import { failOverdue } from '@reelqueue/shared/store/lifecycle/polling'
+import { retryGeneration } from '@reelqueue/shared/store/lifecycle/retries'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'

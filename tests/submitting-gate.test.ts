@@ -3,9 +3,7 @@
 
 import { silentTrialWaitMs } from '@reelqueue/shared/domain/gate-signal'
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
-import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission'
-import { openDatabase } from '@reelqueue/shared/store/database'
-import { ensureProject, pauseProject } from '@reelqueue/shared/store/projects'
+import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
 import {
   noteSilence,
   openHalf,
@@ -13,7 +11,9 @@ import {
   setPaused,
   takeRequests,
   tryNow,
-} from '@reelqueue/shared/store/submitting-gate'
+} from '@reelqueue/shared/store/admission/submitting-gate'
+import { openDatabase } from '@reelqueue/shared/store/database'
+import { ensureProject, pauseProject } from '@reelqueue/shared/store/projects'
 import { probe } from '@reelqueue/worker/steps/probe'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'

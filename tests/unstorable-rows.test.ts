@@ -4,21 +4,21 @@
 import { newId } from '@reelqueue/contract/terms/ids'
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
 import { createLogger } from '@reelqueue/shared/runtime/log'
-import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission'
-import { claimChange } from '@reelqueue/shared/store/batch-changes'
-import { finishBatches, insertBatch } from '@reelqueue/shared/store/batches'
-import { completeSeen } from '@reelqueue/shared/store/completion'
+import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
+import { noteAcceptance } from '@reelqueue/shared/store/admission/submitting-gate'
 import { type Database, type RefusedRow, UncertainCommit } from '@reelqueue/shared/store/database'
-import { insertGenerations, type NewGeneration } from '@reelqueue/shared/store/generations'
+import { finishBatches, insertBatch } from '@reelqueue/shared/store/intake/batches'
+import { insertGenerations, type NewGeneration } from '@reelqueue/shared/store/intake/generations'
+import { claimChange } from '@reelqueue/shared/store/lifecycle/batch-changes'
+import { completeSeen } from '@reelqueue/shared/store/lifecycle/completion'
 import {
   claimOverdueDeliveries,
   claimOverdueGenerations,
   endedBatches,
   endGraces,
-} from '@reelqueue/shared/store/overdue'
-import { claimDuePolls, failOverdue, recordPolls, releasePolls } from '@reelqueue/shared/store/polling'
+} from '@reelqueue/shared/store/lifecycle/overdue'
+import { claimDuePolls, failOverdue, recordPolls, releasePolls } from '@reelqueue/shared/store/lifecycle/polling'
 import { addApiKey, newApiKey } from '@reelqueue/shared/store/projects'
-import { noteAcceptance } from '@reelqueue/shared/store/submitting-gate'
 import {
   countUnstorable,
   findUnstorable,

@@ -1,7 +1,7 @@
 // Enqueueing: callers do not wait, rows travel together, number and time are bounded, dropped rows are reported, and
 // enqueueing the same row twice makes a single job.
 
-import type { WakeUp } from '@reelqueue/shared/queues/queues'
+import type { WakeUp } from '@reelqueue/shared/domain/wake-up'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { runSql } from './support/database.ts'
 import { BACKENDS } from './support/pipeline.ts'

@@ -1,7 +1,7 @@
 // A base URL that leads to another server than the provider, while a backlog waits: the whole pipeline, with newly
 // started workers and a server with the same reply to every request.
 
-import { readGate } from '@reelqueue/shared/store/submitting-gate'
+import { readGate } from '@reelqueue/shared/store/admission/submitting-gate'
 import { afterAll, expect, it } from 'vitest'
 import { clientOf, send } from './support/api.ts'
 import { startPipeline } from './support/pipeline.ts'

@@ -1,10 +1,10 @@
 // docs/http-api.md: the routes, read from the same document that the API serves at /openapi.json.
 
 import { buildApp } from '@reelqueue/api/app'
+import { openHouse } from '@reelqueue/shared/app-context'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { z } from 'zod'
-import { openHouse } from '../house.ts'
 import { code, page, table } from './markdown.ts'
 
 /** The parts of an OpenAPI document used by the page. */

@@ -1,10 +1,11 @@
 // Passes the facts gathered by the adapters to the judges of domain/*-findings.ts.
 
-import { clockDifferenceMs, clockFinding } from '@reelqueue/shared/domain/clock-finding'
-import { type Finding, fine } from '@reelqueue/shared/domain/finding'
-import { missingRight, type PostgresFacts, postgresFindings } from '@reelqueue/shared/domain/postgres-findings'
-import { redisFindings } from '@reelqueue/shared/domain/redis-findings'
-import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
+import { clockDifferenceMs, clockFinding } from '@reelqueue/shared/doctor/clock-finding'
+import { type Finding, fine } from '@reelqueue/shared/doctor/finding'
+import { missingRight, type PostgresFacts, postgresFindings } from '@reelqueue/shared/doctor/postgres-findings'
+import { inspectPostgres, type SealedSecret } from '@reelqueue/shared/doctor/postgres-inspection'
+import { redisFindings } from '@reelqueue/shared/doctor/redis-findings'
+import { inspectRedis } from '@reelqueue/shared/doctor/redis-inspection'
 import {
   bootstrapKeyFinding,
   ledgerFinding,
@@ -18,21 +19,20 @@ import {
   type TriedKeys,
   trustedProxiesFinding,
   upstreamFinding,
-} from '@reelqueue/shared/domain/setting-findings'
+} from '@reelqueue/shared/doctor/setting-findings'
+import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
+import { pendingMigrations } from '@reelqueue/shared/migrate/migrate'
 import { proxyName } from '@reelqueue/shared/providers/http/proxy-choice'
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { areQueuesMigrated, openQueueBackend } from '@reelqueue/shared/queues/backend'
-import { inspectRedis } from '@reelqueue/shared/queues/inspection'
 import type { Config } from '@reelqueue/shared/runtime/config'
 import { DatabaseError } from '@reelqueue/shared/store/connect'
 import { openDatabase } from '@reelqueue/shared/store/database'
-import { inspectPostgres, type SealedSecret } from '@reelqueue/shared/store/inspection'
-import { pendingMigrations } from '@reelqueue/shared/store/migrate'
 import { openMetadataAddresses } from '@reelqueue/shared/webhooks/address-guard'
+import { sealerOf } from '@reelqueue/shared/webhooks/sealer'
 import { examineLedger } from '../ledger.ts'
 import { proxyOf } from '../provider-proxy.ts'
-import { sealerOf } from '../sealer.ts'
 
 /** The parts run concurrently; only a migration under way makes a part wait for long. */
 export interface Examination {

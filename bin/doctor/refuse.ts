@@ -1,10 +1,10 @@
 // The doctor at the start of a command: a wrong finding ends the command with the fix, a lesser finding becomes a line in the log.
 
-import type { Finding } from '@reelqueue/shared/domain/finding'
-import { migrationsFinding } from '@reelqueue/shared/domain/setting-findings'
+import type { Finding } from '@reelqueue/shared/doctor/finding'
+import { migrationsFinding } from '@reelqueue/shared/doctor/setting-findings'
+import { pendingMigrations } from '@reelqueue/shared/migrate/migrate'
 import { type Config, required } from '@reelqueue/shared/runtime/config'
 import type { Logger } from '@reelqueue/shared/runtime/log'
-import { pendingMigrations } from '@reelqueue/shared/store/migrate'
 import { UserError } from '../command.ts'
 import { examine } from './examine.ts'
 import { report } from './report.ts'

@@ -1,6 +1,6 @@
 // Findings for human readers: a line for each finding, with the fix below.
 
-import type { Finding, Level } from '@reelqueue/shared/domain/finding'
+import type { Finding, Level } from '@reelqueue/shared/doctor/finding'
 
 const MARKS: Readonly<Record<Level, string>> = { ok: '✓', warning: '!', down: '✗', wrong: '✗' }
 

@@ -1,12 +1,12 @@
 // An API like `npm run start:api`, without the doctor (the doctor costs more than the rest, and has its own tests). The API dies at the
 // crash point named in its environment (`crash-points.ts`).
 
+import { openHouse } from '@reelqueue/shared/app-context'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { startApi } from '../../bin/api.ts'
 import { bootstrapProject } from '../../bin/bootstrap.ts'
 import { runCommand, runParts } from '../../bin/command.ts'
-import { openHouse } from '../../bin/house.ts'
 import { crashPlan } from './crash-points.ts'
 import { minedHouse } from './mined-house.ts'
 

@@ -4,10 +4,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe } from 'node:diagnostics_channel'
 import { STATUSES } from '@reelqueue/contract/terms/status'
+import type { House } from '@reelqueue/shared/app-context'
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import type { Database } from '@reelqueue/shared/store/database'
-import type { House } from '../../bin/house.ts'
 import type { Pass } from './crash-points.ts'
 
 interface Job {

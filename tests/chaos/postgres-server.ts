@@ -4,7 +4,7 @@
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '@reelqueue/shared/embedded/embedded-postgres'
 import pg from 'pg'
 import { type Relay, startRelay } from '../support/relay.ts'
 import { until } from '../support/wait.ts'

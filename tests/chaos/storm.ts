@@ -3,7 +3,7 @@
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { prepareDatabase } from '../../bin/house.ts'
+import { prepareDatabase } from '@reelqueue/shared/migrate/prepare-database'
 import { closedPort } from '../support/webhook-endpoint.ts'
 import { bundleEntries } from './bundle.ts'
 import { judge } from './checks/all.ts'

@@ -1,10 +1,10 @@
 // A worker like `npm run start:worker`, without the doctor (the doctor costs more than the rest, and has its own tests). The worker dies at
 // the crash point named in its environment (`crash-points.ts`).
 
+import { openHouse } from '@reelqueue/shared/app-context'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { runCommand, runParts } from '../../bin/command.ts'
-import { openHouse } from '../../bin/house.ts'
 import { upstreamOf } from '../../bin/upstream.ts'
 import { startWorkerIn, stopBoundMs } from '../../bin/worker.ts'
 import { crashPlan } from './crash-points.ts'

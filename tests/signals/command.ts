@@ -3,8 +3,8 @@
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startEmbeddedPostgres } from '@reelqueue/shared/runtime/embedded-postgres'
-import { prepareDatabase } from '../../bin/house.ts'
+import { startEmbeddedPostgres } from '@reelqueue/shared/embedded/embedded-postgres'
+import { prepareDatabase } from '@reelqueue/shared/migrate/prepare-database'
 import { after, printed, signalAt } from './moment.ts'
 
 const SIGNALS = 30

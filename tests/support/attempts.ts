@@ -2,13 +2,13 @@
 
 import type { FailureCode } from '@reelqueue/contract/terms/failure'
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
-import { admitGenerations } from '@reelqueue/shared/store/admission'
-import { type Adoption, adoptTask } from '@reelqueue/shared/store/adoption'
-import { completeGeneration } from '@reelqueue/shared/store/completion'
-import { failOverdue, recordPolls, type Seen } from '@reelqueue/shared/store/polling'
-import { retryGeneration } from '@reelqueue/shared/store/retries'
-import { settleSubmission } from '@reelqueue/shared/store/settlement'
-import { beginSubmission } from '@reelqueue/shared/store/submissions'
+import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
+import { type Adoption, adoptTask } from '@reelqueue/shared/store/lifecycle/adoption'
+import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion'
+import { failOverdue, recordPolls, type Seen } from '@reelqueue/shared/store/lifecycle/polling'
+import { retryGeneration } from '@reelqueue/shared/store/lifecycle/retries'
+import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
 import { LEASE_MS, pollOf, SETTLING, type Seed, type Submitting, wishFor } from './seed.ts'
 
 export const UNKNOWN = { kind: 'unknown', code: 'upstream_timeout', message: 'no answer', httpStatus: null } as const

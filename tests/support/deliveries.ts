@@ -8,7 +8,7 @@ import {
   type DeliveryVerdict,
   recordAttempt as recordOne,
   type Wanted,
-} from '@reelqueue/shared/store/deliveries'
+} from '@reelqueue/shared/store/deliveries/deliveries'
 
 async function claimOne(database: Database, wanted: Wanted, leaseMs: number): Promise<ClaimedDelivery | null> {
   const [claimed = null] = await claimDeliveries(database, [wanted], leaseMs)

@@ -2,10 +2,10 @@
 
 import { newId } from '@reelqueue/contract/terms/ids'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
-import { findDelivery } from '@reelqueue/shared/store/delivery-log'
-import { createEndpoint, type NewEndpoint } from '@reelqueue/shared/store/endpoints'
+import { findDelivery } from '@reelqueue/shared/store/deliveries/delivery-log'
+import { createEndpoint, type NewEndpoint } from '@reelqueue/shared/store/deliveries/endpoints'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
-import { moveGenerations } from '@reelqueue/shared/store/moves'
+import { moveGenerations } from '@reelqueue/shared/store/lifecycle/moves'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { attemptDue, type DeliverDeps } from '@reelqueue/worker/steps/deliver'

@@ -1,11 +1,11 @@
 // Ends a generation by the store's own moves, like a worker, for tests that need an ended generation without a provider.
 
-import { admitGenerations } from '@reelqueue/shared/store/admission'
-import { completeGeneration } from '@reelqueue/shared/store/completion'
+import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import type { Database } from '@reelqueue/shared/store/database'
-import { recordPolls } from '@reelqueue/shared/store/polling'
-import { settleSubmission } from '@reelqueue/shared/store/settlement'
-import { beginSubmission } from '@reelqueue/shared/store/submissions'
+import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion'
+import { recordPolls } from '@reelqueue/shared/store/lifecycle/polling'
+import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
 import { wishFor } from './seed.ts'
 
 const MINUTE_MS = 60_000

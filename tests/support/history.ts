@@ -2,7 +2,7 @@
 
 import { idBefore } from '@reelqueue/contract/terms/ids'
 import type { Database } from '@reelqueue/shared/store/database'
-import { HISTORY, type HistoryKind } from '@reelqueue/shared/store/retention'
+import { HISTORY, type HistoryKind } from '@reelqueue/shared/store/operator/retention'
 import type { Seed } from './seed.ts'
 
 /**

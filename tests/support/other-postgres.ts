@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process'
 import { access, mkdir, writeFile } from 'node:fs/promises'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import { type PostgresBinaries, restoreSymlinks } from '@reelqueue/shared/runtime/postgres-binaries'
+import { type PostgresBinaries, restoreSymlinks } from '@reelqueue/shared/embedded/postgres-binaries'
 
 /** The last published version of each major version; 18 is the default of the tests. */
 const VERSIONS: Readonly<Record<string, string>> = {

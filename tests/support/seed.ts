@@ -2,12 +2,12 @@
 // seen waiting for the lock before the lock is released.
 
 import { newId } from '@reelqueue/contract/terms/ids'
-import { admitGenerations } from '@reelqueue/shared/store/admission'
+import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { type Database, openDatabase } from '@reelqueue/shared/store/database'
-import { type Event, insertGenerations, type NewGeneration } from '@reelqueue/shared/store/generations'
+import { type Event, insertGenerations, type NewGeneration } from '@reelqueue/shared/store/intake/generations'
+import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { type BeginResult, beginSubmission, type Intent } from '@reelqueue/shared/store/lifecycle/submissions'
 import { ensureProject } from '@reelqueue/shared/store/projects'
-import { settleSubmission } from '@reelqueue/shared/store/settlement'
-import { type BeginResult, beginSubmission, type Intent } from '@reelqueue/shared/store/submissions'
 import pg from 'pg'
 import { createDatabase, PLAIN_SESSION } from './database.ts'
 import { until } from './wait.ts'

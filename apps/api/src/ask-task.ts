@@ -4,8 +4,8 @@
 import { Later, Problem } from '@reelqueue/contract/terms/problem'
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import { fairTurns } from '@reelqueue/shared/runtime/fair-turns'
+import { takeRequests } from '@reelqueue/shared/store/admission/submitting-gate'
 import type { Database } from '@reelqueue/shared/store/database'
-import { takeRequests } from '@reelqueue/shared/store/submitting-gate'
 
 /**
  * Polls the provider's task on behalf of a project.

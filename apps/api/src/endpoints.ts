@@ -5,8 +5,12 @@ import { type FieldError, Problem } from '@reelqueue/contract/terms/problem'
 import { toEndpointJson } from '@reelqueue/contract/wire/webhook-endpoint'
 import { headerPlace } from '@reelqueue/shared/domain/sealed-places'
 import type { Database } from '@reelqueue/shared/store/database'
-import { readSealedHeaders } from '@reelqueue/shared/store/endpoint-headers'
-import { type ChangeEndpointResult, findEndpoint, type WebhookEndpoint } from '@reelqueue/shared/store/endpoints'
+import { readSealedHeaders } from '@reelqueue/shared/store/deliveries/endpoint-headers'
+import {
+  type ChangeEndpointResult,
+  findEndpoint,
+  type WebhookEndpoint,
+} from '@reelqueue/shared/store/deliveries/endpoints'
 import type { CallingProject } from '@reelqueue/shared/store/projects'
 import { signingStill } from '@reelqueue/shared/store/rotation'
 import type { Sealer } from '@reelqueue/shared/webhooks/seal'

@@ -3,8 +3,8 @@
 
 import type { GenerationJson } from '@reelqueue/contract/wire/generation'
 import type { LastPoll } from '@reelqueue/shared/domain/kept-reply'
-import type { Generation } from '@reelqueue/shared/store/generations'
-import { listSubmissions } from '@reelqueue/shared/store/ledger'
+import type { Generation } from '@reelqueue/shared/store/intake/generations'
+import { listSubmissions } from '@reelqueue/shared/store/operator/ledger'
 import { findUnstorable, type UnstorableRow } from '@reelqueue/shared/store/unstorable'
 import type { ApiDeps } from './deps.ts'
 

@@ -7,16 +7,16 @@ import { type GenerationFacts, type GenerationJson, toGenerationJson } from '@re
 import type { NormalRequest } from '@reelqueue/contract/wire/generation-request'
 import { estimateWaitMs, keptSlotsTaken, PACE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
 import { remainingMs } from '@reelqueue/shared/domain/render-times'
+import { findQueuePlace } from '@reelqueue/shared/store/admission/queue-place'
 import {
   findByIdempotencyKey,
   findGeneration,
   type Generation,
   type NewGeneration,
   type Stored,
-} from '@reelqueue/shared/store/generations'
+} from '@reelqueue/shared/store/intake/generations'
+import { readOutlook } from '@reelqueue/shared/store/lifecycle/render-stats'
 import type { CallingProject } from '@reelqueue/shared/store/projects'
-import { findQueuePlace } from '@reelqueue/shared/store/queue-place'
-import { readOutlook } from '@reelqueue/shared/store/render-stats'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ApiDeps } from './deps.ts'
 import { type Idempotency, idempotencyOf, replay } from './idempotency.ts'

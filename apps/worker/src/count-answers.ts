@@ -5,8 +5,8 @@ import { answerClass } from '@reelqueue/shared/domain/kept-reply'
 import type { PollAnswer, SubmitOutcome, Upstream } from '@reelqueue/shared/providers/port'
 import { pause } from '@reelqueue/shared/runtime/clock'
 import type { Logger } from '@reelqueue/shared/runtime/log'
-import { addAnswerCounts } from '@reelqueue/shared/store/answer-counts'
 import type { Database } from '@reelqueue/shared/store/database'
+import { addAnswerCounts } from '@reelqueue/shared/store/operator/answer-counts'
 
 const EVERY_MS = 5_000
 /** Classes of poll answers without information: no reply, or a reply from a server in between. */

@@ -2,7 +2,7 @@
 // becomes due soon makes pollers busy (`queues.lanes.wake`); reconcile repeats a lost call.
 
 import { isBusyRun, isDecidingRun, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
-import { isPollDueWithin } from '@reelqueue/shared/store/polling'
+import { isPollDueWithin } from '@reelqueue/shared/store/lifecycle/polling'
 import type { StepDeps } from './deps.ts'
 
 /**

@@ -1,9 +1,9 @@
 // Groups the database calls of simultaneous steps: one statement and one commit for many steps.
 
+import type { Logger } from '@reelqueue/shared/runtime/log'
 import { ALONE, microBatch } from '@reelqueue/shared/runtime/micro-batch'
 import { type Turns, takeTurns } from '@reelqueue/shared/runtime/turns'
-import { completeGeneration, completeGenerations } from '@reelqueue/shared/store/completion'
-import { halfOf, UncertainCommit } from '@reelqueue/shared/store/database'
+import { type Database, halfOf, UncertainCommit } from '@reelqueue/shared/store/database'
 import {
   type ClaimedDelivery,
   claimDeliveries,
@@ -14,18 +14,28 @@ import {
   recordAttempts,
   type Wanted,
   type WokenDelivery,
-} from '@reelqueue/shared/store/deliveries'
-import type { Moved } from '@reelqueue/shared/store/moves'
-import { type Acceptance, type Settled, settleAccepted, settleOneAccepted } from '@reelqueue/shared/store/settlement'
+} from '@reelqueue/shared/store/deliveries/deliveries'
+import { completeGeneration, completeGenerations } from '@reelqueue/shared/store/lifecycle/completion'
+import type { Moved } from '@reelqueue/shared/store/lifecycle/moves'
+import {
+  type Acceptance,
+  type Settled,
+  settleAccepted,
+  settleOneAccepted,
+} from '@reelqueue/shared/store/lifecycle/settlement'
 import {
   type BeginResult,
   type BeginWish,
   beginSubmission,
   beginSubmissions,
-} from '@reelqueue/shared/store/submissions'
+} from '@reelqueue/shared/store/lifecycle/submissions'
 import { isCommonFailure } from '@reelqueue/shared/store/unavailable'
 import { notingUnstorable, type RefusedStatement } from '@reelqueue/shared/store/unstorable'
-import type { StepDeps } from './deps.ts'
+
+interface MicroBatchDeps {
+  readonly database: Database
+  readonly log: Logger
+}
 
 export interface MicroBatches {
   /** Begins the submission of a generation. */
@@ -57,7 +67,7 @@ const EVERY_MS = 50
 /** Shorter, because the next delivery to a server waits for the claim and the record. */
 const DELIVERING_EVERY_MS = 10
 
-export function createMicroBatches({ database, log }: Pick<StepDeps, 'database' | 'log'>): MicroBatches {
+export function createMicroBatches({ database, log }: MicroBatchDeps): MicroBatches {
   const onError = (error: unknown) => log.error({ event: 'microbatch.failed', err: error })
   const alone = takeTurns(halfOf(database))
   const noting = <T>(statement: RefusedStatement, id: string, run: () => Promise<T>) =>

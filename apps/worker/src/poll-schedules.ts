@@ -4,7 +4,7 @@ import { setImmediate as othersFirst } from 'node:timers/promises'
 import { type Kind, nameOf } from '@reelqueue/shared/domain/batch-estimate'
 import { type PollSchedule, type ScheduleLimits, scheduleFor } from '@reelqueue/shared/domain/poll-schedule'
 import { pause } from '@reelqueue/shared/runtime/clock'
-import { readRenderTimes } from '@reelqueue/shared/store/render-stats'
+import { readRenderTimes } from '@reelqueue/shared/store/lifecycle/render-stats'
 import type { StepDeps } from './deps.ts'
 
 const EVERY_MS = 15_000

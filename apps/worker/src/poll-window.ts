@@ -4,7 +4,7 @@
 import { EventEmitter, once } from 'node:events'
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { takeTurns } from '@reelqueue/shared/runtime/turns'
-import { type DuePoll, releasePolls } from '@reelqueue/shared/store/polling'
+import { type DuePoll, releasePolls } from '@reelqueue/shared/store/lifecycle/polling'
 import type { UpstreamDeps } from './deps.ts'
 import { type Answered, writeAnswers } from './write-answers.ts'
 

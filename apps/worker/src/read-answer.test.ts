@@ -1,7 +1,7 @@
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import type { PollAnswer } from '@reelqueue/shared/providers/port'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
-import type { DuePoll } from '@reelqueue/shared/store/polling'
+import type { DuePoll } from '@reelqueue/shared/store/lifecycle/polling'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { readAnswer } from './read-answer.ts'

@@ -11,7 +11,7 @@ import {
   type PollLimits,
 } from '@reelqueue/shared/domain/poll-plan'
 import type { PollAnswer } from '@reelqueue/shared/providers/port'
-import type { DuePoll, PollRecord } from '@reelqueue/shared/store/polling'
+import type { DuePoll, PollRecord } from '@reelqueue/shared/store/lifecycle/polling'
 
 export interface Reading {
   readonly record: PollRecord

@@ -2,7 +2,7 @@
 // A crash or an outage loses samples of a mean, nothing more.
 
 import { pause } from '@reelqueue/shared/runtime/clock'
-import { recordRenders } from '@reelqueue/shared/store/render-stats'
+import { recordRenders } from '@reelqueue/shared/store/lifecycle/render-stats'
 import type { StepDeps } from './deps.ts'
 
 const EVERY_MS = 2_000

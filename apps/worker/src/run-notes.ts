@@ -1,6 +1,6 @@
 // Records in Postgres that jobs of a step are taken; readiness reads the records. Writes are rare and delay no job.
 
-import { type NotedStep, noteStepRuns } from '@reelqueue/shared/store/step-runs'
+import { type NotedStep, noteStepRuns } from '@reelqueue/shared/store/operator/step-runs'
 import type { StepDeps } from './deps.ts'
 
 /** Well below the time after which a step counts as stalled. */

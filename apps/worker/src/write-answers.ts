@@ -2,8 +2,8 @@
 // waits for the next poll or the complete step.
 
 import type { PollAnswer } from '@reelqueue/shared/providers/port'
-import { completeSeen } from '@reelqueue/shared/store/completion'
-import { type DuePoll, failOverdue, recordPolls } from '@reelqueue/shared/store/polling'
+import { completeSeen } from '@reelqueue/shared/store/lifecycle/completion'
+import { type DuePoll, failOverdue, recordPolls } from '@reelqueue/shared/store/lifecycle/polling'
 import { refusedAmong } from '@reelqueue/shared/store/unstorable'
 import type { UpstreamDeps } from './deps.ts'
 import { readAnswer } from './read-answer.ts'

@@ -2,8 +2,9 @@
 // here waits or throws. A job that is lost afterwards only delays its row: the row stays due, and reconcile enqueues it again.
 
 import { isTerminal } from '@reelqueue/contract/terms/status'
-import type { Queues, WakeUp } from './queues/queues.ts'
-import type { Moved } from './store/moves.ts'
+import type { WakeUp } from './domain/wake-up.ts'
+import type { Queues } from './queues/queues.ts'
+import type { Moved } from './store/lifecycle/moves.ts'
 
 /** What a commit did; a part that is absent did not happen. */
 export interface Committed {

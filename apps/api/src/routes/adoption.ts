@@ -3,8 +3,8 @@
 
 import { Later, Problem } from '@reelqueue/contract/terms/problem'
 import { type GenerationJson, toGenerationJson } from '@reelqueue/contract/wire/generation'
-import { type Adoption, adoptTask } from '@reelqueue/shared/store/adoption'
-import { findAnyGeneration, type Generation } from '@reelqueue/shared/store/generations'
+import { findAnyGeneration, type Generation } from '@reelqueue/shared/store/intake/generations'
+import { type Adoption, adoptTask } from '@reelqueue/shared/store/lifecycle/adoption'
 import type { AskTask } from '../ask-task.ts'
 import type { ApiDeps } from '../deps.ts'
 import { mustFind, notFailed } from '../generations.ts'

@@ -1,6 +1,6 @@
 // /v1/batches: list and read. batch-intake.ts accepts batches.
 
-import { listBatches } from '@reelqueue/shared/store/batches'
+import { listBatches } from '@reelqueue/shared/store/intake/batches'
 import { allWithCounts, mustFindBatch, withEstimate } from '../batches.ts'
 import type { ApiDeps } from '../deps.ts'
 import { cursorOf, pageOf } from '../page.ts'

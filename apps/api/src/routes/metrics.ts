@@ -1,11 +1,11 @@
 // GET /metrics for Prometheus: open, held and overdue work. Read from Postgres at each scrape, so every process reports
 // the same; only open work is counted, so the cost of a scrape does not grow with the history.
 
-import { readAnswerCounts } from '@reelqueue/shared/store/answer-counts'
-import { overdueWork } from '@reelqueue/shared/store/health'
-import { countOpenWork } from '@reelqueue/shared/store/metrics'
-import { countSlowRenders } from '@reelqueue/shared/store/render-stats'
-import { readGate } from '@reelqueue/shared/store/submitting-gate'
+import { readGate } from '@reelqueue/shared/store/admission/submitting-gate'
+import { countSlowRenders } from '@reelqueue/shared/store/lifecycle/render-stats'
+import { readAnswerCounts } from '@reelqueue/shared/store/operator/answer-counts'
+import { overdueWork } from '@reelqueue/shared/store/operator/health'
+import { countOpenWork } from '@reelqueue/shared/store/operator/metrics'
 import { countUnstorable } from '@reelqueue/shared/store/unstorable'
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { ApiDeps } from '../deps.ts'

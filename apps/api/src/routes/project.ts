@@ -3,7 +3,7 @@
 import { toProjectJson } from '@reelqueue/contract/wire/project'
 import { overlapMs } from '@reelqueue/contract/wire/webhook-endpoint'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
-import { releaseAdmitted } from '@reelqueue/shared/store/admission'
+import { releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
 import { changeProject, pauseProject, rotateProjectSecret } from '@reelqueue/shared/store/projects'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import type { ApiDeps } from '../deps.ts'

@@ -2,8 +2,8 @@
 
 import { toGateJson } from '@reelqueue/contract/wire/gate'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
-import { releaseAdmitted } from '@reelqueue/shared/store/admission'
-import { readGate, setPaused } from '@reelqueue/shared/store/submitting-gate'
+import { releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
+import { readGate, setPaused } from '@reelqueue/shared/store/admission/submitting-gate'
 import type { ApiDeps } from '../deps.ts'
 import type { Serve } from '../typed-app.ts'
 

@@ -2,8 +2,8 @@
 
 import { Problem } from '@reelqueue/contract/terms/problem'
 import { toDeliveryJson, toDeliveryWithLog } from '@reelqueue/contract/wire/webhook-delivery'
-import { findDelivery, listDeliveries, redeliver } from '@reelqueue/shared/store/delivery-log'
-import { findEndpoint } from '@reelqueue/shared/store/endpoints'
+import { findDelivery, listDeliveries, redeliver } from '@reelqueue/shared/store/deliveries/delivery-log'
+import { findEndpoint } from '@reelqueue/shared/store/deliveries/endpoints'
 import type { CallingProject } from '@reelqueue/shared/store/projects'
 import type { ApiDeps } from '../deps.ts'
 import { cursorOf, pageOf } from '../page.ts'

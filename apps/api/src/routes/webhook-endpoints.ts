@@ -4,7 +4,12 @@ import { changedHeaders } from '@reelqueue/contract/terms/custom-headers'
 import { newId } from '@reelqueue/contract/terms/ids'
 import { Problem } from '@reelqueue/contract/terms/problem'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
-import { changeEndpoint, createEndpoint, deleteEndpoint, listEndpoints } from '@reelqueue/shared/store/endpoints'
+import {
+  changeEndpoint,
+  createEndpoint,
+  deleteEndpoint,
+  listEndpoints,
+} from '@reelqueue/shared/store/deliveries/endpoints'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import type { ApiDeps } from '../deps.ts'
 import { changedOr, mustFindEndpoint, sealedChanges, toJson } from '../endpoints.ts'

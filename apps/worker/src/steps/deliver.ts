@@ -12,13 +12,18 @@ import {
 import { nextAttemptDelayMs } from '@reelqueue/shared/domain/retry-schedule'
 import { headerPlace, secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
-import { readBatch } from '@reelqueue/shared/store/batches'
 import type { Database } from '@reelqueue/shared/store/database'
-import type { ClaimedDelivery, DeliveryVerdict, Wanted, WokenDelivery } from '@reelqueue/shared/store/deliveries'
-import { abandonUnwanted, giveUpWaiting } from '@reelqueue/shared/store/delivery-ends'
-import { disableEndpoint, FAILING_MAX_MS, noteFailing } from '@reelqueue/shared/store/endpoint-events'
-import { isSameOrigin } from '@reelqueue/shared/store/endpoint-headers'
-import { restTarget } from '@reelqueue/shared/store/target-rests'
+import type {
+  ClaimedDelivery,
+  DeliveryVerdict,
+  Wanted,
+  WokenDelivery,
+} from '@reelqueue/shared/store/deliveries/deliveries'
+import { abandonUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
+import { disableEndpoint, FAILING_MAX_MS, noteFailing } from '@reelqueue/shared/store/deliveries/endpoint-events'
+import { isSameOrigin } from '@reelqueue/shared/store/deliveries/endpoint-headers'
+import { restTarget } from '@reelqueue/shared/store/deliveries/target-rests'
+import { readBatch } from '@reelqueue/shared/store/intake/batches'
 import type { SendOutcome } from '@reelqueue/shared/webhooks/send-outcome'
 import { signWebhook } from '@reelqueue/shared/webhooks/sign'
 import type { DeliveryTurns } from '../delivery-turns.ts'

@@ -3,8 +3,8 @@
 // another worker.
 
 import { pause } from '@reelqueue/shared/runtime/clock'
-import { forgetOldAdmissions } from '@reelqueue/shared/store/queue-place'
-import { HISTORY, type HistoryKind } from '@reelqueue/shared/store/retention'
+import { forgetOldAdmissions } from '@reelqueue/shared/store/admission/queue-place'
+import { HISTORY, type HistoryKind } from '@reelqueue/shared/store/operator/retention'
 import { forgetUnstorable } from '@reelqueue/shared/store/unstorable'
 import type { StepDeps } from '../deps.ts'
 

@@ -3,8 +3,8 @@
 
 import { pollTimeoutMs } from '@reelqueue/shared/domain/poll-plan'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
-import { claimDuePolls } from '@reelqueue/shared/store/polling'
-import { giveBackRequests, takeRequests } from '@reelqueue/shared/store/submitting-gate'
+import { giveBackRequests, takeRequests } from '@reelqueue/shared/store/admission/submitting-gate'
+import { claimDuePolls } from '@reelqueue/shared/store/lifecycle/polling'
 import type { UpstreamDeps } from '../deps.ts'
 import { keepPace } from '../lane-pace.ts'
 import type { PollWindow } from '../poll-window.ts'

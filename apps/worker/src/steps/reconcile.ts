@@ -4,15 +4,15 @@
 import { layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
 import type { QueueName } from '@reelqueue/shared/queues/queues'
 import { pause } from '@reelqueue/shared/runtime/clock'
-import { finishBatches } from '@reelqueue/shared/store/batches'
-import { abandonUnwanted, findUnwanted } from '@reelqueue/shared/store/delivery-ends'
+import { abandonUnwanted, findUnwanted } from '@reelqueue/shared/store/deliveries/delivery-ends'
+import { forgetRests } from '@reelqueue/shared/store/deliveries/target-rests'
+import { finishBatches } from '@reelqueue/shared/store/intake/batches'
 import {
   claimOverdueDeliveries,
   claimOverdueGenerations,
   endedBatches,
   endGraces,
-} from '@reelqueue/shared/store/overdue'
-import { forgetRests } from '@reelqueue/shared/store/target-rests'
+} from '@reelqueue/shared/store/lifecycle/overdue'
 import type { StepDeps } from '../deps.ts'
 import { isWorkAhead } from '../lane-pace.ts'
 

@@ -8,11 +8,7 @@ import { firstPollMs } from '@reelqueue/shared/domain/poll-plan'
 import { recordAgainMs, submitBackoffMs } from '@reelqueue/shared/domain/submission'
 import type { SubmitOutcome } from '@reelqueue/shared/providers/port'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
-import { releaseAdmitted } from '@reelqueue/shared/store/admission'
-import { UncertainCommit } from '@reelqueue/shared/store/database'
-import { completeFormerTask } from '@reelqueue/shared/store/retries'
-import { type Settled, type SubmissionResult, settleSubmission, settleUnsent } from '@reelqueue/shared/store/settlement'
-import { type BeginResult, type BeginWish, beginSubmission, type Intent } from '@reelqueue/shared/store/submissions'
+import { releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
 import {
   giveBackRequests,
   hold,
@@ -20,7 +16,21 @@ import {
   noteAnswer,
   noteSilence,
   takeRequests,
-} from '@reelqueue/shared/store/submitting-gate'
+} from '@reelqueue/shared/store/admission/submitting-gate'
+import { UncertainCommit } from '@reelqueue/shared/store/database'
+import { completeFormerTask } from '@reelqueue/shared/store/lifecycle/retries'
+import {
+  type Settled,
+  type SubmissionResult,
+  settleSubmission,
+  settleUnsent,
+} from '@reelqueue/shared/store/lifecycle/settlement'
+import {
+  type BeginResult,
+  type BeginWish,
+  beginSubmission,
+  type Intent,
+} from '@reelqueue/shared/store/lifecycle/submissions'
 import type { UpstreamDeps } from '../deps.ts'
 import { isTaskKnown } from '../task-known.ts'
 
@@ -144,7 +154,7 @@ async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent,
         log.warn({ event: 'gate.cooling_down', forMs: signal.forMs })
         return
       case 'refusal':
-        // The refusal is counted in the transaction that records the outcome (store/refusals.ts). The refusal shows
+        // The refusal is counted in the transaction that records the outcome (store/lifecycle/refusals.ts). The refusal shows
         // that the provider is reachable.
         if (intent.isAfterSilence) await noteAnswer(database, upstream.name)
     }

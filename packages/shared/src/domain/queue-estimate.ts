@@ -20,7 +20,7 @@ export const saysSomething = ({ admitted, minutes }: Pace) => admitted >= ADMITT
 
 /**
  * How many of `slots` are taken by slots kept for late renders: a quarter at most, and never the last slot
- * (store/admission.ts).
+ * (store/admission/admission.ts).
  */
 export function keptSlotsTaken(kept: number, slots: number): number {
   return Math.max(0, Math.min(kept, Math.ceil(slots / 4), slots - 1))

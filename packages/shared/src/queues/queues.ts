@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import type { JobsOptions } from 'bullmq'
+import type { WakeUp } from '../domain/wake-up.ts'
 import { withTimeout } from '../runtime/clock.ts'
 import type { JobData, JobQueue, QueueBackend } from './backend.ts'
 import { createLaneWake, type LaneWake } from './lane-wake.ts'
@@ -10,12 +11,6 @@ import { createLaneWake, type LaneWake } from './lane-wake.ts'
 /** A queue for each step; `maintain` for work beyond a single generation (the ends of batches). */
 export const QUEUE_NAMES = ['submit', 'poll', 'complete', 'deliver', 'maintain'] as const
 export type QueueName = (typeof QUEUE_NAMES)[number]
-
-/** The row to enqueue: its id and its dispatch count so far (part of the job's id). */
-export interface WakeUp {
-  readonly id: string
-  readonly wakes: number
-}
 
 export interface Queues {
   readonly queues: Readonly<Record<QueueName, JobQueue>>

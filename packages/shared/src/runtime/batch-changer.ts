@@ -1,4 +1,4 @@
-// Carries out the changes marked on batches (store/batch-changes.ts), page by page and in the background. A caller waits for a change
+// Carries out the changes marked on batches (store/lifecycle/batch-changes.ts), page by page and in the background. A caller waits for a change
 // only as long as the caller says. Few pages run at once in a process, and the projects take turns. A change that ends in an error keeps
 // its lease; the next process that finds the lease expired continues the change.
 

@@ -1,4 +1,4 @@
-// Creates the postponed deliveries of large changes (store/fan-out.ts), page by page and in the background. The pages take turns with the
+// Creates the postponed deliveries of large changes (store/deliveries/fan-out.ts), page by page and in the background. The pages take turns with the
 // pages of other large changes, fair by project. Reconcile continues the fan-outs that a process leaves behind.
 
 import type { FairTurns } from './fair-turns.ts'

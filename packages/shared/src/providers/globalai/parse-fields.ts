@@ -3,9 +3,7 @@
 
 import { findJson } from '../http/find-json.ts'
 import { storableText } from '../http/storable-text.ts'
-import { at, ENVELOPE_CODE_PATHS, firstAt, REASON_PATHS } from './shapes.ts'
-
-export type Fields = Readonly<Record<string, unknown>>
+import { at, ENVELOPE_CODE_PATHS, type Fields, firstAt, REASON_PATHS } from './shapes.ts'
 
 export interface Body {
   readonly top: Fields

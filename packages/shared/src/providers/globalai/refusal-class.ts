@@ -2,7 +2,8 @@
 // prompt: a message may repeat the user's prompt.
 
 import type { RefusalClass } from '../../domain/refusal.ts'
-import { type Fields, isFields, parseBody } from './parse-fields.ts'
+import { isFields, parseBody } from './parse-fields.ts'
+import type { Fields } from './shapes.ts'
 
 /** The classifier's input from a reply. */
 export interface Refusal {

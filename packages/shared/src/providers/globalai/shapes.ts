@@ -2,7 +2,7 @@
 // array indexes; the first path with a usable value counts. Each shape was seen in a reply or in documentation; the
 // tests beside parse-create.ts and parse-poll.ts have samples.
 
-import type { Fields } from './parse-fields.ts'
+export type Fields = Readonly<Record<string, unknown>>
 
 /** The created task's id. `request_id` is excluded: next to other ids it names the request. */
 export const TASK_ID_PATHS = paths(

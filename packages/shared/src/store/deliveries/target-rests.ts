@@ -1,0 +1,46 @@
+// Cool-downs of origins that do not answer: one row for each origin, for any number of due deliveries. Claims and
+// reconcile skip an origin in its cool-down. The times of the deliveries stay unchanged.
+
+import { type Database, type Sql, withRetry } from '../database.ts'
+import { Prisma } from '../generated/client.ts'
+
+/** SQL condition: the origin is in its cool-down. @param target the column with the origin */
+export const rests = (target: string) =>
+  Prisma.raw(`EXISTS (SELECT 1 FROM target_rests rest WHERE rest.target = ${target} AND rest.until > now())`)
+
+/** Starts a cool-down of an origin for once to twice `forMs`, for all workers. A longer cool-down stays. */
+export async function restTarget({ prisma }: Database, target: string, forMs: number): Promise<void> {
+  await withRetry(
+    () => prisma.$executeRaw`
+      INSERT INTO target_rests (target, until) VALUES (${target}, now() + ${forMs} * (1 + random()) * interval '1 ms')
+      ON CONFLICT (target) DO UPDATE SET until = greatest(target_rests.until, excluded.until)`,
+  )
+}
+
+/** The ends of the present cool-downs of these origins, by origin. */
+export async function findRests(
+  { prisma }: Pick<Database, 'prisma'>,
+  targets: readonly string[],
+): Promise<Map<string, Date>> {
+  if (targets.length === 0) return new Map()
+  const rows = await prisma.$queryRaw<{ target: string; until: Date }[]>`
+    SELECT target, until FROM target_rests WHERE target = ANY (${targets}::text[]) AND until > now()`
+  return new Map(rows.map(({ target, until }) => [target, until]))
+}
+
+/** Ends the cool-down of a URL's origin: the deliveries go to another URL now, so they need not wait. */
+export async function endRest(sql: Sql, projectId: string, url: string): Promise<void> {
+  // The same expression as the generated column `target` of `deliveries`.
+  await sql.$executeRaw`
+    DELETE FROM target_rests WHERE target = ${projectId} || ' ' || lower(coalesce(substring(${url} from '^[^:]+://[^/?#]+'), ''))`
+}
+
+/** Rows of one statement. */
+const PAGE = 1_000
+
+/** Deletes cool-downs that are over. Otherwise the rows of origins without new deliveries would stay for ever. */
+export async function forgetRests({ prisma }: Database): Promise<void> {
+  await prisma.$executeRaw`
+    DELETE FROM target_rests WHERE target = ANY (ARRAY(
+      SELECT target FROM target_rests WHERE until < now() - interval '1 minute' ORDER BY until LIMIT ${PAGE} FOR UPDATE SKIP LOCKED))`
+}

@@ -1,0 +1,94 @@
+// The only writer of a generation's status. One statement moves the rows, records the event of each move, and creates
+// the event's deliveries or notes the event for a later fan-out. So a move never exists without its event, nor an event
+// without its deliveries.
+
+import { isTerminal, MOVES, type MoveName, type Status } from '@reelqueue/contract/terms/status'
+import { PREPARED, type Sql } from '../database.ts'
+import { CREATE_DELIVERIES, CREATE_LATER, DELIVERIES_TO_ENQUEUE } from '../deliveries/fan-out.ts'
+import { Prisma } from '../generated/client.ts'
+
+export interface Moved {
+  readonly id: string
+  readonly batchId: string | null
+  /** The status that the generation has now. */
+  readonly status: Status
+  /**
+   * Deliveries created by the move, to enqueue after the commit. Few for each origin: the worker's drain loop goes on
+   * with the rest.
+   */
+  readonly deliveryIds: readonly string[]
+}
+
+/** The parts of the statement that differ from move to move. Each part may name the row as `g`. */
+export interface MoveDetails {
+  /** Further assignments, such as `Prisma.sql\`due_at = NULL\``. */
+  readonly set?: Prisma.Sql
+  /** A further condition beside the status. */
+  readonly guard?: Prisma.Sql
+  /** Prepended common table expressions. The other parts may name them. */
+  readonly first?: Prisma.Sql
+  /** Extra columns to return for each moved row, with their names. */
+  readonly told?: Prisma.Sql
+  /** When the deliveries of the events are created: `later` is for moves of very many rows (see fan-out.ts). Default: `now`. */
+  readonly fanOut?: 'now' | 'later'
+}
+
+/**
+ * Moves the generations whose status allows the move. All other generations stay unchanged (another process was first).
+ * `which`: ids, or a condition on the table.
+ * Rows are locked in id order, so concurrent moves of several rows cannot deadlock with each other.
+ * @returns the moved rows, each with the columns of `told`
+ */
+export async function moveGenerations<Told = unknown>(
+  sql: Sql,
+  which: readonly string[] | Prisma.Sql,
+  move: MoveName,
+  { set, guard, first, told, fanOut = 'now' }: MoveDetails = {},
+): Promise<(Moved & Told)[]> {
+  if ('length' in which && which.length === 0) return []
+  const condition = 'length' in which ? Prisma.sql`id = ANY (${which}::text[])` : which
+  const { from, to } = MOVES[move]
+  const finishedAt = isTerminal(to) ? Prisma.sql`now()` : Prisma.sql`NULL`
+  // A move by a condition is rare and may be large, so its own plan is worth the planning time.
+  const prepared = first || 'length' in which ? Prisma.raw(PREPARED) : Prisma.empty
+  const rows = await sql.$queryRaw<(MovedRow & Told)[]>`
+    ${prepared} WITH ${first ? Prisma.sql`${first}, ` : Prisma.empty}moved AS (
+      UPDATE generations g
+      SET status = ${to}::generation_status, event_seq = g.event_seq + 1, finished_at = ${finishedAt}${set ? Prisma.sql`, ${set}` : Prisma.empty}
+      WHERE g.id = ANY (ARRAY(SELECT id FROM generations WHERE ${condition} ORDER BY id FOR UPDATE))
+        AND g.status = ANY (${from}::text[]::generation_status[])${guard ? Prisma.sql` AND ${guard}` : Prisma.empty}
+      RETURNING g.*, new_id('evt') AS event_id
+    ), recorded AS (
+      INSERT INTO events (id, project_id, generation_id, sequence, type, data)
+      SELECT event_id, project_id, id, event_seq, 'generation.' || status::text, ${GENERATION_SNAPSHOT} FROM moved
+    ), fact AS (
+      SELECT event_id AS id, project_id, 'generation.' || status::text AS type, webhook_url FROM moved
+    ), ${fanOut === 'now' ? Prisma.sql`created AS (${CREATE_DELIVERIES})` : Prisma.sql`later AS (${CREATE_LATER})`}
+    SELECT g.id, g.batch_id AS "batchId", g.event_id AS "eventId"${told ? Prisma.sql`, ${told}` : Prisma.empty},
+      -- With the first row, once: a join would compare each with each.
+      CASE WHEN row_number() OVER () = 1 THEN (${fanOut === 'now' ? DELIVERIES_TO_ENQUEUE : Prisma.sql`NULL::jsonb`}) END AS woken
+    FROM moved g`
+  const owed = new Map<string, string[]>()
+  for (const { event_id: eventId, id } of rows[0]?.woken ?? []) owed.set(eventId, [...(owed.get(eventId) ?? []), id])
+  return rows.map(({ eventId, woken: _, ...row }) => {
+    return { ...row, status: to, deliveryIds: owed.get(eventId) ?? [] } as Moved & Told
+  })
+}
+
+interface MovedRow {
+  readonly id: string
+  readonly batchId: string | null
+  readonly eventId: string
+  readonly woken: readonly { readonly id: string; readonly event_id: string }[] | null
+}
+
+/** Timestamps in JSON have the format of the API: ISO 8601 in UTC with milliseconds. */
+const iso = (column: string) => Prisma.raw(`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`)
+
+/** The fields of a generation that a move may change, without nulls; `wire/generation.ts` reads them back. */
+const GENERATION_SNAPSHOT = Prisma.sql`jsonb_strip_nulls(jsonb_build_object(
+  'status', status, 'video_url', video_url, 'video_url_expires_at', ${iso('video_url_expires_at')},
+  'actual_duration', actual_duration,
+  'error', CASE WHEN error_code IS NULL THEN NULL ELSE jsonb_build_object('code', error_code, 'message', error_message) END,
+  'upstream_task_id', upstream_task_id, 'attempt', attempt, 'may_be_charged', may_be_charged OR status = 'submitting', 'submitted_at', ${iso('submitted_at')}, 'finished_at', ${iso('finished_at')},
+  'priority', priority, 'cancel_requested_at', ${iso('cancel_requested_at')}))`
