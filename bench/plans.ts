@@ -54,7 +54,7 @@ export async function measurePlans({ databaseUrl }: Servers, generations: number
       'list a batch': () => listGenerations(database, projectId, { batchId }, 51),
       'list batches': () => listBatches(database, projectId, 51),
       'count a batch by status': () => countByStatus(database, [batchId]),
-      'results of a batch, a page': () => listResults(database, batchId, 1_000, ''),
+      'results of a batch, a page': () => listResults(database, { id: batchId, projectId }, 1_000, ''),
       'place in the queue': () => findQueuePlace(database, waiting, 15),
       'backlog of a project': () => countWaiting(database, projectId, 500_000),
       'admit 100': () => admitGenerations(database, 600),

@@ -202,12 +202,12 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
       'generations_custom_id_idx',
       () => listGenerations(database(), project(), { customId: 'c-7' }, 51),
     ],
-    ['list of a batch', 'generations_batch', () => listGenerations(database(), project(), { batchId }, 51)],
+    ['list of a batch', 'generations_project_batch_idx', () => listGenerations(database(), project(), { batchId }, 51)],
     ['one generation', LIST, () => findGeneration(database(), project(), anyId)],
     ['idempotency key', 'generations_idempotency_key', () => findByIdempotencyKey(database(), project(), 'k-7')],
     ['those who wait', 'generations_pkey', () => endedAmong(database(), [anyId])],
     ['timeline', 'events_generation_id_sequence_key', () => listEvents(database(), anyId, 100)],
-    ['batch counts', 'generations_batch', () => countByStatus(database(), [batchId])],
+    ['batch counts', 'generations_batch_status_idx', () => countByStatus(database(), [batchId])],
     [
       'list of batches',
       /batches_(project_id_id_idx|pkey|project_id_idempotency)/,
@@ -357,7 +357,7 @@ it.each(PLANNERS)(
     for (const mark of ['wanted_priority = 9', 'cancel_requested_at = now(), cancel_rendering = true']) {
       await seed.sql(`UPDATE batches SET ${mark} WHERE id = $1`, [id])
       const nodes = await plansOf(() => changePage(seed.database, id, { after: '', rows: 5 }, 1), planner)
-      expect(nodes.map((node) => node['Index Name'])).not.toContain('generations_batch_idx')
+      expect(nodes.map((node) => node['Index Name'])).not.toContain('generations_project_batch_idx')
     }
   },
 )

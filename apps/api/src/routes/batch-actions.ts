@@ -25,8 +25,8 @@ export function batchActionRoutes(serve: Serve<'key'>, deps: ApiDeps): void {
   const { database } = deps
 
   serve('listBatchResults', async (request, reply) => {
-    const { id } = await mustFindBatch(deps, request.project, request.params.id)
-    const lines = Readable.from(resultLines(deps, request, id, request.query.status))
+    const batch = await mustFindBatch(deps, request.project, request.params.id)
+    const lines = Readable.from(resultLines(deps, request, batch, request.query.status))
     return reply.type(LINES_TYPES[0]).send(lines as never)
   })
 
@@ -94,11 +94,11 @@ export function batchActionRoutes(serve: Serve<'key'>, deps: ApiDeps): void {
 async function* resultLines(
   { database }: ApiDeps,
   request: FastifyRequest,
-  batchId: string,
+  batch: { readonly id: string; readonly projectId: string },
   status: Status | undefined,
 ): AsyncGenerator<string> {
   for (let after = ''; ; ) {
-    const page = await readInTurn(request, () => listResults(database, batchId, RESULTS_PAGE, after, status))
+    const page = await readInTurn(request, () => listResults(database, batch, RESULTS_PAGE, after, status))
     const last = page.at(-1)
     if (!last) return
     after = last.id

@@ -90,13 +90,13 @@ type Result = Pick<
 /** Up to `limit` results in the order of the batch, after the generation `after`. */
 export async function listResults(
   { prisma }: Database,
-  batchId: string,
+  batch: { readonly id: string; readonly projectId: string },
   limit: number,
   after: string,
   status?: Status,
 ): Promise<Result[]> {
   return await prisma.generation.findMany({
-    where: { batchId, id: { gt: after }, ...(status && { status }) },
+    where: { projectId: batch.projectId, batchId: batch.id, id: { gt: after }, ...(status && { status }) },
     orderBy: { id: 'asc' },
     take: limit,
     select: {
