@@ -412,7 +412,7 @@ describe('the provider', () => {
     const env = { REDIS_URL: (await redisWith({})).url, ...(await provider('silence')) }
     const worker = await start('start-worker', env, '"check":"upstream"')
     await until('the worker has started', () => worker.output().includes('worker.started'))
-    expect(worker.output()).toContain('"verdict":"down"')
+    expect(worker.output()).toContain('"result":"down"')
   })
 
   test('whose key cannot be sent at all is refused', async () => {
