@@ -75,7 +75,7 @@ async function benchAll(machine: string): Promise<void> {
   const size = values.full ? FULL : SMALL
   const sideBySide = await benchSideBySide(servers, size.accepts, size.generations)
   const ingest = await benchIngest(servers, size.lines)
-  await servers.forget('Reelqueue')
+  await servers.empty('Reelqueue')
   const wipe = await benchWipe(servers, size.inFlight)
   const list = await benchList(servers, size.history)
   const polling = simulatePolling()

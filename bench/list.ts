@@ -25,6 +25,6 @@ export async function benchList(servers: Servers, rows: number): Promise<Timing>
   const timing = await list(REQUESTS)
   await pipeline.stop()
   await outside.stop()
-  await servers.forget('Reelqueue')
+  await servers.empty('Reelqueue')
   return timing
 }

@@ -3,7 +3,7 @@
 
 import { newId } from '@reelqueue/contract/terms/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
-import { findQueuePlace } from '@reelqueue/shared/store/admission/queue-place'
+import { findQueuePosition } from '@reelqueue/shared/store/admission/queue-position'
 import { openDatabase, PLANNING } from '@reelqueue/shared/store/database'
 import { listResults } from '@reelqueue/shared/store/intake/batch-actions'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/intake/batches'
@@ -17,7 +17,7 @@ import {
 import { claimDuePolls, isPollDueWithin } from '@reelqueue/shared/store/lifecycle/polling'
 import { overdueWork } from '@reelqueue/shared/store/operator/health'
 import pg from 'pg'
-import { forgetEnded } from '../tests/support/history.ts'
+import { purgeEnded } from '../tests/support/history.ts'
 import { makeHistory } from './history.ts'
 import type { Servers } from './servers.ts'
 
@@ -55,7 +55,7 @@ export async function measurePlans({ databaseUrl }: Servers, generations: number
       'list batches': () => listBatches(database, projectId, 51),
       'count a batch by status': () => countByStatus(database, [batchId]),
       'results of a batch, a page': () => listResults(database, { id: batchId, projectId }, 1_000, ''),
-      'place in the queue': () => findQueuePlace(database, waiting, 15),
+      'place in the queue': () => findQueuePosition(database, waiting, 15),
       'backlog of a project': () => countWaiting(database, projectId, 500_000),
       'admit 100': () => admitGenerations(database, 600),
       'claim due polls': () => claimDuePolls(database, 100, 60_000),
@@ -65,7 +65,7 @@ export async function measurePlans({ databaseUrl }: Servers, generations: number
       'overdue work (readiness)': () => overdueWork(database, 60_000),
       'find ended batches': () => endedBatches(database, 500),
       'finish a batch': () => finishBatches(database, [batchId]),
-      'forget what is old: nothing': () => forgetEnded(database, 90, 500, Date.now()),
+      'forget what is old: nothing': () => purgeEnded(database, 90, 500, Date.now()),
       'cancel a batch: the mark': () => markCancelled(database, batchId, false),
       'cancel a batch: a page': () => changePage(database, batchId, { after: '', rows: 5 }, 0),
     }

@@ -23,7 +23,7 @@ export interface Servers {
   /** The process of Postgres, then the process of Redis. */
   readonly pids: readonly number[]
   /** Empties the database of a pipeline, and Redis. */
-  forget(name: 'Reelqueue' | 'plain'): Promise<void>
+  empty(name: 'Reelqueue' | 'plain'): Promise<void>
   stop(): Promise<void>
 }
 
@@ -44,7 +44,7 @@ export async function startServers(binaries?: PostgresBinaries): Promise<Servers
     pids: [await postmasterOf(join(folder, 'postgres', 'postgres')), redis?.process.pid].filter(
       (pid) => pid !== undefined,
     ),
-    async forget(name) {
+    async empty(name) {
       const url = name === 'plain' ? plainDatabaseUrl : postgres.url
       await withClient(url, (client) =>
         client.query('TRUNCATE projects, upstream_gates, render_stats, pending_fan_outs CASCADE'),

@@ -80,7 +80,7 @@ async function acceptOnly(name: Name, servers: Servers, count: number) {
   const { perSecond, p50Ms, p99Ms } = await send(count)
   await pipeline.stop()
   await outside.stop()
-  await servers.forget(name)
+  await servers.empty(name)
   return { acceptsPerSecond: perSecond, acceptP50Ms: p50Ms, acceptP99Ms: p99Ms }
 }
 
@@ -95,7 +95,7 @@ async function toTheWebhook(name: Name, servers: Servers, count: number) {
   const [bytes, cpu] = [await bytesOf(name, servers), await cpuSeconds(pids)]
   await pipeline.stop()
   await outside.stop()
-  await servers.forget(name)
+  await servers.empty(name)
   return {
     generationsPerSecond: count / seconds,
     cpuMsPerGeneration: cpu === null || cpuBefore === null ? null : ((cpu - cpuBefore) * 1_000) / count,

@@ -45,7 +45,7 @@ export async function benchWipe(servers: Servers, inFlight: number): Promise<Rec
     redis.disconnect()
     await pipeline.stop()
     await outside.stop()
-    await servers.forget('Reelqueue')
+    await servers.empty('Reelqueue')
   }
 }
 

@@ -9,7 +9,7 @@ const KEPT = new Set(['PGPASSWORD', 'PGPASSFILE'])
  * Removes PGHOST, PGSSLMODE, PGOPTIONS and similar variables: DATABASE_URL alone locates the database, and an embedded Postgres knows its
  * own address. Node's client would use some of the variables, and Prisma's engine none of them.
  */
-export function forgetPostgres(env) {
+export function clearPostgresVariables(env) {
   for (const name of Object.keys(env)) if (/^PG[A-Z]/.test(name) && !KEPT.has(name)) delete env[name]
 }
 

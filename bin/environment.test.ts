@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-const { forgetPostgres, neverProxyThisMachine } = await import(new URL('environment.mjs', import.meta.url).href)
+const { clearPostgresVariables, neverProxyThisMachine } = await import(new URL('environment.mjs', import.meta.url).href)
 
 const HERE = 'localhost,127.0.0.1,::1'
 
@@ -18,6 +18,6 @@ test.each([
 
 test('of the variables of Postgres only what completes a password stays', () => {
   const env = { PGHOST: 'x', PGOPTIONS: 'x', PGSSLMODE: 'x', PGPASSWORD: 'x', PGPASSFILE: 'x', PG: 'x', PATH: 'x' }
-  forgetPostgres(env)
+  clearPostgresVariables(env)
   expect(Object.keys(env)).toEqual(['PGPASSWORD', 'PGPASSFILE', 'PG', 'PATH'])
 })

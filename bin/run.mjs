@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { forgetPostgres, neverProxyThisMachine, useSomeTemporaryFolder } from './environment.mjs'
+import { clearPostgresVariables, neverProxyThisMachine, useSomeTemporaryFolder } from './environment.mjs'
 import { installMissing } from './install.mjs'
 import { judgeWords, usageOf } from './usage.mjs'
 
@@ -56,11 +56,11 @@ if (install !== 'never') {
 if (!READ_ENV_FILE.has(command)) neverProxyThisMachine(process.env)
 useSomeTemporaryFolder(process.env)
 if (command in TOOLS) {
-  forgetPostgres(process.env)
+  clearPostgresVariables(process.env)
   for (const [tool, ...words] of TOOLS[command]) await run(at(`node_modules/.bin/${tool}`), [...words, ...args])
 } else {
   if (READ_ENV_FILE.has(command) && existsSync(at('.env'))) process.loadEnvFile(at('.env'))
-  forgetPostgres(process.env)
+  clearPostgresVariables(process.env)
   answerSignals()
   const { register } = await import('tsx/esm/api')
   register()

@@ -73,7 +73,7 @@ describe.each(BACKENDS)('on %s, with no worker and nothing that reconciles,', (b
     const { id } = await attempts().unknown()
     counting.provider.play(answer(200, { id: 'sora_found', object: 'video.generation', status: 'processing' }))
     const adopted = { upstream_task_id: 'sora_found' }
-    expect(await following(200, `/v1/generations/${id}/adopt`, adopted)).toEqual({ laneWakes: 1 })
+    expect(await following(200, `/v1/generations/${id}/adopt`, adopted)).toEqual({ pollerStarts: 1 })
 
     const late = await counting.seed.processing({ webhookUrl: HOOK })
     await attempts().fail(late, 'deadline_exceeded')

@@ -45,11 +45,11 @@ describe.each(BACKENDS)('on %s, with no worker and nothing that reconciles,', (b
     it('that is accepted leads to polls, and to the delivery of that', async () => {
       await counting.endpoint(HOOK, ['generation.processing'])
       counting.provider.play(accepted)
-      expect(await submitting(await counting.seed.admitted(await fields()))).toEqual({ deliver: 1, laneWakes: 1 })
+      expect(await submitting(await counting.seed.admitted(await fields()))).toEqual({ deliver: 1, pollerStarts: 1 })
     })
 
     it('that fails has its delivery enqueued, its batch looked at, its slot given on and its other tasks polled', async () => {
-      const ended = { deliver: 1, maintain: 1, submit: 1, laneWakes: 1 }
+      const ended = { deliver: 1, maintain: 1, submit: 1, pollerStarts: 1 }
       counting.provider.play(answer(200, { code: 1001, msg: 'no' }))
       expect(await submitting(await counting.seed.admitted(await fields()))).toEqual(ended)
       counting.provider.play((_response, { socket }) => socket.destroy())
@@ -79,7 +79,7 @@ describe.each(BACKENDS)('on %s, with no worker and nothing that reconciles,', (b
       // Half open: this one is the trial.
       await counting.seed.sql(`INSERT INTO upstream_gates (upstream, silences) VALUES ('globalai', 4)`)
       counting.provider.play(accepted)
-      expect(await submitting(id)).toEqual({ submit: 1, laneWakes: 1 })
+      expect(await submitting(id)).toEqual({ submit: 1, pollerStarts: 1 })
     })
 
     it('whose former task has a video after all is completed, and its slot given on', async () => {
@@ -89,7 +89,7 @@ describe.each(BACKENDS)('on %s, with no worker and nothing that reconciles,', (b
       await counting.seed.sql(`UPDATE deliveries SET state = 'succeeded', next_attempt_at = NULL, due_at = NULL`)
       const video = { id: taskIdOf(id), object: 'video.generation', status: 'completed', video_url: 'https://v/1' }
       counting.provider.play(answer(200, video))
-      expect(await submitting(id)).toEqual({ deliver: 1, maintain: 1, submit: 1, laneWakes: 1 })
+      expect(await submitting(id)).toEqual({ deliver: 1, maintain: 1, submit: 1, pollerStarts: 1 })
     })
   })
 

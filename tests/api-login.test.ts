@@ -4,7 +4,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { House } from '@reelqueue/shared/app-context'
-import { layLanes } from '@reelqueue/shared/queues/lanes'
+import { ensurePollers } from '@reelqueue/shared/queues/pollers'
 import type { Database } from '@reelqueue/shared/store/database'
 import { addApiKey, ensureProject, listApiKeys, newApiKey, revokeApiKey } from '@reelqueue/shared/store/projects'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -189,9 +189,9 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
 
   it('lets nobody touch the lanes: the server refuses whatever would change their queue, and all others can be paused without it', async () => {
     const { poll, submit } = house.queues.queues
-    await layLanes(poll, ['lane-0', 'lane-1'], 'busy')
-    const lanes = async () => (await poll.getJobSchedulers()).map(({ key, every }) => `${key} every ${every}`).sort()
-    const before = await lanes()
+    await ensurePollers(poll, ['lane-0', 'lane-1'], 'busy')
+    const pollers = async () => (await poll.getJobSchedulers()).map(({ key, every }) => `${key} every ${every}`).sort()
+    const before = await pollers()
     expect(before).toHaveLength(2)
     const [job] = await poll.getJobs()
     // The routes of the installed version.
@@ -225,7 +225,7 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
     expect((await send('PUT', `${dashboard}/api/queues/pause`, undefined, basic(PASSWORD))).status).toBe(200)
     expect([await poll.isPaused(), await submit.isPaused()]).toEqual([false, true])
     expect((await send('PUT', `${dashboard}/api/queues/resume`, undefined, basic(PASSWORD))).status).toBe(200)
-    expect(await lanes()).toEqual(before)
+    expect(await pollers()).toEqual(before)
   })
 
   it.each(['identity', 'gzip'])('loads nothing from elsewhere, nor do the documents (%s)', async (coding) => {

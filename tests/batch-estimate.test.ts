@@ -75,8 +75,8 @@ describe('with history', () => {
       await runSql(database.url, `UPDATE generations SET ${fields} WHERE id = '${id}'`)
       return id
     }
-    const kind = { ...CLIP, seconds: 4 }
-    const known = async () => (await readRenderStats(house.database, [kind]))[0]
+    const profile = { ...CLIP, seconds: 4 }
+    const known = async () => (await readRenderStats(house.database, [profile]))[0]
     const late = await long(`submitted_at = finished_at - interval '3 hours'`)
     const adopted = await long(`submitted_at = finished_at - interval '1 minute'`)
     await runSql(database.url, `UPDATE submissions SET adopted_at = now() WHERE generation_id = '${adopted}'`)

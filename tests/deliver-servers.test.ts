@@ -116,8 +116,8 @@ describe('a server', () => {
     })
     const ids = await owed(server.url, 25)
     const woken: string[] = []
-    const wakeAgain = (_queue: string, id: string) => woken.push(id)
-    await attempt(ids[0] ?? '', { queues: { ...deps().queues, wakeAgain } })
+    const enqueueAgain = (_queue: string, id: string) => woken.push(id)
+    await attempt(ids[0] ?? '', { queues: { ...deps().queues, enqueueAgain } })
     expect(server.seen.requests.length).toBeLessThan(25)
     // An enqueued job continues with due deliveries, even when its own delivery is done.
     expect(woken).toHaveLength(1)

@@ -1,7 +1,7 @@
 // An installation without work: the Redis commands and Postgres writes of a few seconds, and that new work starts at
 // once. Reconcile runs only once, at the start, so everything here happens through enqueued jobs.
 
-import { LANES, lookAtLanes } from '@reelqueue/shared/queues/lanes'
+import { POLLERS, readPollers } from '@reelqueue/shared/queues/pollers'
 import { expect, it } from 'vitest'
 import { clientOf } from './support/api.ts'
 import { runSql } from './support/database.ts'
@@ -40,14 +40,14 @@ it.concurrent.each(BACKENDS)(
   async (backend) => {
     const pipeline = await startPipeline({ backend, env: { RECONCILE_INTERVAL_MS: '600000' } })
     const { poll } = pipeline.api.queues.queues
-    const lanesRest = () =>
+    const pollersRest = () =>
       until('the lanes rest', async () => {
-        expect(await lookAtLanes(poll)).toMatchObject({ busy: [], lost: [] })
-        expect(await poll.getDelayedCount()).toBe(LANES)
+        expect(await readPollers(poll)).toMatchObject({ busy: [], lost: [] })
+        expect(await poll.getDelayedCount()).toBe(POLLERS)
         return true
       })
     try {
-      await lanesRest()
+      await pollersRest()
       const [commands, rows] = [await redisCommands(pipeline), await rowsWritten(pipeline)]
       const begunAt = performance.now()
       await until('the window is over', () => performance.now() - begunAt >= WINDOW_MS)
@@ -58,7 +58,7 @@ it.concurrent.each(BACKENDS)(
       expect(await pipeline.ended(done)).toMatchObject({ status: 'completed' })
       expect(await pipeline.ended(lost)).toMatchObject({ error: { code: 'submission_unknown' } })
 
-      await lanesRest()
+      await pollersRest()
       const client = clientOf(pipeline.api.url, pipeline.api.key)
       const body = { upstream_task_id: await taskOfLost(pipeline) }
       const reply = await client.post(`/v1/generations/${lost}/adopt`, body)

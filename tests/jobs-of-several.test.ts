@@ -15,7 +15,7 @@ afterEach(async () => {
 it.each(BACKENDS)('on %s one row fails, one is put off, and the others are done all the same', async (backend) => {
   server = await startQueueServer(backend)
   const { backend: queueBackend, queues } = server.open()
-  queues.wake(
+  queues.enqueue(
     'submit',
     Array.from({ length: 7 }, (_, n) => ({ id: `gen_${n}`, wakes: 0 })),
   )

@@ -51,11 +51,11 @@ describe.each(BACKENDS)('on %s, with two workers', (backend) => {
     const onError = (error: Error) => wrong.push(String(error))
     const consumers = ['first', 'second'].map((worker) => {
       const { backend, queues } = opened()
-      const later = (id: string, delayMs: number) => queues.wakeLater('submit', id, delayMs)
+      const later = (id: string, delayMs: number) => queues.enqueueLater('submit', id, delayMs)
       return consume({ backend, queue: 'submit', concurrency: CONCURRENCY, run: runOn(worker), later, onError })
     })
     const { queues } = opened()
-    queues.wake(
+    queues.enqueue(
       'submit',
       Array.from({ length: JOBS }, (_, n) => ({ id: `gen_${n}`, wakes: 0 })),
     )
@@ -75,15 +75,15 @@ describe.each(BACKENDS)('on %s, with two workers', (backend) => {
 it('a process that stops forgets what it was to wake later: reconcile finds the rows when they are due', async () => {
   server = await startQueueServer('postgres')
   const [stopped, other] = [server.open().queues, server.open().queues]
-  stopped.wakeLater('submit', 'gen_1', 1)
+  stopped.enqueueLater('submit', 'gen_1', 1)
   await stopped.close()
-  other.wakeLater('submit', 'gen_2', 200)
+  other.enqueueLater('submit', 'gen_2', 200)
   // The latest call for a row wins.
-  other.wakeLater('submit', 'gen_2', 20)
-  other.wakeLater('submit', 'gen_3', 250)
+  other.enqueueLater('submit', 'gen_2', 20)
+  other.enqueueLater('submit', 'gen_3', 250)
   // Enqueued now, and again later.
-  other.wakeLater('submit', 'gen_4', 100)
-  other.wakeAgain('submit', 'gen_4')
+  other.enqueueLater('submit', 'gen_4', 100)
+  other.enqueueAgain('submit', 'gen_4')
   const ids = async () => (await other.queues.submit.getWaiting()).map((job) => job.data.id)
   await until('the last is woken', async () => (await ids()).includes('gen_3'))
   expect((await ids()).sort()).toEqual(['gen_2', 'gen_3', 'gen_4', 'gen_4'])

@@ -1,10 +1,10 @@
 // A single round of reconcile, run by hand: recovered rows after the queues were wiped, and untouched rows.
 
 import { newId } from '@reelqueue/contract/terms/ids'
-import { LANES, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
+import { ensurePollers, POLLERS, readPollers } from '@reelqueue/shared/queues/pollers'
 import { readBatch } from '@reelqueue/shared/store/intake/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
-import { keepPace } from '@reelqueue/worker/lane-pace'
+import { adjustPollers } from '@reelqueue/worker/adjust-pollers'
 import { reconcile } from '@reelqueue/worker/steps/reconcile'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { claimDelivery } from './support/deliveries.ts'
@@ -39,12 +39,12 @@ describe.each(BACKENDS)('on %s, one round', (backend) => {
    */
   const woken = async (name: 'submit' | 'complete' | 'deliver') => {
     const last = `last_${++marks}`
-    house.queues.wake(name, [{ id: last, wakes: 0 }])
+    house.queues.enqueue(name, [{ id: last, wakes: 0 }])
     const ids = async () => (await house.queues.queues[name].getWaiting()).map((job) => job.data.id)
     await until('all wake-ups are added', async () => (await ids()).includes(last))
     return (await ids()).filter((id) => !id.startsWith('last_'))
   }
-  const lanes = () => house.queues.queues.poll.getJobSchedulersCount()
+  const pollers = () => house.queues.queues.poll.getJobSchedulersCount()
   const inGrace = async (table: 'generations' | 'deliveries', ids: readonly string[]) => {
     await seed.sql(`UPDATE ${table} SET wakes = 9, due_at = now() + interval '119 s' WHERE id = ANY ($1)`, [ids])
   }
@@ -66,7 +66,7 @@ describe.each(BACKENDS)('on %s, one round', (backend) => {
     const before = await seed.row(processing)
 
     await round()
-    expect(await lanes()).toBe(LANES)
+    expect(await pollers()).toBe(POLLERS)
     expect(await woken('submit')).toEqual([admitted])
     expect(await woken('deliver')).toEqual([owed])
     // The row belongs to the pollers.
@@ -98,7 +98,7 @@ describe.each(BACKENDS)('on %s, one round', (backend) => {
     const admitted = await seed.admitted()
     await inGrace('generations', [admitted])
     // BullMQ refuses ids with colons.
-    house.queues.wake('submit', [{ id: 'a:b', wakes: 0 }])
+    house.queues.enqueue('submit', [{ id: 'a:b', wakes: 0 }])
     await until('it is dropped', async () => (await house.logLines()).some((line) => line.event === 'queue.dropped'))
     // A round without Postgres recovers nothing and does not forget the dropped job.
     const gone = await seedDatabase()
@@ -114,31 +114,31 @@ describe.each(BACKENDS)('on %s, one round', (backend) => {
     const gone = await seedDatabase()
     await gone.close()
     await round(gone.database)
-    expect(await lanes()).toBe(0)
+    expect(await pollers()).toBe(0)
     await round()
-    expect([await lanes(), await woken('submit')]).toEqual([LANES, [admitted]])
+    expect([await pollers(), await woken('submit')]).toEqual([POLLERS, [admitted]])
   })
 
   it('wakes lanes that rest although something is to be polled soon, and leaves them alone while nothing is', async () => {
     const { poll } = house.queues.queues
     await round()
-    await layLanes(poll, (await lookAtLanes(poll)).busy, 'resting')
+    await ensurePollers(poll, (await readPollers(poll)).busy, 'resting')
     await round()
-    expect(await lookAtLanes(poll)).toMatchObject({ busy: [], lost: [] })
+    expect(await readPollers(poll)).toMatchObject({ busy: [], lost: [] })
     await seed.processing()
     await round()
-    expect(await lookAtLanes(poll)).toMatchObject({ resting: [], lost: [] })
+    expect(await readPollers(poll)).toMatchObject({ resting: [], lost: [] })
   })
 
   it('is not needed for lanes of which some rest and some were laid as busy by workers that start at once', async () => {
     const { poll } = house.queues.queues
     await round()
-    const [deciding = '', ...others] = (await lookAtLanes(poll)).busy
-    await layLanes(poll, [deciding], 'resting')
-    for (const lane of others) await keepPace(stepDeps(house), lane, false)
-    expect(await lookAtLanes(poll)).toMatchObject({ busy: others, resting: [deciding] })
-    await keepPace(stepDeps(house), `${deciding}.resting`, false)
-    expect(await lookAtLanes(poll)).toMatchObject({ busy: [], lost: [] })
+    const [deciding = '', ...others] = (await readPollers(poll)).busy
+    await ensurePollers(poll, [deciding], 'resting')
+    for (const poller of others) await adjustPollers(stepDeps(house), poller, false)
+    expect(await readPollers(poll)).toMatchObject({ busy: others, resting: [deciding] })
+    await adjustPollers(stepDeps(house), `${deciding}.resting`, false)
+    expect(await readPollers(poll)).toMatchObject({ busy: [], lost: [] })
   })
 
   it('adds nothing to a queue in which enough waits already, and leaves its rows due for when there is room', async () => {

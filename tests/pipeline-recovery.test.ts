@@ -15,7 +15,7 @@ const COUNT = 30
 const SLOTS = 15
 
 /** Deletes every job and every poller, like a restarted Redis without persistence. */
-async function loseWakeUps({ api, redis }: Pipeline): Promise<void> {
+async function loseJobs({ api, redis }: Pipeline): Promise<void> {
   if (redis) await redis.restart({ wipe: true })
   else await emptyPostgresQueues(api.house.config.DATABASE_URL ?? '')
 }
@@ -34,7 +34,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     const rowsOfJobs = async () =>
       (await api.queues.queues.submit.getWaiting()).reduce((sum, { data }) => sum + 1 + (data.also?.length ?? 0), 0)
     await until('jobs for all slots', async () => (await rowsOfJobs()) === SLOTS)
-    await loseWakeUps(pipeline)
+    await loseJobs(pipeline)
 
     await Promise.all([pipeline.startWorker(), pipeline.startWorker()])
     const { generation } = api.database.prisma
@@ -46,7 +46,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
       },
       { timeoutMs: 30_000 },
     )
-    await loseWakeUps(pipeline)
+    await loseJobs(pipeline)
 
     for (const id of ids) {
       const { status, error } = await ended(id)

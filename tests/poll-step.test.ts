@@ -8,7 +8,7 @@ import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion
 import { afterAll, beforeEach, expect, it } from 'vitest'
 import { lockOf } from './support/attempts.ts'
 import { startHouse } from './support/house.ts'
-import { laneOf, runLane } from './support/polling.ts'
+import { pollerOf, runOnce } from './support/polling.ts'
 import { answer, hang, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { newGeneration, seedDatabase, taskIdOf } from './support/seed.ts'
 import { afterCommitOf, stepDeps } from './support/step-deps.ts'
@@ -33,15 +33,15 @@ const deps: ReturnType<typeof stepDeps> = {
   afterCommit: afterCommitOf({
     queues: {
       ...house.queues,
-      wake: (queue, wakeUps) => {
-        for (const { id } of wakeUps) woken.push({ id, hadAnswer: seed.row(id).then((row) => row.answer !== null) })
-        house.queues.wake(queue, wakeUps)
+      enqueue: (queue, rows) => {
+        for (const { id } of rows) woken.push({ id, hadAnswer: seed.row(id).then((row) => row.answer !== null) })
+        house.queues.enqueue(queue, rows)
       },
     },
   }),
 }
 const withLimits = (poll: PollLimits) => ({ ...deps, settings: { ...deps.settings, poll }, upstream })
-const run = (poll = deps.settings.poll, signal?: AbortSignal) => runLane(withLimits(poll), signal)
+const run = (poll = deps.settings.poll, signal?: AbortSignal) => runOnce(withLimits(poll), signal)
 
 afterAll(async () => {
   await house.close()
@@ -105,7 +105,7 @@ it('waits for no silent poll: it ends, its lane goes on with what is due, and th
     if (silentTasks.has(taskOf(url))) release.push(done)
     else done()
   })
-  const polling = laneOf(withLimits(deps.settings.poll))
+  const polling = pollerOf(withLimits(deps.settings.poll))
   await polling.run()
   await until('all are asked', () => release.length === 50)
   const others = await due(400)
@@ -121,7 +121,7 @@ it('leaves what it has no places for to others while all are silent, and ends', 
   await due(250)
   provider.play(hang)
   const stopping = new AbortController()
-  const polling = laneOf({ ...deps, upstream: patient }, stopping.signal)
+  const polling = pollerOf({ ...deps, upstream: patient }, stopping.signal)
   await polling.run()
   const leased = `SELECT 1 FROM generations WHERE status = 'processing' AND due_at > now()`
   expect(await seed.sql(leased)).toHaveLength(200)
@@ -135,7 +135,7 @@ it('has 200 places for all runs together, also for those that claim side by side
   await due(350)
   provider.play(hang)
   const stopping = new AbortController()
-  const polling = laneOf({ ...deps, upstream: patient }, stopping.signal)
+  const polling = pollerOf({ ...deps, upstream: patient }, stopping.signal)
   const leased = () => seed.sql(`SELECT 1 FROM generations WHERE status = 'processing' AND due_at > now()`)
   await seed.sql(`UPDATE generations SET due_at = now() + interval '1 hour' WHERE id IN (
     SELECT id FROM generations WHERE due_at <= now() ORDER BY due_at, id LIMIT 250)`)
@@ -152,7 +152,7 @@ it('claims for as long as a poll may take and a quarter of a minute, whatever a 
   const [id = ''] = await due(1)
   provider.play(hang)
   const stopping = new AbortController()
-  const polling = laneOf(
+  const polling = pollerOf(
     { ...deps, settings: { ...deps.settings, upstreamTimeoutMs: 600_000 }, upstream: patient },
     stopping.signal,
   )
@@ -186,12 +186,12 @@ it('writes what it was answered while one poll is still silent, and gives that o
   provider.play((response, { url }) => {
     if (taskOf(url) !== taskIdOf(ids[0] ?? '')) response.end(JSON.stringify(COMPLETED))
   })
-  const lane = run()
+  const poller = run()
   await until('four are written', async () => {
     const rows = await Promise.all(ids.map((id) => seed.row(id)))
     return rows.filter((row) => row.status === 'completed').length === 4
   })
-  await lane
+  await poller
   const silent = (await Promise.all(ids.map((id) => seed.row(id)))).filter((row) => row.status !== 'completed')
   expect(silent).toMatchObject([{ status: 'processing', pollFailures: 1 }])
 })
@@ -299,7 +299,7 @@ it('whose row is locked when it completes past its deadline stays due, and is no
   await seed.sql(`UPDATE generations SET submitted_at = now() - interval '2 hours' WHERE id = $1`, [id])
   const held: (() => void)[] = []
   provider.play((response) => held.push(() => response.end(JSON.stringify(COMPLETED))))
-  const polling = laneOf(withLimits(deps.settings.poll))
+  const polling = pollerOf(withLimits(deps.settings.poll))
   await polling.run()
   await until('it is asked', () => held.length === 1)
   let hasEnded = false

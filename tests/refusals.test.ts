@@ -21,7 +21,7 @@ async function arm(fault: string): Promise<void> {
     expect(reply.statusCode, reply.body).toBe(200)
   }
 }
-const heal = () => simulator.inject({ method: 'DELETE', url: '/control/faults' })
+const endFaults = () => simulator.inject({ method: 'DELETE', url: '/control/faults' })
 const post = (count: number) => pipeline.postBatch(Array.from({ length: count }, () => ({ model: 'openAiSora2Plus' })))
 async function counts(batch: string): Promise<Record<string, number>> {
   const rows = await api.database.prisma.generation.groupBy({ by: ['status'], where: { batchId: batch }, _count: true })
@@ -56,7 +56,7 @@ it.each(['html', 'empty', 'nonjson'])(
       const cancelled = await clientOf(api.url, api.key).post(`/v1/batches/${batch}/cancel`, {})
       expect(cancelled.status, cancelled.text).toBeLessThan(300)
     } finally {
-      await heal()
+      await endFaults()
     }
     const resumed = await send('POST', `${api.url}/admin/submitting/resume`, undefined, api.login)
     expect(resumed.status, resumed.text).toBe(200)
@@ -81,7 +81,7 @@ it.each([
     expect(await pipeline.get(waiting?.id ?? '')).toMatchObject({ queue: { held: true } })
     expect((await counts(batch)).failed ?? 0).toBeLessThanOrEqual(costs)
     await until('no refused one is under way', async () => (await counts(batch)).submitting === undefined)
-    await heal()
+    await endFaults()
     const resumed = await send('POST', `${api.url}/admin/submitting/resume`, undefined, api.login)
     expect(resumed.status, resumed.text).toBe(200)
     await endsWith(batch, costs === 0 ? { completed: 40 } : { completed: 40 - costs, failed: costs })
@@ -92,7 +92,7 @@ it('a moment of 521 from the CDN fails nothing; submissions go on by themselves'
   await arm('cdn=521')
   const batch = await post(40)
   await gateCloses('unreachable')
-  await heal()
+  await endFaults()
   await endsWith(batch, { completed: 40 })
 })
 
@@ -101,7 +101,7 @@ it('a moment of 521 without the headers of a CDN leaves few unknown, and their s
   await arm('521')
   const batch = await post(40)
   await until('it is closed', async () => (await closings()) > before, { timeoutMs: 30_000 })
-  await heal()
+  await endFaults()
   const unknown = await until(
     'none waits',
     async () => {

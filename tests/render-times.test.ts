@@ -2,13 +2,13 @@
 
 import { newId } from '@reelqueue/contract/terms/ids'
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
-import { clipsFor, quantileMs, scoutShare, weightOf } from '@reelqueue/shared/domain/render-times'
+import { clipsFor, explorationShare, quantileMs, weightOf } from '@reelqueue/shared/domain/render-times'
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { insertGenerations } from '@reelqueue/shared/store/intake/generations'
 import {
   countSlowRenders,
-  readOutlook,
+  readRenderEstimate,
   readRenderTimes,
   recordRenders,
 } from '@reelqueue/shared/store/lifecycle/render-stats'
@@ -19,7 +19,7 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { clientOf, generationOf, send } from './support/api.ts'
 import { startHouse } from './support/house.ts'
 import { startPipeline } from './support/pipeline.ts'
-import { runLane } from './support/polling.ts'
+import { runOnce } from './support/polling.ts'
 import { answer, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { newGeneration, seedDatabase } from './support/seed.ts'
 import { stepDeps } from './support/step-deps.ts'
@@ -35,7 +35,7 @@ await addApiKey(seed.database, seed.projectId, 'tests', key)
 const client = clientOf(house.url, key)
 const POLL = pollLimits(undefined, undefined, 3_600_000, CONFIGURED.facts)
 const deps = stepDeps(house, { poll: POLL })
-const KIND = { model: newGeneration(seed.projectId).model, seconds: 8, size: '1280x720' }
+const PROFILE = { model: newGeneration(seed.projectId).model, seconds: 8, size: '1280x720' }
 
 afterAll(async () => {
   await house.close()
@@ -49,8 +49,8 @@ beforeEach(async () => {
 })
 
 /** Completed clips with the given render times, each last seen pending some seconds before the end. */
-async function completed(renderS: readonly number[], kind = KIND): Promise<string[]> {
-  const rows = renderS.map(() => newGeneration(seed.projectId, kind))
+async function completed(renderS: readonly number[], profile = PROFILE): Promise<string[]> {
+  const rows = renderS.map(() => newGeneration(seed.projectId, profile))
   await insertGenerations(seed.database.prisma, rows)
   const ids = rows.map((row) => row.id)
   await seed.sql(
@@ -76,10 +76,10 @@ const rowOf = async (id: string) => {
 }
 
 /** An admitted generation with an id that makes its polls exploration polls, or not. */
-async function admitted(isScout: boolean): Promise<string> {
+async function admitted(isExploration: boolean): Promise<string> {
   for (;;) {
     const id = newId('generation')
-    if ((scoutShare(id) !== null) === isScout) return await seed.admitted({ ...KIND, id })
+    if ((explorationShare(id) !== null) === isExploration) return await seed.admitted({ ...PROFILE, id })
   }
 }
 
@@ -87,9 +87,9 @@ describe('finished clips', () => {
   it('are remembered by kind, and those of scouts count for more', async () => {
     const ids = await completed(usual)
     await recordRenders(seed.database, ids)
-    await recordRenders(seed.database, await completed([30], { ...KIND, seconds: 4 }))
+    await recordRenders(seed.database, await completed([30], { ...PROFILE, seconds: 4 }))
     const known = await readRenderTimes(seed.database, upstream.name)
-    const times = known.find((one) => one.seconds === KIND.seconds)?.times ?? []
+    const times = known.find((one) => one.seconds === PROFILE.seconds)?.times ?? []
     expect(known).toHaveLength(2)
     const clips = ids.reduce((sum, id) => sum + clipsFor(id), 0)
     expect(clips).toBeGreaterThan(100)
@@ -103,7 +103,7 @@ describe('finished clips', () => {
     const ids = await completed(usual.slice(0, 40))
     await Promise.all([0, 10, 20, 30].map((from) => recordRenders(seed.database, ids.slice(from, from + 10))))
     const clips = ids.reduce((sum, id) => sum + clipsFor(id), 0)
-    const weight = async () => weightOf((await readOutlook(seed.database, upstream.name, KIND)).times)
+    const weight = async () => weightOf((await readRenderEstimate(seed.database, upstream.name, PROFILE)).times)
     expect(await weight()).toBeCloseTo((1 - 0.98 ** clips) / 0.02, 5)
     await seed.sql(`UPDATE render_stats SET times = '{1,2,3}'`)
     expect(await weight()).toBe(0)
@@ -123,7 +123,7 @@ describe('finished clips', () => {
     const timesOf = async (recorded: readonly string[]) => {
       await seed.sql('DELETE FROM render_stats')
       await recordRenders(seed.database, recorded)
-      return (await readOutlook(seed.database, upstream.name, KIND)).times
+      return (await readRenderEstimate(seed.database, upstream.name, PROFILE)).times
     }
     const latest = await timesOf(ids.slice(40))
     expect(await timesOf(ids)).toEqual(latest)
@@ -141,22 +141,22 @@ describe('a schedule', () => {
   it('is there for kinds of which enough is known, and follows what is learned', async () => {
     await recordRenders(seed.database, await completed(usual))
     const schedules = await made()
-    const first = schedules.of(KIND)?.nextMs(0) ?? Number.NaN
+    const first = schedules.of(PROFILE)?.nextMs(0) ?? Number.NaN
     expect(first).toBeGreaterThan(140 * S)
     expect(first).toBeLessThan(200 * S)
-    expect(schedules.of({ ...KIND, seconds: 4 })).toBeNull()
+    expect(schedules.of({ ...PROFILE, seconds: 4 })).toBeNull()
     await recordRenders(seed.database, await completed(usual.map((seconds) => seconds / 3)))
-    expect(schedules.of(KIND)?.nextMs(0)).toBe(first)
+    expect(schedules.of(PROFILE)?.nextMs(0)).toBe(first)
     await schedules.refresh()
-    expect(schedules.of(KIND)?.nextMs(0)).toBeLessThan(100 * S)
+    expect(schedules.of(PROFILE)?.nextMs(0)).toBeLessThan(100 * S)
   })
 
   it('says when a generation is first asked about, and a scout is asked about before', async () => {
     await recordRenders(seed.database, await completed(usual))
     const { of: scheduleOf } = await made()
-    const first = scheduleOf(KIND)?.nextMs(0) ?? Number.NaN
-    const pollsIn = async (isScout: boolean, using = scheduleOf) => {
-      const id = await admitted(isScout)
+    const first = scheduleOf(PROFILE)?.nextMs(0) ?? Number.NaN
+    const pollsIn = async (isExploration: boolean, using = scheduleOf) => {
+      const id = await admitted(isExploration)
       provider.play(answer(200, { id: `sora_${id}`, object: 'video.generation', status: 'queued' }))
       await submit({ ...deps, upstream, scheduleOf: using }, id)
       return (await rowOf(id)).pollInMs
@@ -171,11 +171,11 @@ describe('a schedule', () => {
     await recordRenders(seed.database, await completed(usual))
     const { of: scheduleOf } = await made()
     await seed.sql('UPDATE generations SET due_at = NULL')
-    const id = await seed.processing(KIND)
+    const id = await seed.processing(PROFILE)
     await seed.sql(`UPDATE generations SET submitted_at = now() - interval '60 s', due_at = now() WHERE id = $1`, [id])
     provider.play(answer(200, { id: 'x', object: 'video.generation', status: 'processing' }))
-    await runLane({ ...deps, upstream, scheduleOf })
-    const expected = scheduleOf(KIND)?.nextMs(60 * S) ?? Number.NaN
+    await runOnce({ ...deps, upstream, scheduleOf })
+    const expected = scheduleOf(PROFILE)?.nextMs(60 * S) ?? Number.NaN
     expect(expected).toBeGreaterThan(60 * S)
     expect(Math.abs((await rowOf(id)).dueInMs - expected)).toBeLessThan(8 * S)
   })
@@ -189,7 +189,7 @@ describe('a schedule', () => {
     })
     await pipeline.api.database.prisma.$executeRaw`
       INSERT INTO render_stats (upstream, model, seconds, size, clips, render_ms, priced, amount, times)
-      SELECT ${upstream.name}, ${KIND.model}, 0, '', 50, 50, 0, 0, ${weights(170)}::float8[]`
+      SELECT ${upstream.name}, ${PROFILE.model}, 0, '', 50, 50, 0, 0, ${weights(170)}::float8[]`
     const id = await pipeline.post('')
     await pipeline.startWorker()
     const row = async () => await pipeline.api.database.prisma.generation.findUniqueOrThrow({ where: { id } })
@@ -214,7 +214,7 @@ function weights(seconds: number): number[] {
 describe('a generation that renders', () => {
   const read = async (id: string) => generationOf(await client.get(`/v1/generations/${id}`))
   const rendering = async (forSeconds: number) => {
-    const id = await seed.processing(KIND)
+    const id = await seed.processing(PROFILE)
     await seed.sql(`UPDATE generations SET submitted_at = now() - $2 * interval '1 s' WHERE id = $1`, [id, forSeconds])
     return id
   }

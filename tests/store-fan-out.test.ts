@@ -8,7 +8,7 @@ import { moveGenerations } from '@reelqueue/shared/store/lifecycle/moves'
 import { findUnstorable } from '@reelqueue/shared/store/unstorable'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { openClient } from './support/database.ts'
-import { forgetEnded } from './support/history.ts'
+import { purgeEnded } from './support/history.ts'
 import { type Seed, seedDatabase } from './support/seed.ts'
 
 let seed: Seed
@@ -117,10 +117,10 @@ it('keeps a generation whose event is noted from being forgotten', async () => {
   const [id = ''] = await cancelled(1)
   await seed.sql(`UPDATE generations SET finished_at = finished_at - interval '100 days'`)
   const later = Date.now() + 100 * 24 * 3_600_000
-  await forgetEnded(seed.database, 90, 100, later)
+  await purgeEnded(seed.database, 90, 100, later)
   expect(await seed.database.prisma.generation.count({ where: { id } })).toBe(1)
   await page()
   await seed.sql(`UPDATE deliveries SET state = 'succeeded', next_attempt_at = NULL, due_at = NULL`)
-  await forgetEnded(seed.database, 90, 100, later)
+  await purgeEnded(seed.database, 90, 100, later)
   expect(await seed.database.prisma.generation.count({ where: { id } })).toBe(0)
 })

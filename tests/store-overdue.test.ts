@@ -28,7 +28,7 @@ async function putInGrace(id: string, table: 'generations' | 'deliveries' = 'gen
 const endAll = (limit = LIMIT) => endGraces(seed.database, limit)
 async function dueNow(): Promise<string[]> {
   const { submit, complete } = await claimOverdueGenerations(seed.database, LIMIT, ['submit', 'complete'])
-  return [...submit, ...complete].map((wakeUp) => wakeUp.id).sort()
+  return [...submit, ...complete].map((row) => row.id).sort()
 }
 async function answered(): Promise<string> {
   const id = await seed.processing()
@@ -77,7 +77,7 @@ describe('ending graces', () => {
     await seed.sql(`UPDATE deliveries SET next_attempt_at = now() + interval '1 min' WHERE id = $1`, [later])
     for (const id of [owed, inFlight, later]) await putInGrace(id, 'deliveries')
     expect(await endAll()).toBe(1)
-    expect((await claimOverdueDeliveries(seed.database, LIMIT)).map((wakeUp) => wakeUp.id)).toEqual([owed])
+    expect((await claimOverdueDeliveries(seed.database, LIMIT)).map((row) => row.id)).toEqual([owed])
   })
 
   it('is bounded, passes over rows that someone holds, and leaves due rows as they are', async () => {

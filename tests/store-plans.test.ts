@@ -4,9 +4,9 @@
 
 import { newId } from '@reelqueue/contract/terms/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
-import { findLastPlace } from '@reelqueue/shared/store/admission/queue-place'
+import { findLastPosition } from '@reelqueue/shared/store/admission/queue-position'
 import { PLANNING, PREPARED } from '@reelqueue/shared/store/database'
-import { abandonUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
+import { cancelUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
 import { busyTargets, listDeliveries, redeliverFailed } from '@reelqueue/shared/store/deliveries/delivery-log'
 import { disableEndpoint } from '@reelqueue/shared/store/deliveries/endpoint-events'
 import { fanOutPage, nextToFanOut } from '@reelqueue/shared/store/deliveries/fan-out'
@@ -33,7 +33,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { PLAIN_SESSION } from './support/database.ts'
 import { claimDelivery, claimNextDelivery } from './support/deliveries.ts'
-import { forgetEnded } from './support/history.ts'
+import { purgeEnded } from './support/history.ts'
 import { type Seed, seedDatabase, wishFor } from './support/seed.ts'
 
 const ROWS = 50_000
@@ -280,7 +280,7 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
     ['projects to fan out for', 'pending_fan_outs_pkey', () => nextToFanOut(database(), '')],
     ['a page of a fan-out', 'pending_fan_outs_pkey', () => fanOutPage(database(), seed.projectId, 5)],
     ['changes that nobody carries out', 'batches_changing_idx', () => claimChange(database(), { not: [] })],
-    ['the last of a batch', /generations_(batch|backlog)/, () => findLastPlace(database(), batchId, 15)],
+    ['the last of a batch', /generations_(batch|backlog)/, () => findLastPosition(database(), batchId, 15)],
     ['metrics', 'generations_slots_idx', () => countOpenWork(database())],
     ['admission', 'generations_backlog_idx', () => admitGenerations(database(), 1_000)],
     ['slots', 'generations_slots_idx', () => admitGenerations(database(), 1_000)],
@@ -311,7 +311,7 @@ it('forgetting reads what it forgets, and not all events or all that is pending'
       SELECT id FROM generations WHERE status = 'completed' ORDER BY id LIMIT 100))`,
   )
   const nodes = await plansOf(async () => {
-    expect(await forgetEnded(seed.database, 90, 500, Date.now() + 91 * DAY_MS)).toMatchObject({ generations: 100 })
+    expect(await purgeEnded(seed.database, 90, 500, Date.now() + 91 * DAY_MS)).toMatchObject({ generations: 100 })
   }, "the store's")
   expect(readWhole(nodes)).toEqual([])
   // This index covers all pending deliveries.
@@ -326,7 +326,7 @@ describe.each(PLANNERS)('after a burst, of which the statistics do not know yet,
       'deliveries_target_idx',
       () => claimNextDelivery(seed.database, `${seed.projectId} https://h0.example`, 1_000),
     ],
-    ['what is unwanted', 'deliveries_endpoint_pending_idx', () => abandonUnwanted(seed.database, endpointId)],
+    ['what is unwanted', 'deliveries_endpoint_pending_idx', () => cancelUnwanted(seed.database, endpointId)],
   ])('%s', async (_name, index, act) => {
     await seed.sql(
       `UPDATE deliveries SET state = 'succeeded', next_attempt_at = NULL, due_at = NULL WHERE state = 'pending'`,

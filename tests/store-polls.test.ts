@@ -118,7 +118,7 @@ describe('the grace of reconcile', () => {
   it('grows with every wake-up that led nowhere, and never beyond two minutes', async () => {
     const id = await seed.admitted()
     const graces: number[] = []
-    for (let wake = 0; wake < 6; wake++) {
+    for (let enqueue = 0; enqueue < 6; enqueue++) {
       await makeDue([id])
       await claimOverdueGenerations(seed.database, 10, ['submit', 'complete'])
       const [row] = await seed.sql<{ seconds: number }>(
@@ -138,7 +138,7 @@ describe('a wake-up', () => {
     const overdue = async () => {
       await makeDue([id])
       const { submit, complete } = await claimOverdueGenerations(seed.database, 10, ['submit', 'complete'])
-      numbers.push(...[...submit, ...complete].map((wake) => wake.wakes))
+      numbers.push(...[...submit, ...complete].map((enqueue) => enqueue.wakes))
     }
     await overdue()
     const begun = intentOf(await beginSubmission(seed.database, wishFor(id), 'globalai', LEASE_MS))

@@ -10,12 +10,12 @@ import { createEndpoint } from '@reelqueue/shared/store/deliveries/endpoints'
 import { finishBatches, insertBatch } from '@reelqueue/shared/store/intake/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
 import { HISTORY } from '@reelqueue/shared/store/operator/retention'
-import { forgetHistory } from '@reelqueue/worker/steps/forget'
+import { purgeHistory } from '@reelqueue/worker/steps/purge'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { countRows } from './support/api.ts'
 import { claimDelivery } from './support/deliveries.ts'
 import { endGeneration } from './support/endings.ts'
-import { forgetEnded, makeOldGenerations } from './support/history.ts'
+import { makeOldGenerations, purgeEnded } from './support/history.ts'
 import { newGeneration, type Seed, seedDatabase } from './support/seed.ts'
 import { until } from './support/wait.ts'
 
@@ -30,7 +30,7 @@ beforeEach(async () => {
 })
 afterEach(() => seed.close())
 
-const forget = (limit = 100) => forgetEnded(seed.database, 90, limit, LATER_MS)
+const purge = (limit = 100) => purgeEnded(seed.database, 90, limit, LATER_MS)
 async function age(): Promise<void> {
   for (const [table, column] of [
     ['generations', 'finished_at'],
@@ -76,9 +76,9 @@ describe('what ended long ago', () => {
       [delivery?.id],
     )
     await age()
-    expect(await forget()).toEqual({ generations: 0, batches: 0, endpointEvents: 0 })
+    expect(await purge()).toEqual({ generations: 0, batches: 0, endpointEvents: 0 })
     await seed.sql(`UPDATE deliveries SET state = 'succeeded', next_attempt_at = NULL, due_at = NULL`)
-    expect(await forget()).toMatchObject({ generations: 1 })
+    expect(await purge()).toMatchObject({ generations: 1 })
     expect(await countRows(seed.url)).toEqual(NOTHING)
   })
 
@@ -94,11 +94,11 @@ describe('what ended long ago', () => {
     if (made.kind !== 'created') throw new Error(made.kind)
     await testEndpoint(seed.database, made.endpoint)
     await seed.sql(`UPDATE events SET created_at = created_at - interval '100 days'`)
-    await forget()
+    await purge()
     expect(await countRows(seed.url)).toMatchObject({ events: 1, deliveries: 1 })
     await seed.sql(`UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL`)
     await testEndpoint(seed.database, made.endpoint)
-    await forget()
+    await purge()
     // The recent generation stays.
     expect(await countRows(seed.url)).toMatchObject({ events: 1, deliveries: 1 })
   })
@@ -109,21 +109,21 @@ describe('what ended long ago', () => {
     const [generations] = HISTORY
     const last = await generations?.lastOfPage(seed.database, AGE, '', 2)
     expect(last).toBe(ids[1])
-    expect(await generations?.forget(seed.database, AGE, '', last ?? '')).toBe(2)
+    expect(await generations?.purge(seed.database, AGE, '', last ?? '')).toBe(2)
     expect(await seed.sql('SELECT id FROM generations')).toEqual([{ id: ids[2] }])
-    expect((await forget(1)).generations).toBe(1)
+    expect((await purge(1)).generations).toBe(1)
   })
 
   it('stays while its batch is open; the batch goes after its generations', async () => {
     const { id, items } = await batch(2)
     await cancelGeneration(seed.database, items[0] ?? '', 0)
     await age()
-    expect(await forget()).toEqual({ generations: 0, batches: 0, endpointEvents: 0 })
+    expect(await purge()).toEqual({ generations: 0, batches: 0, endpointEvents: 0 })
     await cancelGeneration(seed.database, items[1] ?? '', 0)
     await finishBatches(seed.database, [id])
     await seed.sql(`UPDATE deliveries SET state = 'succeeded', next_attempt_at = NULL, due_at = NULL`)
     await age()
-    expect(await forget()).toMatchObject({ generations: 2, batches: 1 })
+    expect(await purge()).toMatchObject({ generations: 2, batches: 1 })
     expect(await countRows(seed.url)).toEqual(NOTHING)
   })
 })
@@ -133,10 +133,10 @@ it('nothing younger goes, nor what is open or still asked about', async () => {
   await seed.queued()
   await seed.processing()
   const before = await countRows(seed.url)
-  expect(await forget()).toEqual({ generations: 0, batches: 0, endpointEvents: 0 })
+  expect(await purge()).toEqual({ generations: 0, batches: 0, endpointEvents: 0 })
   await age()
   await seed.sql(`UPDATE generations SET due_at = now() WHERE status = 'completed'`)
-  expect(await forget()).toEqual({ generations: 0, batches: 0, endpointEvents: 0 })
+  expect(await purge()).toEqual({ generations: 0, batches: 0, endpointEvents: 0 })
   expect(await countRows(seed.url)).toEqual(before)
 })
 
@@ -157,14 +157,14 @@ describe('what cannot go now', () => {
     await refuse('submissions', `sub_${refusedBelow}`)
     await seed.holding(`SELECT 1 FROM generations WHERE id = '${locked}' FOR UPDATE`, async (sql) => {
       await sql(`SELECT 1 FROM deliveries WHERE id = 'dlv_${owner}' FOR UPDATE`)
-      expect((await forget()).generations).toBe(OLD - 4)
+      expect((await purge()).generations).toBe(OLD - 4)
       expect(await left()).toEqual([locked, owner, refused, refusedBelow])
     })
-    expect((await forget()).generations).toBe(2)
+    expect((await purge()).generations).toBe(2)
     expect(await left()).toEqual([refused, refusedBelow])
     for (const table of ['generations', 'submissions']) await seed.sql(`DROP TRIGGER refuses ON ${table}`)
     await seed.sql(`UPDATE unstorable_rows SET retry_at = now()`)
-    expect((await forget()).generations).toBe(2)
+    expect((await purge()).generations).toBe(2)
     expect(await countRows(seed.url)).toEqual(NOTHING)
   })
 
@@ -172,7 +172,7 @@ describe('what cannot go now', () => {
     const ids = await makeOldGenerations(seed, OLD)
     await seed.sql(`UPDATE generations SET due_at = now() WHERE id < $1`, [ids[30]])
     expect(await HISTORY[0]?.lastOfPage(seed.database, AGE, '', 10)).toBe(ids[9])
-    expect((await forget(10)).generations).toBe(10)
+    expect((await purge(10)).generations).toBe(10)
     expect(await left()).toEqual(ids.slice(0, 30))
   })
 })
@@ -188,14 +188,14 @@ describe('several workers', () => {
       return Reflect.get(target, name, target)
     }
     const database = { ...seed.database, prisma: new Proxy(seed.database.prisma, { get }) }
-    const forgotten = await seed.holding(page, () => forgetEnded(database, AGE.days, 10, AGE.nowMs))
-    expect([forgotten.generations, transactions]).toEqual([30, 4])
+    const purged = await seed.holding(page, () => purgeEnded(database, AGE.days, 10, AGE.nowMs))
+    expect([purged.generations, transactions]).toEqual([30, 4])
   })
 
   it('at once forget everything once', async () => {
     await makeOldGenerations(seed, 300)
-    const counts = await Promise.all([forget(20), forget(30), forget(20)])
-    expect(counts.reduce((sum, { generations }) => sum + generations, 0) + (await forget()).generations).toBe(300)
+    const counts = await Promise.all([purge(20), purge(30), purge(20)])
+    expect(counts.reduce((sum, { generations }) => sum + generations, 0) + (await purge()).generations).toBe(300)
     expect(await countRows(seed.url)).toEqual(NOTHING)
   })
 })
@@ -209,7 +209,7 @@ describe('a sweep of a worker', () => {
 
   it('goes over all that is old', async () => {
     await makeOldGenerations(seed, 250)
-    await forgetHistory(deps(), new AbortController().signal)
+    await purgeHistory(deps(), new AbortController().signal)
     expect(await countRows(seed.url)).toEqual(NOTHING)
   })
 
@@ -218,13 +218,13 @@ describe('a sweep of a worker', () => {
     const stopping = new AbortController()
     // Makes the second page last.
     await seed.holding(`SELECT 1 FROM deliveries WHERE id = 'dlv_${ids[150]}' FOR UPDATE`, async () => {
-      const sweeping = forgetHistory(deps(), stopping.signal)
+      const sweeping = purgeHistory(deps(), stopping.signal)
       await until('a page is committed', async () => (await countRows(seed.url)).generations < 1_000)
       stopping.abort()
       await sweeping
     })
     expect((await countRows(seed.url)).generations).toBeGreaterThanOrEqual(500)
-    await forgetHistory(deps(), new AbortController().signal)
+    await purgeHistory(deps(), new AbortController().signal)
     expect(await countRows(seed.url)).toEqual(NOTHING)
   })
 })

@@ -126,12 +126,12 @@ describe('an outcome', () => {
 
   it('with a task id wakes the lanes before the provider is asked whether it knows the task', async () => {
     const id = await seed.admitted()
-    let wakeUps = 0
+    let starts = 0
     let before: number | undefined
-    const lanes = { ...house.queues.lanes, wake: () => void wakeUps++ }
-    const afterCommit = afterCommitOf({ queues: { ...house.queues, lanes } })
+    const pollers = { ...house.queues.pollers, start: () => void starts++ }
+    const afterCommit = afterCommitOf({ queues: { ...house.queues, pollers } })
     provider.play((response, one) => {
-      if (one.method === 'GET') before ??= wakeUps
+      if (one.method === 'GET') before ??= starts
       answer(200, { ...RENDERING, id: 'sora_woken' })(response, one)
     })
     await submit({ ...deps, afterCommit, isProven: () => false, upstream }, id)

@@ -18,7 +18,7 @@ import { probe } from '@reelqueue/worker/steps/probe'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { startHouse } from './support/house.ts'
-import { runLane } from './support/polling.ts'
+import { runOnce } from './support/polling.ts'
 import { type Act, answer, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { seedDatabase } from './support/seed.ts'
 import { afterCommitOf, stepDeps } from './support/step-deps.ts'
@@ -453,10 +453,10 @@ describe('the rate limit', () => {
     expect(await statusOf(second)).toBe('queued')
     await seed.sql(`UPDATE generations SET due_at = now() WHERE id = $1`, [first])
     provider.play(answer(200, { id: 'x', status: 'processing' }))
-    await runLane(limited)
+    await runOnce(limited)
     expect(provider.received).toHaveLength(0)
     await seed.sql(`UPDATE upstream_gates SET requests_at = now() - interval '10 s'`)
-    await runLane(limited)
+    await runOnce(limited)
     expect(provider.received).toHaveLength(1)
   })
 })

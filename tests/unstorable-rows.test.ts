@@ -29,7 +29,7 @@ import { createMicroBatches, type MicroBatches } from '@reelqueue/worker/micro-b
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { clientOf, MINIMAL } from './support/api.ts'
 import { VIDEO } from './support/attempts.ts'
-import { forgetEnded } from './support/history.ts'
+import { purgeEnded } from './support/history.ts'
 import { startHouse } from './support/house.ts'
 import { LEASE_MS, newGeneration, pollOf, SETTLING, seedDatabase, taskIdOf } from './support/seed.ts'
 import { until } from './support/wait.ts'
@@ -319,7 +319,7 @@ const CASES: Record<string, Case> = {
     table: 'generations',
     prepare: ended,
     event: 'DELETE',
-    act: () => forgetEnded(database, 30, 500, Date.now() + 400 * 24 * 3_600_000),
+    act: () => purgeEnded(database, 30, 500, Date.now() + 400 * 24 * 3_600_000),
     moved: `(SELECT generate_series(1, ${ROWS} - (SELECT count(*)::int FROM generations))) AS gone`,
   },
 }

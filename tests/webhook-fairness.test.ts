@@ -77,7 +77,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     await until('all are owed', async () => (await house.database.prisma.delivery.count()) === DEAD)
     // The other project's job comes after a job for each dead server.
     const owed = await house.database.prisma.delivery.findMany({ select: { id: true } })
-    house.queues.wake(
+    house.queues.enqueue(
       'deliver',
       owed.map(({ id }) => ({ id, wakes: 99 })),
     )

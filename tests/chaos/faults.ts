@@ -59,7 +59,7 @@ const FAULTS: Readonly<Record<string, readonly [weight: number, maxMs: number, I
     async ({ provider }, ms) => {
       await provider.arm('poll', '401', null)
       await lasting(ms)
-      await provider.heal()
+      await provider.endFaults()
     },
   ],
   'polls fail': [
@@ -97,7 +97,7 @@ async function armFor(provider: Provider, fault: string, ms: number): Promise<vo
   await provider.arm('create', fault, null)
   await provider.arm('poll', fault, null)
   await lasting(ms)
-  await provider.heal()
+  await provider.endFaults()
 }
 
 async function cutFor({ relay }: Pick<Provider, 'relay'>, ms: number): Promise<void> {

@@ -20,9 +20,9 @@ export interface Provider {
   polls(): Promise<Readonly<Record<string, number>>>
   /** How many requests of any kind the provider has received. */
   requests(): number
-  /** Answers the next requests of any client with this fault; `times` null: until `heal`. */
+  /** Answers the next requests of any client with this fault; `times` null: until `endFaults`. */
   arm(on: 'create' | 'poll', fault: string, times: number | null): Promise<void>
-  heal(): Promise<void>
+  endFaults(): Promise<void>
   close(): Promise<void>
 }
 
@@ -53,7 +53,7 @@ export async function startProvider(seed: number): Promise<Provider> {
         payload: times === null ? { on, fault } : { on, fault, times },
       })
     },
-    async heal() {
+    async endFaults() {
       await simulator.inject({ method: 'DELETE', url: '/control/faults' })
     },
     async close() {

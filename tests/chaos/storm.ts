@@ -11,13 +11,13 @@ import { createClients } from './clients.ts'
 import { diceOf } from './dice.ts'
 import { readAnswers, readTables } from './evidence.ts'
 import { planStorm, rage, USUAL_MISBEHAVIOUR } from './faults.ts'
-import { heal } from './healing.ts'
 import { createNoisyTenant, storeNoisyProject } from './noisy.ts'
 import { createOperators, OPERATOR_PASSWORD } from './operators.ts'
 import type { StormOptions } from './options.ts'
 import { startPostgresServer } from './postgres-server.ts'
 import { startProvider } from './provider.ts'
 import { startReceiver } from './receiver.ts'
+import { waitForRecovery } from './recovery.ts'
 import { startRedisServer } from './redis-server.ts'
 import { killsOf, type Report } from './report.ts'
 import { createSupervisor } from './supervisor.ts'
@@ -126,11 +126,11 @@ async function stormWith(
 
   say(`the storm is over: ${clients.accepted.length} requests accepted; healing`)
   receiver.misbehave(0)
-  await provider.heal()
+  await provider.endFaults()
   await supervisor.calm()
   say('only processes that nothing kills are left')
   await noisy.leave()
-  const unfinished = await heal({ databaseUrl: postgres.directUrl(), patienceMs: PATIENCE_MS, say })
+  const unfinished = await waitForRecovery({ databaseUrl: postgres.directUrl(), patienceMs: PATIENCE_MS, say })
   const tables = await readTables(postgres.directUrl())
   await supervisor.close()
 

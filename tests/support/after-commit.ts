@@ -35,9 +35,9 @@ export async function startCounting(backend: (typeof BACKENDS)[number]) {
   const env = { UPSTREAM_API_KEY: 'key', UPSTREAM_BASE_URL: provider.origin, UPSTREAM_MAX_IN_FLIGHT: '1000' }
   const house = await startHouse({ databaseUrl: seed.url, ...(redis && { redisUrl: redis.url }), env, api: true })
   const { queues, admitter, changer, fanOuts } = house.house
-  const laneWakes = vi.spyOn(queues.lanes, 'wake')
+  const pollerStarts = vi.spyOn(queues.pollers, 'start')
   // A timer would add its job in the middle of a later test.
-  const retriesSoon = vi.spyOn(queues, 'wakeLater').mockReturnValue()
+  const retriesSoon = vi.spyOn(queues, 'enqueueLater').mockReturnValue()
   const noteRender = vi.fn<(id: string) => void>()
   const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: 1_000 })
   const webhooks = createGuardedClient({ allowedNetworks: ['127.0.0.0/8'], timeoutMs: 1_000 })
@@ -49,7 +49,7 @@ export async function startCounting(backend: (typeof BACKENDS)[number]) {
   /** Rows enqueued since the last look. A job added last tells that all before it have been added. */
   async function enqueued(name: (typeof QUEUES)[number]): Promise<number> {
     const mark = `mark_${++marks}`
-    queues.wakeAgain(name, mark)
+    queues.enqueueAgain(name, mark)
     const waiting = () => queues.queues[name].getWaiting()
     await until(`${mark} is added`, async () => (await waiting()).some((job) => job.data.id === mark))
     let rows = 0
@@ -108,11 +108,11 @@ export async function startCounting(backend: (typeof BACKENDS)[number]) {
         [otherProjectId],
       )
       await seed.queued({ projectId: otherProjectId })
-      for (const spy of [laneWakes, retriesSoon, noteRender]) spy.mockClear()
+      for (const spy of [pollerStarts, retriesSoon, noteRender]) spy.mockClear()
       await act()
       for (const part of [changer, fanOuts, admitter]) await part.idle()
       const counts = {
-        laneWakes: laneWakes.mock.calls.length,
+        pollerStarts: pollerStarts.mock.calls.length,
         retriesSoon: retriesSoon.mock.calls.length,
         rendersNoted: noteRender.mock.calls.length,
         ...Object.fromEntries(await Promise.all(QUEUES.map(async (name) => [name, await enqueued(name)] as const))),

@@ -28,16 +28,16 @@ export async function makeOldGenerations(seed: Seed, count: number): Promise<str
 }
 
 /** Sweeps once over rows that ended more than `days` ago, in pages of `rows`. @returns how many rows of each kind were deleted */
-export async function forgetEnded(database: Database, days: number, rows: number, nowMs: number) {
-  const forgotten: Record<HistoryKind['name'], number> = { generations: 0, batches: 0, endpointEvents: 0 }
+export async function purgeEnded(database: Database, days: number, rows: number, nowMs: number) {
+  const purged: Record<HistoryKind['name'], number> = { generations: 0, batches: 0, endpointEvents: 0 }
   for (const kind of HISTORY) {
     let after: string | null = ''
     for (;;) {
       const last: string | null = await kind.lastOfPage(database, { days, nowMs }, after, rows)
       if (last === null) break
-      forgotten[kind.name] += await kind.forget(database, { days, nowMs }, after, last)
+      purged[kind.name] += await kind.purge(database, { days, nowMs }, after, last)
       after = last
     }
   }
-  return forgotten
+  return purged
 }

@@ -2,11 +2,11 @@
 
 import { Problem } from '@reelqueue/contract/terms/problem'
 import { type BatchJson, type batchEstimate, toBatchJson } from '@reelqueue/contract/wire/batch'
-import { type BatchOutlook, estimateBatch, type KindCount } from '@reelqueue/shared/domain/batch-estimate'
-import { PACE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
-import { findLastPlace } from '@reelqueue/shared/store/admission/queue-place'
+import { type EstimateInput, estimateBatch, type ProfileCount } from '@reelqueue/shared/domain/batch-estimate'
+import { RATE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
+import { findLastPosition } from '@reelqueue/shared/store/admission/queue-position'
 import { readGate } from '@reelqueue/shared/store/admission/submitting-gate'
-import { type Batch, countByStatus, findBatch, kindsOf } from '@reelqueue/shared/store/intake/batches'
+import { type Batch, countByStatus, findBatch, profilesOf } from '@reelqueue/shared/store/intake/batches'
 import { countWaiting } from '@reelqueue/shared/store/intake/generations'
 import { readRenderStats } from '@reelqueue/shared/store/lifecycle/render-stats'
 import type { CallingProject } from '@reelqueue/shared/store/projects'
@@ -38,52 +38,52 @@ export async function withCounts(deps: ApiDeps, batch: Batch): Promise<BatchJson
 export async function withEstimate(deps: ApiDeps, project: CallingProject, batch: Batch): Promise<BatchJson> {
   const json = await withCounts(deps, batch)
   const open = json.counts.queued + json.counts.submitting + json.counts.processing
-  const kinds = kindsOf(batch)
-  if (open === 0 || kinds === null || json.status === 'cancelling') return json
+  const profiles = profilesOf(batch)
+  if (open === 0 || profiles === null || json.status === 'cancelling') return json
   const sinceMinutes = (Date.now() - batch.createdAt.getTime()) / 60_000
   // The admission rate covers only the time since the batch exists.
-  const place = await findLastPlace(deps.database, batch.id, Math.min(PACE_MINUTES, sinceMinutes))
+  const position = await findLastPosition(deps.database, batch.id, Math.min(RATE_MINUTES, sinceMinutes))
   const estimate = await estimateOf(deps, project, {
-    kinds,
+    profiles,
     open,
-    waiting: place ? place.ahead + 1 : 0,
-    isHeld: place !== null && (place.isProjectPaused || place.isSubmittingHeld),
-    pace: place?.pace ?? NO_PACE,
+    waiting: position ? position.ahead + 1 : 0,
+    isHeld: position !== null && (position.isProjectPaused || position.isSubmittingHeld),
+    rate: position?.rate ?? NO_RATE,
   })
   return { ...json, estimate }
 }
 
 /** The estimate for a batch before the insert. */
-export async function estimateAhead(deps: ApiDeps, project: CallingProject, kinds: readonly KindCount[]) {
-  const total = kinds.reduce((sum, { count }) => sum + count, 0)
+export async function estimateAhead(deps: ApiDeps, project: CallingProject, profiles: readonly ProfileCount[]) {
+  const total = profiles.reduce((sum, { count }) => sum + count, 0)
   const [waiting, gate] = await Promise.all([
     countWaiting(deps.database, project.id, WAITING_MAX),
     readGate(deps.database),
   ])
   const isHeld = !gate.isOpen || project.pausedAt !== null
   const estimate = await estimateOf(deps, project, {
-    kinds,
+    profiles,
     open: total,
     waiting: waiting + total,
     isHeld,
-    pace: NO_PACE,
+    rate: NO_RATE,
   })
   return { object: 'batch_check' as const, total, estimate }
 }
 
-const NO_PACE = { admitted: 0, minutes: 0 }
+const NO_RATE = { admitted: 0, minutes: 0 }
 /** An estimate counts at most this many waiting generations. */
 const WAITING_MAX = 100_000
 
 async function estimateOf(
   { database, settings }: ApiDeps,
   { maxInFlight }: CallingProject,
-  outlook: Omit<BatchOutlook, 'slots'>,
+  input: Omit<EstimateInput, 'slots'>,
 ): Promise<z.output<typeof batchEstimate>> {
   const slots = Math.min(settings.slots, maxInFlight ?? settings.slots)
-  const stats = await readRenderStats(database, outlook.kinds)
-  const isHeld = outlook.isHeld || !settings.hasUpstreamKey
-  const { endsInMs, amount } = estimateBatch({ ...outlook, isHeld, slots }, stats)
+  const stats = await readRenderStats(database, input.profiles)
+  const isHeld = input.isHeld || !settings.hasUpstreamKey
+  const { endsInMs, amount } = estimateBatch({ ...input, isHeld, slots }, stats)
   return { ends_at: endsInMs === null ? null : new Date(Date.now() + endsInMs).toISOString(), amount }
 }
 

@@ -5,9 +5,9 @@ import { Problem } from '@reelqueue/contract/terms/problem'
 import { isTerminal } from '@reelqueue/contract/terms/status'
 import { type GenerationFacts, type GenerationJson, toGenerationJson } from '@reelqueue/contract/wire/generation'
 import type { NormalRequest } from '@reelqueue/contract/wire/generation-request'
-import { estimateWaitMs, keptSlotsTaken, PACE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
+import { estimateWaitMs, keptSlotsTaken, RATE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
 import { remainingMs } from '@reelqueue/shared/domain/render-times'
-import { findQueuePlace } from '@reelqueue/shared/store/admission/queue-place'
+import { findQueuePosition } from '@reelqueue/shared/store/admission/queue-position'
 import {
   findByIdempotencyKey,
   findGeneration,
@@ -15,7 +15,7 @@ import {
   type NewGeneration,
   type Stored,
 } from '@reelqueue/shared/store/intake/generations'
-import { readOutlook } from '@reelqueue/shared/store/lifecycle/render-stats'
+import { readRenderEstimate } from '@reelqueue/shared/store/lifecycle/render-stats'
 import type { CallingProject } from '@reelqueue/shared/store/projects'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ApiDeps } from './deps.ts'
@@ -152,13 +152,13 @@ export function notFailed(status: string): Problem {
 }
 
 /** The generation with an estimate, unless terminal: queue position and expected completion. */
-export async function withOutlook(deps: ApiDeps, row: Generation): Promise<GenerationJson> {
+export async function withRenderEstimate(deps: ApiDeps, row: Generation): Promise<GenerationJson> {
   const json = toGenerationJson(row)
   if (isTerminal(row.status)) return json
   const waits = row.status === 'queued' && row.admittedAt === null
   const [queue, { times, slowMs }] = await Promise.all([
-    waits ? placeOf(deps, row) : undefined,
-    readOutlook(deps.database, row.upstream, row),
+    waits ? positionOf(deps, row) : undefined,
+    readRenderEstimate(deps.database, row.upstream, row),
   ])
   const elapsedMs = row.status === 'processing' && row.submittedAt ? Date.now() - row.submittedAt.getTime() : 0
   const leftMs = remainingMs(times, elapsedMs)
@@ -172,12 +172,12 @@ export async function withOutlook(deps: ApiDeps, row: Generation): Promise<Gener
   }
 }
 
-async function placeOf({ database, settings }: ApiDeps, row: Generation): Promise<GenerationJson['queue'] & object> {
-  const place = await findQueuePlace(database, row, PACE_MINUTES)
-  const { ahead, pace, isProjectPaused, slotsInFlight, slotsKept } = place
-  const isSubmittingHeld = place.isSubmittingHeld || !settings.hasUpstreamKey
+async function positionOf({ database, settings }: ApiDeps, row: Generation): Promise<GenerationJson['queue'] & object> {
+  const position = await findQueuePosition(database, row, RATE_MINUTES)
+  const { ahead, rate, isProjectPaused, slotsInFlight, slotsKept } = position
+  const isSubmittingHeld = position.isSubmittingHeld || !settings.hasUpstreamKey
   const held = isProjectPaused || isSubmittingHeld
-  const waitMs = held ? null : estimateWaitMs(ahead, pace)
+  const waitMs = held ? null : estimateWaitMs(ahead, rate)
   const startsAt = waitMs === null ? null : new Date(Date.now() + waitMs).toISOString()
   const keptTaken = keptSlotsTaken(slotsKept, settings.slots)
   const isForKept = keptTaken > 0 && slotsInFlight + keptTaken >= settings.slots

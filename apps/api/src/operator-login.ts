@@ -7,7 +7,7 @@ import { ADDRESS_LIMIT, NAME_LIMIT } from '@reelqueue/shared/domain/login-guess'
 import { clientOf } from '@reelqueue/shared/runtime/client-address'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'
-import { countWrong, forgetGuesses, readLogin, type StoredLogin } from '@reelqueue/shared/store/operator/operator-login'
+import { countWrong, purgeGuesses, readLogin, type StoredLogin } from '@reelqueue/shared/store/operator/operator-login'
 import type { Sealer } from '@reelqueue/shared/webhooks/seal'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isCrossSite } from './cross-site.ts'
@@ -68,7 +68,7 @@ export function createOperatorLogin({ database, sealer, log }: LoginParts, setti
       refuseFor(client, addressWaitMs ?? 1_000)
     }
     await countWrong(database, NAME_KEY, NAME_LIMIT)
-    await forgetGuesses(database, ADDRESS_LIMIT.forgottenMs)
+    await purgeGuesses(database, ADDRESS_LIMIT.purgedAfterMs)
     throw new Problem('operator_login_required')
   }
 

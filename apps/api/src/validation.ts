@@ -3,7 +3,7 @@
 
 import { Readable } from 'node:stream'
 import { type FieldError, Problem } from '@reelqueue/contract/terms/problem'
-import { ERRORS_MAX, fieldErrors, findUnfit, type UnfitRules } from '@reelqueue/contract/wire/refusal'
+import { ERRORS_MAX, fieldErrors, findUnstorableText, type StorableRules } from '@reelqueue/contract/wire/refusal'
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { z } from 'zod'
 
@@ -15,7 +15,7 @@ declare module 'fastify' {
 }
 
 /** Replies are not validated at run time (tests check replies), so sending stays cheap. */
-export function checkWithZod(fastify: FastifyInstance, rules: UnfitRules): void {
+export function checkWithZod(fastify: FastifyInstance, rules: StorableRules): void {
   fastify.decorateRequest('textErrors', null)
   fastify.setValidatorCompiler(({ schema }) => {
     if (!(schema instanceof z.ZodType)) throw new Error('route schemas are zod schemas')
@@ -27,19 +27,19 @@ export function checkWithZod(fastify: FastifyInstance, rules: UnfitRules): void 
     }
   })
   fastify.setSerializerCompiler(() => (data: unknown) => JSON.stringify(data))
-  fastify.addHook('preValidation', (request, _reply, done) => done(unfitPart(request, rules)))
+  fastify.addHook('preValidation', (request, _reply, done) => done(unstorablePart(request, rules)))
 }
 
 const refusalOf = (errors: readonly FieldError[], total = errors.length) =>
   new Problem('validation_failed', undefined, errors.slice(0, ERRORS_MAX), total)
 
 /** Faults of a request found before the schemas run. */
-function unfitPart(request: FastifyRequest, rules: UnfitRules): Problem | undefined {
+function unstorablePart(request: FastifyRequest, rules: StorableRules): Problem | undefined {
   const { params, query, body, textErrors } = request
-  if (findUnfit(params).total > 0) return new Problem('not_found')
-  const ofQuery = findUnfit(query)
+  if (findUnstorableText(params).total > 0) return new Problem('not_found')
+  const ofQuery = findUnstorableText(query)
   // A streamed body is checked while reading.
-  const ofBody = body instanceof Readable ? NOTHING : findUnfit(body, rules)
+  const ofBody = body instanceof Readable ? NOTHING : findUnstorableText(body, rules)
   const unasked = unaskedQuery(request)
   const errors = [...(textErrors ?? NONE), ...ofBody.errors, ...ofQuery.errors, ...unasked]
   if (errors.length === 0) return undefined

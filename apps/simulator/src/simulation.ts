@@ -61,7 +61,7 @@ export class Simulation {
   }
 
   /** Deletes the records and counts of requests; tasks and armed faults stay. */
-  forgetRequests(): void {
+  clearRequests(): void {
     this.submissions.clear()
     this.#seen = new Map()
     this.#seenOrder.clear()

@@ -1,7 +1,7 @@
 // The dependencies of the steps; the app uses no globals.
 
 import type { AfterCommit, AppQueues } from '@reelqueue/shared/after-commit'
-import type { Kind } from '@reelqueue/shared/domain/batch-estimate'
+import type { RenderProfile } from '@reelqueue/shared/domain/batch-estimate'
 import type { PollLimits } from '@reelqueue/shared/domain/poll-plan'
 import type { PollSchedule } from '@reelqueue/shared/domain/poll-schedule'
 import type { Upstream } from '@reelqueue/shared/providers/port'
@@ -34,7 +34,7 @@ export interface UpstreamDeps extends StepDeps {
   /** Whether the upstream has told this process a state of a task; a state proves the provider. */
   readonly isProven: () => boolean
   /** The poll schedule of a render profile; null with too little data. */
-  readonly scheduleOf: (kind: Kind) => PollSchedule | null
+  readonly scheduleOf: (profile: RenderProfile) => PollSchedule | null
 }
 
 export interface WorkerSettings {

@@ -1,7 +1,7 @@
 // Poll schedules of each render profile, from recorded render times: recomputed every 15 s where the data has changed.
 
 import { setImmediate as othersFirst } from 'node:timers/promises'
-import { type Kind, nameOf } from '@reelqueue/shared/domain/batch-estimate'
+import { nameOf, type RenderProfile } from '@reelqueue/shared/domain/batch-estimate'
 import { type PollSchedule, type ScheduleLimits, scheduleFor } from '@reelqueue/shared/domain/poll-schedule'
 import { pause } from '@reelqueue/shared/runtime/clock'
 import { readRenderTimes } from '@reelqueue/shared/store/lifecycle/render-stats'
@@ -11,7 +11,7 @@ const EVERY_MS = 15_000
 
 export interface PollSchedules {
   /** Null with too little data about the profile. */
-  of(kind: Kind): PollSchedule | null
+  of(profile: RenderProfile): PollSchedule | null
   /** Reads the render times, and recomputes the changed schedules. */
   refresh(): Promise<void>
   /** Refreshes until `signal` aborts; a failed refresh is repeated at the next interval. */
@@ -32,17 +32,17 @@ export function createPollSchedules(
   const made = new Map<string, Made>()
 
   async function refresh(): Promise<void> {
-    for (const { times, changedAt, ...kind } of await readRenderTimes(database, upstream)) {
+    for (const { times, changedAt, ...profile } of await readRenderTimes(database, upstream)) {
       const changedAtMs = changedAt.getTime()
-      if (made.get(nameOf(kind))?.changedAtMs === changedAtMs) continue
-      made.set(nameOf(kind), { changedAtMs, schedule: scheduleFor(times, limits) })
+      if (made.get(nameOf(profile))?.changedAtMs === changedAtMs) continue
+      made.set(nameOf(profile), { changedAtMs, schedule: scheduleFor(times, limits) })
       // A schedule takes some ms of CPU, so other work of the process goes first.
       await othersFirst()
     }
   }
 
   return {
-    of: (kind) => made.get(nameOf(kind))?.schedule ?? null,
+    of: (profile) => made.get(nameOf(profile))?.schedule ?? null,
     refresh,
     async refreshForever(signal) {
       while (!signal.aborted) {

@@ -59,7 +59,7 @@ export function createTargets(now: () => number = () => performance.now()): Targ
   const targets = new Map<string, Target>()
   let allUnderWay = 0
 
-  function forgetIdle(): void {
+  function removeIdle(): void {
     for (const [name, { underWay, restsUntil }] of targets)
       if (underWay === 0 && restsUntil < now()) targets.delete(name)
   }
@@ -86,7 +86,7 @@ export function createTargets(now: () => number = () => performance.now()): Targ
       target.underWay++
       allUnderWay++
       if (!known) {
-        if (targets.size >= TARGETS_MAX) forgetIdle()
+        if (targets.size >= TARGETS_MAX) removeIdle()
         targets.set(name, target)
       }
       return { kind: 'go' }

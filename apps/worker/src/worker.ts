@@ -16,9 +16,9 @@ import { createRunNotes } from './run-notes.ts'
 import { complete } from './steps/complete.ts'
 import { deliver } from './steps/deliver.ts'
 import { finishBatch } from './steps/finish-batch.ts'
-import { forgetForever } from './steps/forget.ts'
-import { pollLane } from './steps/poll.ts'
+import { runPoller } from './steps/poll.ts'
 import { probeForever } from './steps/probe.ts'
+import { purgeForever } from './steps/purge.ts'
 import { reconcileForever } from './steps/reconcile.ts'
 import { submit } from './steps/submit.ts'
 import { createTargets } from './targets.ts'
@@ -71,13 +71,13 @@ export function startWorker(
         throw error
       }
     }
-    const later = (id: string, delayMs: number) => queues.wakeLater(queue, id, delayMs)
+    const later = (id: string, delayMs: number) => queues.enqueueLater(queue, id, delayMs)
     consumers.push(consume({ backend, queue, concurrency: CONCURRENCY[queue], run: logged, later, onError }))
   }
 
   const timers = [
     reconcileForever(deps, stopping.signal),
-    forgetForever(deps, stopping.signal),
+    purgeForever(deps, stopping.signal),
     renders.recordForever(stopping.signal),
   ]
   if (upstream) {
@@ -89,7 +89,7 @@ export function startWorker(
     timers.push(schedules.refreshForever(stopping.signal), probeForever(paying, stopping.signal))
     start('submit', (id) => caution.run(() => submit(paying, id)))
     const window = createPollWindow(paying, stopping.signal)
-    start('poll', (id) => pollLane({ ...paying, window }, id, stopping.signal))
+    start('poll', (id) => runPoller({ ...paying, window }, id, stopping.signal))
     stopped.push(() => window.idle())
   }
   start('complete', (id) => complete(deps, id))
@@ -97,7 +97,7 @@ export function startWorker(
   const turns = createDeliveryTurns((id, error) => onFailure('deliver', id, error), stopping.signal)
   start('deliver', (id) => deliver(delivering, turns, id, stopping.signal))
   stopped.push(async () => {
-    for (const id of await turns.idle()) queues.wakeAgain('deliver', id)
+    for (const id of await turns.idle()) queues.enqueueAgain('deliver', id)
   })
   // Recorded at the start: a step whose first job never arrives counts as stalled as well.
   for (const step of upstream ? (['submit', 'deliver'] as const) : (['deliver'] as const)) runs.note(step)

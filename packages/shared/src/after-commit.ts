@@ -2,7 +2,7 @@
 // here waits or throws. A job that is lost afterwards only delays its row: the row stays due, and reconcile enqueues it again.
 
 import { isTerminal } from '@reelqueue/contract/terms/status'
-import type { WakeUp } from './domain/wake-up.ts'
+import type { RowToEnqueue } from './domain/wake-up.ts'
 import type { Queues } from './queues/queues.ts'
 import type { Moved } from './store/lifecycle/moves.ts'
 
@@ -15,7 +15,7 @@ export interface Committed {
   /** Deliveries that were created for events of batches and endpoints; `moved` has those of generations. */
   readonly deliveries?: readonly string[]
   /** Other rows that became due for a step, each with its dispatch count. */
-  readonly due?: { readonly [step in 'submit' | 'complete' | 'deliver']?: readonly WakeUp[] }
+  readonly due?: { readonly [step in 'submit' | 'complete' | 'deliver']?: readonly RowToEnqueue[] }
   /** A delivery whose next attempt is due within seconds. */
   readonly retry?: { readonly deliveryId: string; readonly delayMs: number }
   /** The commit is one page of a change of very many rows. After its last page the change itself checks the end of its batch. */
@@ -30,7 +30,7 @@ export interface Committed {
 export type AfterCommit = (committed: Committed) => void
 
 export interface AfterCommitPorts {
-  readonly queues: Pick<Queues, 'wake' | 'wakeBatches' | 'wakeLater' | 'lanes'>
+  readonly queues: Pick<Queues, 'enqueue' | 'enqueueBatches' | 'enqueueLater' | 'pollers'>
   /** Asks for a run of admission; returns at once. */
   readonly admit: () => void
   /** Notes a generation for the statistics of render times. */
@@ -38,15 +38,15 @@ export interface AfterCommitPorts {
 }
 
 /** The queues as steps and routes see them. Only this file enqueues what a commit made due. */
-export type AppQueues = Omit<Queues, 'wake' | 'wakeBatches' | 'wakeLater' | 'lanes'> & {
-  readonly lanes: Pick<Queues['lanes'], 'seen'>
+export type AppQueues = Omit<Queues, 'enqueue' | 'enqueueBatches' | 'enqueueLater' | 'pollers'> & {
+  readonly pollers: Pick<Queues['pollers'], 'seen'>
 }
 
 /** Deliveries enqueued after one page. The drain loop of each continues with its origin, and reconcile enqueues the rest. */
 const DELIVERIES_PER_PAGE = 50
 
 /** A new delivery has never been dispatched. Of many deliveries to one origin the store returns few (DELIVERIES_TO_ENQUEUE). */
-const newDelivery = (id: string): WakeUp => ({ id, wakes: 0 })
+const newDelivery = (id: string): RowToEnqueue => ({ id, wakes: 0 })
 
 export function createAfterCommit({ queues, admit, noteRender }: AfterCommitPorts): AfterCommit {
   return ({
@@ -62,14 +62,14 @@ export function createAfterCommit({ queues, admit, noteRender }: AfterCommitPort
     const ended = moved.filter((move) => isTerminal(move.status))
     const created = [...moved.flatMap((move) => move.deliveryIds), ...deliveries]
     const enqueued = isPage ? created.slice(0, DELIVERIES_PER_PAGE) : created
-    queues.wake('deliver', [...enqueued.map(newDelivery), ...(due.deliver ?? [])])
-    queues.wake('submit', due.submit ?? [])
-    queues.wake('complete', due.complete ?? [])
-    if (retry) queues.wakeLater('deliver', retry.deliveryId, retry.delayMs)
-    if (!isPage) queues.wakeBatches(ended.flatMap((move) => move.batchId ?? []))
+    queues.enqueue('deliver', [...enqueued.map(newDelivery), ...(due.deliver ?? [])])
+    queues.enqueue('submit', due.submit ?? [])
+    queues.enqueue('complete', due.complete ?? [])
+    if (retry) queues.enqueueLater('deliver', retry.deliveryId, retry.delayMs)
+    if (!isPage) queues.enqueueBatches(ended.flatMap((move) => move.batchId ?? []))
     for (const { id } of rendered) noteRender(id)
     // The end of a generation frees its slot, and a queued one waits for a slot.
     if (admissionDue || ended.length > 0 || moved.some((move) => move.status === 'queued')) admit()
-    if (pollsDue || moved.some((move) => move.status === 'processing')) queues.lanes.wake()
+    if (pollsDue || moved.some((move) => move.status === 'processing')) queues.pollers.start()
   }
 }

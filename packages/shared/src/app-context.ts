@@ -61,7 +61,7 @@ export function openHouse(config: Config, log: Logger): House {
       config.UPSTREAM_API_KEY === undefined
         ? { admitted: [], againMs: null }
         : await admitGenerations(database, config.UPSTREAM_MAX_IN_FLIGHT, config.UPSTREAM_MAX_IN_FLIGHT_PER_MODEL),
-    wake: (admitted) => afterCommit({ due: { submit: admitted } }),
+    enqueue: (admitted) => afterCommit({ due: { submit: admitted } }),
     onError: (error) => log.warn({ event: 'admit.failed', err: error }),
     stopping: stopping.signal,
   })

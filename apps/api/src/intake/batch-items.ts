@@ -5,7 +5,13 @@ import { type FieldError, Problem } from '@reelqueue/contract/terms/problem'
 import type { TextFault } from '@reelqueue/contract/text/json-text'
 import { BATCH_ITEMS_MAX } from '@reelqueue/contract/wire/batch'
 import { generationRequest, type NormalRequest, normalForm } from '@reelqueue/contract/wire/generation-request'
-import { ERRORS_MAX, fieldErrors, findUnfit, textErrors, type UnfitRules } from '@reelqueue/contract/wire/refusal'
+import {
+  ERRORS_MAX,
+  fieldErrors,
+  findUnstorableText,
+  type StorableRules,
+  textErrors,
+} from '@reelqueue/contract/wire/refusal'
 
 export interface BatchFrame {
   readonly defaults: Readonly<Record<string, unknown>>
@@ -33,7 +39,7 @@ export interface Place {
 }
 
 /** @throws Problem `batch_too_large` from `read`, as soon as the batch has too many items */
-export function readItems({ defaults, webhookUrl }: BatchFrame, rules: UnfitRules): ItemReader {
+export function readItems({ defaults, webhookUrl }: BatchFrame, rules: StorableRules): ItemReader {
   const complete = completeBy(defaults)
   const seen = new Set<string>()
   const errors: FieldError[] = []
@@ -47,15 +53,15 @@ export function readItems({ defaults, webhookUrl }: BatchFrame, rules: UnfitRule
   function check(item: unknown, { line, path, faults = [] }: Place): NormalRequest | null {
     const at = (error: FieldError) => ({ ...error, line })
     const named = (field: string) => [...path, field].join('.')
-    const unfit = findUnfit(item, rules)
-    const isUnfit = unfit.total > 0 || faults.length > 0
-    if (isUnfit) {
+    const unstorable = findUnstorableText(item, rules)
+    const isUnstorable = unstorable.total > 0 || faults.length > 0
+    if (isUnstorable) {
       note(textErrors(faults, path).map(at))
       note(
-        unfit.errors.map((error) => at({ ...error, field: named(error.field) })),
-        unfit.total,
+        unstorable.errors.map((error) => at({ ...error, field: named(error.field) })),
+        unstorable.total,
       )
-      if (unfit.isTooMuch) return null
+      if (unstorable.isTooMuch) return null
     }
     const parsed = generationRequest.safeParse(complete(item))
     if (!parsed.success) {
@@ -63,7 +69,7 @@ export function readItems({ defaults, webhookUrl }: BatchFrame, rules: UnfitRule
       note((hint ?? fieldErrors(parsed.error.issues, path, generationRequest)).map(at))
       return null
     }
-    if (isUnfit) return null
+    if (isUnstorable) return null
     const normal = normalForm(parsed.data)
     if (normal.customId !== null && seen.has(normal.customId)) {
       note([

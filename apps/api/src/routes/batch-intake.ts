@@ -6,7 +6,7 @@ import { newId } from '@reelqueue/contract/terms/ids'
 import { Problem } from '@reelqueue/contract/terms/problem'
 import { BATCH_ITEMS_MAX } from '@reelqueue/contract/wire/batch'
 import type { NormalRequest } from '@reelqueue/contract/wire/generation-request'
-import { createKindCounter } from '@reelqueue/shared/domain/batch-estimate'
+import { createProfileCounter } from '@reelqueue/shared/domain/batch-estimate'
 import { findBatch, findBatchByIdempotencyKey, insertBatch } from '@reelqueue/shared/store/intake/batches'
 import type { NewGeneration } from '@reelqueue/shared/store/intake/generations'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -125,9 +125,9 @@ async function accept(
   const { database } = deps
   const { project } = request
   if (request.query.dry_run) {
-    const counter = createKindCounter()
+    const counter = createProfileCounter()
     for await (const normals of checked) for (const normal of normals) counter.add(normal)
-    return reply.code(200).send(await estimateAhead(deps, project, counter.kinds()))
+    return reply.code(200).send(await estimateAhead(deps, project, counter.profiles()))
   }
   const replayed = async () => {
     const { idempotencyKey } = frame

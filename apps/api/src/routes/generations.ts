@@ -6,7 +6,7 @@ import { normalForm } from '@reelqueue/contract/wire/generation-request'
 import { listEvents, listGenerations } from '@reelqueue/shared/store/intake/generations'
 import type { ApiDeps } from '../deps.ts'
 import { withEvidence } from '../evidence.ts'
-import { acceptGeneration, mustFind, readWaiting, withOutlook } from '../generations.ts'
+import { acceptGeneration, mustFind, readWaiting, withRenderEstimate } from '../generations.ts'
 import { cursorOf, pageOf } from '../page.ts'
 import type { Serve } from '../typed-app.ts'
 
@@ -34,7 +34,7 @@ export function generationRoutes(serve: Serve<'key'>, deps: ApiDeps): void {
 
   serve('getGeneration', async (request) => {
     const row = await readWaiting(deps, request, request.params.id, request.query.wait)
-    const [json, evidence] = await Promise.all([withOutlook(deps, row), withEvidence(deps, row)])
+    const [json, evidence] = await Promise.all([withRenderEstimate(deps, row), withEvidence(deps, row)])
     return { ...json, ...evidence }
   })
 

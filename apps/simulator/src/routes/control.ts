@@ -34,7 +34,7 @@ export function registerControl(app: FastifyInstance, simulation: Simulation): v
   }))
 
   app.delete('/control/submissions', (_request, reply) => {
-    simulation.forgetRequests()
+    simulation.clearRequests()
     return reply.code(204).send()
   })
 

@@ -19,7 +19,7 @@ import type {
   Wanted,
   WokenDelivery,
 } from '@reelqueue/shared/store/deliveries/deliveries'
-import { abandonUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
+import { cancelUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
 import { disableEndpoint, FAILING_MAX_MS, noteFailing } from '@reelqueue/shared/store/deliveries/endpoint-events'
 import { isSameOrigin } from '@reelqueue/shared/store/deliveries/endpoint-headers'
 import { restTarget } from '@reelqueue/shared/store/deliveries/target-rests'
@@ -75,7 +75,7 @@ export async function attemptDue(
   stopping: AbortSignal,
 ): Promise<void> {
   const { database, queues } = deps
-  if (unwantedEndpointId !== null) await abandonUnwanted(database, unwantedEndpointId)
+  if (unwantedEndpointId !== null) await cancelUnwanted(database, unwantedEndpointId)
   if (isResting) return
   const endsAt = performance.now() + CHAIN_MAX_MS
   const chains: Promise<unknown>[] = []
@@ -97,7 +97,7 @@ export async function attemptDue(
         wanted = { target }
         if (performance.now() >= endsAt) {
           // Enqueued under the id of a finished delivery: the job looks for any due delivery of the origin.
-          queues.wakeAgain('deliver', made.id)
+          queues.enqueueAgain('deliver', made.id)
           return
         }
         if (deps.targets.takeRoomAgain(target)) begin(wanted)

@@ -5,8 +5,8 @@ import { pollTimeoutMs } from '@reelqueue/shared/domain/poll-plan'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import { giveBackRequests, takeRequests } from '@reelqueue/shared/store/admission/submitting-gate'
 import { claimDuePolls } from '@reelqueue/shared/store/lifecycle/polling'
+import { adjustPollers } from '../adjust-pollers.ts'
 import type { UpstreamDeps } from '../deps.ts'
-import { keepPace } from '../lane-pace.ts'
 import type { PollWindow } from '../poll-window.ts'
 
 /** Generations of a claim. */
@@ -18,12 +18,12 @@ const RUN_MAX_MS = 5_000
 /** Added to the time limit of a poll: afterwards the claim of a dead worker ends. */
 const LEASE_MARGIN_MS = 15_000
 
-export interface LaneDeps extends UpstreamDeps {
+export interface PollerDeps extends UpstreamDeps {
   readonly window: PollWindow
 }
 
 /** `runId` identifies the poller. */
-export async function pollLane(deps: LaneDeps, runId: string, signal: AbortSignal): Promise<StepOutcome> {
+export async function runPoller(deps: PollerDeps, runId: string, signal: AbortSignal): Promise<StepOutcome> {
   const { window } = deps
   const beganAt = performance.now()
   const leaseMs = pollTimeoutMs(deps.settings.upstreamTimeoutMs) + LEASE_MARGIN_MS
@@ -41,7 +41,7 @@ export async function pollLane(deps: LaneDeps, runId: string, signal: AbortSigna
     await window.room(PAGE)
   }
   if (polls > 0) deps.log.info({ event: 'poll.run', polls, durationMs: Math.round(performance.now() - beganAt) })
-  if (!signal.aborted) await keepPace(deps, runId, polls > 0)
+  if (!signal.aborted) await adjustPollers(deps, runId, polls > 0)
   return { kind: 'done' }
 }
 

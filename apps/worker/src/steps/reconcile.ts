@@ -1,10 +1,10 @@
 // Recovers from crashes and a lost Redis: finds overdue rows in Postgres and enqueues their steps. A timer in every
 // worker, not a queue job: reconcile must survive the loss of Redis.
 
-import { layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
+import { ensurePollers, readPollers } from '@reelqueue/shared/queues/pollers'
 import type { QueueName } from '@reelqueue/shared/queues/queues'
 import { pause } from '@reelqueue/shared/runtime/clock'
-import { abandonUnwanted, findUnwanted } from '@reelqueue/shared/store/deliveries/delivery-ends'
+import { cancelUnwanted, findUnwanted } from '@reelqueue/shared/store/deliveries/delivery-ends'
 import { forgetRests } from '@reelqueue/shared/store/deliveries/target-rests'
 import { finishBatches } from '@reelqueue/shared/store/intake/batches'
 import {
@@ -13,8 +13,8 @@ import {
   endedBatches,
   endGraces,
 } from '@reelqueue/shared/store/lifecycle/overdue'
+import { isWorkAhead } from '../adjust-pollers.ts'
 import type { StepDeps } from '../deps.ts'
-import { isWorkAhead } from '../lane-pace.ts'
 
 /** Rows of a claim. */
 const PAGE = 500
@@ -40,30 +40,30 @@ export async function reconcileForever(deps: StepDeps, signal: AbortSignal): Pro
  * because missing pollers mean that other jobs are lost too.
  */
 export async function reconcile(deps: StepDeps): Promise<void> {
-  await heal(deps, 'pollers', mendLanes)
+  await recover(deps, 'pollers', recoverPollers)
   await Promise.all([
-    heal(deps, 'generations', wakeGenerations),
-    heal(deps, 'deliveries', wakeDeliveries),
-    heal(deps, 'endpoints', abandonPending),
-    heal(deps, 'batches', finishEnded),
-    heal(deps, 'changes', takeOverChanges),
-    heal(deps, 'cool_downs', ({ database }) => forgetRests(database)),
+    recover(deps, 'generations', enqueueGenerations),
+    recover(deps, 'deliveries', enqueueDeliveries),
+    recover(deps, 'endpoints', cancelPending),
+    recover(deps, 'batches', finishEnded),
+    recover(deps, 'changes', takeOverChanges),
+    recover(deps, 'cool_downs', ({ database }) => forgetRests(database)),
   ])
   deps.afterCommit({ admissionDue: true })
 }
 
-async function heal(deps: StepDeps, part: string, mend: (deps: StepDeps) => Promise<void>): Promise<void> {
+async function recover(deps: StepDeps, part: string, act: (deps: StepDeps) => Promise<void>): Promise<void> {
   try {
-    await mend(deps)
+    await act(deps)
   } catch (error) {
     deps.log.error({ event: 'reconcile.failed', part, err: error })
   }
 }
 
-async function mendLanes(deps: StepDeps): Promise<void> {
+async function recoverPollers(deps: StepDeps): Promise<void> {
   const { database, queues, log } = deps
   const { poll } = queues.queues
-  const { lost, resting } = await lookAtLanes(poll)
+  const { lost, resting } = await readPollers(poll)
   const hasDropped = queues.takeDropped()
   if (hasDropped || lost.length > 0) {
     let hastened = 0
@@ -80,15 +80,15 @@ async function mendLanes(deps: StepDeps): Promise<void> {
     if (hastened > 0) log.info({ event: 'reconcile.requeued', rows: hastened })
   }
   // Work that becomes due soon makes pollers busy, but the call can be lost.
-  if (resting.length > 0 && (await isWorkAhead(deps))) await layLanes(poll, resting, 'busy')
+  if (resting.length > 0 && (await isWorkAhead(deps))) await ensurePollers(poll, resting, 'busy')
   if (lost.length === 0) return
   // Recreate pollers last: after a crash before this line, the next round finds the pollers missing and repeats the
   // recovery.
-  await layLanes(poll, lost, 'busy')
+  await ensurePollers(poll, lost, 'busy')
   log.info({ event: 'reconcile.pollers', created: lost })
 }
 
-async function wakeGenerations(deps: StepDeps): Promise<void> {
+async function enqueueGenerations(deps: StepDeps): Promise<void> {
   const { database, afterCommit, log } = deps
   await inPages(PAGE, async () => {
     // Check each queue separately: a paused `submit` queue must not stop `complete` from running.
@@ -103,7 +103,7 @@ async function wakeGenerations(deps: StepDeps): Promise<void> {
   })
 }
 
-async function wakeDeliveries(deps: StepDeps): Promise<void> {
+async function enqueueDeliveries(deps: StepDeps): Promise<void> {
   const { database, afterCommit, log } = deps
   await inPages(PAGE, async () => {
     if (await isFull(deps, 'deliver')) return 0
@@ -115,10 +115,10 @@ async function wakeDeliveries(deps: StepDeps): Promise<void> {
 }
 
 /** Cancels pending deliveries of disabled endpoints, a limited number in each round. */
-async function abandonPending({ database, log }: StepDeps): Promise<void> {
+async function cancelPending({ database, log }: StepDeps): Promise<void> {
   for (const endpointId of await findUnwanted(database)) {
     let pages = 1
-    while ((await abandonUnwanted(database, endpointId)) && pages < PAGES_MAX) pages++
+    while ((await cancelUnwanted(database, endpointId)) && pages < PAGES_MAX) pages++
     log.info({ event: 'reconcile.deliveries_cancelled', endpointId, pages })
   }
 }

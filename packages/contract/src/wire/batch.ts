@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { STATUSES, type Status } from '../terms/status.ts'
 import { findTextFaults } from '../text/json-text.ts'
 import { generationDefaults, metadata, webhookUrl } from './generation-request.ts'
-import { findUnfit, TEXT_RULES } from './refusal.ts'
+import { findUnstorableText, TEXT_RULES } from './refusal.ts'
 
 export const BATCH_ITEMS_MAX = 50_000
 
@@ -34,19 +34,19 @@ function jsonText<T extends z.ZodType>(schema: T) {
         context.addIssue({ code: 'custom', message: 'json', params: { rule: 'json', allowed: 'one JSON object' } })
         return z.NEVER
       }
-      for (const { kind, path } of findTextFaults(text, value)) context.addIssue(unfit(path, TEXT_RULES[kind]))
-      const { errors } = findUnfit({ [FIELD]: value })
+      for (const { kind, path } of findTextFaults(text, value)) context.addIssue(unstorable(path, TEXT_RULES[kind]))
+      const { errors } = findUnstorableText({ [FIELD]: value })
       for (const { field, rule, allowed } of errors)
-        context.addIssue(unfit(field.split('.').slice(1), { rule, allowed }))
+        context.addIssue(unstorable(field.split('.').slice(1), { rule, allowed }))
       return context.issues.length > 0 ? z.NEVER : value
     })
     .pipe(schema)
 }
 
-/** The first part of the paths in `findUnfit`, removed afterwards. */
+/** The first part of the paths in `findUnstorableText`, removed afterwards. */
 const FIELD = 'value'
 
-const unfit = (path: readonly PropertyKey[], params: { readonly rule: string; readonly allowed: unknown }) => ({
+const unstorable = (path: readonly PropertyKey[], params: { readonly rule: string; readonly allowed: unknown }) => ({
   code: 'custom' as const,
   path: [...path],
   message: params.rule,

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isKeptNumber } from '../text/json-numbers.ts'
 import { generationRequest } from './generation-request.ts'
-import { fieldErrors, findUnfit } from './refusal.ts'
+import { fieldErrors, findUnstorableText } from './refusal.ts'
 
 const VALID = { model: 'openAiSora2Plus', prompt: 'a fox' }
 
@@ -85,7 +85,7 @@ describe('fieldErrors', () => {
   })
 })
 
-describe('findUnfit', () => {
+describe('findUnstorableText', () => {
   it.each([
     ['a\0b', 'body'],
     [{ prompt: '\0' }, 'prompt'],
@@ -93,7 +93,7 @@ describe('findUnfit', () => {
     [{ metadata: { 'k\0': 1 } }, 'metadata.key'],
     [['\udc00'], '0'],
   ])('finds what Postgres refuses in %j', (value, field) => {
-    expect(findUnfit(value)).toMatchObject({
+    expect(findUnstorableText(value)).toMatchObject({
       errors: [expect.objectContaining({ field, rule: 'storable_text' })],
       total: 1,
     })
@@ -107,28 +107,28 @@ describe('findUnfit', () => {
     [{ input_reference: ['http://127.1/a.png'] }, 'input_reference.0', 'private_host'],
     [{ defaults: { image_urls: ['https://nas.local/a.png'] } }, 'defaults.image_urls.0', 'private_host'],
   ])('finds in %j what would not come back or cannot be reached: %s', (value, field, rule) => {
-    expect(findUnfit(value)).toMatchObject({ errors: [{ field, rule }], total: 1, isTooMuch: false })
+    expect(findUnstorableText(value)).toMatchObject({ errors: [{ field, rule }], total: 1, isTooMuch: false })
   })
 
   it('lets images of private hosts pass where they are allowed, and whatever metadata says', () => {
     const value = { input_reference: ['http://minio:9000/a.png'] }
-    expect(findUnfit(value, { allowPrivateImageHosts: true }).total).toBe(0)
-    expect(findUnfit({ metadata: value }).total).toBe(0)
+    expect(findUnstorableText(value, { allowPrivateImageHosts: true }).total).toBe(0)
+    expect(findUnstorableText({ metadata: value }).total).toBe(0)
   })
 
   it('lists a hundred errors, counts them all, and ends on what is nested without end', () => {
-    const { errors, total } = findUnfit({ items: Array.from({ length: 150 }, () => '\0') })
+    const { errors, total } = findUnstorableText({ items: Array.from({ length: 150 }, () => '\0') })
     expect([errors.length, total]).toEqual([100, 150])
     let deep: unknown = '\0'
     for (let level = 0; level < 50_000; level++) deep = [deep]
-    expect(findUnfit(deep).errors).toEqual([expect.objectContaining({ rule: 'max_depth' })])
+    expect(findUnstorableText(deep).errors).toEqual([expect.objectContaining({ rule: 'max_depth' })])
   })
 
   const keyed = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, index]))
 
   it('bounds the keys of every object outside metadata, and looks no further into it', () => {
-    expect(findUnfit({ items: [keyed(100)] }).total).toBe(0)
-    expect(findUnfit({ items: [{}, { ...keyed(100), bad: '\0' }] })).toMatchObject({
+    expect(findUnstorableText({ items: [keyed(100)] }).total).toBe(0)
+    expect(findUnstorableText({ items: [{}, { ...keyed(100), bad: '\0' }] })).toMatchObject({
       errors: [{ field: 'items.1', rule: 'max_keys', allowed: 100, line: 2 }],
       total: 1,
     })
@@ -141,8 +141,10 @@ describe('findUnfit', () => {
     ['a long key', { ['k'.repeat(16_000)]: 1 }, { ['k'.repeat(17_000)]: 1 }],
   ])('bounds metadata by its bytes: %s', (_title, fits, bursts) => {
     for (const place of [(value: unknown) => value, (value: unknown) => ({ items: [value] })]) {
-      expect(findUnfit(place({ metadata: fits })).total).toBe(0)
-      expect(findUnfit(place({ metadata: bursts })).errors).toMatchObject([{ rule: 'max_bytes', allowed: 16_384 }])
+      expect(findUnstorableText(place({ metadata: fits })).total).toBe(0)
+      expect(findUnstorableText(place({ metadata: bursts })).errors).toMatchObject([
+        { rule: 'max_bytes', allowed: 16_384 },
+      ])
     }
   })
 
@@ -153,19 +155,23 @@ describe('findUnfit', () => {
         const room = 16_384 - Buffer.byteLength(JSON.stringify({ ...object, fill: '' })) - spare
         fc.pre(room >= 0)
         const metadata = { ...object, fill: 'x'.repeat(room) }
-        expect(findUnfit({ metadata }).errors.filter((error) => error.rule === 'max_bytes')).toEqual([])
+        expect(findUnstorableText({ metadata }).errors.filter((error) => error.rule === 'max_bytes')).toEqual([])
       }),
     )
   })
 
   it('starts again with every metadata, and judges what stands beside it as before', () => {
     const metadata = { a: 'x'.repeat(10_000) }
-    expect(findUnfit({ items: [{ metadata }, { metadata }], metadata }).total).toBe(0)
-    expect(findUnfit({ metadata, other: keyed(101) }).errors).toMatchObject([{ field: 'other', rule: 'max_keys' }])
+    expect(findUnstorableText({ items: [{ metadata }, { metadata }], metadata }).total).toBe(0)
+    expect(findUnstorableText({ metadata, other: keyed(101) }).errors).toMatchObject([
+      { field: 'other', rule: 'max_keys' },
+    ])
   })
 
   it('repeats no more than a hundred characters of a key', () => {
-    expect(findUnfit({ ['k'.repeat(5_000)]: ['\0'] }).errors).toMatchObject([{ field: `${'k'.repeat(100)}….0` }])
+    expect(findUnstorableText({ ['k'.repeat(5_000)]: ['\0'] }).errors).toMatchObject([
+      { field: `${'k'.repeat(100)}….0` },
+    ])
   })
 
   it('passes every well-formed JSON value without U+0000', () => {
@@ -183,7 +189,7 @@ describe('findUnfit', () => {
     })).value
     fc.assert(
       fc.property(json, (value) => {
-        expect(findUnfit(value)).toMatchObject({ errors: [], total: 0 })
+        expect(findUnstorableText(value)).toMatchObject({ errors: [], total: 0 })
       }),
     )
   })

@@ -85,7 +85,7 @@ const KEYS_MAX = 100
 /** More images than any model takes. */
 const IMAGES_LOOKED_AT = 100
 
-export interface Unfit {
+export interface UnstorableText {
   /** The first hundred. */
   readonly errors: readonly FieldError[]
   readonly total: number
@@ -94,7 +94,7 @@ export interface Unfit {
 }
 
 /** Further rules to judge a value. */
-export interface UnfitRules {
+export interface StorableRules {
   /** Whether images may come from private hosts. */
   readonly allowPrivateImageHosts?: boolean
 }
@@ -121,14 +121,17 @@ const RESERVED_KEY = '__proto__'
  * above its bound, would cost zod seconds and gigabytes, so the search does not enter the object. Also found: numbers
  * and keys that would not come back unchanged, and images in private networks.
  */
-export function findUnfit(root: unknown, { allowPrivateImageHosts = false }: UnfitRules = {}): Unfit {
+export function findUnstorableText(
+  root: unknown,
+  { allowPrivateImageHosts = false }: StorableRules = {},
+): UnstorableText {
   const walk = new Walk(allowPrivateImageHosts)
   walk.at(root)
   return walk
 }
 
 /** A class, because closures would be created again for each request. */
-class Walk implements Unfit {
+class Walk implements UnstorableText {
   readonly errors: FieldError[] = []
   total = 0
   isTooMuch = false

@@ -1,28 +1,28 @@
 // The likely end of a batch and the likely cost of its rest, from recent times and costs of the same render profiles.
 // Pure.
 
-import { estimateWaitMs, type Pace, saysSomething } from './queue-estimate.ts'
+import { type AdmissionRate, estimateWaitMs, hasEnoughData } from './queue-estimate.ts'
 
 /** A render profile: the fields that decide a clip's render time and cost; null: the provider's default. */
-export interface Kind {
+export interface RenderProfile {
   readonly model: string
   readonly seconds: number | null
   readonly size: string | null
 }
 
-export interface KindCount extends Kind {
+export interface ProfileCount extends RenderProfile {
   readonly count: number
 }
 
 /** Means over the last clips of a profile. */
-export interface KindStats extends Kind {
+export interface ProfileStats extends RenderProfile {
   readonly renderMs: number
   /** In the provider's own unit; null when the provider names no cost. */
   readonly amount: number | null
 }
 
-export interface BatchOutlook {
-  readonly kinds: readonly KindCount[]
+export interface EstimateInput {
+  readonly profiles: readonly ProfileCount[]
   /** Generations that have not ended. */
   readonly open: number
   /** Generations of the project that wait for a slot, up to the last generation of the batch. */
@@ -32,7 +32,7 @@ export interface BatchOutlook {
   /** The maximum number of generations in flight. */
   readonly slots: number
   /** The admission rate while the batch was waiting. */
-  readonly pace: Pace
+  readonly rate: AdmissionRate
 }
 
 export interface BatchEstimate {
@@ -41,52 +41,52 @@ export interface BatchEstimate {
 }
 
 /** Either part is null when an honest estimate is impossible. */
-export function estimateBatch(outlook: BatchOutlook, stats: readonly KindStats[]): BatchEstimate {
-  const byKind = new Map(stats.map((one) => [nameOf(one), one]))
-  const total = outlook.kinds.reduce((sum, { count }) => sum + count, 0)
+export function estimateBatch(input: EstimateInput, stats: readonly ProfileStats[]): BatchEstimate {
+  const byProfile = new Map(stats.map((one) => [nameOf(one), one]))
+  const total = input.profiles.reduce((sum, { count }) => sum + count, 0)
   /** The mean over all items of the batch; null unless every profile is known. */
-  const meanOf = (value: (stats: KindStats) => number | null): number | null => {
+  const meanOf = (value: (stats: ProfileStats) => number | null): number | null => {
     let sum = 0
-    for (const kind of outlook.kinds) {
-      const known = byKind.get(nameOf(kind))
+    for (const profile of input.profiles) {
+      const known = byProfile.get(nameOf(profile))
       const each = known ? value(known) : null
       if (each === null) return null
-      sum += each * kind.count
+      sum += each * profile.count
     }
     return total === 0 ? null : sum / total
   }
   const renderMs = meanOf((one) => one.renderMs)
   const amountEach = meanOf((one) => one.amount)
   return {
-    endsInMs: renderMs === null ? null : endsInMs(outlook, renderMs),
-    amount: amountEach === null ? null : round(amountEach * outlook.open),
+    endsInMs: renderMs === null ? null : endsInMs(input, renderMs),
+    amount: amountEach === null ? null : round(amountEach * input.open),
   }
 }
 
-function endsInMs({ waiting, isHeld, slots, pace }: BatchOutlook, renderMs: number): number | null {
+function endsInMs({ waiting, isHeld, slots, rate }: EstimateInput, renderMs: number): number | null {
   if (waiting === 0) return Math.round(renderMs)
   if (isHeld) return null
   // Without an admission rate: as if the project had all slots.
-  const waitMs = saysSomething(pace) ? estimateWaitMs(waiting - 1, pace) : Math.floor((waiting - 1) / slots) * renderMs
+  const waitMs = hasEnoughData(rate) ? estimateWaitMs(waiting - 1, rate) : Math.floor((waiting - 1) / slots) * renderMs
   return waitMs === null ? null : Math.round(waitMs + renderMs)
 }
 
 /** The same text for the same profile, and for no other profile. */
-export const nameOf = ({ model, seconds, size }: Kind) => `${model} ${seconds ?? 0} ${size ?? ''}`
+export const nameOf = ({ model, seconds, size }: RenderProfile) => `${model} ${seconds ?? 0} ${size ?? ''}`
 
 /** Removes the noise from sums of decimal fractions. */
 const round = (amount: number) => Math.round(amount * 1e6) / 1e6
 
 /** Counts requests by render profile. */
-export function createKindCounter() {
-  const counts = new Map<string, { kind: Kind; count: number }>()
+export function createProfileCounter() {
+  const counts = new Map<string, { profile: RenderProfile; count: number }>()
   return {
-    add({ model, seconds, size }: Kind): void {
-      const kind = { model, seconds, size }
-      const known = counts.get(nameOf(kind))
+    add({ model, seconds, size }: RenderProfile): void {
+      const profile = { model, seconds, size }
+      const known = counts.get(nameOf(profile))
       if (known) known.count++
-      else counts.set(nameOf(kind), { kind, count: 1 })
+      else counts.set(nameOf(profile), { profile, count: 1 })
     },
-    kinds: (): KindCount[] => [...counts.values()].map(({ kind, count }) => ({ ...kind, count })),
+    profiles: (): ProfileCount[] => [...counts.values()].map(({ profile, count }) => ({ ...profile, count })),
   }
 }

@@ -18,7 +18,7 @@ describe('a wrong password', () => {
 
   it('of one address alone never makes everybody wait', () => {
     let wrong = 0
-    for (let atMs = 0; atMs < NAME_LIMIT.forgottenMs * 2; atMs += waitMs(ADDRESS_LIMIT, wrong) ?? 0) wrong += 1
+    for (let atMs = 0; atMs < NAME_LIMIT.purgedAfterMs * 2; atMs += waitMs(ADDRESS_LIMIT, wrong) ?? 0) wrong += 1
     expect(waitMs(NAME_LIMIT, wrong)).toBe(0)
   })
 })

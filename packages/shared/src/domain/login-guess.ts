@@ -9,20 +9,20 @@ export interface GuessLimit {
    */
   readonly waitsMs: readonly number[]
   /** After this long without a wrong password, counting starts from one again. */
-  readonly forgottenMs: number
+  readonly purgedAfterMs: number
 }
 
 const MINUTE_MS = 60_000
 
 export const ADDRESS_LIMIT: GuessLimit = {
   waitsMs: [...noWait(9), ...doubling(MINUTE_MS, 15 * MINUTE_MS)],
-  forgottenMs: 60 * MINUTE_MS,
+  purgedAfterMs: 60 * MINUTE_MS,
 }
 
 /** Wrong passwords of all addresses together. One address alone stays below this limit, because its own wait grows. */
 export const NAME_LIMIT: GuessLimit = {
   waitsMs: [...noWait(99), ...doubling(1_000, MINUTE_MS)],
-  forgottenMs: 10 * MINUTE_MS,
+  purgedAfterMs: 10 * MINUTE_MS,
 }
 
 function noWait(count: number): number[] {

@@ -9,7 +9,7 @@ import {
   pollLimits,
   pollTimeoutMs,
 } from './poll-plan.ts'
-import { scoutShare } from './render-times.ts'
+import { explorationShare } from './render-times.ts'
 
 const HOUR = 3_600_000
 const DEADLINE = 2 * HOUR
@@ -17,8 +17,8 @@ const ADVICE = { pollAdvice: { intervalMinMs: 30_000, intervalMaxMs: 60_000 }, t
 const DEFAULTS = pollLimits(undefined, undefined, DEADLINE, ADVICE)
 /** Enough ids for some exploration polls. */
 const IDS = Array.from({ length: 200 }, (_, n) => `gen_${n.toString(32).padStart(4, '0')}`)
-const ORDINARY = IDS.find((id) => scoutShare(id) === null) ?? ''
-const SCOUTS = IDS.filter((id) => scoutShare(id) !== null)
+const ORDINARY = IDS.find((id) => explorationShare(id) === null) ?? ''
+const EXPLORATIONS = IDS.filter((id) => explorationShare(id) !== null)
 const NOTHING_KNOWN: PollContext = { schedule: null, isBusy: false }
 
 /** A schedule with the same wait at every moment. */
@@ -84,9 +84,9 @@ describe('where a schedule says when clips of the kind end', () => {
   })
 
   it('asks about one generation in ten before its time', () => {
-    expect(SCOUTS.length).toBeGreaterThan(10)
-    expect(SCOUTS.length).toBeLessThan(30)
-    for (const id of SCOUTS) {
+    expect(EXPLORATIONS.length).toBeGreaterThan(10)
+    expect(EXPLORATIONS.length).toBeLessThan(30)
+    for (const id of EXPLORATIONS) {
       const delay = firstPollMs(always(100_000).schedule, id, DEFAULTS)
       expect(delay).toBeGreaterThanOrEqual(40_000)
       expect(delay).toBeLessThanOrEqual(95_000)

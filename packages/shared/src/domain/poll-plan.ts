@@ -2,7 +2,7 @@
 
 import type { PollSchedule, ScheduleLimits } from './poll-schedule.ts'
 import type { ProviderFacts } from './provider-facts.ts'
-import { scoutShare } from './render-times.ts'
+import { explorationShare } from './render-times.ts'
 
 export interface PollLimits {
   /** For render profiles with a schedule. */
@@ -48,7 +48,7 @@ const LATE_INTERVAL_MS = 10 * 60_000
  */
 export function firstPollMs(schedule: PollSchedule | null, generationId: string, limits: PollLimits): number {
   if (!schedule) return limits.unknown.intervalMinMs
-  return Math.round(within(schedule.nextMs(0) * (scoutShare(generationId) ?? 1), limits.known))
+  return Math.round(within(schedule.nextMs(0) * (explorationShare(generationId) ?? 1), limits.known))
 }
 
 export interface PollState {

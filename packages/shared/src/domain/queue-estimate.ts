@@ -1,13 +1,13 @@
 // The likely submission time of a queued generation, from the recent admission rate of its project. Pure.
 
 /** The admission rate: the admitted generations of a project, and over how many minutes. */
-export interface Pace {
+export interface AdmissionRate {
   readonly admitted: number
   readonly minutes: number
 }
 
 /** The rate is taken over this long. */
-export const PACE_MINUTES = 15
+export const RATE_MINUTES = 15
 /** Fewer admissions say nothing about the next admission. */
 const ADMITTED_MIN = 5
 /** A rate over less than a minute is the burst at the beginning of a backlog. */
@@ -16,7 +16,8 @@ const MINUTES_MIN = 1
 const ESTIMATE_MAX_MS = 7 * 24 * 3_600_000
 
 /** Whether a rate says anything about the next admissions. */
-export const saysSomething = ({ admitted, minutes }: Pace) => admitted >= ADMITTED_MIN && minutes >= MINUTES_MIN
+export const hasEnoughData = ({ admitted, minutes }: AdmissionRate) =>
+  admitted >= ADMITTED_MIN && minutes >= MINUTES_MIN
 
 /**
  * How many of `slots` are taken by slots kept for late renders: a quarter at most, and never the last slot
@@ -29,8 +30,8 @@ export function keptSlotsTaken(kept: number, slots: number): number {
 /**
  * Ms until a generation with `ahead` generations before it is submitted; null when an honest estimate is impossible.
  */
-export function estimateWaitMs(ahead: number, pace: Pace): number | null {
-  if (!saysSomething(pace)) return null
-  const waitMs = ((ahead + 1) * pace.minutes * 60_000) / pace.admitted
+export function estimateWaitMs(ahead: number, rate: AdmissionRate): number | null {
+  if (!hasEnoughData(rate)) return null
+  const waitMs = ((ahead + 1) * rate.minutes * 60_000) / rate.admitted
   return waitMs <= ESTIMATE_MAX_MS ? Math.round(waitMs) : null
 }

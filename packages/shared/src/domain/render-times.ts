@@ -35,27 +35,27 @@ const EVEN_SHARE = 0.03
 const EVEN_FROM = 0.5
 
 /**
- * One clip in ten gets an exploration poll (`scoutShare`). Its clip counts for several clips, so that the finding is
+ * One clip in ten gets an exploration poll (`explorationShare`). Its clip counts for several clips, so that the finding is
  * known soon.
  */
-const SCOUT_EVERY = 10
-const SCOUT_CLIPS = 5
-const SCOUT_SHARE_MIN = 0.4
-const SCOUT_SHARE_MAX = 0.95
+const EXPLORATION_EVERY = 10
+const EXPLORATION_CLIPS = 5
+const EXPLORATION_SHARE_MIN = 0.4
+const EXPLORATION_SHARE_MAX = 0.95
 
 /**
  * Polls at the usual end of clips never learn that clips now end sooner. So one generation in ten, chosen by the random
  * end of its id, has an early first poll: an exploration poll.
  * @returns the share of the ordinary wait for the first poll; null for all other generations
  */
-export function scoutShare(generationId: string): number | null {
+export function explorationShare(generationId: string): number | null {
   const place = [...generationId.slice(-4)].reduce((sum, letter) => (sum * 33 + letter.charCodeAt(0)) % 10_007, 0)
-  if (place % SCOUT_EVERY !== 0) return null
-  return SCOUT_SHARE_MIN + (SCOUT_SHARE_MAX - SCOUT_SHARE_MIN) * (place / 10_007)
+  if (place % EXPLORATION_EVERY !== 0) return null
+  return EXPLORATION_SHARE_MIN + (EXPLORATION_SHARE_MAX - EXPLORATION_SHARE_MIN) * (place / 10_007)
 }
 
 /** The number of clips that a generation counts for. */
-export const clipsFor = (generationId: string) => (scoutShare(generationId) === null ? 1 : SCOUT_CLIPS)
+export const clipsFor = (generationId: string) => (explorationShare(generationId) === null ? 1 : EXPLORATION_CLIPS)
 
 /**
  * The histogram with one more clip, which was unfinished at `afterMs` and finished by `byMs`; the exact end is unknown.

@@ -133,7 +133,7 @@ async function withDatabase<T>(
   })
   let refusedBy: unknown
   try {
-    const facts = await refuseUnfit(databaseUrl, client, location)
+    const facts = await refuseUnsupported(databaseUrl, client, location)
     await takeLock(client, lock, location)
     const engine = await startSchemaEngine(client, files.schema, (error) => {
       refusedBy = error
@@ -152,7 +152,7 @@ async function withDatabase<T>(
  * Runs before the lock is taken: behind a pooler in transaction mode, the lock would stay with a server process that
  * other clients use next.
  */
-async function refuseUnfit(databaseUrl: string, client: pg.Client, location: string): Promise<ServerFacts> {
+async function refuseUnsupported(databaseUrl: string, client: pg.Client, location: string): Promise<ServerFacts> {
   const other = await connect(databaseUrl, { connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
   try {
     const facts = { ...(await readFacts(client)), sharesBackends: await shareBackends(client, other.client) }

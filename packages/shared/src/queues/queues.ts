@@ -3,10 +3,10 @@
 
 import { createHash } from 'node:crypto'
 import type { JobsOptions } from 'bullmq'
-import type { WakeUp } from '../domain/wake-up.ts'
+import type { RowToEnqueue } from '../domain/wake-up.ts'
 import { withTimeout } from '../runtime/clock.ts'
 import type { JobData, JobQueue, QueueBackend } from './backend.ts'
-import { createLaneWake, type LaneWake } from './lane-wake.ts'
+import { createPollerStarter, type PollerStarter } from './poller-starter.ts'
 
 /** A queue for each step; `maintain` for work beyond a single generation (the ends of batches). */
 export const QUEUE_NAMES = ['submit', 'poll', 'complete', 'deliver', 'maintain'] as const
@@ -15,15 +15,15 @@ export type QueueName = (typeof QUEUE_NAMES)[number]
 export interface Queues {
   readonly queues: Readonly<Record<QueueName, JobQueue>>
   /** Adds jobs soon, in few round trips. Never waits and never fails: jobs that cannot be added are dropped and reported. */
-  wake(queue: 'submit' | 'complete' | 'deliver', wakeUps: readonly WakeUp[]): void
+  enqueue(queue: 'submit' | 'complete' | 'deliver', rows: readonly RowToEnqueue[]): void
   /** Enqueues a row even while another job for the row is waiting or scheduled. */
-  wakeAgain(queue: QueueName, id: string): void
+  enqueueAgain(queue: QueueName, id: string): void
   /** Enqueues a row after `delayMs`; the latest call for a row counts. When the process ends before, reconcile finds the row. */
-  wakeLater(queue: QueueName, id: string, delayMs: number): void
+  enqueueLater(queue: QueueName, id: string, delayMs: number): void
   /** Requests a check whether these batches have ended; many calls share a check. */
-  wakeBatches(ids: readonly string[]): void
+  enqueueBatches(ids: readonly string[]): void
   /** Controls the pollers, which rest while no poll is due soon. */
-  readonly lanes: Pick<LaneWake, 'wake' | 'seen'>
+  readonly pollers: Pick<PollerStarter, 'start' | 'seen'>
   /** How many jobs of a queue wait to be taken or to be added. Rejects when the server of the queue does not answer. */
   backlog(queue: QueueName): Promise<number>
   /** Whether jobs were dropped since the last call. */
@@ -40,7 +40,7 @@ const CHUNK = 1_000
 /** Rows kept in memory while the backend is slow; rows beyond the bound are dropped and left to reconcile. */
 const PENDING_MAX = 20_000
 const ADD_TIMEOUT_MS = 5_000
-const TOO_MANY = 'too many wake-ups are waiting'
+const TOO_MANY = 'too many jobs wait to be added'
 
 /**
  * A single attempt: reconcile enqueues the row again, and the failed job stays visible for the operator. Retained jobs block nothing,
@@ -55,9 +55,9 @@ function retentionOn(backend: QueueBackend): JobsOptions {
 }
 
 /** Part of the job id: a retained job of another group with the same first row must not suppress the new job. */
-const hashOf = (wakeUps: readonly WakeUp[]) =>
+const hashOf = (rows: readonly RowToEnqueue[]) =>
   createHash('sha1')
-    .update(wakeUps.map(({ id, wakes }) => `${id}.${wakes}`).join())
+    .update(rows.map(({ id, wakes }) => `${id}.${wakes}`).join())
     .digest('hex')
 
 /** How many rows the jobs carry. */
@@ -85,7 +85,7 @@ export function openQueues(
     onDropped(name, count, cause)
   }
 
-  function enqueue(name: QueueName, jobs: readonly NewJob[]): void {
+  function addJobs(name: QueueName, jobs: readonly NewJob[]): void {
     if (jobs.length === 0) return
     const waiting = pending.get(name) ?? []
     const room = PENDING_MAX - rowsOf(waiting)
@@ -121,19 +121,19 @@ export function openQueues(
     }
   }
 
-  const wake: Queues['wake'] = (name, wakeUps) => {
+  const enqueue: Queues['enqueue'] = (name, rows) => {
     const jobs: NewJob[] = []
-    for (let at = 0; at < wakeUps.length; at += ROWS_PER_JOB) {
-      const [first, ...others] = wakeUps.slice(at, at + ROWS_PER_JOB)
+    for (let at = 0; at < rows.length; at += ROWS_PER_JOB) {
+      const [first, ...others] = rows.slice(at, at + ROWS_PER_JOB)
       if (!first) break
       const { id, wakes } = first
       const data = others.length > 0 ? { id, also: others.map((one) => one.id) } : { id }
       jobs.push({ name, data, opts: { jobId: `${id}.${wakes}${others.length > 0 ? `-${hashOf(others)}` : ''}` } })
     }
-    enqueue(name, jobs)
+    addJobs(name, jobs)
   }
-  const wakeBatches: Queues['wakeBatches'] = (ids) =>
-    enqueue(
+  const enqueueBatches: Queues['enqueueBatches'] = (ids) =>
+    addJobs(
       'maintain',
       [...new Set(ids)].map((id) => ({
         name: 'finish-batch',
@@ -143,41 +143,41 @@ export function openQueues(
       })),
     )
 
-  const lanes = createLaneWake(() =>
-    enqueue('poll', [{ name: 'look', data: { id: 'look' }, opts: { removeOnComplete: true, removeOnFail: true } }]),
+  const pollers = createPollerStarter(() =>
+    addJobs('poll', [{ name: 'look', data: { id: 'look' }, opts: { removeOnComplete: true, removeOnFail: true } }]),
   )
 
-  function wakeAgain(name: QueueName, id: string): void {
+  function enqueueAgain(name: QueueName, id: string): void {
     // No jobId: BullMQ ignores an add whose id belongs to a retained job.
-    enqueue(name, [{ name, data: { id }, opts: {} }])
+    addJobs(name, [{ name, data: { id }, opts: {} }])
   }
 
   /**
    * A timer and not a delayed job: on Postgres, workers promoting due delayed jobs at the same time deadlock (seen on BullMQ 6.7), which
    * stalls the queue for seconds and loses outcomes of jobs.
    */
-  function wakeLater(name: QueueName, id: string, delayMs: number): void {
+  function enqueueLater(name: QueueName, id: string, delayMs: number): void {
     const key = `${name} ${id}`
     clearTimeout(timers.get(key))
     if (!timers.has(key) && timers.size >= PENDING_MAX) {
       drop(name, 1, TOO_MANY)
       return
     }
-    const wakeThen = () => {
+    const enqueueNow = () => {
       timers.delete(key)
-      wakeAgain(name, id)
+      enqueueAgain(name, id)
     }
     // An extra millisecond: a timer may fire a fraction early, and the row would not be due.
-    timers.set(key, setTimeout(wakeThen, Math.ceil(delayMs) + 1).unref())
+    timers.set(key, setTimeout(enqueueNow, Math.ceil(delayMs) + 1).unref())
   }
 
   return {
     queues,
-    wake,
-    wakeAgain,
-    wakeLater,
-    wakeBatches,
-    lanes,
+    enqueue,
+    enqueueAgain,
+    enqueueLater,
+    enqueueBatches,
+    pollers,
     async backlog(name) {
       // Counted by priority (there is only priority 0): counts by state miss the jobs of a paused queue on Postgres.
       const counting = queues[name].getCountsPerPriority([0])
@@ -193,7 +193,7 @@ export function openQueues(
       dropped = true
     },
     async close() {
-      lanes.close()
+      pollers.close()
       for (const timer of timers.values()) clearTimeout(timer)
       await Promise.all(flushing.values())
       await Promise.all(Object.values(queues).map((queue) => queue.close()))

@@ -16,7 +16,7 @@ function scripted() {
       runs++
       return new Promise((resolve, reject) => open.push({ resolve, reject }))
     },
-    wake: (admitted: readonly string[]) => woken.push(...admitted),
+    enqueue: (admitted: readonly string[]) => woken.push(...admitted),
     onError: (error) => errors.push(error),
     stopping: stopping.signal,
   })

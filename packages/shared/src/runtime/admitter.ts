@@ -16,14 +16,14 @@ export interface Admitter {
 export interface AdmitterPorts<Admitted> {
   /** Admits a bounded number of generations. `againMs` is the time until the next run is due; null when no run is due. */
   readonly admit: () => Promise<{ readonly admitted: readonly Admitted[]; readonly againMs: number | null }>
-  readonly wake: (admitted: readonly Admitted[]) => void
+  readonly enqueue: (admitted: readonly Admitted[]) => void
   readonly onError: (error: unknown) => void
   /** After the abort no delayed run starts. */
   readonly stopping: AbortSignal
 }
 
 export function createAdmitter<Admitted>(ports: AdmitterPorts<Admitted>): Admitter {
-  const { admit, wake, onError, stopping } = ports
+  const { admit, enqueue, onError, stopping } = ports
   let running: Promise<void> | undefined
   let again = false
   let putOff: NodeJS.Timeout | undefined
@@ -49,7 +49,7 @@ export function createAdmitter<Admitted>(ports: AdmitterPorts<Admitted>): Admitt
       const startedAt = performance.now()
       try {
         const { admitted, againMs } = await admit()
-        wake(admitted)
+        enqueue(admitted)
         if (againMs === 0) again = true
         else if (againMs !== null) askIn(againMs)
       } catch (error) {

@@ -17,7 +17,7 @@ export type RefusedStatement =
   | 'admit'
   | 'submit'
   | 'deliver'
-  | 'forget'
+  | 'purge'
   | 'change'
   | 'fan_out'
 
@@ -36,7 +36,7 @@ export interface UnstorableRow {
 const RETRY_MIN_S = 30
 const RETRY_MAX_S = 600
 /** A row that was not refused again for this long after its next try is storable, or deleted. */
-const FORGOTTEN_AFTER = Prisma.raw(`interval '1 hour'`)
+const PURGED_AFTER = Prisma.raw(`interval '1 hour'`)
 
 const NOW = Prisma.sql`now()`
 
@@ -195,6 +195,6 @@ export async function countUnstorable({ prisma }: Database): Promise<UnstorableC
 }
 
 /** Deletes notes about rows that have been storable since. */
-export async function forgetUnstorable({ prisma }: Database): Promise<void> {
-  await prisma.$executeRaw`DELETE FROM unstorable_rows WHERE retry_at < now() - ${FORGOTTEN_AFTER}`
+export async function purgeUnstorable({ prisma }: Database): Promise<void> {
+  await prisma.$executeRaw`DELETE FROM unstorable_rows WHERE retry_at < now() - ${PURGED_AFTER}`
 }

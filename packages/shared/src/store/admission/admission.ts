@@ -2,7 +2,7 @@
 
 import { models } from '@reelqueue/contract/terms/models'
 import { SILENCES_MAX } from '../../domain/gate-signal.ts'
-import type { WakeUp } from '../../domain/wake-up.ts'
+import type { RowToEnqueue } from '../../domain/wake-up.ts'
 import { type Database, type Sql, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
 import { sqlState } from '../sql-state.ts'
@@ -62,7 +62,7 @@ const IS_WANTED = Prisma.sql`coalesce(batch_id <> ALL ((SELECT ids FROM cancelle
 export type SlotsPerModel = Readonly<Record<string, number>>
 
 export interface Admission {
-  readonly admitted: readonly WakeUp[]
+  readonly admitted: readonly RowToEnqueue[]
   /**
    * When another call is useful: at once after a call that reached its bound; soon when rows or the admission lock were
    * locked; when the wait requested by the provider is over; otherwise null.
@@ -260,7 +260,7 @@ async function giveSlots(tx: Sql, slots: number, slotsPerModel: SlotsPerModel, a
 const LOCK_NOT_AVAILABLE = '55P03'
 
 interface AdmissionRow {
-  readonly admitted: readonly WakeUp[]
+  readonly admitted: readonly RowToEnqueue[]
   readonly opensInMs: number | null
   /** Free slots, and the number of slots that this call may give out. */
   readonly slots: number

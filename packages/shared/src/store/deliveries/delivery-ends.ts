@@ -7,23 +7,23 @@ import { claimStorable, isStorable } from '../unstorable.ts'
 import { UNWANTED } from './deliveries.ts'
 
 /** Rows of one statement. */
-const ABANDON_PAGE = 5_000
+const CANCEL_PAGE = 5_000
 
 /**
  * Ends a page of the pending deliveries of a disabled or deleted endpoint, as failed. A failed delivery can be
  * redelivered.
  * @returns whether more deliveries may be pending; reconcile goes on with the next page
  */
-export async function abandonUnwanted(database: Database, endpointId: string): Promise<boolean> {
+export async function cancelUnwanted(database: Database, endpointId: string): Promise<boolean> {
   // Without an order and without locked rows: a page reads only its own rows and waits for no lock.
   const ended = await failDeliveries(
     database,
     (among) => Prisma.sql`
       SELECT id FROM deliveries WHERE endpoint_id = ${endpointId} AND state = 'pending' AND ${UNWANTED}
         AND ${isStorable('deliveries.id')} ${among}
-      LIMIT ${ABANDON_PAGE} FOR UPDATE SKIP LOCKED`,
+      LIMIT ${CANCEL_PAGE} FOR UPDATE SKIP LOCKED`,
   )
-  return ended === ABANDON_PAGE
+  return ended === CANCEL_PAGE
 }
 
 /**

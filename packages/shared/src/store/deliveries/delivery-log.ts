@@ -1,7 +1,7 @@
 // The log of deliveries: lists, single deliveries with their attempts, and redelivery.
 
 import { idBefore } from '@reelqueue/contract/terms/ids'
-import type { WakeUp } from '../../domain/wake-up.ts'
+import type { RowToEnqueue } from '../../domain/wake-up.ts'
 import { type Database, withRetry } from '../database.ts'
 import { type Delivery, type DeliveryAttempt, Prisma } from '../generated/client.ts'
 import { PRESENT_URL } from './deliveries.ts'
@@ -202,8 +202,8 @@ export async function redeliverFailed(
 }
 
 /** Enough jobs for the due deliveries of an endpoint: the worker's drain loop goes on with the rest. */
-export async function someToWake({ prisma }: Database, endpointId: string): Promise<WakeUp[]> {
-  return await prisma.$queryRaw<WakeUp[]>`
+export async function someToWake({ prisma }: Database, endpointId: string): Promise<RowToEnqueue[]> {
+  return await prisma.$queryRaw<RowToEnqueue[]>`
     SELECT id, wakes FROM deliveries WHERE endpoint_id = ${endpointId} AND state = 'pending' AND next_attempt_at <= now()
     LIMIT ${WOKEN_PER_TARGET}`
 }

@@ -4,7 +4,7 @@ import { ENDPOINT_DISABLED, ENDPOINT_TEST } from '@reelqueue/contract/terms/even
 import { newId } from '@reelqueue/contract/terms/ids'
 import { type Database, type Sql, withRetry } from '../database.ts'
 import { Prisma, type WebhookEndpoint } from '../generated/client.ts'
-import { abandonUnwanted } from './delivery-ends.ts'
+import { cancelUnwanted } from './delivery-ends.ts'
 import { CREATE_DELIVERIES } from './fan-out.ts'
 
 /** The reason why an endpoint is disabled; stored and shown. */
@@ -64,7 +64,7 @@ export async function disableEndpoint(
     return owed.map((delivery) => delivery.id)
   }
   const owed = await withRetry(() => database.prisma.$transaction(disable))
-  if (owed !== null) await abandonUnwanted(database, id)
+  if (owed !== null) await cancelUnwanted(database, id)
   return owed
 }
 

@@ -5,7 +5,7 @@ import { changedHeaders, HEADERS_MAX, type HeaderChanges } from '@reelqueue/cont
 import { type Database, isUniqueViolation, type Sql, withRetry } from '../database.ts'
 import type { WebhookEndpoint, WebhookPayload } from '../generated/client.ts'
 import { rotation } from '../rotation.ts'
-import { abandonUnwanted } from './delivery-ends.ts'
+import { cancelUnwanted } from './delivery-ends.ts'
 import { isSameOrigin, readSealedHeaders } from './endpoint-headers.ts'
 import { endRest } from './target-rests.ts'
 
@@ -136,7 +136,7 @@ export async function changeEndpoint(
   }
   try {
     const result = await withRetry(() => database.prisma.$transaction(change))
-    if (enabled === false) await abandonUnwanted(database, id)
+    if (enabled === false) await cancelUnwanted(database, id)
     return result
   } catch (error) {
     if (isUniqueViolation(error)) return { kind: 'taken' }
@@ -149,7 +149,7 @@ export async function deleteEndpoint(database: Database, id: string): Promise<vo
   const now = new Date()
   const data = { deletedAt: now, disabledAt: now, secret: '', previousSecrets: [], headers: {} }
   await database.prisma.webhookEndpoint.update({ where: { id }, data })
-  await abandonUnwanted(database, id)
+  await cancelUnwanted(database, id)
 }
 
 /** Gives the endpoint a new secret (rotation.ts). Null: the endpoint was deleted. */

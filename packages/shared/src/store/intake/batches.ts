@@ -4,7 +4,7 @@
 import { BATCH_COMPLETED } from '@reelqueue/contract/terms/event-types'
 import type { Status } from '@reelqueue/contract/terms/status'
 import { z } from 'zod'
-import { createKindCounter, type KindCount } from '../../domain/batch-estimate.ts'
+import { createProfileCounter, type ProfileCount } from '../../domain/batch-estimate.ts'
 import { type Database, type Sql, withRetry } from '../database.ts'
 import { CREATE_DELIVERIES } from '../deliveries/fan-out.ts'
 import { type Batch, Prisma } from '../generated/client.ts'
@@ -13,13 +13,13 @@ import { insertGenerations, type NewGeneration } from './generations.ts'
 
 export type { Batch }
 
-const kinds = z.array(
+const profiles = z.array(
   z.object({ model: z.string(), seconds: z.number().nullable(), size: z.string().nullable(), count: z.number() }),
 )
 
 /** The number of generations of each render profile; null for a batch older than the counting. */
-export function kindsOf(batch: Pick<Batch, 'kinds'>): readonly KindCount[] | null {
-  return kinds.nullable().parse(batch.kinds)
+export function profilesOf(batch: Pick<Batch, 'kinds'>): readonly ProfileCount[] | null {
+  return profiles.nullable().parse(batch.kinds)
 }
 
 export interface NewBatch {
@@ -67,7 +67,7 @@ export async function insertBatchWithin(
     ON CONFLICT (project_id, idempotency_key) DO NOTHING`
   if (inserted === 0) return null
   let total = 0
-  const counter = createKindCounter()
+  const counter = createProfileCounter()
   let inserting: Promise<unknown> = Promise.resolve()
   try {
     for await (const rows of chunks) {
@@ -87,7 +87,7 @@ export async function insertBatchWithin(
   }
   await inserting
   await tx.$executeRaw`
-    UPDATE batches SET total = ${total}, kinds = ${JSON.stringify(counter.kinds())}::jsonb WHERE id = ${batch.id}`
+    UPDATE batches SET total = ${total}, kinds = ${JSON.stringify(counter.profiles())}::jsonb WHERE id = ${batch.id}`
   return total
 }
 

@@ -2,7 +2,7 @@
 
 import type { Status } from '@reelqueue/contract/terms/status'
 import { owedStep } from '../../domain/owed-step.ts'
-import type { WakeUp } from '../../domain/wake-up.ts'
+import type { RowToEnqueue } from '../../domain/wake-up.ts'
 import type { Database } from '../database.ts'
 import { WOKEN_PER_TARGET } from '../deliveries/fan-out.ts'
 import { rests } from '../deliveries/target-rests.ts'
@@ -19,8 +19,8 @@ const GRACE = Prisma.raw(`least(15 * 2 ^ least(wakes, 3), ${GRACE_MAX_S}) * inte
 const IN_GRACE = Prisma.raw(`due_at > now() AND due_at <= now() + interval '${GRACE_MAX_S} seconds'`)
 
 export interface OverdueGenerations {
-  readonly submit: readonly WakeUp[]
-  readonly complete: readonly WakeUp[]
+  readonly submit: readonly RowToEnqueue[]
+  readonly complete: readonly RowToEnqueue[]
 }
 
 /** The conditions for a row to need each step: `owedStep` in SQL. */
@@ -53,7 +53,7 @@ export async function claimOverdueGenerations(
     database,
     'wake',
     pick,
-    (picked) => database.prisma.$queryRaw<(WakeUp & { status: Status; hasAnswer: boolean })[]>`
+    (picked) => database.prisma.$queryRaw<(RowToEnqueue & { status: Status; hasAnswer: boolean })[]>`
       UPDATE generations SET wakes = wakes + 1, due_at = now() + ${GRACE} WHERE id = ANY (ARRAY(${picked}))
       RETURNING id, wakes, status::text, answer IS NOT NULL AS "hasAnswer"`,
   )
@@ -68,7 +68,7 @@ export async function claimOverdueGenerations(
  * delay no other origin. And the origins of the projects in turn: a project with thousands of origins delays no other
  * project.
  */
-export async function claimOverdueDeliveries(database: Database, limit: number): Promise<WakeUp[]> {
+export async function claimOverdueDeliveries(database: Database, limit: number): Promise<RowToEnqueue[]> {
   const pick = (among: Prisma.Sql) => Prisma.sql`
     WITH RECURSIVE known AS (
       -- Every server that something is pending for, and the first of it: one probe of the index for each.
@@ -92,7 +92,7 @@ export async function claimOverdueDeliveries(database: Database, limit: number):
     database,
     'wake',
     pick,
-    (picked) => database.prisma.$queryRaw<WakeUp[]>`
+    (picked) => database.prisma.$queryRaw<RowToEnqueue[]>`
       UPDATE deliveries SET wakes = wakes + 1, due_at = now() + ${GRACE} WHERE id = ANY (ARRAY(${picked}))
       RETURNING id, wakes`,
   )

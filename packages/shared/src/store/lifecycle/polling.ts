@@ -2,7 +2,7 @@
 
 import type { FailureCode } from '@reelqueue/contract/terms/failure'
 import { FAILURES } from '@reelqueue/contract/terms/failure'
-import type { Kind } from '../../domain/batch-estimate.ts'
+import type { RenderProfile } from '../../domain/batch-estimate.ts'
 import type { LastPoll } from '../../domain/kept-reply.ts'
 import type { TerminalAnswer } from '../../domain/terminal-answer.ts'
 import { type Database, withRetry } from '../database.ts'
@@ -10,7 +10,7 @@ import { Prisma } from '../generated/client.ts'
 import { claimStorable, isStorable, withoutUnstorable } from '../unstorable.ts'
 import { type Moved, moveGenerations } from './moves.ts'
 
-export interface DuePoll extends Kind {
+export interface DuePoll extends RenderProfile {
   readonly id: string
   readonly upstreamTaskId: string
   /** `failed`: past the deadline, still polled for a late success. */

@@ -1,7 +1,7 @@
 // Recent render times and costs of each render profile: decayed means and a decayed histogram, so neither the table nor
 // a read grows with the history.
 
-import { type Kind, type KindStats, nameOf } from '../../domain/batch-estimate.ts'
+import { nameOf, type ProfileStats, type RenderProfile } from '../../domain/batch-estimate.ts'
 import { BUCKETS, clipsFor, NO_RENDER_TIMES, type RenderTimes, slowMs, withRender } from '../../domain/render-times.ts'
 import type { Database } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
@@ -14,20 +14,20 @@ const WEIGHT_MIN = 0.5
 /** A longer render is left out: the clip was late, or was found late. */
 const RENDER_MAX = Prisma.raw(`interval '2 hours'`)
 
-const forgetting = (column: string) =>
+const decayed = (column: string) =>
   Prisma.sql`excluded.${Prisma.raw(column)} + CASE WHEN known.${Prisma.raw(column)} > 1e-100
     THEN known.${Prisma.raw(column)} * power(${KEPT}::float8, least(excluded.clips, 1000)) ELSE 0 END`
 
 /** The histogram takes at most this many clips of one profile from `ids`: earlier clips would weigh next to nothing. */
 const TIMES_MAX = 200
 
-interface Kept extends Kind {
+interface Kept extends RenderProfile {
   readonly upstream: string
   readonly times: RenderTimes
 }
 
 /** When a clip was last seen unfinished, and first seen finished, in ms since its submission. */
-interface Span extends Kind {
+interface Span extends RenderProfile {
   readonly id: string
   readonly upstream: string
   readonly afterMs: number
@@ -45,14 +45,14 @@ export async function recordRenders({ prisma }: Database, ids: readonly string[]
     AND NOT EXISTS (SELECT 1 FROM submissions WHERE submissions.id = g.current_submission_id AND adopted_at IS NOT NULL)`
   await prisma.$transaction(async (tx) => {
     // Locks the profiles' rows, always in the same order.
-    const kinds = await tx.$queryRaw<Kept[]>`
+    const profiles = await tx.$queryRaw<Kept[]>`
       INSERT INTO render_stats AS known (upstream, model, seconds, size, clips, render_ms, priced, amount)
       SELECT upstream, model, coalesce(seconds, 0), coalesce(size, ''), count(*),
         sum(extract(epoch FROM finished_at - submitted_at) * 1000), count(cost ->> 'amount'), coalesce(sum((cost ->> 'amount')::float8), 0)
       FROM generations g WHERE ${completed}
       GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
       ON CONFLICT (upstream, model, seconds, size) DO UPDATE SET
-        clips = ${forgetting('clips')}, render_ms = ${forgetting('render_ms')}, priced = ${forgetting('priced')}, amount = ${forgetting('amount')}
+        clips = ${decayed('clips')}, render_ms = ${decayed('render_ms')}, priced = ${decayed('priced')}, amount = ${decayed('amount')}
       RETURNING upstream, model, nullif(seconds, 0) AS seconds, nullif(size, '') AS size, times`
     const spans = await tx.$queryRaw<Span[]>`
       SELECT id, upstream, model, nullif(seconds, 0) AS seconds, nullif(size, '') AS size,
@@ -61,15 +61,15 @@ export async function recordRenders({ prisma }: Database, ids: readonly string[]
       FROM (SELECT *, row_number() OVER (PARTITION BY upstream, model, seconds, size ORDER BY finished_at DESC) AS place
         FROM generations g WHERE ${completed}) AS latest
       WHERE place <= ${TIMES_MAX} ORDER BY finished_at`
-    for (const kind of kinds) {
-      const own = spans.filter((span) => span.upstream === kind.upstream && nameOf(span) === nameOf(kind))
+    for (const profile of profiles) {
+      const own = spans.filter((span) => span.upstream === profile.upstream && nameOf(span) === nameOf(profile))
       const times = own.reduce(
         (sum, { id, afterMs, byMs }) => withRender(sum, afterMs, byMs, clipsFor(id)),
-        stored(kind),
+        stored(profile),
       )
       await tx.$executeRaw`
         UPDATE render_stats SET times = ${times}::float8[], slow_ms = ${slowMs(times)}, changed_at = now()
-        WHERE upstream = ${kind.upstream} AND model = ${kind.model} AND seconds = ${kind.seconds ?? 0} AND size = ${kind.size ?? ''}`
+        WHERE upstream = ${profile.upstream} AND model = ${profile.model} AND seconds = ${profile.seconds ?? 0} AND size = ${profile.size ?? ''}`
     }
   })
 }
@@ -80,13 +80,13 @@ export async function recordRenders({ prisma }: Database, ids: readonly string[]
 const stored = ({ times }: Pick<Kept, 'times'>) => (times.length === BUCKETS ? times : NO_RENDER_TIMES)
 
 /** The render times of an upstream's render profiles. `changedAt`: the time of the last addition. */
-export interface KindTimes extends Kind {
+export interface ProfileTimes extends RenderProfile {
   readonly times: RenderTimes
   readonly changedAt: Date
 }
 
-export async function readRenderTimes({ prisma }: Database, upstream: string): Promise<KindTimes[]> {
-  const rows = await prisma.$queryRaw<KindTimes[]>`
+export async function readRenderTimes({ prisma }: Database, upstream: string): Promise<ProfileTimes[]> {
+  const rows = await prisma.$queryRaw<ProfileTimes[]>`
     SELECT model, nullif(seconds, 0) AS seconds, nullif(size, '') AS size, times, changed_at AS "changedAt"
     FROM render_stats WHERE upstream = ${upstream}`
   return rows.map((row) => ({ ...row, times: stored(row) }))
@@ -95,17 +95,21 @@ export async function readRenderTimes({ prisma }: Database, upstream: string): P
 /**
  * The estimate for one render profile. `slowMs`: 99 of 100 clips took no longer; null while too few clips are known.
  */
-export interface KindOutlook {
+export interface RenderEstimate {
   readonly times: RenderTimes
   readonly slowMs: number | null
 }
 
 /** `upstream`: null before the submission; then the upstream of the profile's last clip is assumed. */
-export async function readOutlook({ prisma }: Database, upstream: string | null, kind: Kind): Promise<KindOutlook> {
-  const [row] = await prisma.$queryRaw<KindOutlook[]>`
+export async function readRenderEstimate(
+  { prisma }: Database,
+  upstream: string | null,
+  profile: RenderProfile,
+): Promise<RenderEstimate> {
+  const [row] = await prisma.$queryRaw<RenderEstimate[]>`
     SELECT times, slow_ms AS "slowMs" FROM render_stats
     WHERE (upstream = ${upstream} OR ${upstream}::text IS NULL)
-      AND model = ${kind.model} AND seconds = ${kind.seconds ?? 0} AND size = ${kind.size ?? ''}
+      AND model = ${profile.model} AND seconds = ${profile.seconds ?? 0} AND size = ${profile.size ?? ''}
     ORDER BY changed_at DESC LIMIT 1`
   return row ? { ...row, times: stored(row) } : { times: NO_RENDER_TIMES, slowMs: null }
 }
@@ -124,13 +128,16 @@ export async function countSlowRenders({ prisma }: Database): Promise<number> {
   return row?.count ?? 0
 }
 
-/** The means of the known render profiles among `kinds`, over all upstreams. */
-export async function readRenderStats({ prisma }: Database, kinds: readonly Kind[]): Promise<KindStats[]> {
-  return await prisma.$queryRaw<KindStats[]>`
+/** The means of the known render profiles among `profiles`, over all upstreams. */
+export async function readRenderStats(
+  { prisma }: Database,
+  profiles: readonly RenderProfile[],
+): Promise<ProfileStats[]> {
+  return await prisma.$queryRaw<ProfileStats[]>`
     SELECT model, nullif(seconds, 0) AS seconds, nullif(size, '') AS size,
       sum(render_ms) / sum(clips) AS "renderMs", CASE WHEN sum(priced) > ${WEIGHT_MIN} THEN sum(amount) / sum(priced) END AS amount
     FROM render_stats
-    JOIN unnest(${kinds.map((kind) => kind.model)}::text[], ${kinds.map((kind) => kind.seconds ?? 0)}::int[],
-      ${kinds.map((kind) => kind.size ?? '')}::text[]) AS asked (model, seconds, size) USING (model, seconds, size)
+    JOIN unnest(${profiles.map((profile) => profile.model)}::text[], ${profiles.map((profile) => profile.seconds ?? 0)}::int[],
+      ${profiles.map((profile) => profile.size ?? '')}::text[]) AS asked (model, seconds, size) USING (model, seconds, size)
     GROUP BY model, seconds, size`
 }

@@ -31,12 +31,12 @@ export async function readLogin({ prisma }: Database, addressKey: string, nameKe
  * answered
  */
 export async function countWrong({ prisma }: Database, key: string, limit: GuessLimit): Promise<boolean> {
-  const { waitsMs, forgottenMs } = limit
+  const { waitsMs, purgedAfterMs } = limit
   const counted = await prisma.$executeRaw`
     INSERT INTO login_guesses AS known (key) VALUES (${key})
     ON CONFLICT (key) DO UPDATE SET
-      wrong = CASE WHEN known.changed_at < now() - ${forgottenMs} * interval '1 ms' THEN 1 ELSE known.wrong + 1 END,
-      blocked_until = CASE WHEN known.changed_at < now() - ${forgottenMs} * interval '1 ms' THEN NULL ELSE
+      wrong = CASE WHEN known.changed_at < now() - ${purgedAfterMs} * interval '1 ms' THEN 1 ELSE known.wrong + 1 END,
+      blocked_until = CASE WHEN known.changed_at < now() - ${purgedAfterMs} * interval '1 ms' THEN NULL ELSE
         now() + nullif((${waitsMs}::float8[])[least(known.wrong + 1, ${waitsMs.length}::int)], 0) * interval '1 ms' END,
       changed_at = now()
     WHERE known.blocked_until IS NULL OR known.blocked_until <= now()`
@@ -44,7 +44,7 @@ export async function countWrong({ prisma }: Database, key: string, limit: Guess
 }
 
 /** Deletes guesses that are older than every limit's memory. */
-export async function forgetGuesses({ prisma }: Database, olderThanMs: number): Promise<void> {
+export async function purgeGuesses({ prisma }: Database, olderThanMs: number): Promise<void> {
   await prisma.$executeRaw`
     DELETE FROM login_guesses WHERE key = ANY (ARRAY(
       SELECT key FROM login_guesses

@@ -29,7 +29,7 @@ export interface HistoryKind {
    * another worker deletes.
    * @returns the number of deleted rows
    */
-  readonly forget: (database: Database, age: Age, after: string, last: string) => Promise<number>
+  readonly purge: (database: Database, age: Age, after: string, last: string) => Promise<number>
 }
 
 /** Batches come after generations, because a batch goes when it has no generation left. */
@@ -37,20 +37,20 @@ export const HISTORY: readonly HistoryKind[] = [
   {
     name: 'generations',
     lastOfPage: lastById('generations', 'generation'),
-    forget: (database, age, after, last) =>
-      forget(database, (among) => oldGenerations(age, after, last, among), forgetGenerations),
+    purge: (database, age, after, last) =>
+      purge(database, (among) => oldGenerations(age, after, last, among), purgeGenerations),
   },
   {
     name: 'batches',
     lastOfPage: lastById('batches', 'batch'),
-    forget: (database, age, after, last) =>
-      forget(database, (among) => oldBatches(age, after, last, among), forgetBatches),
+    purge: (database, age, after, last) =>
+      purge(database, (among) => oldBatches(age, after, last, among), purgeBatches),
   },
   {
     name: 'endpointEvents',
     lastOfPage: lastEndpointEvent,
-    forget: (database, age, after, last) =>
-      forget(database, (among) => oldEndpointEvents(age, after, last, among), forgetEvents),
+    purge: (database, age, after, last) =>
+      purge(database, (among) => oldEndpointEvents(age, after, last, among), purgeEvents),
   },
 ]
 
@@ -114,12 +114,12 @@ const HAS_PENDING = Prisma.sql`(EXISTS (
 const owesDelivery = (which: Prisma.Sql) =>
   Prisma.sql`EXISTS (SELECT 1 FROM events WHERE ${which} AND ${HAS_PENDING} OFFSET 0)`
 
-async function forget(
+async function purge(
   database: Database,
   pick: (among: Prisma.Sql) => Prisma.Sql,
   act: (tx: Sql, ids: readonly string[]) => Promise<void>,
 ): Promise<number> {
-  const forgotten = await claimStorable(database, 'forget', pick, (picked) =>
+  const purged = await claimStorable(database, 'purge', pick, (picked) =>
     database.prisma.$transaction(async (tx) => {
       await tx.$executeRaw`SELECT set_config('lock_timeout', ${String(LOCK_WAIT_MAX_MS)}, true)`
       const ids = await idsOf(tx, picked)
@@ -127,22 +127,22 @@ async function forget(
       return ids
     }),
   )
-  return forgotten.length
+  return purged.length
 }
 
-async function forgetGenerations(tx: Sql, ids: readonly string[]): Promise<void> {
-  await forgetEvents(tx, await idsOf(tx, Prisma.sql`SELECT id FROM events WHERE generation_id = ANY (${ids}::text[])`))
+async function purgeGenerations(tx: Sql, ids: readonly string[]): Promise<void> {
+  await purgeEvents(tx, await idsOf(tx, Prisma.sql`SELECT id FROM events WHERE generation_id = ANY (${ids}::text[])`))
   await tx.$executeRaw`DELETE FROM submissions WHERE generation_id = ANY (${ids}::text[])`
   await tx.$executeRaw`DELETE FROM generations WHERE id = ANY (${ids}::text[])`
 }
 
-async function forgetBatches(tx: Sql, ids: readonly string[]): Promise<void> {
-  await forgetEvents(tx, await idsOf(tx, Prisma.sql`SELECT id FROM events WHERE batch_id = ANY (${ids}::text[])`))
+async function purgeBatches(tx: Sql, ids: readonly string[]): Promise<void> {
+  await purgeEvents(tx, await idsOf(tx, Prisma.sql`SELECT id FROM events WHERE batch_id = ANY (${ids}::text[])`))
   await tx.$executeRaw`DELETE FROM batches WHERE id = ANY (${ids}::text[])`
 }
 
 /** Deletes events with their deliveries and the attempts of the deliveries. */
-async function forgetEvents(tx: Sql, ids: readonly string[]): Promise<void> {
+async function purgeEvents(tx: Sql, ids: readonly string[]): Promise<void> {
   await tx.$executeRaw`
     DELETE FROM delivery_attempts WHERE delivery_id = ANY (ARRAY(SELECT id FROM deliveries WHERE event_id = ANY (${ids}::text[])))`
   await tx.$executeRaw`DELETE FROM deliveries WHERE event_id = ANY (${ids}::text[])`

@@ -3,14 +3,14 @@
 
 import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import { consume } from '@reelqueue/shared/queues/consumer'
-import { LANES, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
+import { ensurePollers, POLLERS, readPollers } from '@reelqueue/shared/queues/pollers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { runSql } from './support/database.ts'
 import { BACKENDS } from './support/pipeline.ts'
 import { type QueueServer, startQueueServer } from './support/queues.ts'
 import { until } from './support/wait.ts'
 
-const IDS = Array.from({ length: LANES }, (_, lane) => `lane-${lane}`)
+const IDS = Array.from({ length: POLLERS }, (_, index) => `lane-${index}`)
 const POLL_KEY = '{reelqueue}:poll'
 
 /** Runs pollers, and counts the runs of each. */
@@ -34,10 +34,10 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
   it('stay as many when several workers lay them at once', async () => {
     const opened = [1, 2, 3, 4].map(() => server.open())
     const polls = opened.map(({ queues }) => queues.queues.poll)
-    await Promise.all(polls.map(async (poll) => layLanes(poll, (await lookAtLanes(poll)).lost, 'busy')))
+    await Promise.all(polls.map(async (poll) => ensurePollers(poll, (await readPollers(poll)).lost, 'busy')))
     for (const poll of polls) {
-      expect((await lookAtLanes(poll)).lost).toEqual([])
-      expect(await poll.getJobSchedulersCount()).toBe(LANES)
+      expect((await readPollers(poll)).lost).toEqual([])
+      expect(await poll.getJobSchedulersCount()).toBe(POLLERS)
     }
     // Two that lay a lane in the same moment may leave a run too many, which must end without a next one.
     const [{ backend }] = opened as [(typeof opened)[0]]
@@ -45,7 +45,7 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
     const consumer = consumeRuns(backend, runs)
     await until('every lane has run several times', () => IDS.every((id) => (runs.get(id) ?? 0) >= 3))
     await consumer.close()
-    for (const poll of polls) expect(await poll.getDelayedCount()).toBeLessThanOrEqual(LANES)
+    for (const poll of polls) expect(await poll.getDelayedCount()).toBeLessThanOrEqual(POLLERS)
   })
 
   it('are laid with the one that decides last, so that its first run sees how all were laid', async () => {
@@ -57,17 +57,17 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
       laid.push(args[0])
       return job
     })
-    for (const pace of ['busy', 'resting'] as const) {
+    for (const state of ['busy', 'resting'] as const) {
       laid.length = 0
-      await layLanes(poll, IDS, pace)
-      expect([laid.length, laid.at(-1)]).toEqual([LANES, 'lane-0'])
+      await ensurePollers(poll, IDS, state)
+      expect([laid.length, laid.at(-1)]).toEqual([POLLERS, 'lane-0'])
     }
   })
 
   it('try each run once and keep nothing of it, whether it succeeds or fails', async () => {
     const { queues, backend } = server.open()
     const { poll } = queues.queues
-    await layLanes(poll, IDS, 'busy')
+    await ensurePollers(poll, IDS, 'busy')
     const once = { attempts: 1, removeOnComplete: true, removeOnFail: true }
     expect((await poll.getJobScheduler('lane-0'))?.template?.opts).toMatchObject(once)
     for (const job of await poll.getJobs(['delayed', 'waiting'])) expect(job.opts).toMatchObject(once)
@@ -81,17 +81,17 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
     })
     await consumer.close()
     expect(await poll.getJobCountByTypes('completed', 'failed')).toBe(0)
-    expect(await poll.getJobSchedulersCount()).toBe(LANES)
+    expect(await poll.getJobSchedulersCount()).toBe(POLLERS)
   })
 
   it('are laid again when their chain broke, and run on', async () => {
     const { queues, backend } = server.open()
     const { poll } = queues.queues
-    await layLanes(poll, IDS, 'busy')
-    await breakChain(server, 'lane-0')
-    expect((await lookAtLanes(poll)).lost).toEqual(['lane-0'])
-    await layLanes(poll, ['lane-0'], 'busy')
-    expect((await lookAtLanes(poll)).lost).toEqual([])
+    await ensurePollers(poll, IDS, 'busy')
+    await breakSchedule(server, 'lane-0')
+    expect((await readPollers(poll)).lost).toEqual(['lane-0'])
+    await ensurePollers(poll, ['lane-0'], 'busy')
+    expect((await readPollers(poll)).lost).toEqual([])
     const runs = new Map<string, number>()
     const consumer = consumeRuns(backend, runs)
     await until('every lane runs', () => IDS.every((id) => runs.has(id)))
@@ -102,7 +102,7 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
 /**
  * The state after a crash between two BullMQ commands: a scheduler whose next run was due long ago and does not exist.
  */
-async function breakChain({ redis, url }: QueueServer, id: string): Promise<void> {
+async function breakSchedule({ redis, url }: QueueServer, id: string): Promise<void> {
   const longAgo = Date.now() - 60_000
   if (redis) {
     const [job = ''] = /repeat:lane-0:\d+/.exec(await redis.run(`KEYS ${POLL_KEY}:repeat:${id}:*`)) ?? []

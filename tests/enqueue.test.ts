@@ -1,7 +1,7 @@
 // Enqueueing: callers do not wait, rows travel together, number and time are bounded, dropped rows are reported, and
 // enqueueing the same row twice makes a single job.
 
-import type { WakeUp } from '@reelqueue/shared/domain/wake-up'
+import type { RowToEnqueue } from '@reelqueue/shared/domain/wake-up'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { runSql } from './support/database.ts'
 import { BACKENDS } from './support/pipeline.ts'
@@ -17,7 +17,7 @@ afterEach(async () => {
   server = undefined
 })
 
-const wakeUps = (count: number, from = 0): WakeUp[] =>
+const rowsToEnqueue = (count: number, from = 0): RowToEnqueue[] =>
   Array.from({ length: count }, (_, n) => ({ id: `gen_${from + n}`, wakes: 0 }))
 
 describe.each(BACKENDS)('on %s, wake-ups', (backend) => {
@@ -25,7 +25,7 @@ describe.each(BACKENDS)('on %s, wake-ups', (backend) => {
     server = await startQueueServer(backend)
     const { queues } = server.open()
     const added = vi.spyOn(queues.queues.submit, 'addBulk')
-    for (let n = 0; n < 2_500; n++) queues.wake('submit', wakeUps(1, n))
+    for (let n = 0; n < 2_500; n++) queues.enqueue('submit', rowsToEnqueue(1, n))
     await until('all are added', async () => (await queues.queues.submit.getWaitingCount()) === 2_500)
     expect(added.mock.calls.map(([jobs]) => jobs.length)).toEqual([1_000, 1_000, 500])
   })
@@ -33,10 +33,10 @@ describe.each(BACKENDS)('on %s, wake-ups', (backend) => {
   it('made twice are one job, and the next one of the same row is another', async () => {
     server = await startQueueServer(backend)
     const [first, second] = [server.open().queues, server.open().queues]
-    for (const queues of [first, second, first]) queues.wake('submit', [{ id: 'gen_1', wakes: 3 }])
-    first.wake('submit', [{ id: 'gen_1', wakes: 4 }])
+    for (const queues of [first, second, first]) queues.enqueue('submit', [{ id: 'gen_1', wakes: 3 }])
+    first.enqueue('submit', [{ id: 'gen_1', wakes: 4 }])
     await until('the last is added', async () => (await first.queues.submit.getWaitingCount()) >= 2)
-    second.wake('submit', [{ id: 'gen_2', wakes: 0 }])
+    second.enqueue('submit', [{ id: 'gen_2', wakes: 0 }])
     await until('the very last is added', async () => (await first.queues.submit.getJob('gen_2.0')) !== undefined)
     const ids = (await first.queues.submit.getWaiting()).map((job) => job.id)
     expect(ids.sort()).toEqual(['gen_1.3', 'gen_1.4', 'gen_2.0'])
@@ -45,8 +45,8 @@ describe.each(BACKENDS)('on %s, wake-ups', (backend) => {
   it('for a look at the same batch are one job while it waits', async () => {
     server = await startQueueServer(backend)
     const { queues } = server.open()
-    for (let n = 0; n < 50; n++) queues.wakeBatches(['batch_1', 'batch_1'])
-    queues.wakeBatches(['batch_2'])
+    for (let n = 0; n < 50; n++) queues.enqueueBatches(['batch_1', 'batch_1'])
+    queues.enqueueBatches(['batch_2'])
     await until('the last is added', async () => (await queues.queues.maintain.getWaitingCount()) >= 2)
     expect(await queues.queues.maintain.getWaitingCount()).toBe(2)
   })
@@ -62,8 +62,8 @@ describe('while Redis hangs, wake-ups', () => {
     relay.swallow()
 
     const count = () => dropped.reduce((sum, one) => sum + one.count, 0)
-    queues.wake('submit', wakeUps(19_000))
-    queues.wake('submit', wakeUps(6_000, 19_000))
+    queues.enqueue('submit', rowsToEnqueue(19_000))
+    queues.enqueue('submit', rowsToEnqueue(6_000, 19_000))
     // Rows beyond the bound are dropped at once. No other drop has happened yet, so no caller has waited.
     expect(dropped).toMatchObject([{ queue: 'submit', count: 5_000 }])
     await expect(queues.backlog('submit')).rejects.toThrow()
@@ -76,7 +76,7 @@ describe('while Redis hangs, wake-ups', () => {
 
     relay.serve()
     await until('Redis answers again', async () => (await queues.backlog('submit')) >= 0)
-    queues.wake('submit', [{ id: 'gen_new', wakes: 0 }])
+    queues.enqueue('submit', [{ id: 'gen_new', wakes: 0 }])
     await until('a wake-up arrives again', async () => (await queues.queues.submit.getJob('gen_new.0')) !== undefined)
   })
 })
@@ -87,7 +87,7 @@ it('wake-ups are bounded in time also when Redis has never answered', async () =
   cleanups.push(() => relay.cut())
   relay.swallow()
   const { queues, dropped } = server.open(`redis://127.0.0.1:${relay.port}`)
-  queues.wake('submit', wakeUps(10))
+  queues.enqueue('submit', rowsToEnqueue(10))
   await until('they are dropped', () => dropped.length > 0)
   expect(dropped).toMatchObject([{ queue: 'submit', count: 10 }])
 })

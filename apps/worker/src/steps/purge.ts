@@ -3,9 +3,9 @@
 // another worker.
 
 import { pause } from '@reelqueue/shared/runtime/clock'
-import { forgetOldAdmissions } from '@reelqueue/shared/store/admission/queue-place'
+import { purgeOldAdmissions } from '@reelqueue/shared/store/admission/queue-position'
 import { HISTORY, type HistoryKind } from '@reelqueue/shared/store/operator/retention'
-import { forgetUnstorable } from '@reelqueue/shared/store/unstorable'
+import { purgeUnstorable } from '@reelqueue/shared/store/unstorable'
 import type { StepDeps } from '../deps.ts'
 
 /** Rows of a page, first and at most: the deleted rows are locked until the end of the page. */
@@ -19,13 +19,13 @@ const PAGE_MAX_MS = 300
 /** Pause between two sweeps. */
 const REST_MS = 60_000
 
-type ForgetDeps = Pick<StepDeps, 'database' | 'log' | 'settings'>
+type PurgeDeps = Pick<StepDeps, 'database' | 'log' | 'settings'>
 
 /** Repeats sweeps until `signal` aborts. Pauses vary by ±20 % so that workers do not run in step. */
-export async function forgetForever(deps: ForgetDeps & Pick<StepDeps, 'random'>, signal: AbortSignal): Promise<void> {
+export async function purgeForever(deps: PurgeDeps & Pick<StepDeps, 'random'>, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
-      await forgetHistory(deps, signal)
+      await purgeHistory(deps, signal)
     } catch (error) {
       deps.log.error({ event: 'history.purge_failed', err: error })
     }
@@ -37,9 +37,9 @@ export async function forgetForever(deps: ForgetDeps & Pick<StepDeps, 'random'>,
  * Runs a sweep; stops between two pages when `signal` aborts.
  * @throws errors of every page, such as an unreachable Postgres
  */
-export async function forgetHistory({ database, settings, log }: ForgetDeps, signal: AbortSignal): Promise<void> {
-  await forgetOldAdmissions(database)
-  await forgetUnstorable(database)
+export async function purgeHistory({ database, settings, log }: PurgeDeps, signal: AbortSignal): Promise<void> {
+  await purgeOldAdmissions(database)
+  await purgeUnstorable(database)
   if (settings.retentionDays === undefined) return
   const age = { days: settings.retentionDays, nowMs: Date.now() }
   for (const kind of HISTORY) {
@@ -48,14 +48,14 @@ export async function forgetHistory({ database, settings, log }: ForgetDeps, sig
   }
 
   async function sweep(kind: HistoryKind): Promise<number> {
-    let forgotten = 0
+    let purged = 0
     let after = ''
     let rows = ROWS_FIRST
     while (!signal.aborted) {
       const startedAt = performance.now()
       const last = await kind.lastOfPage(database, age, after, rows)
       if (last === null) break
-      forgotten += await kind.forget(database, age, after, last)
+      purged += await kind.purge(database, age, after, last)
       after = last
       const tookMs = performance.now() - startedAt
       if (tookMs > PAGE_MAX_MS) rows = Math.ceil(rows / 2)
@@ -63,6 +63,6 @@ export async function forgetHistory({ database, settings, log }: ForgetDeps, sig
       // A pause as long as the page: a worker keeps half a connection busy, and a slow Postgres gets less work.
       await pause(tookMs, signal)
     }
-    return forgotten
+    return purged
   }
 }

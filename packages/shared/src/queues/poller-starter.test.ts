@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { createLaneWake } from './lane-wake.ts'
+import { createPollerStarter } from './poller-starter.ts'
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
@@ -10,8 +10,8 @@ afterEach(() => {
 
 it('wakes at once, and shares one wake-up a second among all that ask meanwhile', () => {
   const add = vi.fn()
-  const lanes = createLaneWake(add)
-  for (let n = 0; n < 100; n++) lanes.wake()
+  const starter = createPollerStarter(add)
+  for (let n = 0; n < 100; n++) starter.start()
   expect(add).toHaveBeenCalledTimes(1)
   vi.advanceTimersByTime(999)
   expect(add).toHaveBeenCalledTimes(1)
@@ -19,31 +19,31 @@ it('wakes at once, and shares one wake-up a second among all that ask meanwhile'
   expect(add).toHaveBeenCalledTimes(2)
   vi.advanceTimersByTime(10_000)
   expect(add).toHaveBeenCalledTimes(2)
-  lanes.wake()
+  starter.start()
   expect(add).toHaveBeenCalledTimes(3)
 })
 
 it('wakes nobody any more once it is closed', () => {
   const add = vi.fn()
-  const lanes = createLaneWake(add)
-  lanes.wake()
-  lanes.wake()
-  lanes.close()
+  const starter = createPollerStarter(add)
+  starter.start()
+  starter.start()
+  starter.close()
   vi.advanceTimersByTime(10_000)
   expect(add).toHaveBeenCalledTimes(1)
 })
 
 it('wakes nobody while lanes are seen to be busy, and does again when they rest or are seen no more', () => {
   const add = vi.fn()
-  const lanes = createLaneWake(add)
-  lanes.seen(true)
-  lanes.wake()
+  const starter = createPollerStarter(add)
+  starter.seen(true)
+  starter.start()
   expect(add).not.toHaveBeenCalled()
-  lanes.seen(false)
-  lanes.wake()
+  starter.seen(false)
+  starter.start()
   expect(add).toHaveBeenCalledTimes(1)
-  lanes.seen(true)
+  starter.seen(true)
   vi.advanceTimersByTime(5_000)
-  lanes.wake()
+  starter.start()
   expect(add).toHaveBeenCalledTimes(2)
 })

@@ -1,18 +1,18 @@
 // The queue position of a queued generation within its project, and the recent admission rate of the project.
 
 import { models } from '@reelqueue/contract/terms/models'
-import type { Pace } from '../../domain/queue-estimate.ts'
+import type { AdmissionRate } from '../../domain/queue-estimate.ts'
 import type { Database } from '../database.ts'
 import { AFTER_REFUSAL, SUBMITTING_PAUSED } from './submitting-gate.ts'
 
 /** The queue position of a generation is counted up to this. */
-const PLACES_MAX = 10_000
+const POSITIONS_MAX = 10_000
 /**
  * The queue position of the last generation of a batch: up to the largest batch behind another batch of the same size.
  */
-const BATCH_PLACES_MAX = 100_000
+const BATCH_POSITIONS_MAX = 100_000
 
-export interface QueuePlace {
+export interface QueuePosition {
   /** Generations of the project ahead of this generation, up to a bound. */
   readonly ahead: number
   readonly isProjectPaused: boolean
@@ -22,56 +22,56 @@ export interface QueuePlace {
   readonly slotsInFlight: number
   /** Slots kept for renders that no generation waits for, counted up to the same bound. */
   readonly slotsKept: number
-  readonly pace: Pace
+  readonly rate: AdmissionRate
 }
 
 /** The queue position of a generation that waits for admission. Reads the backlog index and a few minutes of counts. */
-export async function findQueuePlace(
+export async function findQueuePosition(
   { prisma }: Database,
   { id, projectId, priority }: { readonly id: string; readonly projectId: string; readonly priority: number },
   overMinutes: number,
-  placesMax = PLACES_MAX,
-): Promise<QueuePlace> {
-  const [row] = await prisma.$queryRaw<(Omit<QueuePlace, 'pace'> & Pace)[]>`
+  positionsMax = POSITIONS_MAX,
+): Promise<QueuePosition> {
+  const [row] = await prisma.$queryRaw<(Omit<QueuePosition, 'rate'> & AdmissionRate)[]>`
     SELECT
-      (SELECT least(${placesMax}, coalesce(sum(ahead), 0))::int FROM unnest(${Object.keys(models)}::text[]) AS of (model),
+      (SELECT least(${positionsMax}, coalesce(sum(ahead), 0))::int FROM unnest(${Object.keys(models)}::text[]) AS of (model),
         -- Two ranges of the index for each model; nothing behind the generation is looked at.
         LATERAL (SELECT count(*) AS ahead FROM (
           (SELECT 1 FROM generations WHERE project_id = ${projectId} AND model = of.model AND status = 'queued' AND admitted_at IS NULL
-            AND priority > ${priority} LIMIT ${placesMax})
+            AND priority > ${priority} LIMIT ${positionsMax})
           UNION ALL
           (SELECT 1 FROM generations WHERE project_id = ${projectId} AND model = of.model AND status = 'queued' AND admitted_at IS NULL
-            AND priority = ${priority} AND id < ${id} LIMIT ${placesMax})) AS before) AS counted) AS ahead,
+            AND priority = ${priority} AND id < ${id} LIMIT ${positionsMax})) AS before) AS counted) AS ahead,
       (SELECT paused_at IS NOT NULL FROM projects WHERE id = ${projectId}) AS "isProjectPaused",
       ${SUBMITTING_PAUSED} OR ${AFTER_REFUSAL} AS "isSubmittingHeld",
       (SELECT count(*)::int FROM (SELECT 1 FROM generations
-        WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing') LIMIT ${PLACES_MAX}) AS own) AS "slotsInFlight",
+        WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing') LIMIT ${POSITIONS_MAX}) AS own) AS "slotsInFlight",
       (SELECT count(*)::int FROM (SELECT 1 FROM generations
-        WHERE slot_until > now() AND slot_until IS NOT NULL LIMIT ${PLACES_MAX}) AS late) AS "slotsKept",
+        WHERE slot_until > now() AND slot_until IS NOT NULL LIMIT ${POSITIONS_MAX}) AS late) AS "slotsKept",
       coalesce(sum(count), 0)::int AS admitted,
       coalesce(extract(epoch FROM now() - min(minute)) / 60, 0)::float8 AS minutes
     FROM admissions WHERE project_id = ${projectId} AND minute > now() - ${overMinutes} * interval '1 minute'`
   if (!row) throw new Error('an aggregate without a row')
-  const { admitted, minutes, ...place } = row
-  return { ...place, pace: { admitted, minutes } }
+  const { admitted, minutes, ...position } = row
+  return { ...position, rate: { admitted, minutes } }
 }
 
 /**
  * The queue position of a batch's generation that will be admitted last; null when no generation waits. Reads the
  * waiting generations of the batch.
  */
-export async function findLastPlace(
+export async function findLastPosition(
   database: Database,
   batchId: string,
   overMinutes: number,
-): Promise<QueuePlace | null> {
+): Promise<QueuePosition | null> {
   const [last] = await database.prisma.$queryRaw<{ id: string; projectId: string; priority: number }[]>`
     SELECT id, project_id AS "projectId", priority FROM generations
     WHERE batch_id = ${batchId} AND status = 'queued' AND admitted_at IS NULL ORDER BY priority, id DESC LIMIT 1`
-  return last ? await findQueuePlace(database, last, overMinutes, BATCH_PLACES_MAX) : null
+  return last ? await findQueuePosition(database, last, overMinutes, BATCH_POSITIONS_MAX) : null
 }
 
 /** Deletes admission counts that no estimate reads. */
-export async function forgetOldAdmissions({ prisma }: Database): Promise<void> {
+export async function purgeOldAdmissions({ prisma }: Database): Promise<void> {
   await prisma.$executeRaw`DELETE FROM admissions WHERE minute < now() - interval '1 day'`
 }

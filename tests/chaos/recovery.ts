@@ -12,7 +12,7 @@ const ROUND_MS = 2_000
 /** Exceeds by one the consecutive bad poll answers requested by a prompt (`requests.ts`). */
 const LATE_ROUNDS = 4
 
-export interface HealingOptions {
+export interface RecoveryOptions {
   readonly databaseUrl: string
   /** After this long without progress, the remaining work counts as lost. */
   readonly patienceMs: number
@@ -20,7 +20,7 @@ export interface HealingOptions {
 }
 
 /** Waits until every generation, batch and delivery has ended. @returns the unfinished work, in words; empty when everything has ended */
-export async function heal({ databaseUrl, patienceMs, say }: HealingOptions): Promise<string> {
+export async function waitForRecovery({ databaseUrl, patienceMs, say }: RecoveryOptions): Promise<string> {
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
   const beganAt = performance.now()

@@ -1,7 +1,7 @@
 // Pollers run every second while a poll is due soon, and rest otherwise: an idle installation is idle. Work that
-// becomes due soon makes pollers busy (`queues.lanes.wake`); reconcile repeats a lost call.
+// becomes due soon makes pollers busy (`queues.pollers.start`); reconcile repeats a lost call.
 
-import { isBusyRun, isDecidingRun, layLanes, lookAtLanes } from '@reelqueue/shared/queues/lanes'
+import { ensurePollers, isBusyRun, isDecidingRun, readPollers } from '@reelqueue/shared/queues/pollers'
 import { isPollDueWithin } from '@reelqueue/shared/store/lifecycle/polling'
 import type { StepDeps } from './deps.ts'
 
@@ -16,22 +16,22 @@ export async function isWorkAhead({ database, settings }: Pick<StepDeps, 'databa
 }
 
 /** Called after a poller run; `hasPolled` tells whether the run polled anything. */
-export async function keepPace(deps: StepDeps, runId: string, hasPolled: boolean): Promise<void> {
+export async function adjustPollers(deps: StepDeps, runId: string, hasPolled: boolean): Promise<void> {
   const { queues, log } = deps
   const { poll } = queues.queues
   const isBusy = isBusyRun(runId)
   if (!hasPolled && isBusy && !isDecidingRun(runId)) return
   if (hasPolled || (await isWorkAhead(deps))) {
-    if (isBusy) queues.lanes.seen(true)
-    else await layLanes(poll, (await lookAtLanes(poll)).resting, 'busy')
+    if (isBusy) queues.pollers.seen(true)
+    else await ensurePollers(poll, (await readPollers(poll)).resting, 'busy')
     return
   }
   if (!isDecidingRun(runId)) return
-  queues.lanes.seen(false)
+  queues.pollers.seen(false)
   // Checked even when this poller rests: workers that start at the same moment may have made the other pollers busy
   // later.
-  const { busy } = await lookAtLanes(poll)
+  const { busy } = await readPollers(poll)
   if (busy.length === 0) return
-  await layLanes(poll, busy, 'resting')
+  await ensurePollers(poll, busy, 'resting')
   log.debug({ event: 'pollers.resting', pollers: busy })
 }
