@@ -24,6 +24,7 @@ const TOOLS = {
     ['knip'],
     ['tsx', 'bin/words.ts'],
     ['tsx', 'bin/boundaries.ts'],
+    ['tsx', 'bin/sql.ts'],
   ],
 }
 

@@ -46,7 +46,10 @@ export const COMMANDS = {
     about: 'The whole test suite, or the files named.',
     others: true,
   },
-  check: { line: 'check', about: 'Lints, checks types, looks for dead code, and reads the comments.' },
+  check: {
+    line: 'check',
+    about: 'Lints, checks types, looks for dead code, reads the comments, and checks the layout of SQL.',
+  },
   chaos: {
     line: 'chaos -- [--minutes 10] [--seed N] [--backend redis|postgres|both] [--generations N] [--kills N]',
     about: 'A storm of faults on real processes.',

@@ -33,9 +33,12 @@ export async function findProjectsByKeys(
   hashes: readonly string[],
 ): Promise<(CallingProject | null)[]> {
   const rows = await prisma.$queryRaw<(CallingProject & { hash: string })[]>`
-    ${Prisma.raw(PREPARED)} SELECT api_keys.hash, projects.id, projects.name, on_unknown_submission::text AS "onUnknownSubmission",
-      max_in_flight AS "maxInFlight", paused_at AS "pausedAt", projects.created_at AS "createdAt"
-    FROM api_keys JOIN projects ON projects.id = api_keys.project_id
+    ${Prisma.raw(PREPARED)}
+    SELECT api_keys.hash, projects.id, projects.name,
+      on_unknown_submission::text AS "onUnknownSubmission", max_in_flight AS "maxInFlight",
+      paused_at AS "pausedAt", projects.created_at AS "createdAt"
+    FROM api_keys
+    JOIN projects ON projects.id = api_keys.project_id
     WHERE api_keys.hash = ANY (${[...new Set(hashes)]}::text[]) AND revoked_at IS NULL`
   const projects = new Map(rows.map((row) => [row.hash, row]))
   return hashes.map((hash) => projects.get(hash) ?? null)
@@ -53,7 +56,8 @@ export async function ensureProject(
 ): Promise<{ readonly id: string; readonly created: boolean }> {
   const newProjectId = newId('project')
   const created = await prisma.$executeRaw`
-    INSERT INTO projects (id, name, webhook_secret) VALUES (${newProjectId}, ${name}, ${sealedSecret(newProjectId)})
+    INSERT INTO projects (id, name, webhook_secret)
+    VALUES (${newProjectId}, ${name}, ${sealedSecret(newProjectId)})
     ON CONFLICT (name) DO NOTHING`
   const project = await prisma.project.findUniqueOrThrow({ where: { name }, select: { id: true } })
   return { id: project.id, created: created === 1 }
@@ -73,11 +77,15 @@ export async function createProject(
   const id = newId('project')
   const stored = await prisma.$executeRaw`
     WITH made AS (
-      INSERT INTO projects (id, name, webhook_secret) VALUES (${id}, ${name}, ${sealedSecret(id)})
-      ON CONFLICT (name) DO NOTHING RETURNING id
+      INSERT INTO projects (id, name, webhook_secret)
+      VALUES (${id}, ${name}, ${sealedSecret(id)})
+      ON CONFLICT (name) DO NOTHING
+      RETURNING id
     )
     INSERT INTO api_keys (id, project_id, name, hash, hint)
-    SELECT ${newId('apiKey')}, made.id, ${firstKey.name}, ${hashOf(firstKey.key)}, ${hintOf(firstKey.key)} FROM made`
+    SELECT ${newId('apiKey')}, made.id, ${firstKey.name}, ${hashOf(firstKey.key)},
+      ${hintOf(firstKey.key)}
+    FROM made`
   return stored === 1
 }
 
@@ -95,7 +103,9 @@ export async function changeProject({ prisma }: Database, id: string, changes: P
 /** Pauses or resumes the admission of a project's generations. A repeated call changes nothing. */
 export async function pauseProject({ prisma }: Database, id: string, paused: boolean): Promise<Project> {
   await prisma.$executeRaw`
-    UPDATE projects SET paused_at = CASE WHEN ${paused} THEN coalesce(paused_at, now()) END WHERE id = ${id}`
+    UPDATE projects
+    SET paused_at = CASE WHEN ${paused} THEN coalesce(paused_at, now()) END
+    WHERE id = ${id}`
   return await prisma.project.findUniqueOrThrow({ where: { id } })
 }
 
@@ -106,14 +116,18 @@ export async function rotateProjectSecret(
   sealedSecret: string,
   overlapMs: number,
 ): Promise<void> {
-  await prisma.$executeRaw`UPDATE projects SET ${rotation('webhook_secret', sealedSecret, overlapMs)} WHERE id = ${id}`
+  await prisma.$executeRaw`
+    UPDATE projects
+    SET ${rotation('webhook_secret', sealedSecret, overlapMs)}
+    WHERE id = ${id}`
 }
 
 /** Stores a key of the project. A key that is already stored stays unchanged. */
 export async function addApiKey({ prisma }: Database, projectId: string, name: string, key: string): Promise<void> {
   await prisma.$executeRaw`
     INSERT INTO api_keys (id, project_id, name, hash, hint)
-    VALUES (${newId('apiKey')}, ${projectId}, ${name}, ${hashOf(key)}, ${hintOf(key)}) ON CONFLICT (hash) DO NOTHING`
+    VALUES (${newId('apiKey')}, ${projectId}, ${name}, ${hashOf(key)}, ${hintOf(key)})
+    ON CONFLICT (hash) DO NOTHING`
 }
 
 /** Every key with its project's name, oldest first. */

@@ -17,10 +17,20 @@ export function rotation(column: 'secret' | 'webhook_secret', sealed: string, ov
   const present = Prisma.raw(column)
   if (overlapMs === 0) return Prisma.sql`${present} = ${sealed}, previous_secrets = '[]'`
   const until = new Date(Date.now() + overlapMs).toISOString()
-  return Prisma.sql`${present} = ${sealed},
-    previous_secrets = jsonb_build_array(jsonb_build_object('secret', ${present}, 'until', ${until}::text)) || (
-      SELECT coalesce(jsonb_agg(kept.one), '[]') FROM (
-        SELECT one FROM jsonb_array_elements(previous_secrets) AS one WHERE (one ->> 'until')::timestamptz > now() LIMIT ${PREVIOUS_MAX}) AS kept)`
+  return Prisma.sql`
+    ${present} = ${sealed},
+    previous_secrets = jsonb_build_array(
+        jsonb_build_object('secret', ${present}, 'until', ${until}::text)
+      )
+      || (
+        SELECT coalesce(jsonb_agg(kept.one), '[]')
+        FROM (
+          SELECT one
+          FROM jsonb_array_elements(previous_secrets) AS one
+          WHERE (one ->> 'until')::timestamptz > now()
+          LIMIT ${PREVIOUS_MAX}
+        ) AS kept
+      )`
 }
 
 /** The previous secrets that still sign: sealed, the latest first. */

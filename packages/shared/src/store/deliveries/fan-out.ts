@@ -15,20 +15,34 @@ export const WOKEN_PER_TARGET = 20
  * is read once for the whole statement. The rest is digits of a UUID, with the UUID's variant where a TypeID needs the
  * variant.
  */
-const DELIVERY_ID = Prisma.sql`(SELECT substr(new_id('dlv'), 1, 14)) || 'e' || replace(substr(gen_random_uuid()::text, 17, 17), '-', '')`
+const DELIVERY_ID = Prisma.sql`
+  (SELECT substr(new_id('dlv'), 1, 14))
+  || 'e'
+  || replace(substr(gen_random_uuid()::text, 17, 17), '-', '')`
 
 /** Creates one delivery for each URL that receives an event in `fact`. A URL that is named twice gets one delivery. */
 export const CREATE_DELIVERIES = Prisma.sql`
-  INSERT INTO deliveries (id, project_id, event_id, endpoint_id, url, payload, next_attempt_at, due_at)
-  SELECT DISTINCT ON (target.event_id, target.url)
-    ${DELIVERY_ID}, target.project_id, target.event_id, target.endpoint_id, target.url, target.payload, now(), now()
+  INSERT INTO deliveries (
+    id, project_id, event_id, endpoint_id, url, payload, next_attempt_at, due_at
+  )
+  SELECT DISTINCT ON (target.event_id, target.url) ${DELIVERY_ID}, target.project_id,
+    target.event_id, target.endpoint_id, target.url, target.payload, now(), now()
   FROM (
-    SELECT fact.id AS event_id, fact.project_id, NULL AS endpoint_id, fact.webhook_url AS url, 'full'::webhook_payload AS payload
-    FROM fact WHERE fact.webhook_url IS NOT NULL AND fact.type = ANY (${DELIVERED_TO_REQUEST}::text[])
+    SELECT fact.id AS event_id, fact.project_id, NULL AS endpoint_id, fact.webhook_url AS url,
+      'full'::webhook_payload AS payload
+    FROM fact
+    WHERE fact.webhook_url IS NOT NULL AND fact.type = ANY (${DELIVERED_TO_REQUEST}::text[])
     UNION ALL
     SELECT fact.id, fact.project_id, endpoint.id, endpoint.url, endpoint.payload
-    FROM fact JOIN webhook_endpoints endpoint ON endpoint.project_id = fact.project_id AND endpoint.disabled_at IS NULL
-      AND fact.type = ANY (CASE WHEN endpoint.event_types = '{}' THEN ${DELIVERED_BY_DEFAULT}::text[] ELSE endpoint.event_types END)
+    FROM fact
+    JOIN webhook_endpoints endpoint ON endpoint.project_id = fact.project_id
+      AND endpoint.disabled_at IS NULL
+      AND fact.type = ANY (
+        CASE
+          WHEN endpoint.event_types = '{}' THEN ${DELIVERED_BY_DEFAULT}::text[]
+          ELSE endpoint.event_types
+        END
+      )
   ) target
   ORDER BY target.event_id, target.url, target.endpoint_id NULLS LAST
   RETURNING id, event_id, target`
@@ -42,16 +56,23 @@ export const DELIVERIES_TO_ENQUEUE = Prisma.sql`
 /** Notes the events in `fact` that may have a receiver. `fanOutPage` creates their deliveries. */
 export const CREATE_LATER = Prisma.sql`
   INSERT INTO pending_fan_outs (project_id, id)
-  SELECT project_id, id FROM fact
-  WHERE webhook_url IS NOT NULL OR EXISTS (
-    SELECT 1 FROM webhook_endpoints endpoint WHERE endpoint.project_id = fact.project_id AND endpoint.disabled_at IS NULL)`
+  SELECT project_id, id
+  FROM fact
+  WHERE webhook_url IS NOT NULL
+    OR EXISTS (
+      SELECT 1
+      FROM webhook_endpoints endpoint
+      WHERE endpoint.project_id = fact.project_id AND endpoint.disabled_at IS NULL
+    )`
 
 /** The first project after `after` (an id, '' for the beginning) with noted events; null after the last project. */
 export async function nextToFanOut({ prisma }: Database, after: string): Promise<string | null> {
   const [row] = await prisma.$queryRaw<{ projectId: string }[]>`
-    SELECT project_id AS "projectId" FROM pending_fan_outs
+    SELECT project_id AS "projectId"
+    FROM pending_fan_outs
     WHERE project_id > ${after} AND ${isStorable('pending_fan_outs.id')}
-    ORDER BY project_id LIMIT 1`
+    ORDER BY project_id
+    LIMIT 1`
   return row?.projectId ?? null
 }
 
@@ -69,16 +90,25 @@ export interface FannedOutPage {
  */
 export async function fanOutPage(database: Database, projectId: string, rows: number): Promise<FannedOutPage> {
   const pick = (among: Prisma.Sql) => Prisma.sql`
-    SELECT id FROM pending_fan_outs WHERE project_id = ${projectId} AND ${isStorable('pending_fan_outs.id')} ${among}
-    ORDER BY id LIMIT ${rows} FOR UPDATE SKIP LOCKED`
+    SELECT id
+    FROM pending_fan_outs
+    WHERE project_id = ${projectId} AND ${isStorable('pending_fan_outs.id')} ${among}
+    ORDER BY id
+    LIMIT ${rows}
+    FOR UPDATE SKIP LOCKED`
   const pages = await claimStorable(database, 'fan_out', pick, (picked) =>
     withRetry(
       () => database.prisma.$queryRaw<{ events: number; woken: { id: string }[] | null }[]>`
-        ${Prisma.raw(PREPARED)} WITH page AS MATERIALIZED (${picked}), done AS (
-          DELETE FROM pending_fan_outs WHERE project_id = ${projectId} AND id = ANY (ARRAY(SELECT id FROM page)) RETURNING id
+        ${Prisma.raw(PREPARED)}
+        WITH page AS MATERIALIZED (${picked}), done AS (
+          DELETE FROM pending_fan_outs
+          WHERE project_id = ${projectId} AND id = ANY (ARRAY(SELECT id FROM page))
+          RETURNING id
         ), fact AS (
           SELECT event.id, event.project_id, event.type, generation.webhook_url
-          FROM done JOIN events event ON event.id = done.id LEFT JOIN generations generation ON generation.id = event.generation_id
+          FROM done
+          JOIN events event ON event.id = done.id
+          LEFT JOIN generations generation ON generation.id = event.generation_id
         ), created AS (${CREATE_DELIVERIES})
         SELECT (SELECT count(*)::int FROM done) AS events, (${DELIVERIES_TO_ENQUEUE}) AS woken`,
     ),

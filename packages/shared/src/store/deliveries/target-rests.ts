@@ -12,8 +12,10 @@ export const rests = (target: string) =>
 export async function restTarget({ prisma }: Database, target: string, forMs: number): Promise<void> {
   await withRetry(
     () => prisma.$executeRaw`
-      INSERT INTO target_rests (target, until) VALUES (${target}, now() + ${forMs} * (1 + random()) * interval '1 ms')
-      ON CONFLICT (target) DO UPDATE SET until = greatest(target_rests.until, excluded.until)`,
+      INSERT INTO target_rests (target, until)
+      VALUES (${target}, now() + ${forMs} * (1 + random()) * interval '1 ms')
+      ON CONFLICT (target) DO UPDATE
+      SET until = greatest(target_rests.until, excluded.until)`,
   )
 }
 
@@ -24,7 +26,9 @@ export async function findRests(
 ): Promise<Map<string, Date>> {
   if (targets.length === 0) return new Map()
   const rows = await prisma.$queryRaw<{ target: string; until: Date }[]>`
-    SELECT target, until FROM target_rests WHERE target = ANY (${targets}::text[]) AND until > now()`
+    SELECT target, until
+    FROM target_rests
+    WHERE target = ANY (${targets}::text[]) AND until > now()`
   return new Map(rows.map(({ target, until }) => [target, until]))
 }
 
@@ -32,7 +36,10 @@ export async function findRests(
 export async function endRest(sql: Sql, projectId: string, url: string): Promise<void> {
   // The same expression as the generated column `target` of `deliveries`.
   await sql.$executeRaw`
-    DELETE FROM target_rests WHERE target = ${projectId} || ' ' || lower(coalesce(substring(${url} from '^[^:]+://[^/?#]+'), ''))`
+    DELETE FROM target_rests
+    WHERE target = ${projectId}
+      || ' '
+      || lower(coalesce(substring(${url} from '^[^:]+://[^/?#]+'), ''))`
 }
 
 /** Rows of one statement. */
@@ -41,6 +48,15 @@ const PAGE = 1_000
 /** Deletes cool-downs that are over. Otherwise the rows of origins without new deliveries would stay for ever. */
 export async function forgetRests({ prisma }: Database): Promise<void> {
   await prisma.$executeRaw`
-    DELETE FROM target_rests WHERE target = ANY (ARRAY(
-      SELECT target FROM target_rests WHERE until < now() - interval '1 minute' ORDER BY until LIMIT ${PAGE} FOR UPDATE SKIP LOCKED))`
+    DELETE FROM target_rests
+    WHERE target = ANY (
+      ARRAY(
+        SELECT target
+        FROM target_rests
+        WHERE until < now() - interval '1 minute'
+        ORDER BY until
+        LIMIT ${PAGE}
+        FOR UPDATE SKIP LOCKED
+      )
+    )`
 }

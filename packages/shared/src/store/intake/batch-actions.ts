@@ -49,24 +49,32 @@ class NothingFailed extends Error {}
  * Failed generations that no child has taken yet. A generation that is still polled may have a video that has been paid
  * for.
  */
-const RETRYABLE = Prisma.sql`status = 'failed' AND answer IS NULL AND due_at IS NULL
+const RETRYABLE = Prisma.sql`
+  status = 'failed'
+  AND answer IS NULL
+  AND due_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM generations again WHERE again.retry_of = g.id)`
 
 /** The number of generations that a retry of the batch would take. */
 export async function countRetryable({ prisma }: Database, batchId: string): Promise<number> {
   const [row] = await prisma.$queryRaw<{ count: number }[]>`
-    SELECT count(*)::int AS count FROM generations g WHERE batch_id = ${batchId} AND ${RETRYABLE}`
+    SELECT count(*)::int AS count
+    FROM generations g
+    WHERE batch_id = ${batchId} AND ${RETRYABLE}`
   return row?.count ?? 0
 }
 
 async function* failedAgain(tx: Sql, parentId: string, child: NewBatch): AsyncGenerator<NewGeneration[]> {
   for (let after = ''; ; ) {
     const rows = await tx.$queryRaw<NewGeneration[]>`
-      SELECT id AS "retryOf", id, custom_id AS "customId", model, prompt, size, seconds, input_reference AS "inputReference",
-        priority, metadata, webhook_url AS "webhookUrl", on_unknown_submission::text AS "onUnknownSubmission"
+      SELECT id AS "retryOf", id, custom_id AS "customId", model, prompt, size, seconds,
+        input_reference AS "inputReference", priority, metadata, webhook_url AS "webhookUrl",
+        on_unknown_submission::text AS "onUnknownSubmission"
       FROM generations g
       WHERE batch_id = ${parentId} AND id > ${after} AND ${RETRYABLE}
-      ORDER BY id LIMIT ${CHUNK_ROWS} FOR UPDATE OF g`
+      ORDER BY id
+      LIMIT ${CHUNK_ROWS}
+      FOR UPDATE OF g`
     const last = rows.at(-1)
     if (!last) return
     after = last.id

@@ -77,31 +77,54 @@ export async function insertGenerations(
   keyHashes?: readonly string[],
 ): Promise<Map<string, Stored>> {
   const isAlive = keyHashes
-    ? Prisma.sql`WHERE EXISTS (SELECT 1 FROM api_keys WHERE api_keys.hash = (${keyHashes}::text[])[wish.number] AND revoked_at IS NULL)`
+    ? Prisma.sql`
+      WHERE EXISTS (
+        SELECT 1
+        FROM api_keys
+        WHERE api_keys.hash = (${keyHashes}::text[])[wish.number] AND revoked_at IS NULL
+      )`
     : Prisma.empty
   const inserted = await sql.$queryRaw<(Stored & { id: string })[]>`
-    ${Prisma.raw(PREPARED)} WITH accepted AS (
-      INSERT INTO generations (id, project_id, batch_id, custom_id, model, prompt, size, seconds, input_reference, priority,
-        metadata, webhook_url, idempotency_key, idempotency_hash, retry_of, on_unknown_submission)
-      SELECT id, "projectId", "batchId", "customId", model, prompt, size, seconds, "inputReference", priority,
-        metadata, "webhookUrl", "idempotencyKey", "idempotencyHash", "retryOf",
-        coalesce("onUnknownSubmission", (SELECT on_unknown_submission FROM projects WHERE projects.id = wish."projectId"))
+    ${Prisma.raw(PREPARED)}
+    WITH accepted AS (
+      INSERT INTO generations (
+        id, project_id, batch_id, custom_id, model, prompt, size, seconds, input_reference,
+        priority, metadata, webhook_url, idempotency_key, idempotency_hash, retry_of,
+        on_unknown_submission
+      )
+      SELECT id, "projectId", "batchId", "customId", model, prompt, size, seconds, "inputReference",
+        priority, metadata, "webhookUrl", "idempotencyKey", "idempotencyHash", "retryOf",
+        coalesce(
+          "onUnknownSubmission",
+          (SELECT on_unknown_submission FROM projects WHERE projects.id = wish."projectId")
+        )
       -- As one text: an array for each column costs more here and there.
-      FROM ROWS FROM (json_to_recordset(${JSON.stringify(rows)}::text::json) AS (id text, "projectId" text, "batchId" text, "customId" text,
-        model text, prompt text, size text, seconds int, "inputReference" jsonb, priority int, metadata jsonb, "webhookUrl" text,
-        "idempotencyKey" text, "idempotencyHash" text, "retryOf" text, "onUnknownSubmission" unknown_submission_policy))
-        WITH ORDINALITY AS wish (id, "projectId", "batchId", "customId", model, prompt, size, seconds, "inputReference", priority,
-          metadata, "webhookUrl", "idempotencyKey", "idempotencyHash", "retryOf", "onUnknownSubmission", number)
-      ${isAlive}
+      FROM ROWS
+      FROM (
+        json_to_recordset(${JSON.stringify(rows)}::text::json) AS (
+          id text, "projectId" text, "batchId" text, "customId" text, model text, prompt text,
+          size text, seconds int, "inputReference" jsonb, priority int, metadata jsonb,
+          "webhookUrl" text, "idempotencyKey" text, "idempotencyHash" text, "retryOf" text,
+          "onUnknownSubmission" unknown_submission_policy
+        )
+      )
+      WITH ORDINALITY AS wish (
+        id, "projectId", "batchId", "customId", model, prompt, size, seconds, "inputReference",
+        priority, metadata, "webhookUrl", "idempotencyKey", "idempotencyHash", "retryOf",
+        "onUnknownSubmission", number
+      ) ${isAlive}
       ORDER BY wish.number
-      ON CONFLICT (project_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+      ON CONFLICT (project_id, idempotency_key)
+      WHERE idempotency_key IS NOT NULL DO NOTHING
       RETURNING id, project_id, created_at, on_unknown_submission
     ), recorded AS (
-    INSERT INTO events (id, project_id, generation_id, sequence, type, data)
-    -- A TypeID's suffix is unique by itself, so the first event shares its generation's.
-    SELECT 'evt' || substr(id, 4), project_id, id, 1, 'generation.queued', '{"status":"queued"}' FROM accepted
+      INSERT INTO events (id, project_id, generation_id, sequence, type, data)
+      -- A TypeID's suffix is unique by itself, so the first event shares its generation's.
+      SELECT 'evt' || substr(id, 4), project_id, id, 1, 'generation.queued', '{"status":"queued"}'
+      FROM accepted
     )
-    SELECT id, created_at AS "createdAt", on_unknown_submission::text AS "onUnknownSubmission" FROM accepted`
+    SELECT id, created_at AS "createdAt", on_unknown_submission::text AS "onUnknownSubmission"
+    FROM accepted`
   return new Map(inserted.map(({ id, ...stored }) => [id, stored]))
 }
 
@@ -165,9 +188,14 @@ export async function listGenerations(
   }
   if (status) {
     const rows = await prisma.$queryRaw<{ id: string }[]>`
-      SELECT id FROM generations WHERE project_id = ${projectId} AND ${isStatus(status)} ${batchId ? Prisma.sql`AND batch_id = ${batchId}` : Prisma.empty}
-        ${customId ? Prisma.sql`AND custom_id = ${customId}` : Prisma.empty} ${before ? Prisma.sql`AND id < ${before}` : Prisma.empty}
-      ORDER BY id DESC LIMIT ${limit}`
+      SELECT id
+      FROM generations
+      WHERE project_id = ${projectId}
+        AND ${isStatus(status)} ${batchId ? Prisma.sql`AND batch_id = ${batchId}` : Prisma.empty}
+          ${customId ? Prisma.sql`AND custom_id = ${customId}` : Prisma.empty}
+          ${before ? Prisma.sql`AND id < ${before}` : Prisma.empty}
+      ORDER BY id DESC
+      LIMIT ${limit}`
     where.id = { in: rows.map((row) => row.id) }
   }
   return await withMarks(prisma, await prisma.generation.findMany({ where, orderBy: { id: 'desc' }, take: limit }))
@@ -182,8 +210,10 @@ const isStatus = (status: Status) =>
 /** The ids among `ids` that have ended: one query serves all waiting requests. */
 export async function endedAmong({ prisma }: Database, ids: readonly string[]): Promise<string[]> {
   const rows = await prisma.$queryRaw<{ id: string }[]>`
-    SELECT id FROM generations
-    WHERE id = ANY (${ids}::text[]) AND status = ANY (${TERMINAL_STATUSES}::text[]::generation_status[])`
+    SELECT id
+    FROM generations
+    WHERE id = ANY (${ids}::text[])
+      AND status = ANY (${TERMINAL_STATUSES}::text[]::generation_status[])`
   return rows.map((row) => row.id)
 }
 
@@ -204,7 +234,12 @@ export async function listEvents(
 /** The number of a project's generations that wait for a slot, counted up to `upTo`. */
 export async function countWaiting({ prisma }: Database, projectId: string, upTo: number): Promise<number> {
   const [row] = await prisma.$queryRaw<{ count: number }[]>`
-    SELECT count(*)::int AS count FROM (
-      SELECT 1 FROM generations WHERE project_id = ${projectId} AND status = 'queued' AND admitted_at IS NULL LIMIT ${upTo}) AS waiting`
+    SELECT count(*)::int AS count
+    FROM (
+      SELECT 1
+      FROM generations
+      WHERE project_id = ${projectId} AND status = 'queued' AND admitted_at IS NULL
+      LIMIT ${upTo}
+    ) AS waiting`
   return row?.count ?? 0
 }

@@ -15,14 +15,19 @@ export async function addAnswerCounts({ prisma }: Database, counts: readonly Ans
   if (counts.length === 0) return
   await prisma.$executeRaw`
     INSERT INTO upstream_answers (upstream, call, class, count)
-    SELECT * FROM unnest(
+    SELECT *
+    FROM unnest(
       ${counts.map((one) => one.upstream)}::text[], ${counts.map((one) => one.call)}::text[],
       ${counts.map((one) => one.class)}::text[], ${counts.map((one) => one.count)}::int[]
-    ) AS given (upstream, call, class, count) ORDER BY 1, 2, 3
-    ON CONFLICT (upstream, call, class) DO UPDATE SET count = upstream_answers.count + excluded.count`
+    ) AS given (upstream, call, class, count)
+    ORDER BY 1, 2, 3
+    ON CONFLICT (upstream, call, class) DO UPDATE
+    SET count = upstream_answers.count + excluded.count`
 }
 
 export async function readAnswerCounts({ prisma }: Database): Promise<AnswerCount[]> {
   return await prisma.$queryRaw<AnswerCount[]>`
-    SELECT upstream, call, class, count::float8 AS count FROM upstream_answers ORDER BY 1, 2, 3`
+    SELECT upstream, call, class, count::float8 AS count
+    FROM upstream_answers
+    ORDER BY 1, 2, 3`
 }

@@ -28,37 +28,98 @@ const SINCE = Prisma.sql`(SELECT at FROM since)`
  */
 export async function overdueWork({ prisma }: Database, graceMs: number): Promise<Overdue> {
   const [row] = await prisma.$queryRaw<Overdue[]>`
-    WITH since AS (SELECT now() - ${graceMs} * interval '1 ms' AS at),
-    -- A step that was never noted belongs to workers that do not note it, and is judged by its rows alone.
-    quiet AS (SELECT step FROM step_runs, since WHERE ran_at < since.at),
-    delivering AS (SELECT EXISTS (SELECT 1 FROM step_runs, since WHERE step = 'deliver' AND ran_at >= since.at) OR EXISTS (
-      SELECT 1 FROM delivery_attempts WHERE id > ${idBefore('attempt', Date.now() - graceMs)}) AS now),
-    stalled AS (
-      SELECT step FROM quiet WHERE step = 'submit' AND EXISTS (
-        SELECT 1 FROM (
-          SELECT admitted_at, status FROM generations WHERE due_at <= now() + ${GRACE} AND due_at IS NOT NULL
-            AND (status IN ('queued', 'submitting') OR answer IS NOT NULL) AND ${isStorable('generations.id', SINCE)}
-          ORDER BY due_at LIMIT 1000) AS due, since
-        WHERE due.status = 'queued' AND due.admitted_at < since.at)
+    WITH since AS (
+      SELECT now() - ${graceMs} * interval '1 ms' AS at
+    ),
+    -- Workers of an earlier version note no step: a step without a note is judged by its rows.
+    quiet AS (
+      SELECT step
+      FROM step_runs, since
+      WHERE ran_at < since.at
+    ), delivering AS (
+      SELECT EXISTS (SELECT 1 FROM step_runs, since WHERE step = 'deliver' AND ran_at >= since.at)
+        OR EXISTS (
+          SELECT 1
+          FROM delivery_attempts
+          WHERE id > ${idBefore('attempt', Date.now() - graceMs)}
+        ) AS now
+    ), stalled AS (
+      SELECT step
+      FROM quiet
+      WHERE step = 'submit'
+        AND EXISTS (
+          SELECT 1
+          FROM (
+              SELECT admitted_at, status
+              FROM generations
+              WHERE due_at <= now() + ${GRACE}
+                AND due_at IS NOT NULL
+                AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
+                AND ${isStorable('generations.id', SINCE)}
+              ORDER BY due_at
+              LIMIT 1000
+            ) AS due,
+            since
+          WHERE due.status = 'queued' AND due.admitted_at < since.at
+        )
       UNION ALL
-      SELECT step FROM quiet WHERE step = 'deliver' AND EXISTS (
-        SELECT 1 FROM (
-          SELECT target, next_attempt_at FROM deliveries WHERE due_at <= now() + ${GRACE} AND state = 'pending' AND ${isStorable('deliveries.id', SINCE)}
-          ORDER BY due_at LIMIT 1000) AS due, since WHERE due.next_attempt_at < since.at AND NOT ${rests('due.target')})
+      SELECT step
+      FROM quiet
+      WHERE step = 'deliver'
+        AND EXISTS (
+          SELECT 1
+          FROM (
+              SELECT target, next_attempt_at
+              FROM deliveries
+              WHERE due_at <= now() + ${GRACE}
+                AND state = 'pending'
+                AND ${isStorable('deliveries.id', SINCE)}
+              ORDER BY due_at
+              LIMIT 1000
+            ) AS due,
+            since
+          WHERE due.next_attempt_at < since.at AND NOT ${rests('due.target')}
+        )
     )
-    SELECT least(1000, count(*))::int AS count, ARRAY(SELECT step FROM stalled ORDER BY step) AS stalled FROM (
-      (SELECT 1 FROM generations, since WHERE due_at < since.at AND due_at IS NOT NULL AND status IN ('processing', 'failed') AND answer IS NULL
-        AND ${isStorable('generations.id', SINCE)} LIMIT 1000)
+    SELECT least(1000, count(*))::int AS count,
+      ARRAY(SELECT step FROM stalled ORDER BY step) AS stalled
+    FROM (
+      (
+        SELECT 1
+        FROM generations, since
+        WHERE due_at < since.at
+          AND due_at IS NOT NULL
+          AND status IN ('processing', 'failed')
+          AND answer IS NULL
+          AND ${isStorable('generations.id', SINCE)}
+        LIMIT 1000
+      )
       UNION ALL
-      (SELECT 1 FROM generations, since WHERE due_at < since.at AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
-        AND ${isStorable('generations.id', SINCE)} LIMIT 1000)
+      (
+        SELECT 1
+        FROM generations, since
+        WHERE due_at < since.at
+          AND due_at IS NOT NULL
+          AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
+          AND ${isStorable('generations.id', SINCE)}
+        LIMIT 1000
+      )
       UNION ALL
-      -- Deliveries wait for those before them to the same server: overdue when none at all is looked at.
-      -- Those of a server that rests are looked at when its rest is over.
-      (SELECT 1 FROM (
-        SELECT target FROM deliveries, since WHERE due_at < since.at AND state = 'pending' AND NOT (SELECT now FROM delivering)
-          AND ${isStorable('deliveries.id', SINCE)} LIMIT 1000) AS due
-        WHERE NOT ${rests('due.target')})
+      -- Deliveries wait for earlier deliveries to their origin: overdue when no delivery is made.
+      -- Deliveries to a resting origin are made after the rest.
+      (
+        SELECT 1
+        FROM (
+          SELECT target
+          FROM deliveries, since
+          WHERE due_at < since.at
+            AND state = 'pending'
+            AND NOT (SELECT now FROM delivering)
+            AND ${isStorable('deliveries.id', SINCE)}
+          LIMIT 1000
+        ) AS due
+        WHERE NOT ${rests('due.target')}
+      )
     ) AS overdue`
   return row ?? { count: 0, stalled: [] }
 }

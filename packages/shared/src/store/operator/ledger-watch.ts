@@ -55,16 +55,20 @@ export async function hasSubmission({ prisma }: Database, id: string): Promise<b
  */
 export async function adoptLedger({ prisma }: Database, id: string, identity: LedgerIdentity): Promise<number> {
   const [row] = await prisma.$queryRaw<{ aliveAtMs: number }[]>`
-    UPDATE ledgers SET id = ${id}, identity = ${JSON.stringify(identity)}::jsonb, stopped_at = NULL,
+    UPDATE ledgers
+    SET id = ${id}, identity = ${JSON.stringify(identity)}::jsonb, stopped_at = NULL,
       alive_at = greatest(clock_timestamp(), alive_at)
-    WHERE one = 1 RETURNING floor(extract(epoch FROM alive_at) * 1000)::float8 AS "aliveAtMs"`
+    WHERE one = 1
+    RETURNING floor(extract(epoch FROM alive_at) * 1000)::float8 AS "aliveAtMs"`
   return row?.aliveAtMs ?? 0
 }
 
 /** Writes a sign of life; one of several workers is enough. `stopped`: the last sign of life of this worker. */
 export async function beatLedger({ prisma }: Database, everyMs: number, stopped: boolean): Promise<void> {
   await prisma.$executeRaw`
-    UPDATE ledgers SET alive_at = greatest(clock_timestamp(), alive_at), stopped_at = CASE WHEN ${stopped} THEN clock_timestamp() END
+    UPDATE ledgers
+    SET alive_at = greatest(clock_timestamp(), alive_at),
+      stopped_at = CASE WHEN ${stopped} THEN clock_timestamp() END
     WHERE one = 1 AND (${stopped} OR alive_at < clock_timestamp() - ${everyMs} * interval '1 ms')`
 }
 
@@ -73,6 +77,7 @@ export async function ledgerState({ prisma }: Database) {
   const [row] = await prisma.$queryRaw<{ id: string | null; aliveAtMs: number | null; submission: string | null }[]>`
     SELECT id, floor(extract(epoch FROM alive_at) * 1000)::float8 AS "aliveAtMs",
       (SELECT max(id) FROM submissions) AS submission
-    FROM ledgers WHERE one = 1`
+    FROM ledgers
+    WHERE one = 1`
   return row ?? { id: null, aliveAtMs: null, submission: null }
 }

@@ -115,9 +115,13 @@ async function write({ prisma }: Database, table: Table, row: Row, sealed: Seale
   const previous = Prisma.sql`previous_secrets = ${json(sealed.previous)}`
   const written =
     table === 'projects'
-      ? await prisma.$executeRaw`UPDATE projects SET webhook_secret = ${sealed.secret}, ${previous}
-          WHERE id = ${row.id} AND webhook_secret = ${row.secret}`
-      : await prisma.$executeRaw`UPDATE webhook_endpoints SET secret = ${sealed.secret}, ${previous}, headers = ${json(sealed.headers)}
-          WHERE id = ${row.id} AND secret = ${row.secret} AND headers = ${json(row.headers)}`
+      ? await prisma.$executeRaw`
+        UPDATE projects
+        SET webhook_secret = ${sealed.secret}, ${previous}
+        WHERE id = ${row.id} AND webhook_secret = ${row.secret}`
+      : await prisma.$executeRaw`
+        UPDATE webhook_endpoints
+        SET secret = ${sealed.secret}, ${previous}, headers = ${json(sealed.headers)}
+        WHERE id = ${row.id} AND secret = ${row.secret} AND headers = ${json(row.headers)}`
   return written === 1
 }

@@ -9,6 +9,10 @@ export type NotedStep = 'submit' | 'deliver'
 /** Notes that jobs of these steps are taken now. Processes share a row, and write the row at most every ten seconds. */
 export async function noteStepRuns({ prisma }: Database, steps: readonly NotedStep[]): Promise<void> {
   await prisma.$executeRaw`
-    INSERT INTO step_runs (step, ran_at) SELECT step, now() FROM unnest(${[...steps].sort()}::text[]) AS step
-    ON CONFLICT (step) DO UPDATE SET ran_at = now() WHERE step_runs.ran_at < now() - interval '10 seconds'`
+    INSERT INTO step_runs (step, ran_at)
+    SELECT step, now()
+    FROM unnest(${[...steps].sort()}::text[]) AS step
+    ON CONFLICT (step) DO UPDATE
+    SET ran_at = now()
+    WHERE step_runs.ran_at < now() - interval '10 seconds'`
 }
