@@ -1,9 +1,9 @@
 // The pollers as BullMQ stores them: few, constant, unaffected by failed runs, and created again when the scheduler
 // chain breaks.
 
-import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import { consume } from '@reelqueue/shared/queues/consumer'
 import { ensurePollers, POLLERS, readPollers } from '@reelqueue/shared/queues/pollers'
+import type { QueueBackend } from '@reelqueue/shared/queues/queue-backend'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { runSql } from './support/database.ts'
 import { BACKENDS } from './support/pipeline.ts'

@@ -2,7 +2,8 @@
 
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import { areQueuesMigrated, openQueueBackend } from '@reelqueue/shared/queues/backend'
+import { openQueueBackend } from '@reelqueue/shared/queues/backend'
+import { areQueuesMigrated } from '@reelqueue/shared/queues/queue-schema'
 import { openPool } from '@reelqueue/shared/runtime/postgres-pool'
 import { connect } from '@reelqueue/shared/store/connect'
 import { openDatabase } from '@reelqueue/shared/store/database'

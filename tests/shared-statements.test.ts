@@ -1,7 +1,8 @@
 // Statements with several rows: each row gets the same result as alone, an unusual row uses the single-row fallback,
 // and locked rows are not waited for.
 
-import { claimDeliveries, type Judged, recordAttempts } from '@reelqueue/shared/store/deliveries/deliveries'
+import { type Judged, recordAttempts } from '@reelqueue/shared/store/deliveries/attempts'
+import { claimDeliveries } from '@reelqueue/shared/store/deliveries/claims'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
 import { acceptGenerations } from '@reelqueue/shared/store/intake/generations'
 import { completeGenerations, completeSeen } from '@reelqueue/shared/store/lifecycle/completion'

@@ -2,7 +2,7 @@
 
 import { newId } from '@reelqueue/contract/terms/ids'
 import { generationAtEvent } from '@reelqueue/contract/wire/generation'
-import type { AttemptRecord, DeliveryVerdict } from '@reelqueue/shared/store/deliveries/deliveries'
+import type { AttemptRecord, DeliveryVerdict } from '@reelqueue/shared/store/deliveries/attempts'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
 import { moveGenerations } from '@reelqueue/shared/store/lifecycle/moves'
 import { claimOverdueDeliveries } from '@reelqueue/shared/store/lifecycle/overdue'

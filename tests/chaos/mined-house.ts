@@ -6,7 +6,7 @@ import { subscribe } from 'node:diagnostics_channel'
 import { STATUSES } from '@reelqueue/contract/terms/status'
 import type { House } from '@reelqueue/shared/app-context'
 import type { Upstream } from '@reelqueue/shared/providers/port'
-import type { QueueBackend } from '@reelqueue/shared/queues/backend'
+import type { QueueBackend } from '@reelqueue/shared/queues/queue-backend'
 import type { Database } from '@reelqueue/shared/store/database'
 import type { Pass } from './crash-points.ts'
 

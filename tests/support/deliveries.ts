@@ -3,12 +3,11 @@
 import type { Database } from '@reelqueue/shared/store/database'
 import {
   type AttemptRecord,
-  type ClaimedDelivery,
-  claimDeliveries,
   type DeliveryVerdict,
   recordAttempt as recordOne,
-  type Wanted,
-} from '@reelqueue/shared/store/deliveries/deliveries'
+} from '@reelqueue/shared/store/deliveries/attempts'
+import type { ClaimedDelivery } from '@reelqueue/shared/store/deliveries/claimed-delivery'
+import { claimDeliveries, type Wanted } from '@reelqueue/shared/store/deliveries/claims'
 
 async function claimOne(database: Database, wanted: Wanted, leaseMs: number): Promise<ClaimedDelivery | null> {
   const [claimed = null] = await claimDeliveries(database, [wanted], leaseMs)

@@ -1,6 +1,7 @@
 // Queues without an app: a private server, and any number of connections in the role of processes.
 
-import { openQueueBackend, type QueueBackend } from '@reelqueue/shared/queues/backend'
+import { openQueueBackend } from '@reelqueue/shared/queues/backend'
+import type { QueueBackend } from '@reelqueue/shared/queues/queue-backend'
 import { openQueues, type QueueName, type Queues } from '@reelqueue/shared/queues/queues'
 import { sqlState } from '@reelqueue/shared/store/sql-state'
 import { createDatabase, runSql } from './database.ts'

@@ -1,7 +1,7 @@
 // The dependencies of the routes; the app uses no globals.
 
 import type { AfterCommit, AppQueues } from '@reelqueue/shared/after-commit'
-import type { QueueBackend } from '@reelqueue/shared/queues/backend'
+import type { QueueBackend } from '@reelqueue/shared/queues/queue-backend'
 import type { BatchChanger } from '@reelqueue/shared/runtime/batch-changer'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { SlotsPerModel } from '@reelqueue/shared/store/admission/admission'

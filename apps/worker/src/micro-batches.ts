@@ -4,17 +4,10 @@ import type { Logger } from '@reelqueue/shared/runtime/log'
 import { ALONE, microBatch } from '@reelqueue/shared/runtime/micro-batch'
 import { type Turns, takeTurns } from '@reelqueue/shared/runtime/turns'
 import { type Database, halfOf, UncertainCommit } from '@reelqueue/shared/store/database'
-import {
-  type ClaimedDelivery,
-  claimDeliveries,
-  claimDelivery,
-  findWokenDeliveries,
-  type Judged,
-  recordAttempt,
-  recordAttempts,
-  type Wanted,
-  type WokenDelivery,
-} from '@reelqueue/shared/store/deliveries/deliveries'
+import { type Judged, recordAttempt, recordAttempts } from '@reelqueue/shared/store/deliveries/attempts'
+import type { ClaimedDelivery } from '@reelqueue/shared/store/deliveries/claimed-delivery'
+import { claimDeliveries, claimDelivery, type Wanted } from '@reelqueue/shared/store/deliveries/claims'
+import { findWokenDeliveries, type WokenDelivery } from '@reelqueue/shared/store/deliveries/deliveries'
 import { completeGeneration, completeGenerations } from '@reelqueue/shared/store/lifecycle/completion'
 import type { Moved } from '@reelqueue/shared/store/lifecycle/moves'
 import {

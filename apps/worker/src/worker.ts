@@ -2,8 +2,8 @@
 
 import { createAfterCommit } from '@reelqueue/shared/after-commit'
 import type { Upstream } from '@reelqueue/shared/providers/port'
-import type { QueueBackend } from '@reelqueue/shared/queues/backend'
 import { type Consumer, consume, type StepOutcome } from '@reelqueue/shared/queues/consumer'
+import type { QueueBackend } from '@reelqueue/shared/queues/queue-backend'
 import type { QueueName, Queues } from '@reelqueue/shared/queues/queues'
 import { createCaution } from './caution.ts'
 import { countAnswers } from './count-answers.ts'

@@ -2,7 +2,8 @@
 
 import { type AfterCommit, createAfterCommit } from './after-commit.ts'
 import { CONFIGURED } from './providers/registry.ts'
-import { openQueueBackend, type QueueBackend } from './queues/backend.ts'
+import { openQueueBackend } from './queues/backend.ts'
+import type { QueueBackend } from './queues/queue-backend.ts'
 import { openQueues, type Queues } from './queues/queues.ts'
 import { type Admitter, createAdmitter } from './runtime/admitter.ts'
 import { type BatchChanger, createBatchChanger } from './runtime/batch-changer.ts'

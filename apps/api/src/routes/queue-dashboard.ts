@@ -3,7 +3,7 @@
 import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { FastifyAdapter } from '@bull-board/fastify'
-import type { JobQueue } from '@reelqueue/shared/queues/backend'
+import type { JobQueue } from '@reelqueue/shared/queues/queue-backend'
 import { QUEUE_NAMES, type QueueName } from '@reelqueue/shared/queues/queues'
 import type { FastifyError, FastifyInstance } from 'fastify'
 import type { ApiDeps } from '../deps.ts'

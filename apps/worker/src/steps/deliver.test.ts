@@ -1,6 +1,6 @@
 import type { SendErrorClass, SendOutcome } from '@reelqueue/shared/webhooks/send-outcome'
 import { describe, expect, it } from 'vitest'
-import { conductOf, verdictOf } from './deliver.ts'
+import { conductOf, verdictOf } from '../delivering/outcome.ts'
 
 const DELIVERED: SendOutcome = {
   kind: 'delivered',

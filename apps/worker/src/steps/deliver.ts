@@ -1,38 +1,16 @@
 // Delivery attempts, grouped by origin: signed, sent through the guarded client, and logged.
 
-import { batchAtEvent } from '@reelqueue/contract/wire/batch'
-import { generationAtEvent } from '@reelqueue/contract/wire/generation'
-import {
-  batchSubject,
-  endpointSubject,
-  generationSubject,
-  type WebhookSubject,
-  webhookBody,
-} from '@reelqueue/contract/wire/webhook-body'
-import { nextAttemptDelayMs } from '@reelqueue/shared/domain/retry-schedule'
-import { headerPlace, secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
-import type { Database } from '@reelqueue/shared/store/database'
-import type {
-  ClaimedDelivery,
-  DeliveryVerdict,
-  Wanted,
-  WokenDelivery,
-} from '@reelqueue/shared/store/deliveries/deliveries'
+import type { Wanted } from '@reelqueue/shared/store/deliveries/claims'
+import type { WokenDelivery } from '@reelqueue/shared/store/deliveries/deliveries'
 import { cancelUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
-import { disableEndpoint, FAILING_MAX_MS, noteFailing } from '@reelqueue/shared/store/deliveries/endpoint-events'
-import { isSameOrigin } from '@reelqueue/shared/store/deliveries/endpoint-headers'
 import { restTarget } from '@reelqueue/shared/store/deliveries/target-rests'
-import { readBatch } from '@reelqueue/shared/store/intake/batches'
-import type { SendOutcome } from '@reelqueue/shared/webhooks/send-outcome'
-import { signWebhook } from '@reelqueue/shared/webhooks/sign'
+import { conductOf } from '../delivering/outcome.ts'
+import { record } from '../delivering/record.ts'
+import { NOT_BUILT, send } from '../delivering/send.ts'
 import type { DeliveryTurns } from '../delivery-turns.ts'
 import type { StepDeps } from '../deps.ts'
 import type { Conduct, Targets } from '../targets.ts'
-
-/** Longer waits are left to reconcile: a job for each waiting delivery would make Redis grow with the backlog. */
-const LATER_MAX_MS = 15_000
-const HTTP_GONE = 410
 
 export interface DeliverDeps extends StepDeps {
   readonly targets: Targets
@@ -40,9 +18,6 @@ export interface DeliverDeps extends StepDeps {
 
 /** Time limit of a run on due deliveries of its origin; afterwards other runs have a turn. */
 const CHAIN_MAX_MS = 10_000
-/** Slower answers count as slow, answers within QUICK_MS as quick. */
-const SLOW_MS = 2_000
-const QUICK_MS = 250
 
 /** Takes in the delivery of a job; the attempt begins when the project has a turn. */
 export async function deliver(
@@ -143,157 +118,4 @@ async function deliverOne(deps: DeliverDeps, target: string, wanted: Wanted): Pr
       await giveUpWaiting(database, target)
     }
   }
-}
-
-type Outcome = SendOutcome | (typeof NOT_BUILT & { readonly cause: unknown })
-
-/** The origin's behaviour in an attempt. Pure. */
-export function conductOf({
-  kind,
-  errorClass,
-  httpStatus,
-  durationMs,
-}: Pick<Outcome, 'kind' | 'errorClass' | 'httpStatus' | 'durationMs'>): Conduct {
-  if (errorClass !== null && SILENT.includes(errorClass)) return 'silent'
-  if (httpStatus === null) return 'unknown'
-  if (durationMs > SLOW_MS) return 'slow'
-  // Quick refusals do not raise the limit of parallel deliveries.
-  return kind === 'delivered' && durationMs <= QUICK_MS ? 'quick' : 'answered'
-}
-
-const ALLOW_NETWORK = 'To allow a private network, name the network in WEBHOOK_ALLOWED_NETWORKS.'
-
-/** Records an attempt and the consequences. */
-async function record(deps: DeliverDeps, delivery: ClaimedDelivery, outcome: Outcome): Promise<void> {
-  const { batches, log, afterCommit } = deps
-  const { httpStatus, errorClass, message, replySnippet, durationMs } = outcome
-  const verdict = verdictOf(outcome, delivery.scheduled, deps.random())
-  const made = {
-    deliveryId: delivery.id,
-    attempt: delivery.attempt,
-    httpStatus,
-    errorClass,
-    message,
-    replySnippet,
-    durationMs,
-  }
-  await batches.record({ attempt: made, verdict })
-  const line = {
-    deliveryId: delivery.id,
-    eventId: delivery.event.id,
-    type: delivery.event.type,
-    attempt: delivery.attempt,
-    outcome: outcome.kind,
-    errorClass,
-    httpStatus,
-    state: verdict.state,
-    durationMs: Math.round(durationMs),
-  }
-  if ('cause' in outcome) log.error({ event: 'deliver.not_built', ...line, err: outcome.cause })
-  else if (errorClass === 'refused_address') log.warn({ event: 'deliver.address_refused', ...line, fix: ALLOW_NETWORK })
-  else log.info({ event: 'deliver.attempted', ...line })
-  if (verdict.state === 'pending' && verdict.retryMs <= LATER_MAX_MS)
-    afterCommit({ retry: { deliveryId: delivery.id, delayMs: verdict.retryMs } })
-  if (delivery.endpoint && errorClass !== 'internal') await noteEndpoint(deps, delivery, delivery.endpoint, outcome)
-}
-
-const SILENT: readonly string[] = ['dns', 'connect', 'tls', 'timeout', 'reset', 'bad_reply']
-
-/** Disables an endpoint that is gone or has only failed for days. */
-async function noteEndpoint(
-  { database, afterCommit, log }: DeliverDeps,
-  { url }: Pick<ClaimedDelivery, 'url'>,
-  { id, failingSince }: { readonly id: string; readonly failingSince: Date | null },
-  { kind, httpStatus }: Pick<SendOutcome, 'kind' | 'httpStatus'>,
-): Promise<void> {
-  const failing = kind !== 'delivered'
-  if (failing !== (failingSince !== null)) await noteFailing(database, { id, url }, failing)
-  const isGone = httpStatus === HTTP_GONE
-  const isGivenUp = failingSince !== null && Date.now() - failingSince.getTime() > FAILING_MAX_MS
-  if (!failing || !(isGone || isGivenUp)) return
-  const reason = isGone ? 'gone' : 'failing'
-  const owed = await disableEndpoint(database, { id, url }, reason)
-  if (owed === null) return
-  log.warn({ event: 'endpoint.disabled', endpointId: id, reason })
-  afterCommit({ deliveries: owed })
-}
-
-/** An attempt that sent nothing: a secret that cannot be opened, or a snapshot that cannot be parsed. */
-const NOT_BUILT = {
-  kind: 'failed',
-  httpStatus: null,
-  errorClass: 'internal',
-  message: 'The request could not be built: see the log of Reelqueue.',
-  replySnippet: null,
-  durationMs: 0,
-  retryAfterMs: null,
-  final: false,
-} as const
-
-async function send({ database, sealer, webhooks }: StepDeps, delivery: ClaimedDelivery): Promise<SendOutcome> {
-  const body = webhookBody(delivery.event, await subjectOf(database, delivery), delivery.payload)
-  const signature = signWebhook({
-    id: delivery.event.id,
-    timestamp: new Date(),
-    body,
-    secrets: delivery.sealedSecrets.map((sealed) =>
-      sealer.open(sealed, secretPlace(delivery.endpoint?.id ?? delivery.projectId)),
-    ),
-  })
-  const custom = customHeaders(delivery, sealer)
-  // Our headers come last, so no custom header can replace one.
-  const headers = { ...custom, 'content-type': 'application/json', 'user-agent': 'Reelqueue', ...signature }
-  const outcome = await webhooks.post(delivery.projectId, delivery.url, headers, body)
-  return { ...outcome, replySnippet: outcome.replySnippet && withoutValues(outcome.replySnippet, custom) }
-}
-
-/** Custom headers go only to the endpoint's own origin: a delivery may still have an earlier URL of the endpoint. */
-function customHeaders({ endpoint, url }: ClaimedDelivery, sealer: StepDeps['sealer']): Record<string, string> {
-  if (endpoint === null || !isSameOrigin(endpoint.url, url)) return {}
-  const { id, sealedHeaders } = endpoint
-  return Object.fromEntries(
-    Object.entries(sealedHeaders).map(([name, sealed]) => [name, sealer.open(sealed, headerPlace(id, name))]),
-  )
-}
-
-/** Shorter values could be part of any text. */
-const HIDDEN_CHARS_MIN = 4
-
-/** Hides header values that a server echoes, so the log shows no secrets. */
-function withoutValues(text: string, headers: Readonly<Record<string, string>>): string {
-  return Object.values(headers)
-    .filter((value) => value.length >= HIDDEN_CHARS_MIN)
-    .reduce((rest, value) => rest.replaceAll(value, '[hidden]'), text)
-}
-
-/** The generation, batch or endpoint at the time of the event. */
-async function subjectOf(database: Database, { event, generation }: ClaimedDelivery): Promise<WebhookSubject> {
-  if (event.generationId !== null) {
-    if (generation === null) throw new Error(`the generation of the event ${event.id} is gone`)
-    return generationSubject(generationAtEvent(generation, event.data))
-  }
-  if (event.batchId !== null) return batchSubject(batchAtEvent(await readBatch(database, event.batchId), event.data))
-  return endpointSubject(event.data)
-}
-
-/**
- * The outcome of an attempt. Pure; `random` is from 0 to 1.
- * @param attempt number in the retry schedule
- */
-export function verdictOf(
-  outcome: Pick<SendOutcome, 'kind' | 'httpStatus' | 'retryAfterMs' | 'final'> & { readonly errorClass: string | null },
-  attempt: number,
-  random: number,
-): DeliveryVerdict {
-  if (outcome.kind === 'delivered') return { state: 'succeeded' }
-  // With 410 a receiver asks for no more webhooks.
-  if (outcome.final || outcome.httpStatus === HTTP_GONE) return { state: 'failed' }
-  const retryMs = nextAttemptDelayMs({
-    attempt,
-    httpStatus: outcome.httpStatus,
-    timedOut: outcome.errorClass === 'timeout',
-    retryAfterMs: outcome.retryAfterMs,
-    random,
-  })
-  return retryMs === null ? { state: 'failed' } : { state: 'pending', retryMs }
 }

@@ -1,4 +1,4 @@
-import { migrateQueues } from '../queues/backend.ts'
+import { migrateQueues } from '../queues/queue-schema.ts'
 import { migrate } from './migrate.ts'
 
 /** Prepares a database: Reelqueue's tables by Prisma's engine, then BullMQ's. @returns the migrations applied */

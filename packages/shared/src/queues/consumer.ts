@@ -2,7 +2,7 @@
 
 import { type Job, WaitingError } from 'bullmq'
 import { withTimeout } from '../runtime/clock.ts'
-import type { JobData, QueueBackend } from './backend.ts'
+import type { JobData, QueueBackend } from './queue-backend.ts'
 import type { QueueName } from './queues.ts'
 
 export type StepOutcome =

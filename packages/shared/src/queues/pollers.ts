@@ -2,7 +2,7 @@
 // row; a poller only has to run often, and rests while nothing is due soon.
 
 import { withTimeout } from '../runtime/clock.ts'
-import type { JobQueue } from './backend.ts'
+import type { JobQueue } from './queue-backend.ts'
 
 /** More pollers than a worker's concurrency, so that several workers stay busy. */
 export const POLLERS = 4

@@ -5,8 +5,8 @@ import { createHash } from 'node:crypto'
 import type { JobsOptions } from 'bullmq'
 import type { RowToEnqueue } from '../domain/wake-up.ts'
 import { withTimeout } from '../runtime/clock.ts'
-import type { JobData, JobQueue, QueueBackend } from './backend.ts'
 import { createPollerStarter, type PollerStarter } from './poller-starter.ts'
+import type { JobData, JobQueue, QueueBackend } from './queue-backend.ts'
 
 /** A queue for each step; `maintain` for work beyond a single generation (the ends of batches). */
 export const QUEUE_NAMES = ['submit', 'poll', 'complete', 'deliver', 'maintain'] as const

@@ -4,8 +4,8 @@ import { idBefore } from '@reelqueue/contract/terms/ids'
 import type { RowToEnqueue } from '../../domain/wake-up.ts'
 import { type Database, withRetry } from '../database.ts'
 import { type Delivery, type DeliveryAttempt, Prisma } from '../generated/client.ts'
-import { PRESENT_URL } from './deliveries.ts'
 import { WOKEN_PER_TARGET } from './fan-out.ts'
+import { PRESENT_URL } from './moved-urls.ts'
 import { findRests } from './target-rests.ts'
 
 export interface LoggedDelivery extends Delivery {
