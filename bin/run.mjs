@@ -4,8 +4,9 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
+import { currentBundle } from './built.mjs'
 import { clearPostgresVariables, neverProxyThisMachine, useSomeTemporaryFolder } from './environment.mjs'
 import { installMissing } from './install.mjs'
 import { judgeWords, usageOf } from './usage.mjs'
@@ -63,10 +64,13 @@ if (command in TOOLS) {
   if (READ_ENV_FILE.has(command) && existsSync(at('.env'))) process.loadEnvFile(at('.env'))
   clearPostgresVariables(process.env)
   answerSignals()
-  const { register } = await import('tsx/esm/api')
-  register()
   process.argv.splice(2, 1)
-  await import(new URL(`../${ELSEWHERE[command] ?? `bin/${command}.ts`}`, import.meta.url).href)
+  const bundle = currentBundle(ROOT, command)
+  if (bundle === null) {
+    const { register } = await import('tsx/esm/api')
+    register()
+  } else process.setSourceMapsEnabled(true)
+  await import(pathToFileURL(bundle ?? at(ELSEWHERE[command] ?? `bin/${command}.ts`)).href)
 }
 
 function checkNode() {

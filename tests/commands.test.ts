@@ -182,6 +182,7 @@ describe('words', () => {
     'migrate',
     'keys',
     'doctor',
+    'build',
     'test',
     'check',
   ]
@@ -199,7 +200,7 @@ describe('words', () => {
   it('`--help` tells the usage of each command where nothing is installed, and installs nothing', async () => {
     const bin = join(dataDir, 'bin')
     await mkdir(bin)
-    for (const name of ['run.mjs', 'install.mjs', 'environment.mjs', 'usage.mjs']) {
+    for (const name of ['run.mjs', 'built.mjs', 'install.mjs', 'environment.mjs', 'usage.mjs']) {
       await copyFile(fileURLToPath(new URL(`../bin/${name}`, import.meta.url)), join(bin, name))
     }
     const asked = [...ALL.map((name) => [name, '--help']), ['keys', 'create', '-h']]

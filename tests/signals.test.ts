@@ -32,7 +32,7 @@ describe.runIf(process.platform === 'linux')('a signal', () => {
   ] as const)(
     'while `%s` is being loaded ends it by %s with the code of the signal',
     async (name, signal, expected) => {
-      const env = { HOLD_LOADING: `bin/${name}.ts`, NODE_OPTIONS: `--import=${HOLD}` }
+      const env = { HOLD_LOADING: `/${name}.mjs`, NODE_OPTIONS: `--import=${HOLD}` }
       const { code, left, output } = await signalAt([name], printed('holding'), signal, folder, env)
       expect([code, left], output).toEqual([expected, []])
     },

@@ -11,6 +11,7 @@ import { startEmbeddedPostgres } from '@reelqueue/shared/embedded/embedded-postg
 import type { PostgresBinaries } from '@reelqueue/shared/embedded/postgres-binaries'
 import { prepareDatabase } from '@reelqueue/shared/migrate/prepare-database'
 import type { TestProject } from 'vitest/node'
+import { bundleCommands } from '../../bin/bundle.ts'
 import { runSql, withDatabaseName } from './database.ts'
 import { otherPostgres } from './other-postgres.ts'
 
@@ -23,6 +24,8 @@ const HASTY = 'synchronous_commit=off'
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   // Vitest ends in order only after SIGINT and SIGTERM. A closed terminal sends SIGHUP, and the server would keep running.
   process.once('SIGHUP', () => process.exit(128 + constants.signals.SIGHUP))
+  // Tests start commands as an installation does: from bundles.
+  await bundleCommands()
   const server = await startServer()
   const template = `reelqueue_template_${randomBytes(5).toString('hex')}`
   const dropTemplate = () => runSql(server.url, `DROP DATABASE IF EXISTS ${template} WITH (FORCE)`)
