@@ -7,8 +7,10 @@ import { findQueuePosition } from '@reelqueue/shared/store/admission/queue-posit
 import { openDatabase, PLANNING } from '@reelqueue/shared/store/database'
 import { listResults } from '@reelqueue/shared/store/intake/batch-actions'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/intake/batches'
-import { countWaiting, insertGenerations, listGenerations } from '@reelqueue/shared/store/intake/generations'
-import { changePage, markCancelled } from '@reelqueue/shared/store/lifecycle/batch-changes'
+import { countWaiting, listGenerations } from '@reelqueue/shared/store/intake/generation-reads'
+import { insertGenerations } from '@reelqueue/shared/store/intake/generations'
+import { changePage } from '@reelqueue/shared/store/lifecycle/batch-change-pages'
+import { markCancelled } from '@reelqueue/shared/store/lifecycle/batch-changes'
 import {
   claimOverdueDeliveries,
   claimOverdueGenerations,

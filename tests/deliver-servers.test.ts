@@ -2,7 +2,8 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { toDeliveryJson } from '@reelqueue/contract/wire/webhook-delivery'
-import { listDeliveries, redeliver } from '@reelqueue/shared/store/deliveries/delivery-log'
+import { listDeliveries } from '@reelqueue/shared/store/deliveries/delivery-log'
+import { redeliver } from '@reelqueue/shared/store/deliveries/redelivery'
 import { claimOverdueDeliveries } from '@reelqueue/shared/store/lifecycle/overdue'
 import { overdueWork } from '@reelqueue/shared/store/operator/health'
 import { ensureProject } from '@reelqueue/shared/store/projects'

@@ -7,9 +7,11 @@ import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { findLastPosition } from '@reelqueue/shared/store/admission/queue-position'
 import { PLANNING, PREPARED } from '@reelqueue/shared/store/database'
 import { cancelUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
-import { busyTargets, listDeliveries, redeliverFailed } from '@reelqueue/shared/store/deliveries/delivery-log'
+import { busyTargets } from '@reelqueue/shared/store/deliveries/delivery-holds'
+import { listDeliveries } from '@reelqueue/shared/store/deliveries/delivery-log'
 import { disableEndpoint } from '@reelqueue/shared/store/deliveries/endpoint-events'
 import { fanOutPage, nextToFanOut } from '@reelqueue/shared/store/deliveries/fan-out'
+import { redeliverFailed } from '@reelqueue/shared/store/deliveries/redelivery'
 import { countByStatus, finishBatches, listBatches } from '@reelqueue/shared/store/intake/batches'
 import {
   endedAmong,
@@ -17,8 +19,9 @@ import {
   findGeneration,
   listEvents,
   listGenerations,
-} from '@reelqueue/shared/store/intake/generations'
-import { changePage, claimChange, markCancelled } from '@reelqueue/shared/store/lifecycle/batch-changes'
+} from '@reelqueue/shared/store/intake/generation-reads'
+import { changePage } from '@reelqueue/shared/store/lifecycle/batch-change-pages'
+import { claimChange, markCancelled } from '@reelqueue/shared/store/lifecycle/batch-changes'
 import {
   claimOverdueDeliveries,
   claimOverdueGenerations,

@@ -19,12 +19,8 @@ import {
 } from '@reelqueue/shared/store/lifecycle/overdue'
 import { claimDuePolls, failOverdue, recordPolls, releasePolls } from '@reelqueue/shared/store/lifecycle/polling'
 import { addApiKey, newApiKey } from '@reelqueue/shared/store/projects'
-import {
-  countUnstorable,
-  findUnstorable,
-  notingUnstorable,
-  withoutUnstorable,
-} from '@reelqueue/shared/store/unstorable'
+import { countUnstorable, findUnstorable } from '@reelqueue/shared/store/unstorable'
+import { notingUnstorable, withoutUnstorable } from '@reelqueue/shared/store/unstorable-search'
 import { createMicroBatches, type MicroBatches } from '@reelqueue/worker/micro-batches'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { clientOf, MINIMAL } from './support/api.ts'

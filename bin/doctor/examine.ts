@@ -2,23 +2,23 @@
 
 import { clockDifferenceMs, clockFinding } from '@reelqueue/shared/doctor/clock-finding'
 import { type Finding, fine } from '@reelqueue/shared/doctor/finding'
+import {
+  bootstrapKeyFinding,
+  passwordFinding,
+  secretKeyFinding,
+  type TriedKeys,
+} from '@reelqueue/shared/doctor/key-findings'
 import { missingRight, type PostgresFacts, postgresFindings } from '@reelqueue/shared/doctor/postgres-findings'
 import { inspectPostgres, type SealedSecret } from '@reelqueue/shared/doctor/postgres-inspection'
+import { type ProxyFacts, proxyFinding, upstreamFinding } from '@reelqueue/shared/doctor/provider-findings'
 import { redisFindings } from '@reelqueue/shared/doctor/redis-findings'
 import { inspectRedis } from '@reelqueue/shared/doctor/redis-inspection'
 import {
-  bootstrapKeyFinding,
   ledgerFinding,
   migrationsFinding,
   networksFinding,
-  type ProxyFacts,
-  passwordFinding,
-  proxyFinding,
-  secretKeyFinding,
   startPausedFinding,
-  type TriedKeys,
   trustedProxiesFinding,
-  upstreamFinding,
 } from '@reelqueue/shared/doctor/setting-findings'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { pendingMigrations } from '@reelqueue/shared/migrate/migrate'

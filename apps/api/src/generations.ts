@@ -8,13 +8,8 @@ import type { NormalRequest } from '@reelqueue/contract/wire/generation-request'
 import { estimateWaitMs, keptSlotsTaken, RATE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
 import { remainingMs } from '@reelqueue/shared/domain/render-times'
 import { findQueuePosition } from '@reelqueue/shared/store/admission/queue-position'
-import {
-  findByIdempotencyKey,
-  findGeneration,
-  type Generation,
-  type NewGeneration,
-  type Stored,
-} from '@reelqueue/shared/store/intake/generations'
+import { findByIdempotencyKey, findGeneration } from '@reelqueue/shared/store/intake/generation-reads'
+import type { Generation, NewGeneration, Stored } from '@reelqueue/shared/store/intake/generations'
 import { readRenderEstimate } from '@reelqueue/shared/store/lifecycle/render-stats'
 import type { CallingProject } from '@reelqueue/shared/store/projects'
 import type { FastifyReply, FastifyRequest } from 'fastify'

@@ -23,7 +23,8 @@ import {
   beginSubmissions,
 } from '@reelqueue/shared/store/lifecycle/submissions'
 import { isCommonFailure } from '@reelqueue/shared/store/unavailable'
-import { notingUnstorable, type RefusedStatement } from '@reelqueue/shared/store/unstorable'
+import type { RefusedStatement } from '@reelqueue/shared/store/unstorable'
+import { notingUnstorable } from '@reelqueue/shared/store/unstorable-search'
 
 interface MicroBatchDeps {
   readonly database: Database

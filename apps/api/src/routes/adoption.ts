@@ -3,7 +3,8 @@
 
 import { Later, Problem } from '@reelqueue/contract/terms/problem'
 import { type GenerationJson, toGenerationJson } from '@reelqueue/contract/wire/generation'
-import { findAnyGeneration, type Generation } from '@reelqueue/shared/store/intake/generations'
+import { findAnyGeneration } from '@reelqueue/shared/store/intake/generation-reads'
+import type { Generation } from '@reelqueue/shared/store/intake/generations'
 import { type Adoption, adoptTask } from '@reelqueue/shared/store/lifecycle/adoption'
 import type { AskTask } from '../ask-task.ts'
 import type { ApiDeps } from '../deps.ts'

@@ -3,7 +3,7 @@
 import { toEventJson } from '@reelqueue/contract/wire/event'
 import { toGenerationJson } from '@reelqueue/contract/wire/generation'
 import { normalForm } from '@reelqueue/contract/wire/generation-request'
-import { listEvents, listGenerations } from '@reelqueue/shared/store/intake/generations'
+import { listEvents, listGenerations } from '@reelqueue/shared/store/intake/generation-reads'
 import type { ApiDeps } from '../deps.ts'
 import { withEvidence } from '../evidence.ts'
 import { acceptGeneration, mustFind, readWaiting, withRenderEstimate } from '../generations.ts'

@@ -2,8 +2,9 @@
 
 import { Problem } from '@reelqueue/contract/terms/problem'
 import { toDeliveryJson, toDeliveryWithLog } from '@reelqueue/contract/wire/webhook-delivery'
-import { findDelivery, listDeliveries, redeliver } from '@reelqueue/shared/store/deliveries/delivery-log'
+import { findDelivery, listDeliveries } from '@reelqueue/shared/store/deliveries/delivery-log'
 import { findEndpoint } from '@reelqueue/shared/store/deliveries/endpoints'
+import { redeliver } from '@reelqueue/shared/store/deliveries/redelivery'
 import type { CallingProject } from '@reelqueue/shared/store/projects'
 import type { ApiDeps } from '../deps.ts'
 import { cursorOf, pageOf } from '../page.ts'

@@ -1,15 +1,12 @@
 import { describe, expect, test } from 'vitest'
+import { bootstrapKeyFinding, passwordFinding, secretKeyFinding } from './key-findings.ts'
+import { proxyFinding, upstreamFinding } from './provider-findings.ts'
 import {
-  bootstrapKeyFinding,
   ledgerFinding,
   migrationsFinding,
   networksFinding,
-  passwordFinding,
-  proxyFinding,
-  secretKeyFinding,
   startPausedFinding,
   trustedProxiesFinding,
-  upstreamFinding,
 } from './setting-findings.ts'
 
 describe('the operator password', () => {

@@ -1,15 +1,15 @@
 // The five queues, and the only way to add jobs. A job is a hint: a job carries the id of a row, and a lost job is legal, because reconcile
 // finds the row. So no reply to a caller waits until a job is added.
 
-import { createHash } from 'node:crypto'
-import type { JobsOptions } from 'bullmq'
 import type { RowToEnqueue } from '../domain/wake-up.ts'
 import { withTimeout } from '../runtime/clock.ts'
+import { hashOf, type NewJob, ROWS_PER_JOB, retentionOn, rowsOf } from './job-groups.ts'
 import { createPollerStarter, type PollerStarter } from './poller-starter.ts'
-import type { JobData, JobQueue, QueueBackend } from './queue-backend.ts'
+import type { JobQueue, QueueBackend } from './queue-backend.ts'
 
 /** A queue for each step; `maintain` for work beyond a single generation (the ends of batches). */
 export const QUEUE_NAMES = ['submit', 'poll', 'complete', 'deliver', 'maintain'] as const
+
 export type QueueName = (typeof QUEUE_NAMES)[number]
 
 export interface Queues {
@@ -33,37 +33,15 @@ export interface Queues {
   close(): Promise<void>
 }
 
-/** Rows enqueued at the same moment share a job. */
-const ROWS_PER_JOB = 5
 /** Jobs added in one round trip. */
 const CHUNK = 1_000
+
 /** Rows kept in memory while the backend is slow; rows beyond the bound are dropped and left to reconcile. */
 const PENDING_MAX = 20_000
+
 const ADD_TIMEOUT_MS = 5_000
+
 const TOO_MANY = 'too many jobs wait to be added'
-
-/**
- * A single attempt: reconcile enqueues the row again, and the failed job stays visible for the operator. Retained jobs block nothing,
- * because job ids never repeat.
- */
-function retentionOn(backend: QueueBackend): JobsOptions {
-  return {
-    // On Postgres every ending job would search for jobs to remove, and workers would block each other.
-    removeOnComplete: backend.name === 'postgres' ? true : { count: 100, age: 3_600 },
-    removeOnFail: { count: 1_000, age: 7 * 24 * 3_600 },
-  }
-}
-
-/** Part of the job id: a retained job of another group with the same first row must not suppress the new job. */
-const hashOf = (rows: readonly RowToEnqueue[]) =>
-  createHash('sha1')
-    .update(rows.map(({ id, wakes }) => `${id}.${wakes}`).join())
-    .digest('hex')
-
-/** How many rows the jobs carry. */
-const rowsOf = (jobs: readonly NewJob[]) => jobs.reduce((sum, { data }) => sum + 1 + (data.also?.length ?? 0), 0)
-
-type NewJob = { name: string; data: JobData; opts: JobsOptions }
 
 /** Constructs the queues on `backend`. `onDropped` receives the number of rows that could not be enqueued, and the cause. */
 export function openQueues(

@@ -2,11 +2,9 @@
 // page. Statements carry many rows, so one refused row would block its neighbours. The statement runs again without the
 // row; the row is noted, shown, and tried again after a growing delay.
 
-import { takeTurns } from '../runtime/turns.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
 import { sqlState } from './sql-state.ts'
-import { isCommonFailure, isUnavailable } from './unavailable.ts'
 
 /** The kind of statement that Postgres refused. */
 export type RefusedStatement =
@@ -34,7 +32,9 @@ export interface UnstorableRow {
 
 /** Delay until the next try, doubled each time. */
 const RETRY_MIN_S = 30
+
 const RETRY_MAX_S = 600
+
 /** A row that was not refused again for this long after its next try is storable, or deleted. */
 const PURGED_AFTER = Prisma.raw(`interval '1 hour'`)
 
@@ -46,99 +46,6 @@ const NOW = Prisma.sql`now()`
  */
 export const isStorable = (id: string, at = NOW) => Prisma.sql`NOT EXISTS (
   SELECT 1 FROM unstorable_rows WHERE unstorable_rows.id = ${Prisma.raw(id)} AND retry_at > ${at} OFFSET 0)`
-
-/** Tries side by side; each takes a connection. */
-const TRIES_AT_ONCE = 2
-/** How long locked rows are searched for among many rows. The remaining rows stay due and are tried again. */
-const LOCKED_MAX_MS = 60_000
-
-/**
- * Runs a statement for many rows. When one row makes the statement fail, the statement runs for each half of the rows,
- * until the failing row is alone and noted. One failing row among a hundred costs about fifteen statements, two at a
- * time at most.
- * @returns the answers of all statements
- * @throws errors that concern all rows alike, or do not come from Postgres
- */
-export async function withoutUnstorable<Row extends { readonly id: string }, Answer>(
-  database: Database,
-  statement: RefusedStatement,
-  rows: readonly Row[],
-  run: (rows: readonly Row[]) => Promise<readonly Answer[]>,
-): Promise<Answer[]> {
-  const turns = takeTurns(TRIES_AT_ONCE)
-  const endsAt = performance.now() + LOCKED_MAX_MS
-
-  async function tryThese(some: readonly Row[]): Promise<Answer[]> {
-    const [first] = some
-    if (!first) return []
-    try {
-      return [...(await turns(() => run(some)))]
-    } catch (error) {
-      if (!isOfSomeRows(error)) throw error
-      // A locked row is no failure: the row is due again.
-      if (isLocked(error) && (some.length === 1 || performance.now() > endsAt)) return []
-      if (some.length === 1) {
-        await noteUnstorable(database, statement, first.id, error)
-        return []
-      }
-      const middle = some.length >> 1
-      const halves = [some.slice(0, middle), some.slice(middle)]
-      // After a timeout the halves run side by side, so a slow row delays only its own half.
-      if (isUnavailable(error)) return (await Promise.all(halves.map(tryThese))).flat()
-      const answers: Answer[] = []
-      for (const half of halves) answers.push(...(await tryThese(half)))
-      return answers
-    }
-  }
-  return await tryThese(rows)
-}
-
-/**
- * Like `withoutUnstorable`, for a statement that finds its own rows. Rows still locked by the failed statement are
- * skipped; the next call finds the skipped rows.
- * @param pick a query for the ids, restricted by its argument
- * @param claim the statement; it selects its rows with the query
- */
-export async function claimStorable<Row>(
-  database: Database,
-  statement: RefusedStatement,
-  pick: (among: Prisma.Sql) => Prisma.Sql,
-  claim: (picked: Prisma.Sql) => Promise<Row[]>,
-): Promise<Row[]> {
-  try {
-    return await claim(pick(Prisma.empty))
-  } catch (error) {
-    if (!isOfSomeRows(error)) throw error
-    const found = await database.prisma.$queryRaw<{ id: string }[]>`${pick(Prisma.empty)}`
-    return await withoutUnstorable(database, statement, found, (rows) =>
-      claim(pick(Prisma.sql`AND id = ANY (${rows.map((row) => row.id)}::text[])`)),
-    )
-  }
-}
-
-/** Runs a statement for one row, and notes the row when Postgres refuses the row. @throws the error of `run` */
-export async function notingUnstorable<T>(
-  database: Database,
-  statement: RefusedStatement,
-  id: string,
-  run: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await run()
-  } catch (error) {
-    if (isRefusal(error)) await noteUnstorable(database, statement, id, error)
-    throw error
-  }
-}
-
-/** Lock not available, and deadlocks that remain after `withRetry`. */
-const isLocked = (error: unknown) => ['55P03', '40P01', '40001'].includes(sqlState(error) ?? '')
-
-/** Postgres refused some of the rows. A lost COMMIT, or an error from outside Postgres, says nothing about a row. */
-const isOfSomeRows = (error: unknown) => sqlState(error) !== undefined && !isCommonFailure(error)
-
-/** Whether Postgres refused the row of a statement. */
-const isRefusal = (error: unknown) => isOfSomeRows(error) && !isLocked(error)
 
 /** Never fails: a row that cannot be noted now is noted the next time. */
 export async function noteUnstorable(

@@ -7,7 +7,8 @@ import { type Database, type Sql, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
 import { sqlState } from '../sql-state.ts'
 import { isCommonFailure } from '../unavailable.ts'
-import { claimStorable, isStorable, withoutUnstorable } from '../unstorable.ts'
+import { isStorable } from '../unstorable.ts'
+import { claimStorable, withoutUnstorable } from '../unstorable-search.ts'
 import { AFTER_REFUSAL, GATE_OPENS_MS, SUBMITTING_PAUSED } from './submitting-gate.ts'
 
 /** Rows admitted by one call, and rows compared by one call: bounds for the transaction that holds the lock. */

@@ -5,7 +5,8 @@ import { SILENCES_MAX } from '../../domain/gate-signal.ts'
 import type { RefusalClass } from '../../domain/refusal.ts'
 import type { Database } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
-import { claimStorable, isStorable } from '../unstorable.ts'
+import { isStorable } from '../unstorable.ts'
+import { claimStorable } from '../unstorable-search.ts'
 
 /** SQL condition without a table, for statements that admit or submit: some gate is closed. */
 export const SUBMITTING_PAUSED = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates

@@ -3,7 +3,8 @@
 
 import { type Database, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
-import { claimStorable, isStorable } from '../unstorable.ts'
+import { isStorable } from '../unstorable.ts'
+import { claimStorable } from '../unstorable-search.ts'
 import { UNWANTED } from './deliveries.ts'
 
 /** Rows of one statement. */

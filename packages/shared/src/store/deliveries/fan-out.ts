@@ -5,7 +5,8 @@
 import { DELIVERED_BY_DEFAULT, DELIVERED_TO_REQUEST } from '@reelqueue/contract/terms/event-types'
 import { type Database, PREPARED, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
-import { claimStorable, isStorable } from '../unstorable.ts'
+import { isStorable } from '../unstorable.ts'
+import { claimStorable } from '../unstorable-search.ts'
 
 /** The largest number of deliveries to one origin that are enqueued together. */
 export const WOKEN_PER_TARGET = 20

@@ -8,7 +8,7 @@ import { createProfileCounter, type ProfileCount } from '../../domain/batch-esti
 import { type Database, type Sql, withRetry } from '../database.ts'
 import { CREATE_DELIVERIES } from '../deliveries/fan-out.ts'
 import { type Batch, Prisma } from '../generated/client.ts'
-import { withoutUnstorable } from '../unstorable.ts'
+import { withoutUnstorable } from '../unstorable-search.ts'
 import { insertGenerations, type NewGeneration } from './generations.ts'
 
 export type { Batch }

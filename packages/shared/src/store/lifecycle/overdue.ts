@@ -8,7 +8,8 @@ import { WOKEN_PER_TARGET } from '../deliveries/fan-out.ts'
 import { rests } from '../deliveries/target-rests.ts'
 import { Prisma } from '../generated/client.ts'
 import { ALL_ENDED } from '../intake/batches.ts'
-import { claimStorable, isStorable } from '../unstorable.ts'
+import { isStorable } from '../unstorable.ts'
+import { claimStorable } from '../unstorable-search.ts'
 
 const GRACE_MAX_S = 120
 /**

@@ -7,7 +7,8 @@ import type { LastPoll } from '../../domain/kept-reply.ts'
 import type { TerminalAnswer } from '../../domain/terminal-answer.ts'
 import { type Database, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
-import { claimStorable, isStorable, withoutUnstorable } from '../unstorable.ts'
+import { isStorable } from '../unstorable.ts'
+import { claimStorable, withoutUnstorable } from '../unstorable-search.ts'
 import { type Moved, moveGenerations } from './moves.ts'
 
 export interface DuePoll extends RenderProfile {

@@ -5,7 +5,8 @@
 import { idBefore } from '@reelqueue/contract/terms/ids'
 import type { Database, Sql } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
-import { claimStorable, isStorable } from '../unstorable.ts'
+import { isStorable } from '../unstorable.ts'
+import { claimStorable } from '../unstorable-search.ts'
 
 const DAY_MS = 24 * 3_600_000
 /** The longest wait of a page for a locked row. The row goes in a later sweep. */
