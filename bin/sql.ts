@@ -2,22 +2,17 @@
 // most 100 columns. `sql-formatter` was tried: each column and each argument becomes a line, so files grow threefold.
 
 import { readFileSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { ROOT, sources } from './sources.ts'
 import { formatSource } from './sql/templates.ts'
 
-/** Files whose SQL has this layout so far. */
-const LAID_OUT = new Set(
-  `answer-counts batch-actions batch-changes fan-out generations health ledger-watch metrics projects resealing
-   rotation step-runs target-rests`
-    .split(/\s+/)
-    .map((name) => `${name}.ts`),
-)
+/** Folders whose SQL is still in the layout of its authors, except for some files. */
+const NOT_YET = /store\/(admission|lifecycle)\/(?!(batch-[a-z-]+|moves|overdue|render-stats)\.ts)/
 
 const isWriting = process.argv.includes('--write')
 
 for (const name of sources(['packages/shared/src/store'])) {
-  if (!LAID_OUT.has(basename(name))) continue
+  if (NOT_YET.test(name)) continue
   const before = readFileSync(join(ROOT, name), 'utf8')
   const { source, faults } = formatSource(before)
   for (const fault of faults) fail(`${name}:${fault}`)

@@ -5,7 +5,7 @@
 import { newId } from '@reelqueue/contract/terms/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { findLastPosition } from '@reelqueue/shared/store/admission/queue-position'
-import { PLANNING, PREPARED } from '@reelqueue/shared/store/database'
+import { PLANNING } from '@reelqueue/shared/store/database'
 import { cancelUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
 import { busyTargets } from '@reelqueue/shared/store/deliveries/delivery-holds'
 import { listDeliveries } from '@reelqueue/shared/store/deliveries/delivery-log'
@@ -32,6 +32,7 @@ import { claimDuePolls, isPollDueWithin } from '@reelqueue/shared/store/lifecycl
 import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
 import { overdueWork } from '@reelqueue/shared/store/operator/health'
 import { countOpenWork } from '@reelqueue/shared/store/operator/metrics'
+import { isPrepared } from '@reelqueue/shared/store/sql'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { PLAIN_SESSION } from './support/database.ts'
@@ -148,7 +149,7 @@ async function plansOf(act: () => Promise<unknown>, planner: Planner): Promise<P
  * A prepared statement has a plan without known parameters. `EXPLAIN (GENERIC_PLAN)` needs a Postgres newer than 14.
  */
 function explanationOf(text: string, values: unknown[]): [string, unknown[]?] {
-  if (!text.trimStart().startsWith(PREPARED)) return [`EXPLAIN (FORMAT JSON) ${text}`, values]
+  if (!isPrepared(text)) return [`EXPLAIN (FORMAT JSON) ${text}`, values]
   const execute = `EXPLAIN (FORMAT JSON) EXECUTE kept(${values.map(() => 'NULL').join()})`
   return [`SET LOCAL plan_cache_mode = force_generic_plan; PREPARE kept AS ${text}; ${execute}; DEALLOCATE kept`]
 }

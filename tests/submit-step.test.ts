@@ -2,8 +2,10 @@
 
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import type { Database } from '@reelqueue/shared/store/database'
+import { Prisma } from '@reelqueue/shared/store/generated/client'
 import { failOverdue } from '@reelqueue/shared/store/lifecycle/polling'
 import { retryGeneration } from '@reelqueue/shared/store/lifecycle/retries'
+import { nameOf } from '@reelqueue/shared/store/sql'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
@@ -50,9 +52,9 @@ function withCommits(around: (commit: () => Promise<unknown>) => Promise<unknown
       if (name === '$transaction')
         return (...args: Parameters<typeof target.$transaction>) => around(() => target.$transaction(...args))
       if (name === '$queryRaw')
-        return (text: TemplateStringsArray, ...values: unknown[]) => {
-          const ask = async () => await target.$queryRaw(text, ...values)
-          return text.join('').includes('moved AS (') ? around(ask) : ask()
+        return (statement: Prisma.Sql | TemplateStringsArray, ...values: unknown[]) => {
+          const ask = async () => await target.$queryRaw(statement, ...values)
+          return statement instanceof Prisma.Sql && nameOf(statement.sql)?.startsWith('move.') ? around(ask) : ask()
         }
       return Reflect.get(target, name, receiver)
     },

@@ -5,6 +5,8 @@ import { layOut } from './layout.ts'
 import { endOfTemplate, parseSql } from './tokens.ts'
 
 export const COLUMNS_MAX = 100
+/** A fragment up to this length may stay on a line of code, whose end Biome decides. */
+const FRAGMENT_MAX = 72
 const TAG = /(?:\bPrisma\.sql|\$queryRaw(?:<[^`]*?>)?|\$executeRaw|\bsql\.named\([^`]*?\)(?:<[^`]*?>)?)`/g
 
 export interface Formatted {
@@ -40,13 +42,17 @@ const lineEnd = (source: string, from: number) => source.slice(from, source.inde
 function formatTemplate(sql: string, before: string, after: string): string {
   if (sql.trim() === '') return sql
   const margin = before.length - before.trimStart().length
-  const isOneLine = !sql.includes('\n') && before.length + sql.length + after.length + 2 <= COLUMNS_MAX
+  const columns = (text: string) => before.length + text.length + after.length + 2
+  const isOneLine = !sql.includes('\n') && (columns(sql) <= COLUMNS_MAX || sql.length <= FRAGMENT_MAX)
   if (isOneLine && !/\s{2}/.test(sql)) return sql
   const nodes = parseSql(sql)
+  if (nodes.length === 1 && nodes[0]?.kind === 'atom') return sql
   const printed = print(layOut(nodes), margin + 2, COLUMNS_MAX)
   if (withoutSpace(printed) !== withoutSpace(sql)) throw new Error(`the layout lost a part of ${sql}`)
   const last = nodes.at(-1)
   const endsInComment = last?.kind === 'atom' && last.text === ''
+  const isShort = !printed.includes('\n') && printed.length <= FRAGMENT_MAX && columns(printed) <= COLUMNS_MAX
+  if (isShort && !endsInComment && !/^ /.test(sql)) return printed + (/ $/.test(sql) ? ' ' : '')
   const space = ' '.repeat(margin)
   return `\n${space}  ${printed}${endsInComment ? `\n${space}` : / $/.test(sql) ? ' ' : ''}`
 }

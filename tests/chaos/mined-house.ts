@@ -3,11 +3,14 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe } from 'node:diagnostics_channel'
-import { STATUSES } from '@reelqueue/contract/terms/status'
+import { MOVES, type MoveName } from '@reelqueue/contract/terms/status'
 import type { House } from '@reelqueue/shared/app-context'
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { QueueBackend } from '@reelqueue/shared/queues/queue-backend'
 import type { Database } from '@reelqueue/shared/store/database'
+import { Prisma } from '@reelqueue/shared/store/generated/client'
+import { moveStatement } from '@reelqueue/shared/store/lifecycle/moves'
+import { nameOf } from '@reelqueue/shared/store/sql'
 import type { Pass } from './crash-points.ts'
 
 interface Job {
@@ -44,12 +47,16 @@ type Call = (...args: unknown[]) => PromiseLike<unknown>
 /** A raw statement: its text, without nested fragments, and its values. */
 type Statement = readonly unknown[]
 
+/** The claim of polls has no name yet. */
 const says = ([text]: Statement, words: string) => Array.isArray(text) && text.join('?').includes(words)
+const nameIn = ([sql]: Statement) => (sql instanceof Prisma.Sql ? nameOf(sql.sql) : null)
+const valuesIn = ([sql, ...values]: Statement) => (sql instanceof Prisma.Sql ? sql.values : values)
 
 /** The target status of a statement of moves.ts; null for any other statement. */
 function moveTo(statement: Statement): string | null {
-  if (!says(statement, 'moved AS (')) return null
-  return STATUSES.find((status) => statement.includes(status)) ?? null
+  const moves = Object.keys(MOVES) as MoveName[]
+  const move = moves.find((one) => nameIn(statement) === moveStatement(one))
+  return move === undefined ? null : MOVES[move].to
 }
 
 function minedDatabase(database: Database, pass: Pass): Database {
@@ -74,7 +81,7 @@ function minedDatabase(database: Database, pass: Pass): Database {
     }
     // A beginning transaction locks a generation by its id; a settling transaction names a submission.
     const seeFirst = async (statement: Statement) => {
-      settling = statement.some((value) => typeof value === 'string' && value.startsWith('sub_'))
+      settling = valuesIn(statement).some((value) => typeof value === 'string' && value.startsWith('sub_'))
       if (!settling) await pass('submit.before-intent')
     }
     const result = await call('$transaction', [runMined, ...options])
@@ -108,11 +115,17 @@ function minedDatabase(database: Database, pass: Pass): Database {
       return settled
     }
     if (to !== null && (job?.queue === 'complete' || job?.queue === 'poll')) return await end(job, statement)
-    if (job?.queue === 'deliver' && says(statement, 'INSERT INTO delivery_attempts')) await pass('deliver.sent')
+    if (job?.queue === 'deliver' && nameIn(statement) === 'recordAttempts') await pass('deliver.sent')
     const rows = await call('$queryRaw', statement)
-    if (job?.queue === 'poll' && says(statement, 'UPDATE generations') && isSome(rows)) await pass('poll.claimed')
-    if (job?.queue === 'deliver' && says(statement, 'claimed AS (') && isSome(rows)) await pass('deliver.claimed')
-    if (!job && says(statement, 'INSERT INTO generations')) await pass('accept.committed')
+    if (
+      job?.queue === 'poll' &&
+      (nameIn(statement) === 'claimDuePolls' || says(statement, 'UPDATE generations')) &&
+      isSome(rows)
+    )
+      await pass('poll.claimed')
+    if (job?.queue === 'deliver' && nameIn(statement) === 'claimDeliveries' && isSome(rows))
+      await pass('deliver.claimed')
+    if (!job && nameIn(statement) === 'insertGenerations') await pass('accept.committed')
     return rows
   }
 

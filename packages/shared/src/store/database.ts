@@ -1,10 +1,10 @@
 // The only pool of Postgres connections of a process, and the Prisma client on the pool.
 
-import { createHash } from 'node:crypto'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { openPool } from '../runtime/postgres-pool.ts'
 import { TABLES_SCHEMA } from '../runtime/postgres-session.ts'
 import { Prisma, PrismaClient } from './generated/client.ts'
+import { preparedName } from './sql.ts'
 import { sqlState } from './sql-state.ts'
 
 export interface Database {
@@ -76,7 +76,7 @@ export function openDatabase(
     onError,
   )
   const prisma = new PrismaClient({
-    adapter: new PrismaPg(pool, { statementNameGenerator: nameOf }),
+    adapter: new PrismaPg(pool, { statementNameGenerator: ({ sql }) => preparedName(sql) }),
     errorFormat: 'minimal',
     transactionOptions: { maxWait: 10_000, timeout: 30_000 },
   })
@@ -97,22 +97,6 @@ export function openDatabase(
  */
 export function halfOf({ connectionsMax }: Database): number {
   return Math.max(1, Math.floor(connectionsMax / 2))
-}
-
-/**
- * The beginning of statements that are frequent and long: Postgres parses and plans such a statement once for each
- * connection. The plan must not depend on the parameters. For all other statements a fresh plan is worth its cost.
- */
-export const PREPARED = '/* prepared */'
-const names = new Map<string, string>()
-
-/** An empty name: Postgres does not keep the statement. */
-function nameOf({ sql }: { readonly sql: string }): string {
-  if (!sql.trimStart().startsWith(PREPARED)) return ''
-  // Named by a hash of the SQL, so one name is always one statement.
-  const name = names.get(sql) ?? `rq_${createHash('sha1').update(sql).digest('hex')}`
-  names.set(sql, name)
-  return name
 }
 
 /**

@@ -2,9 +2,10 @@
 
 import { hash, randomBytes } from 'node:crypto'
 import { newId } from '@reelqueue/contract/terms/ids'
-import { type Database, PREPARED } from './database.ts'
-import { type ApiKey, Prisma, type Project } from './generated/client.ts'
+import type { Database } from './database.ts'
+import type { ApiKey, Project } from './generated/client.ts'
 import { rotation } from './rotation.ts'
+import { sql } from './sql.ts'
 
 export type { ApiKey, Project }
 
@@ -32,14 +33,16 @@ export async function findProjectsByKeys(
   { prisma }: Database,
   hashes: readonly string[],
 ): Promise<(CallingProject | null)[]> {
-  const rows = await prisma.$queryRaw<(CallingProject & { hash: string })[]>`
-    ${Prisma.raw(PREPARED)}
+  const rows = await prisma.$queryRaw<(CallingProject & { hash: string })[]>(sql.named(
+    'findProjectsByKeys',
+    'prepared',
+  )`
     SELECT api_keys.hash, projects.id, projects.name,
       on_unknown_submission::text AS "onUnknownSubmission", max_in_flight AS "maxInFlight",
       paused_at AS "pausedAt", projects.created_at AS "createdAt"
     FROM api_keys
     JOIN projects ON projects.id = api_keys.project_id
-    WHERE api_keys.hash = ANY (${[...new Set(hashes)]}::text[]) AND revoked_at IS NULL`
+    WHERE api_keys.hash = ANY (${[...new Set(hashes)]}::text[]) AND revoked_at IS NULL`)
   const projects = new Map(rows.map((row) => [row.hash, row]))
   return hashes.map((hash) => projects.get(hash) ?? null)
 }
@@ -55,10 +58,10 @@ export async function ensureProject(
   sealedSecret: (id: string) => string,
 ): Promise<{ readonly id: string; readonly created: boolean }> {
   const newProjectId = newId('project')
-  const created = await prisma.$executeRaw`
+  const created = await prisma.$executeRaw(sql.named('ensureProject')`
     INSERT INTO projects (id, name, webhook_secret)
     VALUES (${newProjectId}, ${name}, ${sealedSecret(newProjectId)})
-    ON CONFLICT (name) DO NOTHING`
+    ON CONFLICT (name) DO NOTHING`)
   const project = await prisma.project.findUniqueOrThrow({ where: { name }, select: { id: true } })
   return { id: project.id, created: created === 1 }
 }
@@ -75,7 +78,7 @@ export async function createProject(
   firstKey: { readonly name: string; readonly key: string },
 ): Promise<boolean> {
   const id = newId('project')
-  const stored = await prisma.$executeRaw`
+  const stored = await prisma.$executeRaw(sql.named('createProject')`
     WITH made AS (
       INSERT INTO projects (id, name, webhook_secret)
       VALUES (${id}, ${name}, ${sealedSecret(id)})
@@ -85,7 +88,7 @@ export async function createProject(
     INSERT INTO api_keys (id, project_id, name, hash, hint)
     SELECT ${newId('apiKey')}, made.id, ${firstKey.name}, ${hashOf(firstKey.key)},
       ${hintOf(firstKey.key)}
-    FROM made`
+    FROM made`)
   return stored === 1
 }
 
@@ -102,10 +105,10 @@ export async function changeProject({ prisma }: Database, id: string, changes: P
 
 /** Pauses or resumes the admission of a project's generations. A repeated call changes nothing. */
 export async function pauseProject({ prisma }: Database, id: string, paused: boolean): Promise<Project> {
-  await prisma.$executeRaw`
+  await prisma.$executeRaw(sql.named('pauseProject')`
     UPDATE projects
     SET paused_at = CASE WHEN ${paused} THEN coalesce(paused_at, now()) END
-    WHERE id = ${id}`
+    WHERE id = ${id}`)
   return await prisma.project.findUniqueOrThrow({ where: { id } })
 }
 
@@ -116,18 +119,18 @@ export async function rotateProjectSecret(
   sealedSecret: string,
   overlapMs: number,
 ): Promise<void> {
-  await prisma.$executeRaw`
+  await prisma.$executeRaw(sql.named('rotateProjectSecret')`
     UPDATE projects
     SET ${rotation('webhook_secret', sealedSecret, overlapMs)}
-    WHERE id = ${id}`
+    WHERE id = ${id}`)
 }
 
 /** Stores a key of the project. A key that is already stored stays unchanged. */
 export async function addApiKey({ prisma }: Database, projectId: string, name: string, key: string): Promise<void> {
-  await prisma.$executeRaw`
+  await prisma.$executeRaw(sql.named('addApiKey')`
     INSERT INTO api_keys (id, project_id, name, hash, hint)
     VALUES (${newId('apiKey')}, ${projectId}, ${name}, ${hashOf(key)}, ${hintOf(key)})
-    ON CONFLICT (hash) DO NOTHING`
+    ON CONFLICT (hash) DO NOTHING`)
 }
 
 /** Every key with its project's name, oldest first. */

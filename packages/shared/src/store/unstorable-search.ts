@@ -3,6 +3,7 @@
 import { takeTurns } from '../runtime/turns.ts'
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
+import { sql } from './sql.ts'
 import { sqlState } from './sql-state.ts'
 import { isCommonFailure, isUnavailable } from './unavailable.ts'
 import { noteUnstorable, type RefusedStatement } from './unstorable.ts'
@@ -70,7 +71,7 @@ export async function claimStorable<Row>(
     return await claim(pick(Prisma.empty))
   } catch (error) {
     if (!isOfSomeRows(error)) throw error
-    const found = await database.prisma.$queryRaw<{ id: string }[]>`${pick(Prisma.empty)}`
+    const found = await database.prisma.$queryRaw<{ id: string }[]>(sql.named('pickStorable')`${pick(Prisma.empty)}`)
     return await withoutUnstorable(database, statement, found, (rows) =>
       claim(pick(Prisma.sql`AND id = ANY (${rows.map((row) => row.id)}::text[])`)),
     )

@@ -4,6 +4,7 @@
 
 import type { Database } from './database.ts'
 import { Prisma } from './generated/client.ts'
+import { sql } from './sql.ts'
 import { sqlState } from './sql-state.ts'
 
 /** The kind of statement that Postgres refused. */
@@ -44,8 +45,13 @@ const NOW = Prisma.sql`now()`
  * SQL condition: the row may be tried at the time `at`. `id`: the column. OFFSET 0: looked up row by row, in an almost
  * empty table.
  */
-export const isStorable = (id: string, at = NOW) => Prisma.sql`NOT EXISTS (
-  SELECT 1 FROM unstorable_rows WHERE unstorable_rows.id = ${Prisma.raw(id)} AND retry_at > ${at} OFFSET 0)`
+export const isStorable = (id: string, at = NOW) => Prisma.sql`
+  NOT EXISTS (
+    SELECT 1
+    FROM unstorable_rows
+    WHERE unstorable_rows.id = ${Prisma.raw(id)} AND retry_at > ${at}
+    OFFSET 0
+  )`
 
 /** Never fails: a row that cannot be noted now is noted the next time. */
 export async function noteUnstorable(
@@ -56,14 +62,22 @@ export async function noteUnstorable(
 ): Promise<void> {
   let failures: number | null = null
   try {
-    const [row] = await database.prisma.$queryRaw<{ failures: number }[]>`
+    const [row] = await database.prisma.$queryRaw<{ failures: number }[]>(sql.named('noteUnstorable')`
       INSERT INTO unstorable_rows AS known (id, statement, sql_state, retry_at)
-      VALUES (${id}, ${statement}, ${sqlState(error) ?? 'unknown'}, now() + ${RETRY_MIN_S} * interval '1 second')
-      ON CONFLICT (id) DO UPDATE SET failures = known.failures + 1, statement = excluded.statement, sql_state = excluded.sql_state,
-        retry_at = now() + least(${RETRY_MIN_S} * 2 ^ least(known.failures, 10), ${RETRY_MAX_S}) * interval '1 second'
+      VALUES (
+        ${id}, ${statement}, ${sqlState(error) ?? 'unknown'},
+        now() + ${RETRY_MIN_S} * interval '1 second'
+      )
+      ON CONFLICT (id) DO UPDATE
+      SET failures = known.failures + 1, statement = excluded.statement,
+        sql_state = excluded.sql_state,
+        retry_at = now()
+          + least(
+            ${RETRY_MIN_S} * 2 ^ least(known.failures, 10), ${RETRY_MAX_S}
+          ) * interval '1 second'
       -- Who tried at the same time does not count.
       WHERE known.retry_at <= now()
-      RETURNING failures`
+      RETURNING failures`)
     if (!row) return
     failures = row.failures
   } catch {
@@ -82,8 +96,10 @@ export async function findUnstorable({ prisma }: Database, id: string): Promise<
  * included.
  */
 export async function refusedAmong({ prisma }: Database, ids: readonly string[]): Promise<Map<string, string>> {
-  const rows = await prisma.$queryRaw<{ id: string; sqlState: string }[]>`
-    SELECT id, sql_state AS "sqlState" FROM unstorable_rows WHERE id = ANY (${ids}::text[]) AND retry_at > now()`
+  const rows = await prisma.$queryRaw<{ id: string; sqlState: string }[]>(sql.named('refusedAmong')`
+    SELECT id, sql_state AS "sqlState"
+    FROM unstorable_rows
+    WHERE id = ANY (${ids}::text[]) AND retry_at > now()`)
   return new Map(rows.map((row) => [row.id, row.sqlState]))
 }
 
@@ -96,12 +112,15 @@ export interface UnstorableCount {
 }
 
 export async function countUnstorable({ prisma }: Database): Promise<UnstorableCount> {
-  const [row] = await prisma.$queryRaw<UnstorableCount[]>`
-    SELECT count(*)::int AS count, min(since) AS since FROM (SELECT since FROM unstorable_rows LIMIT ${COUNTED_MAX}) AS rows`
+  const [row] = await prisma.$queryRaw<UnstorableCount[]>(sql.named('countUnstorable')`
+    SELECT count(*)::int AS count, min(since) AS since
+    FROM (SELECT since FROM unstorable_rows LIMIT ${COUNTED_MAX}) AS rows`)
   return row ?? { count: 0, since: null }
 }
 
 /** Deletes notes about rows that have been storable since. */
 export async function purgeUnstorable({ prisma }: Database): Promise<void> {
-  await prisma.$executeRaw`DELETE FROM unstorable_rows WHERE retry_at < now() - ${PURGED_AFTER}`
+  await prisma.$executeRaw(sql.named('purgeUnstorable')`
+    DELETE FROM unstorable_rows
+    WHERE retry_at < now() - ${PURGED_AFTER}`)
 }

@@ -1,8 +1,9 @@
 // The log of attempts, and the outcomes of deliveries.
 
 import { newId } from '@reelqueue/contract/terms/ids'
-import { type Database, PREPARED, withRetry } from '../database.ts'
+import { type Database, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 
 export interface AttemptRecord {
   readonly deliveryId: string
@@ -51,27 +52,47 @@ async function record({ prisma }: Database, judged: readonly Judged[], wait: Pri
   const ids = of((attempt) => attempt.deliveryId)
   const numbers = of((attempt) => attempt.attempt)
   const retryMs = judged.map(({ verdict }) => (verdict.state === 'pending' ? verdict.retryMs : null))
-  const rows = await prisma.$queryRaw<{ id: string }[]>`
-    ${Prisma.raw(PREPARED)} WITH free AS (
-      SELECT id FROM deliveries WHERE id = ANY (${ids}::text[]) ORDER BY id FOR UPDATE ${wait}
+  const rows = await prisma.$queryRaw<{ id: string }[]>(sql.named('recordAttempts', 'prepared')`
+    WITH free AS (
+      SELECT id
+      FROM deliveries
+      WHERE id = ANY (${ids}::text[])
+      ORDER BY id
+      FOR UPDATE ${wait}
     ), logged AS (
-      INSERT INTO delivery_attempts (id, delivery_id, number, http_status, error_class, message, reply_snippet, duration_ms)
-      SELECT made.* FROM unnest(${ids.map(() => newId('attempt'))}::text[], ${ids}::text[], ${numbers}::int[],
-        ${of((attempt) => attempt.httpStatus)}::int[], ${of((attempt) => attempt.errorClass)}::text[],
-        ${of((attempt) => attempt.message)}::text[], ${of((attempt) => attempt.replySnippet)}::text[],
-        ${of((attempt) => Math.round(attempt.durationMs))}::int[])
-        AS made (id, delivery_id, number, http_status, error_class, message, reply_snippet, duration_ms)
+      INSERT INTO delivery_attempts (
+        id, delivery_id, number, http_status, error_class, message, reply_snippet, duration_ms
+      )
+      SELECT made.*
+      FROM unnest(
+        ${ids.map(() => newId('attempt'))}::text[], ${ids}::text[], ${numbers}::int[],
+        ${of((attempt) => attempt.httpStatus)}::int[],
+        ${of((attempt) => attempt.errorClass)}::text[], ${of((attempt) => attempt.message)}::text[],
+        ${of((attempt) => attempt.replySnippet)}::text[],
+        ${of((attempt) => Math.round(attempt.durationMs))}::int[]
+      ) AS made (
+        id, delivery_id, number, http_status, error_class, message, reply_snippet, duration_ms
+      )
       WHERE made.delivery_id IN (SELECT id FROM free)
       ON CONFLICT (delivery_id, number) DO NOTHING
     ), judged AS (
       UPDATE deliveries
       SET state = verdict.state, next_attempt_at = now() + verdict.retry_ms * interval '1 ms',
-        due_at = now() + verdict.retry_ms * interval '1 ms', finished_at = CASE WHEN verdict.state <> 'pending' THEN now() END
-      FROM unnest(${ids}::text[], ${numbers}::int[], ${judged.map((one) => one.verdict.state)}::text[]::delivery_state[],
-        ${retryMs}::float8[]) AS verdict (id, number, state, retry_ms)
-      WHERE deliveries.id = ANY (ARRAY(SELECT id FROM free)) AND deliveries.id = verdict.id AND deliveries.state = 'pending'
-        AND (verdict.state = 'succeeded' OR (attempts = verdict.number AND attempts_before < verdict.number))
+        due_at = now() + verdict.retry_ms * interval '1 ms',
+        finished_at = CASE WHEN verdict.state <> 'pending' THEN now() END
+      FROM unnest(
+        ${ids}::text[], ${numbers}::int[],
+        ${judged.map((one) => one.verdict.state)}::text[]::delivery_state[], ${retryMs}::float8[]
+      ) AS verdict (id, number, state, retry_ms)
+      WHERE deliveries.id = ANY (ARRAY(SELECT id FROM free))
+        AND deliveries.id = verdict.id
+        AND deliveries.state = 'pending'
+        AND (
+          verdict.state = 'succeeded'
+          OR (attempts = verdict.number AND attempts_before < verdict.number)
+        )
     )
-    SELECT id FROM free`
+    SELECT id
+    FROM free`)
   return new Set(rows.map((row) => row.id))
 }

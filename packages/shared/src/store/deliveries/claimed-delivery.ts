@@ -74,9 +74,14 @@ export interface ClaimedRow extends Omit<ClaimedEvent, 'id'> {
 
 type InJson<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] }
 
-export const UNTOLD = Prisma.sql`json_build_object('id', id, 'model', model, 'prompt', prompt, 'size', size, 'seconds', seconds,
-  'inputReference', input_reference, 'batchId', batch_id, 'customId', custom_id, 'metadata', metadata, 'webhookUrl', webhook_url,
-  'priority', priority, 'onUnknownSubmission', on_unknown_submission, 'cancelRequestedAt', cancel_requested_at, 'createdAt', created_at)`
+export const UNTOLD = Prisma.sql`
+  json_build_object(
+    'id', id, 'model', model, 'prompt', prompt, 'size', size, 'seconds', seconds,
+    'inputReference', input_reference, 'batchId', batch_id, 'customId', custom_id,
+    'metadata', metadata, 'webhookUrl', webhook_url, 'priority', priority,
+    'onUnknownSubmission', on_unknown_submission, 'cancelRequestedAt', cancel_requested_at,
+    'createdAt', created_at
+  )`
 
 export const dated = (generation: InJson<ClaimedGeneration>): ClaimedGeneration => ({
   ...generation,

@@ -1,8 +1,9 @@
 // Claims of deliveries: the beginning of an attempt, with everything that the attempt needs.
 
-import { type Database, PREPARED, withRetry } from '../database.ts'
+import { type Database, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
 import { signingStill } from '../rotation.ts'
+import { sql } from '../sql.ts'
 import { sqlState } from '../sql-state.ts'
 import { isCommonFailure } from '../unavailable.ts'
 import { isStorable } from '../unstorable.ts'
@@ -18,8 +19,10 @@ import { rests } from './target-rests.ts'
  * A delivery is pending exactly when `next_attempt_at` is set. A statement that selects by id omits `state =
  * 'pending'`: with this condition the planner would use the index of pending deliveries instead of the primary key.
  */
-const begin = (leaseMs: number) => Prisma.sql`UPDATE deliveries SET attempts = attempts + 1,
-  next_attempt_at = now() + ${leaseMs} * interval '1 ms', due_at = now() + ${leaseMs} * interval '1 ms'`
+const begin = (leaseMs: number) => Prisma.sql`
+  UPDATE deliveries
+  SET attempts = attempts + 1, next_attempt_at = now() + ${leaseMs} * interval '1 ms',
+    due_at = now() + ${leaseMs} * interval '1 ms'`
 
 /** A claim request: a named delivery, or any due delivery to an origin. */
 export type Wanted = { readonly id: string } | { readonly target: string }
@@ -36,32 +39,55 @@ export async function claimDeliveries(
 ): Promise<(ClaimedDelivery | Error | null)[]> {
   const ids = wanted.flatMap((one) => ('id' in one ? one.id : []))
   const targets = wanted.flatMap((one) => ('target' in one ? one.target : []))
-  const rows = await withRetry(
-    () => prisma.$queryRaw<ClaimedRow[]>`
-      ${Prisma.raw(PREPARED)} WITH named AS (
-        SELECT id FROM deliveries WHERE id = ANY (${ids}::text[]) AND next_attempt_at <= now()
-          AND NOT ${rests('deliveries.target')} AND ${isStorable('deliveries.id')} FOR UPDATE SKIP LOCKED
+  const rows = await withRetry(() =>
+    prisma.$queryRaw<ClaimedRow[]>(sql.named('claimDeliveries', 'prepared')`
+      WITH named AS (
+        SELECT id
+        FROM deliveries
+        WHERE id = ANY (${ids}::text[])
+          AND next_attempt_at <= now()
+          AND NOT ${rests('deliveries.target')}
+          AND ${isStorable('deliveries.id')}
+        FOR UPDATE SKIP LOCKED
       ), next AS (
-        SELECT due.id FROM (SELECT target, count(*) FROM unnest(${targets}::text[]) AS target GROUP BY target) asked
+        SELECT due.id
+        FROM (
+          SELECT target, count(*)
+          FROM unnest(${targets}::text[]) AS target
+          GROUP BY target
+        ) asked
         CROSS JOIN LATERAL (
-          SELECT id FROM deliveries
-          WHERE ${dueFor(Prisma.sql`asked.target`)} AND id <> ALL (${ids}::text[]) AND NOT ${UNWANTED}
+          SELECT id
+          FROM deliveries
+          WHERE ${dueFor(Prisma.sql`asked.target`)}
+            AND id <> ALL (${ids}::text[])
+            AND NOT ${UNWANTED}
             AND ${isStorable('deliveries.id')}
-          ORDER BY next_attempt_at LIMIT asked.count FOR UPDATE SKIP LOCKED) due
+          ORDER BY next_attempt_at
+          LIMIT asked.count
+          FOR UPDATE SKIP LOCKED
+        ) due
         WHERE NOT ${rests('asked.target')}
       ), claimed AS (
-        ${begin(leaseMs)} WHERE id = ANY (ARRAY(SELECT id FROM named UNION ALL SELECT id FROM next))
-        RETURNING id, target, url, payload, attempts, attempts_before, event_id, endpoint_id, project_id
+        ${begin(leaseMs)}
+        WHERE id = ANY (ARRAY(SELECT id FROM named UNION ALL SELECT id FROM next))
+        RETURNING id, target, url, payload, attempts, attempts_before, event_id, endpoint_id,
+          project_id
       )
-      SELECT claimed.id, claimed.project_id AS "projectId", claimed.target, claimed.url, claimed.payload, claimed.attempts AS attempt,
-        claimed.attempts - claimed.attempts_before AS scheduled, event.id AS "eventId", event.type, event.sequence,
-        event.created_at AS "createdAt", event.data, event.generation_id AS "generationId", event.batch_id AS "batchId",
-        endpoint.id AS "endpointId", endpoint.url AS "endpointUrl", endpoint.failing_since AS "failingSince", endpoint.headers,
+      SELECT claimed.id, claimed.project_id AS "projectId", claimed.target, claimed.url,
+        claimed.payload, claimed.attempts AS attempt,
+        claimed.attempts - claimed.attempts_before AS scheduled, event.id AS "eventId", event.type,
+        event.sequence, event.created_at AS "createdAt", event.data,
+        event.generation_id AS "generationId", event.batch_id AS "batchId",
+        endpoint.id AS "endpointId", endpoint.url AS "endpointUrl",
+        endpoint.failing_since AS "failingSince", endpoint.headers,
         coalesce(endpoint.secret, project.webhook_secret) AS secret,
         coalesce(endpoint.previous_secrets, project.previous_secrets) AS "previousSecrets",
         (SELECT ${UNTOLD} FROM generations WHERE id = event.generation_id) AS generation
-      FROM claimed JOIN events event ON event.id = claimed.event_id JOIN projects project ON project.id = claimed.project_id
-        LEFT JOIN webhook_endpoints endpoint ON endpoint.id = claimed.endpoint_id`,
+      FROM claimed
+      JOIN events event ON event.id = claimed.event_id
+      JOIN projects project ON project.id = claimed.project_id
+      LEFT JOIN webhook_endpoints endpoint ON endpoint.id = claimed.endpoint_id`),
   )
   const moved = await moveDeliveries(prisma, rows)
   // INVARIANT: a claimed delivery is handed out once.
@@ -143,9 +169,12 @@ export async function claimDelivery(
 
 /** The delivery that a claim for the origin would take. */
 async function nextFor({ prisma }: Database, target: string): Promise<string | null> {
-  const [row] = await prisma.$queryRaw<{ id: string }[]>`
-    SELECT id FROM deliveries WHERE ${dueFor(target)} AND NOT ${UNWANTED} AND ${isStorable('deliveries.id')}
-    ORDER BY next_attempt_at LIMIT 1`
+  const [row] = await prisma.$queryRaw<{ id: string }[]>(sql.named('nextDelivery')`
+    SELECT id
+    FROM deliveries
+    WHERE ${dueFor(target)} AND NOT ${UNWANTED} AND ${isStorable('deliveries.id')}
+    ORDER BY next_attempt_at
+    LIMIT 1`)
   return row?.id ?? null
 }
 

@@ -1,7 +1,8 @@
 // Deliveries before their claim.
 
-import { type Database, PREPARED } from '../database.ts'
+import type { Database } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { rests } from './target-rests.ts'
 
 /** The facts about a delivery that are needed before its claim. */
@@ -18,18 +19,25 @@ export interface WokenDelivery {
 }
 
 /** SQL condition: the endpoint of the delivery is disabled or deleted. */
-export const UNWANTED = Prisma.sql`EXISTS (
-  SELECT 1 FROM webhook_endpoints endpoint WHERE endpoint.id = deliveries.endpoint_id AND endpoint.disabled_at IS NOT NULL)`
+export const UNWANTED = Prisma.sql`
+  EXISTS (
+    SELECT 1
+    FROM webhook_endpoints endpoint
+    WHERE endpoint.id = deliveries.endpoint_id AND endpoint.disabled_at IS NOT NULL
+  )`
 
 /** Reads the deliveries of queue jobs, in the order of `ids`; null for a deleted delivery. */
 export async function findWokenDeliveries(
   { prisma }: Database,
   ids: readonly string[],
 ): Promise<(WokenDelivery | null)[]> {
-  const rows = await prisma.$queryRaw<(WokenDelivery & { id: string })[]>`
-    ${Prisma.raw(PREPARED)} SELECT id, project_id AS "projectId", target, next_attempt_at IS NOT NULL AND next_attempt_at <= now() AS "isDue", ${rests('deliveries.target')} AS "isResting",
+  const rows = await prisma.$queryRaw<(WokenDelivery & { id: string })[]>(sql.named('findWokenDeliveries', 'prepared')`
+    SELECT id, project_id AS "projectId", target,
+      next_attempt_at IS NOT NULL AND next_attempt_at <= now() AS "isDue",
+      ${rests('deliveries.target')} AS "isResting",
       CASE WHEN state = 'pending' AND ${UNWANTED} THEN endpoint_id END AS "unwantedEndpointId"
-    FROM deliveries WHERE id = ANY (${ids}::text[])`
+    FROM deliveries
+    WHERE id = ANY (${ids}::text[])`)
   const byId = new Map(rows.map(({ id, ...woken }) => [id, woken]))
   return ids.map((id) => byId.get(id) ?? null)
 }

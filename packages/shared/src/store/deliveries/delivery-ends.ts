@@ -3,6 +3,7 @@
 
 import { type Database, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { isStorable } from '../unstorable.ts'
 import { claimStorable } from '../unstorable-search.ts'
 import { UNWANTED } from './deliveries.ts'
@@ -20,9 +21,14 @@ export async function cancelUnwanted(database: Database, endpointId: string): Pr
   const ended = await failDeliveries(
     database,
     (among) => Prisma.sql`
-      SELECT id FROM deliveries WHERE endpoint_id = ${endpointId} AND state = 'pending' AND ${UNWANTED}
+      SELECT id
+      FROM deliveries
+      WHERE endpoint_id = ${endpointId}
+        AND state = 'pending'
+        AND ${UNWANTED}
         AND ${isStorable('deliveries.id')} ${among}
-      LIMIT ${CANCEL_PAGE} FOR UPDATE SKIP LOCKED`,
+      LIMIT ${CANCEL_PAGE}
+      FOR UPDATE SKIP LOCKED`,
   )
   return ended === CANCEL_PAGE
 }
@@ -33,10 +39,12 @@ export async function cancelUnwanted(database: Database, endpointId: string): Pr
  */
 async function failDeliveries(database: Database, pick: (among: Prisma.Sql) => Prisma.Sql): Promise<number> {
   const ended = await claimStorable(database, 'end', pick, (picked) =>
-    withRetry(
-      () => database.prisma.$queryRaw<{ id: string }[]>`
-        UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL, finished_at = now()
-        WHERE id = ANY (ARRAY(${picked})) RETURNING id`,
+    withRetry(() =>
+      database.prisma.$queryRaw<{ id: string }[]>(sql.named('failDeliveries')`
+        UPDATE deliveries
+        SET state = 'failed', next_attempt_at = NULL, due_at = NULL, finished_at = now()
+        WHERE id = ANY (ARRAY(${picked}))
+        RETURNING id`),
     ),
   )
   return ended.length
@@ -51,16 +59,28 @@ const DUE_MAX = Prisma.raw(`interval '5 days'`)
 /** Ends as failed the deliveries that have been due for days: up to 20,000 of one origin, the longest due first. */
 export async function giveUpWaiting(database: Database, target: string): Promise<void> {
   const pick = (among: Prisma.Sql) => Prisma.sql`
-    SELECT id FROM deliveries WHERE target = ${target} AND state = 'pending' AND next_attempt_at < now() - ${DUE_MAX}
+    SELECT id
+    FROM deliveries
+    WHERE target = ${target}
+      AND state = 'pending'
+      AND next_attempt_at < now() - ${DUE_MAX}
       AND ${isStorable('deliveries.id')} ${among}
-    ORDER BY next_attempt_at LIMIT ${GIVE_UP_PAGE} FOR UPDATE SKIP LOCKED`
+    ORDER BY next_attempt_at
+    LIMIT ${GIVE_UP_PAGE}
+    FOR UPDATE SKIP LOCKED`
   for (let page = 0; page < GIVE_UP_PAGES_MAX; page++) if ((await failDeliveries(database, pick)) < GIVE_UP_PAGE) return
 }
 
 /** Endpoints that were disabled in the last day and still have pending deliveries. */
 export async function findUnwanted({ prisma }: Database): Promise<string[]> {
-  const rows = await prisma.$queryRaw<{ id: string }[]>`
-    SELECT id FROM webhook_endpoints WHERE disabled_at > now() - interval '1 day'
-      AND EXISTS (SELECT 1 FROM deliveries WHERE endpoint_id = webhook_endpoints.id AND state = 'pending')`
+  const rows = await prisma.$queryRaw<{ id: string }[]>(sql.named('findUnwanted')`
+    SELECT id
+    FROM webhook_endpoints
+    WHERE disabled_at > now() - interval '1 day'
+      AND EXISTS (
+        SELECT 1
+        FROM deliveries
+        WHERE endpoint_id = webhook_endpoints.id AND state = 'pending'
+      )`)
   return rows.map(({ id }) => id)
 }

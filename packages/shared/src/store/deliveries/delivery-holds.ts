@@ -2,6 +2,7 @@
 
 import type { Database } from '../database.ts'
 import type { Delivery, DeliveryAttempt } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { PRESENT_URL } from './moved-urls.ts'
 import { findRests } from './target-rests.ts'
 
@@ -55,8 +56,10 @@ export async function withHolds(prisma: Database['prisma'], rows: readonly ReadD
 /** The URL of each delivery at its next claim. A new URL of an endpoint is not written to pending deliveries. */
 async function presentUrls(prisma: Database['prisma'], ids: readonly string[]): Promise<Map<string, string>> {
   if (ids.length === 0) return new Map()
-  const rows = await prisma.$queryRaw<{ id: string; url: string }[]>`
-    SELECT id, ${PRESENT_URL} AS url FROM deliveries WHERE id = ANY (${ids}::text[])`
+  const rows = await prisma.$queryRaw<{ id: string; url: string }[]>(sql.named('presentUrls')`
+    SELECT id, ${PRESENT_URL} AS url
+    FROM deliveries
+    WHERE id = ANY (${ids}::text[])`)
   return new Map(rows.map(({ id, url }) => [id, url]))
 }
 
@@ -72,13 +75,26 @@ export async function busyTargets(
   targets: readonly string[],
 ): Promise<Set<string>> {
   if (targets.length === 0) return new Set()
-  const rows = await prisma.$queryRaw<{ target: string }[]>`
-    SELECT asked.target FROM unnest(${targets}::text[]) AS asked (target) WHERE EXISTS (
-      SELECT 1 FROM (
-        SELECT id, attempts FROM deliveries
-        WHERE target = asked.target AND state = 'pending' AND next_attempt_at > now() AND attempts > attempts_before
-        ORDER BY next_attempt_at LIMIT ${NEXT_MAX}) next
+  const rows = await prisma.$queryRaw<{ target: string }[]>(sql.named('busyTargets')`
+    SELECT asked.target
+    FROM unnest(${targets}::text[]) AS asked (target)
+    WHERE EXISTS (
+      SELECT 1
+      FROM (
+        SELECT id, attempts
+        FROM deliveries
+        WHERE target = asked.target
+          AND state = 'pending'
+          AND next_attempt_at > now()
+          AND attempts > attempts_before
+        ORDER BY next_attempt_at
+        LIMIT ${NEXT_MAX}
+      ) next
       WHERE NOT EXISTS (
-        SELECT 1 FROM delivery_attempts WHERE delivery_id = next.id AND number = next.attempts))`
+        SELECT 1
+        FROM delivery_attempts
+        WHERE delivery_id = next.id AND number = next.attempts
+      )
+    )`)
   return new Set(rows.map((row) => row.target))
 }

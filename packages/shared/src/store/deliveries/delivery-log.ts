@@ -2,6 +2,7 @@
 
 import type { Database } from '../database.ts'
 import { type Delivery, Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { type LoggedDelivery, withHolds } from './delivery-holds.ts'
 
 export interface DeliveryFilters {
@@ -34,13 +35,17 @@ export async function listDeliveries(
         take: EVENTS_MAX,
       })
     : []
-  const ids = await prisma.$queryRaw<{ id: string }[]>`
-    SELECT id FROM deliveries WHERE project_id = ${projectId}
-      ${isAboutOne ? Prisma.sql`AND event_id = ANY (${events.map((event) => event.id)}::text[])` : Prisma.empty}
+  const eventIds = events.map((event) => event.id)
+  const ids = await prisma.$queryRaw<{ id: string }[]>(sql.named('listDeliveries')`
+    SELECT id
+    FROM deliveries
+    WHERE project_id = ${projectId}
+      ${isAboutOne ? Prisma.sql`AND event_id = ANY (${eventIds}::text[])` : Prisma.empty}
       ${endpointId === undefined ? Prisma.empty : Prisma.sql`AND endpoint_id = ${endpointId}`}
       ${state === undefined ? Prisma.empty : STATE_IS[state]}
       ${before === undefined ? Prisma.empty : Prisma.sql`AND id < ${before}`}
-    ORDER BY id DESC LIMIT ${limit}`
+    ORDER BY id DESC
+    LIMIT ${limit}`)
   const rows = await prisma.delivery.findMany({
     where: { id: { in: ids.map((row) => row.id) } },
     orderBy: { id: 'desc' },

@@ -4,6 +4,7 @@ import { ENDPOINT_DISABLED, ENDPOINT_TEST } from '@reelqueue/contract/terms/even
 import { newId } from '@reelqueue/contract/terms/ids'
 import { type Database, type Sql, withRetry } from '../database.ts'
 import { Prisma, type WebhookEndpoint } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { cancelUnwanted } from './delivery-ends.ts'
 import { CREATE_DELIVERIES } from './fan-out.ts'
 
@@ -18,10 +19,15 @@ export async function testEndpoint(
   return await prisma.$transaction(async (tx) => {
     const eventId = await recordEndpointEvent(tx, id, ENDPOINT_TEST, { endpoint_id: id })
     const deliveryId = newId('delivery')
-    await tx.$executeRaw`
-      INSERT INTO deliveries (id, project_id, event_id, endpoint_id, url, payload, next_attempt_at, due_at)
-      SELECT ${deliveryId}, event.project_id, event.id, event.endpoint_id, ${url}, endpoint.payload, now(), now()
-      FROM events event JOIN webhook_endpoints endpoint ON endpoint.id = event.endpoint_id WHERE event.id = ${eventId}`
+    await tx.$executeRaw(sql.named('testEndpoint')`
+      INSERT INTO deliveries (
+        id, project_id, event_id, endpoint_id, url, payload, next_attempt_at, due_at
+      )
+      SELECT ${deliveryId}, event.project_id, event.id, event.endpoint_id, ${url}, endpoint.payload,
+        now(), now()
+      FROM events event
+      JOIN webhook_endpoints endpoint ON endpoint.id = event.endpoint_id
+      WHERE event.id = ${eventId}`)
     return deliveryId
   })
 }
@@ -48,19 +54,33 @@ export async function disableEndpoint(
   const isDue =
     reason === 'gone'
       ? Prisma.sql`true`
-      : Prisma.sql`failing_since < now() - ${FAILING_MAX_MS} * interval '1 ms' AND EXISTS (
-          SELECT 1 FROM deliveries WHERE endpoint_id = webhook_endpoints.id AND state = 'pending' AND pending_since < now() - interval '1 day')`
+      : Prisma.sql`
+        failing_since < now() - ${FAILING_MAX_MS} * interval '1 ms'
+        AND EXISTS (
+          SELECT 1
+          FROM deliveries
+          WHERE endpoint_id = webhook_endpoints.id
+            AND state = 'pending'
+            AND pending_since < now() - interval '1 day'
+        )`
   const disable = async (tx: Sql) => {
-    const [row] = await tx.$queryRaw<{ failingSince: Date | null }[]>`
-      UPDATE webhook_endpoints SET disabled_at = now(), disabled_reason = ${reason}
-      WHERE id = ${id} AND url = ${url} AND disabled_at IS NULL AND ${isDue} RETURNING failing_since AS "failingSince"`
+    const [row] = await tx.$queryRaw<{ failingSince: Date | null }[]>(sql.named('disableEndpoint')`
+      UPDATE webhook_endpoints
+      SET disabled_at = now(), disabled_reason = ${reason}
+      WHERE id = ${id} AND url = ${url} AND disabled_at IS NULL AND ${isDue}
+      RETURNING failing_since AS "failingSince"`)
     if (!row) return null
     const failing = row.failingSince?.toISOString() ?? null
     const facts = { endpoint_id: id, url, reason, failing_since: failing }
     const eventId = await recordEndpointEvent(tx, id, ENDPOINT_DISABLED, facts)
-    const owed = await tx.$queryRaw<{ id: string }[]>`
-      WITH fact AS (SELECT id, project_id, type, NULL::text AS webhook_url FROM events WHERE id = ${eventId}), created AS (${CREATE_DELIVERIES})
-      SELECT id FROM created`
+    const owed = await tx.$queryRaw<{ id: string }[]>(sql.named('createDisabledDeliveries')`
+      WITH fact AS (
+        SELECT id, project_id, type, NULL::text AS webhook_url
+        FROM events
+        WHERE id = ${eventId}
+      ), created AS (${CREATE_DELIVERIES})
+      SELECT id
+      FROM created`)
     return owed.map((delivery) => delivery.id)
   }
   const owed = await withRetry(() => database.prisma.$transaction(disable))
@@ -70,16 +90,23 @@ export async function disableEndpoint(
 
 /** Notes that the endpoint fails from now on, or works again. Writes nothing when this is known. */
 export async function noteFailing({ prisma }: Database, { id, url }: Attempted, failing: boolean): Promise<void> {
-  await prisma.$executeRaw`
-    UPDATE webhook_endpoints SET failing_since = CASE WHEN ${failing} THEN now() END
-    WHERE id = ${id} AND url = ${url} AND (failing_since IS NULL) = ${failing}`
+  await prisma.$executeRaw(sql.named('noteFailing')`
+    UPDATE webhook_endpoints
+    SET failing_since = CASE WHEN ${failing} THEN now() END
+    WHERE id = ${id} AND url = ${url} AND (failing_since IS NULL) = ${failing}`)
 }
 
 async function recordEndpointEvent(tx: Sql, endpointId: string, type: string, data: object): Promise<string> {
   const eventId = newId('event')
-  await tx.$executeRaw`
-    WITH subject AS (UPDATE webhook_endpoints SET event_seq = event_seq + 1 WHERE id = ${endpointId} RETURNING project_id, event_seq)
+  await tx.$executeRaw(sql.named('recordEndpointEvent')`
+    WITH subject AS (
+      UPDATE webhook_endpoints
+      SET event_seq = event_seq + 1
+      WHERE id = ${endpointId}
+      RETURNING project_id, event_seq
+    )
     INSERT INTO events (id, project_id, endpoint_id, sequence, type, data)
-    SELECT ${eventId}, project_id, ${endpointId}, event_seq, ${type}, ${JSON.stringify(data)}::jsonb FROM subject`
+    SELECT ${eventId}, project_id, ${endpointId}, event_seq, ${type}, ${JSON.stringify(data)}::jsonb
+    FROM subject`)
   return eventId
 }

@@ -5,6 +5,7 @@ import { changedHeaders, HEADERS_MAX, type HeaderChanges } from '@reelqueue/cont
 import { type Database, isUniqueViolation, type Sql, withRetry } from '../database.ts'
 import type { WebhookEndpoint, WebhookPayload } from '../generated/client.ts'
 import { rotation } from '../rotation.ts'
+import { sql } from '../sql.ts'
 import { cancelUnwanted } from './delivery-ends.ts'
 import { isSameOrigin, readSealedHeaders } from './endpoint-headers.ts'
 import { endRest } from './target-rests.ts'
@@ -47,7 +48,10 @@ export async function createEndpoint({ prisma }: Database, row: NewEndpoint): Pr
     return await prisma.$transaction(async (tx) => {
       // One at a time: otherwise concurrent requests would all count before the first insert. The lock is not the
       // project's row, because admission writes the row.
-      await tx.$executeRaw`SELECT pg_advisory_xact_lock(${COUNT_LOCKS}, hashtext(${projectId}))`
+      await tx.$executeRaw(
+        sql.named('lockEndpointCount')`
+          SELECT pg_advisory_xact_lock(${COUNT_LOCKS}, hashtext(${projectId}))`,
+      )
       if ((await tx.webhookEndpoint.count({ where: { projectId, deletedAt: null } })) >= ENDPOINTS_MAX)
         return { kind: 'too_many' }
       return { kind: 'created', endpoint: await tx.webhookEndpoint.create({ data }) }
@@ -110,8 +114,13 @@ export async function changeEndpoint(
   const change = async (tx: Sql & Pick<Database['prisma'], 'webhookEndpoint'>): Promise<ChangeEndpointResult> => {
     // The endpoint is locked before its deliveries, as everywhere, so two transactions cannot wait for each other. NO
     // KEY: moves that create deliveries for the endpoint go on.
-    const [before] = await tx.$queryRaw<{ url: string; headers: unknown; isDisabled: boolean }[]>`
-      SELECT url, headers, disabled_at IS NOT NULL AS "isDisabled" FROM webhook_endpoints WHERE id = ${id} AND deleted_at IS NULL FOR NO KEY UPDATE`
+    const [before] = await tx.$queryRaw<{ url: string; headers: unknown; isDisabled: boolean }[]>(sql.named(
+      'lockEndpoint',
+    )`
+      SELECT url, headers, disabled_at IS NOT NULL AS "isDisabled"
+      FROM webhook_endpoints
+      WHERE id = ${id} AND deleted_at IS NULL
+      FOR NO KEY UPDATE`)
     if (!before) return { kind: 'gone' }
     const moves = url !== undefined && url !== before.url
     const present = readSealedHeaders(before.headers)
@@ -159,7 +168,9 @@ export async function rotateSecret(
   sealedSecret: string,
   overlapMs: number,
 ): Promise<WebhookEndpoint | null> {
-  await prisma.$executeRaw`
-    UPDATE webhook_endpoints SET ${rotation('secret', sealedSecret, overlapMs)} WHERE id = ${id} AND deleted_at IS NULL`
+  await prisma.$executeRaw(sql.named('rotateEndpointSecret')`
+    UPDATE webhook_endpoints
+    SET ${rotation('secret', sealedSecret, overlapMs)}
+    WHERE id = ${id} AND deleted_at IS NULL`)
   return await prisma.webhookEndpoint.findFirst({ where: { id, deletedAt: null } })
 }

@@ -3,8 +3,9 @@
 // notes its events. Pages with their own commits create the deliveries later, for the endpoints of that moment.
 
 import { DELIVERED_BY_DEFAULT, DELIVERED_TO_REQUEST } from '@reelqueue/contract/terms/event-types'
-import { type Database, PREPARED, withRetry } from '../database.ts'
+import { type Database, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { isStorable } from '../unstorable.ts'
 import { claimStorable } from '../unstorable-search.ts'
 
@@ -68,12 +69,12 @@ export const CREATE_LATER = Prisma.sql`
 
 /** The first project after `after` (an id, '' for the beginning) with noted events; null after the last project. */
 export async function nextToFanOut({ prisma }: Database, after: string): Promise<string | null> {
-  const [row] = await prisma.$queryRaw<{ projectId: string }[]>`
+  const [row] = await prisma.$queryRaw<{ projectId: string }[]>(sql.named('nextToFanOut')`
     SELECT project_id AS "projectId"
     FROM pending_fan_outs
     WHERE project_id > ${after} AND ${isStorable('pending_fan_outs.id')}
     ORDER BY project_id
-    LIMIT 1`
+    LIMIT 1`)
   return row?.projectId ?? null
 }
 
@@ -98,9 +99,11 @@ export async function fanOutPage(database: Database, projectId: string, rows: nu
     LIMIT ${rows}
     FOR UPDATE SKIP LOCKED`
   const pages = await claimStorable(database, 'fan_out', pick, (picked) =>
-    withRetry(
-      () => database.prisma.$queryRaw<{ events: number; woken: { id: string }[] | null }[]>`
-        ${Prisma.raw(PREPARED)}
+    withRetry(() =>
+      database.prisma.$queryRaw<{ events: number; woken: { id: string }[] | null }[]>(sql.named(
+        'fanOutPage',
+        'prepared',
+      )`
         WITH page AS MATERIALIZED (${picked}), done AS (
           DELETE FROM pending_fan_outs
           WHERE project_id = ${projectId} AND id = ANY (ARRAY(SELECT id FROM page))
@@ -111,7 +114,7 @@ export async function fanOutPage(database: Database, projectId: string, rows: nu
           JOIN events event ON event.id = done.id
           LEFT JOIN generations generation ON generation.id = event.generation_id
         ), created AS (${CREATE_DELIVERIES})
-        SELECT (SELECT count(*)::int FROM done) AS events, (${DELIVERIES_TO_ENQUEUE}) AS woken`,
+        SELECT (SELECT count(*)::int FROM done) AS events, (${DELIVERIES_TO_ENQUEUE}) AS woken`),
     ),
   )
   return {

@@ -3,6 +3,7 @@
 
 import { type Database, type Sql, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 
 /** SQL condition: the origin is in its cool-down. @param target the column with the origin */
 export const rests = (target: string) =>
@@ -10,12 +11,12 @@ export const rests = (target: string) =>
 
 /** Starts a cool-down of an origin for once to twice `forMs`, for all workers. A longer cool-down stays. */
 export async function restTarget({ prisma }: Database, target: string, forMs: number): Promise<void> {
-  await withRetry(
-    () => prisma.$executeRaw`
+  await withRetry(() =>
+    prisma.$executeRaw(sql.named('restTarget')`
       INSERT INTO target_rests (target, until)
       VALUES (${target}, now() + ${forMs} * (1 + random()) * interval '1 ms')
       ON CONFLICT (target) DO UPDATE
-      SET until = greatest(target_rests.until, excluded.until)`,
+      SET until = greatest(target_rests.until, excluded.until)`),
   )
 }
 
@@ -25,21 +26,21 @@ export async function findRests(
   targets: readonly string[],
 ): Promise<Map<string, Date>> {
   if (targets.length === 0) return new Map()
-  const rows = await prisma.$queryRaw<{ target: string; until: Date }[]>`
+  const rows = await prisma.$queryRaw<{ target: string; until: Date }[]>(sql.named('findRests')`
     SELECT target, until
     FROM target_rests
-    WHERE target = ANY (${targets}::text[]) AND until > now()`
+    WHERE target = ANY (${targets}::text[]) AND until > now()`)
   return new Map(rows.map(({ target, until }) => [target, until]))
 }
 
 /** Ends the cool-down of a URL's origin: the deliveries go to another URL now, so they need not wait. */
-export async function endRest(sql: Sql, projectId: string, url: string): Promise<void> {
+export async function endRest(tx: Sql, projectId: string, url: string): Promise<void> {
   // The same expression as the generated column `target` of `deliveries`.
-  await sql.$executeRaw`
+  await tx.$executeRaw(sql.named('endRest')`
     DELETE FROM target_rests
     WHERE target = ${projectId}
       || ' '
-      || lower(coalesce(substring(${url} from '^[^:]+://[^/?#]+'), ''))`
+      || lower(coalesce(substring(${url} from '^[^:]+://[^/?#]+'), ''))`)
 }
 
 /** Rows of one statement. */
@@ -47,7 +48,7 @@ const PAGE = 1_000
 
 /** Deletes cool-downs that are over. Otherwise the rows of origins without new deliveries would stay for ever. */
 export async function forgetRests({ prisma }: Database): Promise<void> {
-  await prisma.$executeRaw`
+  await prisma.$executeRaw(sql.named('forgetRests')`
     DELETE FROM target_rests
     WHERE target = ANY (
       ARRAY(
@@ -58,5 +59,5 @@ export async function forgetRests({ prisma }: Database): Promise<void> {
         LIMIT ${PAGE}
         FOR UPDATE SKIP LOCKED
       )
-    )`
+    )`)
 }

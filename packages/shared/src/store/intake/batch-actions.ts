@@ -5,6 +5,7 @@ import { newId } from '@reelqueue/contract/terms/ids'
 import type { Status } from '@reelqueue/contract/terms/status'
 import { type Database, isUniqueViolation, type Sql } from '../database.ts'
 import { type Generation, Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { insertBatchWithin, type NewBatch } from './batches.ts'
 import type { NewGeneration } from './generations.ts'
 
@@ -27,7 +28,8 @@ export async function retryBatch({ prisma }: Database, parentId: string, child: 
   const retry = async (tx: Sql): Promise<RetryBatchResult> => {
     // One retry at a time: two children of the same generations would be paid for twice. The lock is not the batch's
     // row, because the end and the cancel of the batch need the row.
-    await tx.$executeRaw`SELECT pg_advisory_xact_lock(${RETRY_LOCKS}, hashtext(${parentId}))`
+    await tx.$executeRaw(sql.named('lockRetriesOfBatch')`
+      SELECT pg_advisory_xact_lock(${RETRY_LOCKS}, hashtext(${parentId}))`)
     const total = await insertBatchWithin(tx, child, failedAgain(tx, parentId, child))
     if (total === null) return 'key_taken'
     if (total === 0) throw new NothingFailed()
@@ -57,16 +59,16 @@ const RETRYABLE = Prisma.sql`
 
 /** The number of generations that a retry of the batch would take. */
 export async function countRetryable({ prisma }: Database, batchId: string): Promise<number> {
-  const [row] = await prisma.$queryRaw<{ count: number }[]>`
+  const [row] = await prisma.$queryRaw<{ count: number }[]>(sql.named('countRetryable')`
     SELECT count(*)::int AS count
     FROM generations g
-    WHERE batch_id = ${batchId} AND ${RETRYABLE}`
+    WHERE batch_id = ${batchId} AND ${RETRYABLE}`)
   return row?.count ?? 0
 }
 
 async function* failedAgain(tx: Sql, parentId: string, child: NewBatch): AsyncGenerator<NewGeneration[]> {
   for (let after = ''; ; ) {
-    const rows = await tx.$queryRaw<NewGeneration[]>`
+    const rows = await tx.$queryRaw<NewGeneration[]>(sql.named('failedAgain')`
       SELECT id AS "retryOf", id, custom_id AS "customId", model, prompt, size, seconds,
         input_reference AS "inputReference", priority, metadata, webhook_url AS "webhookUrl",
         on_unknown_submission::text AS "onUnknownSubmission"
@@ -74,7 +76,7 @@ async function* failedAgain(tx: Sql, parentId: string, child: NewBatch): AsyncGe
       WHERE batch_id = ${parentId} AND id > ${after} AND ${RETRYABLE}
       ORDER BY id
       LIMIT ${CHUNK_ROWS}
-      FOR UPDATE OF g`
+      FOR UPDATE OF g`)
     const last = rows.at(-1)
     if (!last) return
     after = last.id

@@ -8,6 +8,7 @@ import { createProfileCounter, type ProfileCount } from '../../domain/batch-esti
 import { type Database, type Sql, withRetry } from '../database.ts'
 import { CREATE_DELIVERIES } from '../deliveries/fan-out.ts'
 import { type Batch, Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { withoutUnstorable } from '../unstorable-search.ts'
 import { insertGenerations, type NewGeneration } from './generations.ts'
 
@@ -60,11 +61,15 @@ export async function insertBatchWithin(
   chunks: AsyncIterable<readonly NewGeneration[]> | Iterable<readonly NewGeneration[]>,
 ): Promise<number | null> {
   const metadata = batch.metadata && JSON.stringify(batch.metadata)
-  const inserted = await tx.$executeRaw`
-    INSERT INTO batches (id, project_id, parent_id, total, webhook_url, metadata, idempotency_key, idempotency_hash)
-    VALUES (${batch.id}, ${batch.projectId}, ${batch.parentId}, 0, ${batch.webhookUrl}, ${metadata}::jsonb,
-      ${batch.idempotencyKey}, ${batch.idempotencyHash})
-    ON CONFLICT (project_id, idempotency_key) DO NOTHING`
+  const inserted = await tx.$executeRaw(sql.named('insertBatch')`
+    INSERT INTO batches (
+      id, project_id, parent_id, total, webhook_url, metadata, idempotency_key, idempotency_hash
+    )
+    VALUES (
+      ${batch.id}, ${batch.projectId}, ${batch.parentId}, 0, ${batch.webhookUrl},
+      ${metadata}::jsonb, ${batch.idempotencyKey}, ${batch.idempotencyHash}
+    )
+    ON CONFLICT (project_id, idempotency_key) DO NOTHING`)
   if (inserted === 0) return null
   let total = 0
   const counter = createProfileCounter()
@@ -86,8 +91,10 @@ export async function insertBatchWithin(
     throw error
   }
   await inserting
-  await tx.$executeRaw`
-    UPDATE batches SET total = ${total}, kinds = ${JSON.stringify(counter.profiles())}::jsonb WHERE id = ${batch.id}`
+  await tx.$executeRaw(sql.named('completeInsertedBatch')`
+    UPDATE batches
+    SET total = ${total}, kinds = ${JSON.stringify(counter.profiles())}::jsonb
+    WHERE id = ${batch.id}`)
   return total
 }
 
@@ -125,9 +132,11 @@ export async function listBatches(
 
 /** The counts by status of each batch, in one index scan over the generations. */
 export async function countByStatus({ prisma }: Database, batchIds: readonly string[]): Promise<Map<string, Counts>> {
-  const rows = await prisma.$queryRaw<{ batchId: string; status: Status; count: number }[]>`
-    SELECT batch_id AS "batchId", status::text, count(*)::int AS count FROM generations
-    WHERE batch_id = ANY (${batchIds}::text[]) AND batch_id IS NOT NULL GROUP BY batch_id, status`
+  const rows = await prisma.$queryRaw<{ batchId: string; status: Status; count: number }[]>(sql.named('countByStatus')`
+    SELECT batch_id AS "batchId", status::text, count(*)::int AS count
+    FROM generations
+    WHERE batch_id = ANY (${batchIds}::text[]) AND batch_id IS NOT NULL
+    GROUP BY batch_id, status`)
   const none: Counts = { queued: 0, submitting: 0, processing: 0, completed: 0, failed: 0, cancelled: 0 }
   const counts = new Map(batchIds.map((id) => [id, none]))
   for (const { batchId, status, count } of rows)
@@ -151,33 +160,56 @@ export async function finishBatches(database: Database, ids: readonly string[]):
 }
 
 async function finish({ prisma }: Database, ids: readonly string[]): Promise<string[]> {
-  const rows = await withRetry(
-    () => prisma.$queryRaw<{ id: string }[]>`
+  const rows = await withRetry(() =>
+    prisma.$queryRaw<{ id: string }[]>(sql.named('finishBatches')`
       WITH moved AS (
-        UPDATE batches b SET completed_at = now(), event_seq = b.event_seq + 1
-        WHERE b.id = ANY (ARRAY(SELECT id FROM batches WHERE id = ANY (${ids}::text[]) AND completed_at IS NULL ORDER BY id FOR UPDATE))
+        UPDATE batches b
+        SET completed_at = now(), event_seq = b.event_seq + 1
+        WHERE b.id = ANY (
+            ARRAY(
+              SELECT id
+              FROM batches
+              WHERE id = ANY (${ids}::text[]) AND completed_at IS NULL
+              ORDER BY id
+              FOR UPDATE
+            )
+          )
           AND b.completed_at IS NULL
           AND ${ALL_ENDED}
         RETURNING b.*
       ), recorded AS (
         INSERT INTO events (id, project_id, batch_id, sequence, type, data)
-        SELECT new_id('evt'), project_id, id, event_seq, ${BATCH_COMPLETED}, ${BATCH_SNAPSHOT} FROM moved
+        SELECT new_id('evt'), project_id, id, event_seq, ${BATCH_COMPLETED}, ${BATCH_SNAPSHOT}
+        FROM moved
         RETURNING id, project_id, batch_id, type
       ), fact AS (
-        SELECT recorded.*, moved.webhook_url FROM recorded JOIN moved ON moved.id = recorded.batch_id
+        SELECT recorded.*, moved.webhook_url
+        FROM recorded
+        JOIN moved ON moved.id = recorded.batch_id
       ), created AS (${CREATE_DELIVERIES})
-      SELECT id FROM created`,
+      SELECT id
+      FROM created`),
   )
   return rows.map((row) => row.id)
 }
 
 /** SQL condition: no generation of the batch `b` is open. One index probe for each open status. */
-export const ALL_ENDED = Prisma.sql`NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'queued')
+export const ALL_ENDED = Prisma.sql`
+  NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'queued')
   AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'submitting')
   AND NOT EXISTS (SELECT 1 FROM generations g WHERE g.batch_id = b.id AND g.status = 'processing')`
 
 /** The counts at the end of the batch. Later retries change the counts of the batch, never the counts of the event. */
-const BATCH_SNAPSHOT = Prisma.sql`jsonb_build_object(
-  'completed_at', to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-  'counts', (SELECT jsonb_object_agg(status, count) FROM (
-    SELECT status, count(*) FROM generations WHERE batch_id = moved.id GROUP BY status) AS by_status))`
+const BATCH_SNAPSHOT = Prisma.sql`
+  jsonb_build_object(
+    'completed_at', to_char(completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+    'counts', (
+      SELECT jsonb_object_agg(status, count)
+      FROM (
+        SELECT status, count(*)
+        FROM generations
+        WHERE batch_id = moved.id
+        GROUP BY status
+      ) AS by_status
+    )
+  )`

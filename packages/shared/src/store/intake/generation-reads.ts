@@ -4,6 +4,7 @@ import type { Status } from '@reelqueue/contract/terms/status'
 import { OPEN_STATUSES, TERMINAL_STATUSES } from '@reelqueue/contract/terms/status'
 import type { Database } from '../database.ts'
 import { type Event, type Generation, Prisma, type PrismaClient } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 
 /** The generation created with an idempotency key, read in a separate statement after a lost race. */
 export async function findByIdempotencyKey(
@@ -64,7 +65,7 @@ export async function listGenerations(
     ...(before && { id: { lt: before } }),
   }
   if (status) {
-    const rows = await prisma.$queryRaw<{ id: string }[]>`
+    const rows = await prisma.$queryRaw<{ id: string }[]>(sql.named('listGenerations')`
       SELECT id
       FROM generations
       WHERE project_id = ${projectId}
@@ -72,7 +73,7 @@ export async function listGenerations(
           ${customId ? Prisma.sql`AND custom_id = ${customId}` : Prisma.empty}
           ${before ? Prisma.sql`AND id < ${before}` : Prisma.empty}
       ORDER BY id DESC
-      LIMIT ${limit}`
+      LIMIT ${limit}`)
     where.id = { in: rows.map((row) => row.id) }
   }
   return await withMarks(prisma, await prisma.generation.findMany({ where, orderBy: { id: 'desc' }, take: limit }))
@@ -86,11 +87,11 @@ const isStatus = (status: Status) =>
 
 /** The ids among `ids` that have ended: one query serves all waiting requests. */
 export async function endedAmong({ prisma }: Database, ids: readonly string[]): Promise<string[]> {
-  const rows = await prisma.$queryRaw<{ id: string }[]>`
+  const rows = await prisma.$queryRaw<{ id: string }[]>(sql.named('endedAmong')`
     SELECT id
     FROM generations
     WHERE id = ANY (${ids}::text[])
-      AND status = ANY (${TERMINAL_STATUSES}::text[]::generation_status[])`
+      AND status = ANY (${TERMINAL_STATUSES}::text[]::generation_status[])`)
   return rows.map((row) => row.id)
 }
 
@@ -110,13 +111,13 @@ export async function listEvents(
 
 /** The number of a project's generations that wait for a slot, counted up to `upTo`. */
 export async function countWaiting({ prisma }: Database, projectId: string, upTo: number): Promise<number> {
-  const [row] = await prisma.$queryRaw<{ count: number }[]>`
+  const [row] = await prisma.$queryRaw<{ count: number }[]>(sql.named('countWaiting')`
     SELECT count(*)::int AS count
     FROM (
       SELECT 1
       FROM generations
       WHERE project_id = ${projectId} AND status = 'queued' AND admitted_at IS NULL
       LIMIT ${upTo}
-    ) AS waiting`
+    ) AS waiting`)
   return row?.count ?? 0
 }

@@ -1,7 +1,8 @@
 // Accepting and reading generations. Every access is an index lookup, for any size of the history.
 
-import { type Database, PREPARED, type Sql, withRetry } from '../database.ts'
+import { type Database, type Sql, withRetry } from '../database.ts'
 import { type Event, type Generation, Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 
 export type { Event, Generation }
 
@@ -70,7 +71,7 @@ const keyOf = ({ row }: Wish) => row.idempotencyKey ?? ''
  * @returns the stored values by id, without rows whose idempotency key is taken
  */
 export async function insertGenerations(
-  sql: Sql,
+  tx: Sql,
   rows: readonly NewGeneration[],
   keyHashes?: readonly string[],
 ): Promise<Map<string, Stored>> {
@@ -82,8 +83,7 @@ export async function insertGenerations(
         WHERE api_keys.hash = (${keyHashes}::text[])[wish.number] AND revoked_at IS NULL
       )`
     : Prisma.empty
-  const inserted = await sql.$queryRaw<(Stored & { id: string })[]>`
-    ${Prisma.raw(PREPARED)}
+  const inserted = await tx.$queryRaw<(Stored & { id: string })[]>(sql.named('insertGenerations', 'prepared')`
     WITH accepted AS (
       INSERT INTO generations (
         id, project_id, batch_id, custom_id, model, prompt, size, seconds, input_reference,
@@ -122,6 +122,6 @@ export async function insertGenerations(
       FROM accepted
     )
     SELECT id, created_at AS "createdAt", on_unknown_submission::text AS "onUnknownSubmission"
-    FROM accepted`
+    FROM accepted`)
   return new Map(inserted.map(({ id, ...stored }) => [id, stored]))
 }

@@ -2,6 +2,7 @@
 
 import type { Database } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { hasOther, LEASE, MARKED, QUEUED, some, UNDER_WAY } from './batch-changes.ts'
 import { type ChangeCursor, type ChangedPage, cancelPage, priorityPage, STORABLE } from './batch-pages.ts'
 
@@ -22,12 +23,12 @@ export async function changePage(
   cursor: ChangeCursor,
   renderMaxMs: number,
 ): Promise<ChangedPage> {
-  const [wish] = await database.prisma.$queryRaw<Wish[]>`
+  const [wish] = await database.prisma.$queryRaw<Wish[]>(sql.named('renewChangeLease')`
     UPDATE batches
     SET change_until = ${LEASE}
     WHERE id = ${batchId} AND ${MARKED}
     RETURNING cancel_requested_at AS "cancelRequestedAt", cancel_rendering AS "cancelRendering",
-      wanted_priority AS "wantedPriority"`
+      wanted_priority AS "wantedPriority"`)
   if (!wish) return { changed: 0, moved: [], after: null, isOver: true }
   const page = wish.cancelRequestedAt
     ? await cancelPage(database, batchId, cursor, wish.cancelRendering ? renderMaxMs : null)
@@ -47,10 +48,10 @@ async function isRefused({ prisma }: Database, batchId: string): Promise<boolean
       ELSE batches.cancel_requested_at IS NOT NULL
         OR admitted_at IS NULL AND priority <> batches.wanted_priority
     END`
-  const rows = await prisma.$queryRaw<unknown[]>`
+  const rows = await prisma.$queryRaw<unknown[]>(sql.named('isChangeRefused')`
     SELECT 1
     FROM batches
-    WHERE id = ${batchId} AND ${some(left)} AND NOT ${some(Prisma.sql`${left} AND ${STORABLE}`)}`
+    WHERE id = ${batchId} AND ${some(left)} AND NOT ${some(Prisma.sql`${left} AND ${STORABLE}`)}`)
   return rows.length > 0
 }
 
@@ -58,7 +59,7 @@ async function isRefused({ prisma }: Database, batchId: string): Promise<boolean
 async function takeOff({ prisma }: Database, batchId: string, wish: Wish): Promise<boolean> {
   const { cancelRequestedAt, cancelRendering, wantedPriority } = wish
   const taken = cancelRequestedAt
-    ? await prisma.$executeRaw`
+    ? await prisma.$executeRaw(sql.named('takeOffCancel')`
       UPDATE batches
       SET cancel_requested_at = NULL, cancel_rendering = false, wanted_priority = NULL,
         change_until = NULL
@@ -66,13 +67,13 @@ async function takeOff({ prisma }: Database, batchId: string, wish: Wish): Promi
         AND cancel_requested_at = ${cancelRequestedAt}
         AND cancel_rendering = ${cancelRendering}
         AND NOT ${some(QUEUED)}
-        AND NOT (cancel_rendering AND ${some(UNDER_WAY)})`
-    : await prisma.$executeRaw`
+        AND NOT (cancel_rendering AND ${some(UNDER_WAY)})`)
+    : await prisma.$executeRaw(sql.named('takeOffPriority')`
       UPDATE batches
       SET wanted_priority = NULL, change_until = NULL
       WHERE id = ${batchId}
         AND cancel_requested_at IS NULL
         AND wanted_priority = ${wantedPriority}
-        AND NOT ${some(hasOther(wantedPriority ?? 0))}`
+        AND NOT ${some(hasOther(wantedPriority ?? 0))}`)
   return taken === 1
 }

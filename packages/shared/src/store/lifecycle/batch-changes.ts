@@ -5,6 +5,7 @@
 
 import type { Database } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { isStorable } from '../unstorable.ts'
 import { claimStorable } from '../unstorable-search.ts'
 
@@ -47,10 +48,10 @@ export const some = (which: Prisma.Sql) => Prisma.sql`
  */
 export async function markCancelled({ prisma }: Database, batchId: string, rendering: boolean): Promise<boolean> {
   // Always a new moment: a request that comes while an earlier request is ending keeps the mark on the row.
-  const marked = await prisma.$executeRaw`
+  const marked = await prisma.$executeRaw(sql.named('markCancelled')`
     UPDATE batches
     SET cancel_requested_at = clock_timestamp(), cancel_rendering = cancel_rendering OR ${rendering}
-    WHERE id = ${batchId} AND (${some(QUEUED)} OR ${rendering} AND ${some(UNDER_WAY)})`
+    WHERE id = ${batchId} AND (${some(QUEUED)} OR ${rendering} AND ${some(UNDER_WAY)})`)
   return marked === 1
 }
 
@@ -58,18 +59,18 @@ export async function markCancelled({ prisma }: Database, batchId: string, rende
  * Marks the generations that wait for admission for another priority. @returns false when all have the priority already
  */
 export async function markPriority({ prisma }: Database, batchId: string, priority: number): Promise<boolean> {
-  const marked = await prisma.$executeRaw`
+  const marked = await prisma.$executeRaw(sql.named('markPriority')`
     UPDATE batches
     SET wanted_priority = CASE WHEN ${some(hasOther(priority))} THEN ${priority}::int END
-    WHERE id = ${batchId} AND (wanted_priority IS NOT NULL OR ${some(hasOther(priority))})`
+    WHERE id = ${batchId} AND (wanted_priority IS NOT NULL OR ${some(hasOther(priority))})`)
   return marked === 1
 }
 
 export async function isChanging({ prisma }: Database, batchId: string): Promise<boolean> {
-  const rows = await prisma.$queryRaw<unknown[]>`
+  const rows = await prisma.$queryRaw<unknown[]>(sql.named('isChanging')`
     SELECT 1
     FROM batches
-    WHERE id = ${batchId} AND ${MARKED}`
+    WHERE id = ${batchId} AND ${MARKED}`)
   return rows.length > 0
 }
 
@@ -84,11 +85,7 @@ export type WhichChange = { readonly batchId: string } | { readonly not: readonl
 
 /** Takes the lease of a marked batch; null when another process has the lease, or no batch is marked. */
 export async function claimChange(database: Database, which: WhichChange): Promise<ClaimedChange | null> {
-  const isMeant =
-    'batchId' in which
-      ? Prisma.sql`
-        id = ${which.batchId}`
-      : Prisma.sql`id <> ALL (${which.not}::text[])`
+  const isMeant = 'batchId' in which ? Prisma.sql`id = ${which.batchId}` : Prisma.sql`id <> ALL (${which.not}::text[])`
   const pick = (among: Prisma.Sql) => Prisma.sql`
     SELECT id
     FROM batches
@@ -105,20 +102,20 @@ export async function claimChange(database: Database, which: WhichChange): Promi
       id
     LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED`
-  const [row] = await claimStorable(
-    database,
-    'claim',
-    pick,
-    (picked) => database.prisma.$queryRaw<ClaimedChange[]>`
+  const [row] = await claimStorable(database, 'claim', pick, (picked) =>
+    database.prisma.$queryRaw<ClaimedChange[]>(sql.named('claimChange')`
       UPDATE batches
       SET change_until = ${LEASE}
       WHERE id = ANY (ARRAY(${picked}))
-      RETURNING id AS "batchId", project_id AS "projectId"`,
+      RETURNING id AS "batchId", project_id AS "projectId"`),
   )
   return row ?? null
 }
 
 /** Returns the lease early: another process may go on at once. */
 export async function releaseChange({ prisma }: Database, batchId: string): Promise<void> {
-  await prisma.$executeRaw`UPDATE batches SET change_until = NULL WHERE id = ${batchId}`
+  await prisma.$executeRaw(sql.named('releaseChange')`
+    UPDATE batches
+    SET change_until = NULL
+    WHERE id = ${batchId}`)
 }

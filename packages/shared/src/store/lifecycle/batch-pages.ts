@@ -2,6 +2,7 @@
 
 import { type Database, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { claimStorable } from '../unstorable-search.ts'
 import { cancelLocked } from './cancellation.ts'
 import { type Moved, moveGenerations } from './moves.ts'
@@ -63,13 +64,7 @@ export async function cancelPage(
   const moved = await claimStorable(database, 'change', queued, (picked) => {
     const first = Prisma.sql`page AS MATERIALIZED (${picked})`
     return withRetry(() =>
-      moveGenerations(
-        prisma,
-        Prisma.sql`
-          id IN (SELECT id FROM page)`,
-        'cancel',
-        { first, set, fanOut: 'later' },
-      ),
+      moveGenerations(prisma, Prisma.sql`id IN (SELECT id FROM page)`, 'cancel', { first, set, fanOut: 'later' }),
     )
   })
   if (moved.length === rows) return { changed: rows, moved, after: lastOf(moved) }
@@ -86,7 +81,7 @@ export async function cancelPage(
   const underWay = await claimStorable(database, 'change', rendering, (picked) =>
     withRetry(() =>
       prisma.$transaction(async (tx) => {
-        const locked = await tx.$queryRaw<{ id: string }[]>`${picked}`
+        const locked = await tx.$queryRaw<{ id: string }[]>(sql.named('pickCancelPage')`${picked}`)
         const ids = locked.map((row) => row.id)
         return [{ changed: ids.length, moved: await cancelLocked(tx, ids, renderMaxMs) }]
       }),
@@ -113,12 +108,12 @@ export async function priorityPage(
     LIMIT ${rows}
     FOR UPDATE SKIP LOCKED`
   const changed = await claimStorable(database, 'change', waiting, (picked) =>
-    withRetry(
-      () => database.prisma.$queryRaw<{ id: string }[]>`
+    withRetry(() =>
+      database.prisma.$queryRaw<{ id: string }[]>(sql.named('priorityPage')`
         UPDATE generations
         SET priority = ${priority}
         WHERE id = ANY (ARRAY(${picked}))
-        RETURNING id`,
+        RETURNING id`),
     ),
   )
   return { changed: changed.length, moved: [], after: changed.length === rows ? lastOf(changed) : null }

@@ -3,9 +3,10 @@
 // without its deliveries.
 
 import { isTerminal, MOVES, type MoveName, type Status } from '@reelqueue/contract/terms/status'
-import { PREPARED, type Sql } from '../database.ts'
+import type { Sql } from '../database.ts'
 import { CREATE_DELIVERIES, CREATE_LATER, DELIVERIES_TO_ENQUEUE } from '../deliveries/fan-out.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 
 export interface Moved {
   readonly id: string
@@ -40,7 +41,7 @@ export interface MoveDetails {
  * @returns the moved rows, each with the columns of `told`
  */
 export async function moveGenerations<Told = unknown>(
-  sql: Sql,
+  tx: Sql,
   which: readonly string[] | Prisma.Sql,
   move: MoveName,
   { set, guard, first, told, fanOut = 'now' }: MoveDetails = {},
@@ -50,30 +51,45 @@ export async function moveGenerations<Told = unknown>(
   const { from, to } = MOVES[move]
   const finishedAt = isTerminal(to) ? Prisma.sql`now()` : Prisma.sql`NULL`
   // A move by a condition is rare and may be large, so its own plan is worth the planning time.
-  const prepared = first || 'length' in which ? Prisma.raw(PREPARED) : Prisma.empty
-  const rows = await sql.$queryRaw<(MovedRow & Told)[]>`
-    ${prepared} WITH ${first ? Prisma.sql`${first}, ` : Prisma.empty}moved AS (
+  const planning = first || 'length' in which ? 'prepared' : 'planned'
+  const tables = first ? Prisma.sql`${first}, ` : Prisma.empty
+  const assignments = set ? Prisma.sql`, ${set}` : Prisma.empty
+  const guarded = guard ? Prisma.sql`AND ${guard}` : Prisma.empty
+  const columns = told ? Prisma.sql`, ${told}` : Prisma.empty
+  const [created, toEnqueue] =
+    fanOut === 'now'
+      ? [Prisma.sql`created AS (${CREATE_DELIVERIES})`, DELIVERIES_TO_ENQUEUE]
+      : [Prisma.sql`later AS (${CREATE_LATER})`, Prisma.sql`NULL::jsonb`]
+  const rows = await tx.$queryRaw<(MovedRow & Told)[]>(sql.named(moveStatement(move), planning)`
+    WITH ${tables}moved AS (
       UPDATE generations g
-      SET status = ${to}::generation_status, event_seq = g.event_seq + 1, finished_at = ${finishedAt}${set ? Prisma.sql`, ${set}` : Prisma.empty}
+      SET status = ${to}::generation_status, event_seq = g.event_seq + 1,
+        finished_at = ${finishedAt}${assignments}
       WHERE g.id = ANY (ARRAY(SELECT id FROM generations WHERE ${condition} ORDER BY id FOR UPDATE))
-        AND g.status = ANY (${from}::text[]::generation_status[])${guard ? Prisma.sql` AND ${guard}` : Prisma.empty}
+        AND g.status = ANY (${from}::text[]::generation_status[]) ${guarded}
       RETURNING g.*, new_id('evt') AS event_id
     ), recorded AS (
       INSERT INTO events (id, project_id, generation_id, sequence, type, data)
-      SELECT event_id, project_id, id, event_seq, 'generation.' || status::text, ${GENERATION_SNAPSHOT} FROM moved
+      SELECT event_id, project_id, id, event_seq, 'generation.' || status::text,
+        ${GENERATION_SNAPSHOT}
+      FROM moved
     ), fact AS (
-      SELECT event_id AS id, project_id, 'generation.' || status::text AS type, webhook_url FROM moved
-    ), ${fanOut === 'now' ? Prisma.sql`created AS (${CREATE_DELIVERIES})` : Prisma.sql`later AS (${CREATE_LATER})`}
-    SELECT g.id, g.batch_id AS "batchId", g.event_id AS "eventId"${told ? Prisma.sql`, ${told}` : Prisma.empty},
+      SELECT event_id AS id, project_id, 'generation.' || status::text AS type, webhook_url
+      FROM moved
+    ), ${created}
+    SELECT g.id, g.batch_id AS "batchId", g.event_id AS "eventId"${columns},
       -- With the first row, once: a join would compare each with each.
-      CASE WHEN row_number() OVER () = 1 THEN (${fanOut === 'now' ? DELIVERIES_TO_ENQUEUE : Prisma.sql`NULL::jsonb`}) END AS woken
-    FROM moved g`
+      CASE WHEN row_number() OVER () = 1 THEN (${toEnqueue}) END AS woken
+    FROM moved g`)
   const owed = new Map<string, string[]>()
   for (const { event_id: eventId, id } of rows[0]?.woken ?? []) owed.set(eventId, [...(owed.get(eventId) ?? []), id])
   return rows.map(({ eventId, woken: _, ...row }) => {
     return { ...row, status: to, deliveryIds: owed.get(eventId) ?? [] } as Moved & Told
   })
 }
+
+/** The name of the statement of a move. */
+export const moveStatement = (move: MoveName) => `move.${move}`
 
 interface MovedRow {
   readonly id: string
@@ -86,9 +102,18 @@ interface MovedRow {
 const iso = (column: string) => Prisma.raw(`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`)
 
 /** The fields of a generation that a move may change, without nulls; `wire/generation.ts` reads them back. */
-const GENERATION_SNAPSHOT = Prisma.sql`jsonb_strip_nulls(jsonb_build_object(
-  'status', status, 'video_url', video_url, 'video_url_expires_at', ${iso('video_url_expires_at')},
-  'actual_duration', actual_duration,
-  'error', CASE WHEN error_code IS NULL THEN NULL ELSE jsonb_build_object('code', error_code, 'message', error_message) END,
-  'upstream_task_id', upstream_task_id, 'attempt', attempt, 'may_be_charged', may_be_charged OR status = 'submitting', 'submitted_at', ${iso('submitted_at')}, 'finished_at', ${iso('finished_at')},
-  'priority', priority, 'cancel_requested_at', ${iso('cancel_requested_at')}))`
+const GENERATION_SNAPSHOT = Prisma.sql`
+  jsonb_strip_nulls(
+    jsonb_build_object(
+      'status', status, 'video_url', video_url,
+      'video_url_expires_at', ${iso('video_url_expires_at')}, 'actual_duration', actual_duration,
+      'error', CASE
+        WHEN error_code IS NULL THEN NULL
+        ELSE jsonb_build_object('code', error_code, 'message', error_message)
+      END,
+      'upstream_task_id', upstream_task_id, 'attempt', attempt,
+      'may_be_charged', may_be_charged OR status = 'submitting',
+      'submitted_at', ${iso('submitted_at')}, 'finished_at', ${iso('finished_at')},
+      'priority', priority, 'cancel_requested_at', ${iso('cancel_requested_at')}
+    )
+  )`

@@ -8,6 +8,7 @@ import { WOKEN_PER_TARGET } from '../deliveries/fan-out.ts'
 import { rests } from '../deliveries/target-rests.ts'
 import { Prisma } from '../generated/client.ts'
 import { ALL_ENDED } from '../intake/batches.ts'
+import { sql } from '../sql.ts'
 import { isStorable } from '../unstorable.ts'
 import { claimStorable } from '../unstorable-search.ts'
 
@@ -46,17 +47,24 @@ export async function claimOverdueGenerations(
     ' OR ',
   )
   const pick = (among: Prisma.Sql) => Prisma.sql`
-    SELECT id FROM generations
-    WHERE due_at <= now() AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
-      AND (${owes}) AND ${isStorable('generations.id')} ${among}
-    ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED`
-  const rows = await claimStorable(
-    database,
-    'wake',
-    pick,
-    (picked) => database.prisma.$queryRaw<(RowToEnqueue & { status: Status; hasAnswer: boolean })[]>`
-      UPDATE generations SET wakes = wakes + 1, due_at = now() + ${GRACE} WHERE id = ANY (ARRAY(${picked}))
-      RETURNING id, wakes, status::text, answer IS NOT NULL AS "hasAnswer"`,
+    SELECT id
+    FROM generations
+    WHERE due_at <= now()
+      AND due_at IS NOT NULL
+      AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
+      AND (${owes})
+      AND ${isStorable('generations.id')} ${among}
+    ORDER BY due_at
+    LIMIT ${limit}
+    FOR UPDATE SKIP LOCKED`
+  const rows = await claimStorable(database, 'wake', pick, (picked) =>
+    database.prisma.$queryRaw<(RowToEnqueue & { status: Status; hasAnswer: boolean })[]>(sql.named(
+      'claimOverdueGenerations',
+    )`
+      UPDATE generations
+      SET wakes = wakes + 1, due_at = now() + ${GRACE}
+      WHERE id = ANY (ARRAY(${picked}))
+      RETURNING id, wakes, status::text, answer IS NOT NULL AS "hasAnswer"`),
   )
   return {
     submit: rows.filter((row) => owedStep(row) === 'submit'),
@@ -72,30 +80,55 @@ export async function claimOverdueGenerations(
 export async function claimOverdueDeliveries(database: Database, limit: number): Promise<RowToEnqueue[]> {
   const pick = (among: Prisma.Sql) => Prisma.sql`
     WITH RECURSIVE known AS (
-      -- Every server that something is pending for, and the first of it: one probe of the index for each.
-      (SELECT target, next_attempt_at FROM deliveries WHERE state = 'pending' ORDER BY target, next_attempt_at LIMIT 1)
+      -- Every origin with pending deliveries, and its first one: one probe of the index for each.
+      (
+        SELECT target, next_attempt_at
+        FROM deliveries
+        WHERE state = 'pending'
+        ORDER BY target, next_attempt_at
+        LIMIT 1
+      )
       UNION ALL
-      SELECT next.target, next.next_attempt_at FROM known CROSS JOIN LATERAL (
-        SELECT target, next_attempt_at FROM deliveries WHERE state = 'pending' AND target > known.target
-        ORDER BY target, next_attempt_at LIMIT 1) next
+      SELECT next.target, next.next_attempt_at
+      FROM known
+      CROSS JOIN LATERAL (
+        SELECT target, next_attempt_at
+        FROM deliveries
+        WHERE state = 'pending' AND target > known.target
+        ORDER BY target, next_attempt_at
+        LIMIT 1
+      ) next
     ), asked AS (
       -- In any order: where there are more than a page holds, all come to their turns.
-      SELECT target, row_number() OVER (PARTITION BY split_part(target, ' ', 1) COLLATE "C" ORDER BY random()) AS turn
-      FROM known WHERE next_attempt_at <= now() AND NOT ${rests('known.target')}
+      SELECT target,
+        row_number() OVER (
+          PARTITION BY split_part(target, ' ', 1) COLLATE "C"
+          ORDER BY random()
+        ) AS turn
+      FROM known
+      WHERE next_attempt_at <= now() AND NOT ${rests('known.target')}
     )
-    SELECT due.id FROM (SELECT target FROM asked ORDER BY turn, random()) AS shuffled CROSS JOIN LATERAL (
-      SELECT id FROM deliveries
-      WHERE state = 'pending' AND target = shuffled.target AND next_attempt_at <= now() AND due_at <= now()
+    SELECT due.id
+    FROM (SELECT target FROM asked ORDER BY turn, random()) AS shuffled
+    CROSS JOIN LATERAL (
+      SELECT id
+      FROM deliveries
+      WHERE state = 'pending'
+        AND target = shuffled.target
+        AND next_attempt_at <= now()
+        AND due_at <= now()
         AND ${isStorable('deliveries.id')} ${among}
-      ORDER BY next_attempt_at LIMIT ${WOKEN_PER_TARGET} FOR UPDATE SKIP LOCKED) due
+      ORDER BY next_attempt_at
+      LIMIT ${WOKEN_PER_TARGET}
+      FOR UPDATE SKIP LOCKED
+    ) due
     LIMIT ${limit}`
-  return await claimStorable(
-    database,
-    'wake',
-    pick,
-    (picked) => database.prisma.$queryRaw<RowToEnqueue[]>`
-      UPDATE deliveries SET wakes = wakes + 1, due_at = now() + ${GRACE} WHERE id = ANY (ARRAY(${picked}))
-      RETURNING id, wakes`,
+  return await claimStorable(database, 'wake', pick, (picked) =>
+    database.prisma.$queryRaw<RowToEnqueue[]>(sql.named('claimOverdueDeliveries')`
+      UPDATE deliveries
+      SET wakes = wakes + 1, due_at = now() + ${GRACE}
+      WHERE id = ANY (ARRAY(${picked}))
+      RETURNING id, wakes`),
   )
 }
 
@@ -107,31 +140,48 @@ export async function claimOverdueDeliveries(database: Database, limit: number):
 export async function endGraces(database: Database, limit: number): Promise<number> {
   const { prisma } = database
   const generations = (among: Prisma.Sql) => Prisma.sql`
-    SELECT id FROM generations g
-    WHERE ${IN_GRACE} AND due_at IS NOT NULL AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
-      AND NOT (status = 'submitting' AND EXISTS (
-        SELECT 1 FROM submissions WHERE submissions.id = g.current_submission_id
-          AND CASE state WHEN 'started' THEN lease_until ELSE retry_at END > now()))
+    SELECT id
+    FROM generations g
+    WHERE ${IN_GRACE}
+      AND due_at IS NOT NULL
+      AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
+      AND NOT (
+        status = 'submitting'
+        AND EXISTS (
+          SELECT 1
+          FROM submissions
+          WHERE submissions.id = g.current_submission_id
+            AND CASE state WHEN 'started' THEN lease_until ELSE retry_at END > now()
+        )
+      )
       AND ${isStorable('g.id')} ${among}
-    ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+    ORDER BY due_at
+    LIMIT ${limit}
+    FOR UPDATE SKIP LOCKED`
   const deliveries = (among: Prisma.Sql) => Prisma.sql`
-    SELECT id FROM deliveries
-    WHERE state = 'pending' AND ${IN_GRACE} AND next_attempt_at <= now() AND ${isStorable('deliveries.id')} ${among}
-    ORDER BY due_at LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+    SELECT id
+    FROM deliveries
+    WHERE state = 'pending'
+      AND ${IN_GRACE}
+      AND next_attempt_at <= now()
+      AND ${isStorable('deliveries.id')} ${among}
+    ORDER BY due_at
+    LIMIT ${limit}
+    FOR UPDATE SKIP LOCKED`
   const ended = await Promise.all([
-    claimStorable(
-      database,
-      'wake',
-      generations,
-      (picked) => prisma.$queryRaw<unknown[]>`
-        UPDATE generations SET due_at = now() WHERE id = ANY (ARRAY(${picked})) RETURNING 1`,
+    claimStorable(database, 'wake', generations, (picked) =>
+      prisma.$queryRaw<unknown[]>(sql.named('endGracesOfGenerations')`
+        UPDATE generations
+        SET due_at = now()
+        WHERE id = ANY (ARRAY(${picked}))
+        RETURNING 1`),
     ),
-    claimStorable(
-      database,
-      'wake',
-      deliveries,
-      (picked) => prisma.$queryRaw<unknown[]>`
-        UPDATE deliveries SET due_at = now() WHERE id = ANY (ARRAY(${picked})) RETURNING 1`,
+    claimStorable(database, 'wake', deliveries, (picked) =>
+      prisma.$queryRaw<unknown[]>(sql.named('endGracesOfDeliveries')`
+        UPDATE deliveries
+        SET due_at = now()
+        WHERE id = ANY (ARRAY(${picked}))
+        RETURNING 1`),
     ),
   ])
   return ended.flat().length
@@ -139,8 +189,11 @@ export async function endGraces(database: Database, limit: number): Promise<numb
 
 /** Ids of up to `limit` open batches whose generations have all ended. */
 export async function endedBatches({ prisma }: Database, limit: number): Promise<string[]> {
-  const rows = await prisma.$queryRaw<{ id: string }[]>`
-    SELECT b.id FROM batches b WHERE b.completed_at IS NULL AND ${ALL_ENDED} AND ${isStorable('b.id')}
-    ORDER BY b.id LIMIT ${limit}`
+  const rows = await prisma.$queryRaw<{ id: string }[]>(sql.named('endedBatches')`
+    SELECT b.id
+    FROM batches b
+    WHERE b.completed_at IS NULL AND ${ALL_ENDED} AND ${isStorable('b.id')}
+    ORDER BY b.id
+    LIMIT ${limit}`)
   return rows.map((row) => row.id)
 }

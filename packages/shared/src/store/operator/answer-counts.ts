@@ -2,6 +2,7 @@
 // kind.
 
 import type { Database } from '../database.ts'
+import { sql } from '../sql.ts'
 
 export interface AnswerCount {
   readonly upstream: string
@@ -13,7 +14,7 @@ export interface AnswerCount {
 /** Adds counts in one statement, in the order of the key, so that two workers never wait for each other. */
 export async function addAnswerCounts({ prisma }: Database, counts: readonly AnswerCount[]): Promise<void> {
   if (counts.length === 0) return
-  await prisma.$executeRaw`
+  await prisma.$executeRaw(sql.named('addAnswerCounts')`
     INSERT INTO upstream_answers (upstream, call, class, count)
     SELECT *
     FROM unnest(
@@ -22,12 +23,12 @@ export async function addAnswerCounts({ prisma }: Database, counts: readonly Ans
     ) AS given (upstream, call, class, count)
     ORDER BY 1, 2, 3
     ON CONFLICT (upstream, call, class) DO UPDATE
-    SET count = upstream_answers.count + excluded.count`
+    SET count = upstream_answers.count + excluded.count`)
 }
 
 export async function readAnswerCounts({ prisma }: Database): Promise<AnswerCount[]> {
-  return await prisma.$queryRaw<AnswerCount[]>`
+  return await prisma.$queryRaw<AnswerCount[]>(sql.named('readAnswerCounts')`
     SELECT upstream, call, class, count::float8 AS count
     FROM upstream_answers
-    ORDER BY 1, 2, 3`
+    ORDER BY 1, 2, 3`)
 }

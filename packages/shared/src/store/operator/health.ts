@@ -4,6 +4,7 @@ import { idBefore } from '@reelqueue/contract/terms/ids'
 import type { Database } from '../database.ts'
 import { rests } from '../deliveries/target-rests.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { sqlState } from '../sql-state.ts'
 import { isStorable } from '../unstorable.ts'
 import type { NotedStep } from './step-runs.ts'
@@ -27,7 +28,7 @@ const SINCE = Prisma.sql`(SELECT at FROM since)`
  * receiver makes nothing overdue: its deliveries wait for their turns, and their jobs are taken.
  */
 export async function overdueWork({ prisma }: Database, graceMs: number): Promise<Overdue> {
-  const [row] = await prisma.$queryRaw<Overdue[]>`
+  const [row] = await prisma.$queryRaw<Overdue[]>(sql.named('overdueWork')`
     WITH since AS (
       SELECT now() - ${graceMs} * interval '1 ms' AS at
     ),
@@ -120,7 +121,7 @@ export async function overdueWork({ prisma }: Database, graceMs: number): Promis
         ) AS due
         WHERE NOT ${rests('due.target')}
       )
-    ) AS overdue`
+    ) AS overdue`)
   return row ?? { count: 0, stalled: [] }
 }
 
@@ -147,7 +148,10 @@ export function createWriteTest({ prisma }: Database): () => Promise<void> {
     } catch (error) {
       if (sqlState(error) !== LIMITED) throw error
     }
-    await prisma.$executeRaw`UPDATE ledgers SET probed_at = clock_timestamp() WHERE one = 1`
+    await prisma.$executeRaw(sql.named('probeWrite')`
+      UPDATE ledgers
+      SET probed_at = clock_timestamp()
+      WHERE one = 1`)
   }
   return () => {
     const now = performance.now()

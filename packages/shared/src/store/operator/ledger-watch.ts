@@ -3,6 +3,7 @@
 
 import type { LedgerIdentity } from '../../domain/ledger.ts'
 import type { Database } from '../database.ts'
+import { sql } from '../sql.ts'
 
 export interface LedgerRow {
   /** Null before the first worker. */
@@ -43,9 +44,9 @@ export async function readLedger({ prisma }: Database): Promise<LedgerRow> {
 
 /** Whether the database has this submission. */
 export async function hasSubmission({ prisma }: Database, id: string): Promise<boolean> {
-  const [row] = await prisma.$queryRaw<
-    { has: boolean }[]
-  >`SELECT EXISTS (SELECT 1 FROM submissions WHERE id = ${id}) AS has`
+  const [row] = await prisma.$queryRaw<{ has: boolean }[]>(
+    sql.named('hasSubmission')`SELECT EXISTS (SELECT 1 FROM submissions WHERE id = ${id}) AS has`,
+  )
   return row?.has ?? false
 }
 
@@ -54,30 +55,32 @@ export async function hasSubmission({ prisma }: Database, id: string): Promise<b
  * since 1970
  */
 export async function adoptLedger({ prisma }: Database, id: string, identity: LedgerIdentity): Promise<number> {
-  const [row] = await prisma.$queryRaw<{ aliveAtMs: number }[]>`
+  const [row] = await prisma.$queryRaw<{ aliveAtMs: number }[]>(sql.named('adoptLedger')`
     UPDATE ledgers
     SET id = ${id}, identity = ${JSON.stringify(identity)}::jsonb, stopped_at = NULL,
       alive_at = greatest(clock_timestamp(), alive_at)
     WHERE one = 1
-    RETURNING floor(extract(epoch FROM alive_at) * 1000)::float8 AS "aliveAtMs"`
+    RETURNING floor(extract(epoch FROM alive_at) * 1000)::float8 AS "aliveAtMs"`)
   return row?.aliveAtMs ?? 0
 }
 
 /** Writes a sign of life; one of several workers is enough. `stopped`: the last sign of life of this worker. */
 export async function beatLedger({ prisma }: Database, everyMs: number, stopped: boolean): Promise<void> {
-  await prisma.$executeRaw`
+  await prisma.$executeRaw(sql.named('beatLedger')`
     UPDATE ledgers
     SET alive_at = greatest(clock_timestamp(), alive_at),
       stopped_at = CASE WHEN ${stopped} THEN clock_timestamp() END
-    WHERE one = 1 AND (${stopped} OR alive_at < clock_timestamp() - ${everyMs} * interval '1 ms')`
+    WHERE one = 1 AND (${stopped} OR alive_at < clock_timestamp() - ${everyMs} * interval '1 ms')`)
 }
 
 /** The facts that a mark outside the database keeps. Two index lookups. */
 export async function ledgerState({ prisma }: Database) {
-  const [row] = await prisma.$queryRaw<{ id: string | null; aliveAtMs: number | null; submission: string | null }[]>`
+  const [row] = await prisma.$queryRaw<
+    { id: string | null; aliveAtMs: number | null; submission: string | null }[]
+  >(sql.named('ledgerState')`
     SELECT id, floor(extract(epoch FROM alive_at) * 1000)::float8 AS "aliveAtMs",
       (SELECT max(id) FROM submissions) AS submission
     FROM ledgers
-    WHERE one = 1`
+    WHERE one = 1`)
   return row ?? { id: null, aliveAtMs: null, submission: null }
 }

@@ -3,6 +3,7 @@
 import type { PollsSeen } from '../../domain/refused-polls.ts'
 import type { Database } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 
 export interface OpenWork {
   /** Queued, without a slot. */
@@ -44,7 +45,8 @@ const KEPT_SLOTS = Prisma.sql`
 
 /** The slots kept for renders that no generation waits for. */
 export async function countKeptSlots({ prisma }: Database): Promise<KeptSlots> {
-  const [row] = await prisma.$queryRaw<{ kept: KeptSlots }[]>`${KEPT_SLOTS}`
+  const [row] = await prisma.$queryRaw<{ kept: KeptSlots }[]>(sql.named('countKeptSlots')`
+    ${KEPT_SLOTS}`)
   if (!row) throw new Error('counts without a row')
   return row.kept
 }
@@ -54,7 +56,7 @@ const IN_FLIGHT_MAX = 1_000
 
 /** The answers to the last polls of generations in flight. Reads up to a thousand rows. */
 export async function readPollsSeen({ prisma }: Database): Promise<PollsSeen> {
-  const [row] = await prisma.$queryRaw<PollsSeen[]>`
+  const [row] = await prisma.$queryRaw<PollsSeen[]>(sql.named('readPollsSeen')`
     SELECT count(*) FILTER (WHERE "isRefused" OR last_pending_at IS NOT NULL)::int AS asked,
       count(*) FILTER (WHERE "isRefused")::int AS refused,
       min(("lastPoll" ->> 'http_status')::int) FILTER (WHERE "isRefused") AS "httpStatus",
@@ -69,14 +71,14 @@ export async function readPollsSeen({ prisma }: Database): Promise<PollsSeen> {
         LIMIT ${IN_FLIGHT_MAX}
       ) AS held
       WHERE status = 'processing'
-    ) AS rendering`
+    ) AS rendering`)
   if (!row) throw new Error('counts without a row')
   return row
 }
 
 /** Each number is the length of a partial index. */
 export async function countOpenWork({ prisma }: Database): Promise<OpenWork> {
-  const [row] = await prisma.$queryRaw<OpenWork[]>`
+  const [row] = await prisma.$queryRaw<OpenWork[]>(sql.named('countOpenWork')`
     SELECT waiting.count AS waiting, slots.*, late.kept AS "lateSlots", pending.count AS deliveries,
       open.count AS "openBatches"
     FROM (
@@ -93,7 +95,7 @@ export async function countOpenWork({ prisma }: Database): Promise<OpenWork> {
       ) AS slots,
       (${KEPT_SLOTS}) AS late,
       (SELECT count(*)::int FROM deliveries WHERE state = 'pending') AS pending,
-      (SELECT count(*)::int FROM batches WHERE completed_at IS NULL) AS open`
+      (SELECT count(*)::int FROM batches WHERE completed_at IS NULL) AS open`)
   if (!row) throw new Error('counts without a row')
   return row
 }

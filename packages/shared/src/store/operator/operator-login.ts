@@ -2,6 +2,7 @@
 
 import type { GuessLimit } from '../../domain/login-guess.ts'
 import type { Database } from '../database.ts'
+import { sql } from '../sql.ts'
 
 export interface StoredLogin {
   /** SHA-256 of the password, hex; null when no password exists. */
@@ -15,13 +16,18 @@ export interface StoredLogin {
 
 /** The data that a login is checked against, and the wait if there is one. */
 export async function readLogin({ prisma }: Database, addressKey: string, nameKey: string): Promise<StoredLogin> {
-  const [row] = await prisma.$queryRaw<StoredLogin[]>`
-    SELECT
-      (SELECT hash FROM operator_passwords WHERE id = 1) AS hash,
-      (SELECT (extract(epoch FROM blocked_until - now()) * 1000)::float8 FROM login_guesses
-        WHERE key = ${addressKey} AND blocked_until > now()) AS "addressWaitMs",
-      (SELECT (extract(epoch FROM blocked_until - now()) * 1000)::float8 FROM login_guesses
-        WHERE key = ${nameKey} AND blocked_until > now()) AS "nameWaitMs"`
+  const [row] = await prisma.$queryRaw<StoredLogin[]>(sql.named('readLogin')`
+    SELECT (SELECT hash FROM operator_passwords WHERE id = 1) AS hash,
+      (
+        SELECT (extract(epoch FROM blocked_until - now()) * 1000)::float8
+        FROM login_guesses
+        WHERE key = ${addressKey} AND blocked_until > now()
+      ) AS "addressWaitMs",
+      (
+        SELECT (extract(epoch FROM blocked_until - now()) * 1000)::float8
+        FROM login_guesses
+        WHERE key = ${nameKey} AND blocked_until > now()
+      ) AS "nameWaitMs"`)
   return row ?? { hash: null, addressWaitMs: null, nameWaitMs: null }
 }
 
@@ -32,24 +38,40 @@ export async function readLogin({ prisma }: Database, addressKey: string, nameKe
  */
 export async function countWrong({ prisma }: Database, key: string, limit: GuessLimit): Promise<boolean> {
   const { waitsMs, purgedAfterMs } = limit
-  const counted = await prisma.$executeRaw`
-    INSERT INTO login_guesses AS known (key) VALUES (${key})
-    ON CONFLICT (key) DO UPDATE SET
-      wrong = CASE WHEN known.changed_at < now() - ${purgedAfterMs} * interval '1 ms' THEN 1 ELSE known.wrong + 1 END,
-      blocked_until = CASE WHEN known.changed_at < now() - ${purgedAfterMs} * interval '1 ms' THEN NULL ELSE
-        now() + nullif((${waitsMs}::float8[])[least(known.wrong + 1, ${waitsMs.length}::int)], 0) * interval '1 ms' END,
+  const counted = await prisma.$executeRaw(sql.named('countWrongGuess')`
+    INSERT INTO login_guesses AS known (key)
+    VALUES (${key})
+    ON CONFLICT (key) DO UPDATE
+    SET wrong = CASE
+        WHEN known.changed_at < now() - ${purgedAfterMs} * interval '1 ms' THEN 1
+        ELSE known.wrong + 1
+      END,
+      blocked_until = CASE
+        WHEN known.changed_at < now() - ${purgedAfterMs} * interval '1 ms' THEN NULL
+        ELSE now()
+          + nullif(
+            (${waitsMs}::float8[])[least(known.wrong + 1, ${waitsMs.length}::int)], 0
+          ) * interval '1 ms'
+      END,
       changed_at = now()
-    WHERE known.blocked_until IS NULL OR known.blocked_until <= now()`
+    WHERE known.blocked_until IS NULL OR known.blocked_until <= now()`)
   return counted === 1
 }
 
 /** Deletes guesses that are older than every limit's memory. */
 export async function purgeGuesses({ prisma }: Database, olderThanMs: number): Promise<void> {
-  await prisma.$executeRaw`
-    DELETE FROM login_guesses WHERE key = ANY (ARRAY(
-      SELECT key FROM login_guesses
-      WHERE changed_at < now() - ${olderThanMs} * interval '1 ms' AND (blocked_until IS NULL OR blocked_until < now())
-      LIMIT 1000 FOR UPDATE SKIP LOCKED))`
+  await prisma.$executeRaw(sql.named('purgeGuesses')`
+    DELETE FROM login_guesses
+    WHERE key = ANY (
+      ARRAY(
+        SELECT key
+        FROM login_guesses
+        WHERE changed_at < now() - ${olderThanMs} * interval '1 ms'
+          AND (blocked_until IS NULL OR blocked_until < now())
+        LIMIT 1000
+        FOR UPDATE SKIP LOCKED
+      )
+    )`)
 }
 
 /**
@@ -58,8 +80,11 @@ export async function purgeGuesses({ prisma }: Database, olderThanMs: number): P
  * @returns false when a password exists and stays
  */
 export async function storeOperatorPassword({ prisma }: Database, hash: string, replace: boolean): Promise<boolean> {
-  const stored = await prisma.$executeRaw`
-    INSERT INTO operator_passwords AS known (hash) VALUES (${hash})
-    ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, created_at = now() WHERE ${replace}`
+  const stored = await prisma.$executeRaw(sql.named('storeOperatorPassword')`
+    INSERT INTO operator_passwords AS known (hash)
+    VALUES (${hash})
+    ON CONFLICT (id) DO UPDATE
+    SET hash = excluded.hash, created_at = now()
+    WHERE ${replace}`)
   return stored === 1
 }

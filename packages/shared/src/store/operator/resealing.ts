@@ -6,6 +6,7 @@ import type { Database } from '../database.ts'
 import { readSealedHeaders } from '../deliveries/endpoint-headers.ts'
 import { Prisma } from '../generated/client.ts'
 import { readPreviousSecrets } from '../rotation.ts'
+import { sql } from '../sql.ts'
 
 export interface Resealing {
   /** Values that were sealed again. */
@@ -59,9 +60,12 @@ export async function resealAll(database: Database, reseal: Reseal): Promise<Res
 }
 
 async function readRows({ prisma }: Database, table: Table, which: Prisma.Sql): Promise<Row[]> {
-  return await prisma.$queryRaw<
-    Row[]
-  >`SELECT * FROM (${TABLES[table]}) AS stored WHERE ${which} ORDER BY id LIMIT ${PAGE}`
+  return await prisma.$queryRaw<Row[]>(sql.named('readSealed')`
+    SELECT *
+    FROM (${TABLES[table]}) AS stored
+    WHERE ${which}
+    ORDER BY id
+    LIMIT ${PAGE}`)
 }
 
 /** @returns the number of values of the row that were sealed again; null when a value does not open */
@@ -115,13 +119,13 @@ async function write({ prisma }: Database, table: Table, row: Row, sealed: Seale
   const previous = Prisma.sql`previous_secrets = ${json(sealed.previous)}`
   const written =
     table === 'projects'
-      ? await prisma.$executeRaw`
+      ? await prisma.$executeRaw(sql.named('resealProject')`
         UPDATE projects
         SET webhook_secret = ${sealed.secret}, ${previous}
-        WHERE id = ${row.id} AND webhook_secret = ${row.secret}`
-      : await prisma.$executeRaw`
+        WHERE id = ${row.id} AND webhook_secret = ${row.secret}`)
+      : await prisma.$executeRaw(sql.named('resealEndpoint')`
         UPDATE webhook_endpoints
         SET secret = ${sealed.secret}, ${previous}, headers = ${json(sealed.headers)}
-        WHERE id = ${row.id} AND secret = ${row.secret} AND headers = ${json(row.headers)}`
+        WHERE id = ${row.id} AND secret = ${row.secret} AND headers = ${json(row.headers)}`)
   return written === 1
 }

@@ -5,6 +5,7 @@
 import { idBefore } from '@reelqueue/contract/terms/ids'
 import type { Database, Sql } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { isStorable } from '../unstorable.ts'
 import { claimStorable } from '../unstorable-search.ts'
 
@@ -60,21 +61,32 @@ const before = ({ days }: Age) => Prisma.sql`now() - ${days} * interval '1 day'`
 function lastById(table: 'generations' | 'batches', noun: 'generation' | 'batch'): HistoryKind['lastOfPage'] {
   return async ({ prisma }, { days, nowMs }, after, rows) => {
     // Ids ascend with time: no younger row is read.
-    const [page] = await prisma.$queryRaw<{ last: string | null }[]>`
-      SELECT max(id) AS last FROM (
-        SELECT id FROM ${Prisma.raw(table)} WHERE id > ${after} AND id < ${idBefore(noun, nowMs - days * DAY_MS)}
-        ORDER BY id LIMIT ${rows}) page`
+    const [page] = await prisma.$queryRaw<{ last: string | null }[]>(sql.named('findLastById')`
+      SELECT max(id) AS last
+      FROM (
+        SELECT id
+        FROM ${Prisma.raw(table)}
+        WHERE id > ${after} AND id < ${idBefore(noun, nowMs - days * DAY_MS)}
+        ORDER BY id
+        LIMIT ${rows}
+      ) page`)
     return page?.last ?? null
   }
 }
 
 /** A position among the events of endpoints is an endpoint's id and a sequence number, as in the index. */
 async function lastEndpointEvent({ prisma }: Database, _age: Age, after: string, rows: number): Promise<string | null> {
-  const [event] = await prisma.$queryRaw<{ last: string }[]>`
-    SELECT endpoint_id || ' ' || sequence AS last FROM (
-      SELECT endpoint_id, sequence FROM events WHERE endpoint_id IS NOT NULL AND (endpoint_id, sequence) > ${placeOf(after)}
-      ORDER BY endpoint_id, sequence LIMIT ${rows}) page
-    ORDER BY endpoint_id DESC, sequence DESC LIMIT 1`
+  const [event] = await prisma.$queryRaw<{ last: string }[]>(sql.named('findLastEndpointEvent')`
+    SELECT endpoint_id || ' ' || sequence AS last
+    FROM (
+      SELECT endpoint_id, sequence
+      FROM events
+      WHERE endpoint_id IS NOT NULL AND (endpoint_id, sequence) > ${placeOf(after)}
+      ORDER BY endpoint_id, sequence
+      LIMIT ${rows}
+    ) page
+    ORDER BY endpoint_id DESC, sequence DESC
+    LIMIT 1`)
   return event?.last ?? null
 }
 
@@ -84,34 +96,71 @@ function placeOf(place: string): Prisma.Sql {
 }
 
 const oldGenerations = (age: Age, after: string, last: string, among: Prisma.Sql) => Prisma.sql`
-  SELECT id FROM generations g
-  WHERE id > ${after} AND id <= ${last} AND finished_at < ${before(age)} AND due_at IS NULL
+  SELECT id
+  FROM generations g
+  WHERE id > ${after}
+    AND id <= ${last}
+    AND finished_at < ${before(age)}
+    AND due_at IS NULL
     AND (slot_until IS NULL OR slot_until < now())
-    AND (batch_id IS NULL OR EXISTS (SELECT 1 FROM batches WHERE batches.id = g.batch_id AND completed_at < ${before(age)} OFFSET 0))
-    AND NOT ${owesDelivery(Prisma.sql`events.generation_id = g.id`)} AND ${isStorable('g.id')} ${among}
-  ORDER BY id FOR UPDATE SKIP LOCKED`
+    AND (
+      batch_id IS NULL
+      OR EXISTS (
+        SELECT 1
+        FROM batches
+        WHERE batches.id = g.batch_id AND completed_at < ${before(age)}
+        OFFSET 0
+      )
+    )
+    AND NOT ${owesDelivery(Prisma.sql`events.generation_id = g.id`)}
+    AND ${isStorable('g.id')} ${among}
+  ORDER BY id
+  FOR UPDATE SKIP LOCKED`
 
 const oldBatches = (age: Age, after: string, last: string, among: Prisma.Sql) => Prisma.sql`
-  SELECT id FROM batches b
-  WHERE id > ${after} AND id <= ${last} AND completed_at < ${before(age)}
+  SELECT id
+  FROM batches b
+  WHERE id > ${after}
+    AND id <= ${last}
+    AND completed_at < ${before(age)}
     AND NOT EXISTS (SELECT 1 FROM generations WHERE generations.batch_id = b.id OFFSET 0)
-    AND NOT ${owesDelivery(Prisma.sql`events.batch_id = b.id`)} AND ${isStorable('b.id')} ${among}
-  ORDER BY id FOR UPDATE SKIP LOCKED`
+    AND NOT ${owesDelivery(Prisma.sql`events.batch_id = b.id`)}
+    AND ${isStorable('b.id')} ${among}
+  ORDER BY id
+  FOR UPDATE SKIP LOCKED`
 
 /** Events of endpoints: tests, and disabling. */
 const oldEndpointEvents = (age: Age, after: string, last: string, among: Prisma.Sql) => Prisma.sql`
-  SELECT id FROM events
-  WHERE endpoint_id IS NOT NULL AND (endpoint_id, sequence) > ${placeOf(after)} AND (endpoint_id, sequence) <= ${placeOf(last)}
-    AND created_at < ${before(age)} AND NOT ${HAS_PENDING} AND ${isStorable('events.id')} ${among}
-  ORDER BY endpoint_id, sequence FOR UPDATE SKIP LOCKED`
+  SELECT id
+  FROM events
+  WHERE endpoint_id IS NOT NULL
+    AND (endpoint_id, sequence) > ${placeOf(after)}
+    AND (endpoint_id, sequence) <= ${placeOf(last)}
+    AND created_at < ${before(age)}
+    AND NOT ${HAS_PENDING}
+    AND ${isStorable('events.id')} ${among}
+  ORDER BY endpoint_id, sequence
+  FOR UPDATE SKIP LOCKED`
 
 /**
  * `next_attempt_at` is set exactly while a delivery is pending. With a condition on `state`, the planner may read the
  * index of all pending deliveries for each event. OFFSET 0: looked up row by row, for the same reason.
  */
-const HAS_PENDING = Prisma.sql`(EXISTS (
-  SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.next_attempt_at IS NOT NULL OFFSET 0)
-  OR EXISTS (SELECT 1 FROM pending_fan_outs noted WHERE noted.project_id = events.project_id AND noted.id = events.id OFFSET 0))`
+const HAS_PENDING = Prisma.sql`
+  (
+    EXISTS (
+      SELECT 1
+      FROM deliveries
+      WHERE deliveries.event_id = events.id AND deliveries.next_attempt_at IS NOT NULL
+      OFFSET 0
+    )
+    OR EXISTS (
+      SELECT 1
+      FROM pending_fan_outs noted
+      WHERE noted.project_id = events.project_id AND noted.id = events.id
+      OFFSET 0
+    )
+  )`
 const owesDelivery = (which: Prisma.Sql) =>
   Prisma.sql`EXISTS (SELECT 1 FROM events WHERE ${which} AND ${HAS_PENDING} OFFSET 0)`
 
@@ -122,7 +171,8 @@ async function purge(
 ): Promise<number> {
   const purged = await claimStorable(database, 'purge', pick, (picked) =>
     database.prisma.$transaction(async (tx) => {
-      await tx.$executeRaw`SELECT set_config('lock_timeout', ${String(LOCK_WAIT_MAX_MS)}, true)`
+      await tx.$executeRaw(sql.named('setLockTimeout')`
+        SELECT set_config('lock_timeout', ${String(LOCK_WAIT_MAX_MS)}, true)`)
       const ids = await idsOf(tx, picked)
       if (ids.length > 0) await act(tx, ids)
       return ids
@@ -132,24 +182,53 @@ async function purge(
 }
 
 async function purgeGenerations(tx: Sql, ids: readonly string[]): Promise<void> {
-  await purgeEvents(tx, await idsOf(tx, Prisma.sql`SELECT id FROM events WHERE generation_id = ANY (${ids}::text[])`))
-  await tx.$executeRaw`DELETE FROM submissions WHERE generation_id = ANY (${ids}::text[])`
-  await tx.$executeRaw`DELETE FROM generations WHERE id = ANY (${ids}::text[])`
+  await purgeEvents(
+    tx,
+    await idsOf(
+      tx,
+      Prisma.sql`
+        SELECT id
+        FROM events
+        WHERE generation_id = ANY (${ids}::text[])`,
+    ),
+  )
+  await tx.$executeRaw(sql.named('deleteSubmissions')`
+    DELETE FROM submissions
+    WHERE generation_id = ANY (${ids}::text[])`)
+  await tx.$executeRaw(sql.named('deleteGenerations')`
+    DELETE FROM generations
+    WHERE id = ANY (${ids}::text[])`)
 }
 
 async function purgeBatches(tx: Sql, ids: readonly string[]): Promise<void> {
-  await purgeEvents(tx, await idsOf(tx, Prisma.sql`SELECT id FROM events WHERE batch_id = ANY (${ids}::text[])`))
-  await tx.$executeRaw`DELETE FROM batches WHERE id = ANY (${ids}::text[])`
+  await purgeEvents(
+    tx,
+    await idsOf(
+      tx,
+      Prisma.sql`
+        SELECT id
+        FROM events
+        WHERE batch_id = ANY (${ids}::text[])`,
+    ),
+  )
+  await tx.$executeRaw(sql.named('deleteBatches')`
+    DELETE FROM batches
+    WHERE id = ANY (${ids}::text[])`)
 }
 
 /** Deletes events with their deliveries and the attempts of the deliveries. */
 async function purgeEvents(tx: Sql, ids: readonly string[]): Promise<void> {
-  await tx.$executeRaw`
-    DELETE FROM delivery_attempts WHERE delivery_id = ANY (ARRAY(SELECT id FROM deliveries WHERE event_id = ANY (${ids}::text[])))`
-  await tx.$executeRaw`DELETE FROM deliveries WHERE event_id = ANY (${ids}::text[])`
-  await tx.$executeRaw`DELETE FROM events WHERE id = ANY (${ids}::text[])`
+  await tx.$executeRaw(sql.named('deleteAttempts')`
+    DELETE FROM delivery_attempts
+    WHERE delivery_id = ANY (ARRAY(SELECT id FROM deliveries WHERE event_id = ANY (${ids}::text[])))`)
+  await tx.$executeRaw(sql.named('deleteDeliveries')`
+    DELETE FROM deliveries
+    WHERE event_id = ANY (${ids}::text[])`)
+  await tx.$executeRaw(sql.named('deleteEvents')`
+    DELETE FROM events
+    WHERE id = ANY (${ids}::text[])`)
 }
 
 async function idsOf(tx: Sql, query: Prisma.Sql): Promise<string[]> {
-  return (await tx.$queryRaw<{ id: string }[]>`${query}`).map((row) => row.id)
+  return (await tx.$queryRaw<{ id: string }[]>(sql.named('pickForgotten')`${query}`)).map((row) => row.id)
 }
