@@ -1,7 +1,8 @@
 // Retry and adopt over HTTP, and the project's default for unknown outcomes.
 import type { GenerationJson } from '@reelqueue/contract/wire/generation'
 import { projectJson } from '@reelqueue/contract/wire/project'
-import { settleAccepted, settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { settleAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
+import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'
 import { endGeneration, openSubmission } from './support/endings.ts'

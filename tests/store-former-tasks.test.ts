@@ -6,7 +6,7 @@ import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion
 import { claimDuePolls, failOverdue } from '@reelqueue/shared/store/lifecycle/polling'
 import { completeFormerTask } from '@reelqueue/shared/store/lifecycle/retries'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { attemptsOn, NO_VIDEO, REFUSED, UNKNOWN, VIDEO } from './support/attempts.ts'
+import { attemptsOn, lockOf, NO_VIDEO, REFUSED, UNKNOWN, VIDEO } from './support/attempts.ts'
 import { intentOf, LEASE_MS, pollOf, SETTLING, type Seed, seedDatabase, taskIdOf } from './support/seed.ts'
 
 let seed: Seed
@@ -195,16 +195,15 @@ describe('a retry after a deadline', () => {
     expect(await claimDuePolls(seed.database, 10, 1_000)).toEqual([])
   })
 
-  it('an answer read before the retry cannot end the new attempt', async () => {
+  it('an answer that was stored before the retry cannot end the new attempt', async () => {
     const id = await attempts.overdue()
-    await attempts.answered(id, VIDEO)
-    // The complete step reads the row, then waits for the lock; during the wait a new attempt gets its own answer.
-    const [moved] = await seed.collide(
-      `UPDATE generations SET current_submission_id = 'sub_of_another_attempt' WHERE id = '${id}'`,
-      [() => completeGeneration(seed.database, id)],
-    )
+    await attempts.answered(id, NO_VIDEO)
+    const [, moved] = await seed.collide<unknown>(lockOf(id), [
+      () => attempts.retry(id),
+      () => completeGeneration(seed.database, id),
+    ])
     expect(moved).toEqual([])
-    expect((await seed.row(id)).status).toBe('failed')
+    expect(await seed.row(id)).toMatchObject({ status: 'queued', attempt: 2, answer: null })
   })
 })
 

@@ -1,6 +1,6 @@
 // A task adopted by hand turns out to be the answer to another generation's submission, on a real Postgres.
 
-import { settleAccepted, settleOneAccepted } from '@reelqueue/shared/store/lifecycle/settlement'
+import { settleAccepted, settleOneAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { attemptsOn, REFUSED, VIDEO } from './support/attempts.ts'
 import { SETTLING, type Seed, seedDatabase } from './support/seed.ts'

@@ -8,14 +8,10 @@ import { type Judged, recordAttempt, recordAttempts } from '@reelqueue/shared/st
 import type { ClaimedDelivery } from '@reelqueue/shared/store/deliveries/claimed-delivery'
 import { claimDeliveries, claimDelivery, type Wanted } from '@reelqueue/shared/store/deliveries/claims'
 import { findWokenDeliveries, type WokenDelivery } from '@reelqueue/shared/store/deliveries/deliveries'
+import { type Acceptance, settleAccepted, settleOneAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
 import { completeGeneration, completeGenerations } from '@reelqueue/shared/store/lifecycle/completion'
 import type { Moved } from '@reelqueue/shared/store/lifecycle/moves'
-import {
-  type Acceptance,
-  type Settled,
-  settleAccepted,
-  settleOneAccepted,
-} from '@reelqueue/shared/store/lifecycle/settlement'
+import type { Settled } from '@reelqueue/shared/store/lifecycle/settlement'
 import {
   type BeginResult,
   type BeginWish,

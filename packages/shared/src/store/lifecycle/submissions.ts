@@ -1,13 +1,14 @@
 // The ledger of paid acts, before the act: the intent is committed before the POST. settlement.ts records the outcome.
 
-import type { Status } from '@reelqueue/contract/terms/status'
+import { beginning, type Beginning as Decided } from '../../domain/lifecycle/begin.ts'
+import type { Snapshot } from '../../domain/lifecycle/snapshot.ts'
 import type { RenderRequest } from '../../domain/render-request.ts'
 import { AFTER_TROUBLE, GATE_OPENS_MS, SUBMITTING_PAUSED } from '../admission/submitting-gate.ts'
 import { type Database, type Sql, transact, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
 import { BEING_CANCELLED } from './batch-changes.ts'
-import { REMEMBERED_TASKS } from './former-tasks.ts'
 import { moveGenerations } from './moves.ts'
+import { readSnapshots } from './snapshots.ts'
 
 /** When a held resubmission checks the gate again: the longest and the shortest wait. */
 const HELD_MS = 5_000
@@ -25,46 +26,16 @@ export interface Intent {
   readonly preparedAtMs: number
 }
 
-export type BeginResult =
-  | { readonly kind: 'begun'; readonly intent: Intent }
-  /** Nothing to submit: the generation is cancelled, done, or not admitted. */
-  | { readonly kind: 'moved_on' }
-  /** A submission is under way, or its back-off is not over. Another look is useful after `waitMs`. */
-  | { readonly kind: 'wait'; readonly waitMs: number }
-  /**
-   * Nothing is submitted now (submitting-gate.ts), or the batch is being cancelled. The generation waits again, without
-   * a slot.
-   */
-  | { readonly kind: 'held' }
-  /** The lease of the open submission ended without an outcome. The caller settles the submission as unknown. */
-  | { readonly kind: 'expired'; readonly submissionId: string }
-  /**
-   * A retry of a generation with a task that the provider had accepted. The caller asks about the task before another
-   * payment.
-   */
-  | { readonly kind: 'ask_first'; readonly taskId: string }
+/** Begun, or the reason why not. */
+export type BeginResult = { readonly kind: 'begun'; readonly intent: Intent } | Exclude<Decided, { kind: 'begin' }>
 
 interface LockedGeneration extends RenderRequest {
-  readonly status: Status
-  readonly admitted: boolean
-  readonly isPaused: boolean
+  readonly isHeld: boolean
   /** Milliseconds until the wait requested by the provider is over; null when another cause holds the generation. */
   readonly gateOpensMs: number | null
   readonly isAfterSilence: boolean
-  readonly attempt: number
   /** Submissions of this attempt. */
   readonly submissions: number
-  /**
-   * The latest task of the previous attempts that is not in `askedTaskIds`, as long as the provider remembers the task.
-   */
-  readonly formerTaskId: string | null
-}
-
-interface CurrentSubmission {
-  readonly id: string
-  readonly state: 'started' | 'accepted' | 'rejected' | 'unknown'
-  /** Milliseconds until the lease or the back-off ends; null when neither applies. */
-  readonly waitMs: number | null
 }
 
 interface Beginning extends RenderRequest {
@@ -169,46 +140,32 @@ export async function beginSubmission(
   return await withRetry(() =>
     transact(database, async (tx) => {
       const [generation] = await tx.$queryRaw<LockedGeneration[]>`
-        SELECT status::text, admitted_at IS NOT NULL AS admitted, attempt,
-          ${SUBMITTING_PAUSED} OR EXISTS (SELECT 1 FROM projects WHERE projects.id = g.project_id AND paused_at IS NOT NULL)
-            OR ${BEING_CANCELLED} AS "isPaused",
-          ${AFTER_TROUBLE} AS "isAfterSilence",
-          ${GATE_OPENS_MS} AS "gateOpensMs", model, prompt, size, seconds,
-          input_reference AS "inputReference",
-          (SELECT count(*)::int FROM submissions s WHERE s.generation_id = g.id AND s.attempt = g.attempt) AS submissions,
-          (SELECT upstream_task_id FROM submissions s
-            WHERE s.attempt < g.attempt AND s.upstream_task_id <> ALL (${askedTaskIds}::text[]) AND ${REMEMBERED_TASKS} LIMIT 1) AS "formerTaskId"
+        SELECT ${AFTER_TROUBLE} AS "isAfterSilence", ${GATE_OPENS_MS} AS "gateOpensMs",
+          ${SUBMITTING_PAUSED} OR ${BEING_CANCELLED}
+            OR EXISTS (SELECT 1 FROM projects WHERE projects.id = g.project_id AND paused_at IS NOT NULL) AS "isHeld",
+          model, prompt, size, seconds, input_reference AS "inputReference",
+          (SELECT count(*)::int FROM submissions s
+            WHERE s.generation_id = g.id AND s.attempt = g.attempt) AS submissions
         FROM generations g WHERE id = ${generationId} FOR UPDATE`
-      if (!generation) return { kind: 'moved_on' }
-      if (generation.status === 'submitting') {
-        const blocked = await blockedBy(tx, generationId)
-        if (blocked) return blocked
-      } else if (generation.status !== 'queued' || !generation.admitted) {
-        return { kind: 'moved_on' }
-      }
-      if (generation.isPaused) {
-        const waitMs = Math.min(Math.max(generation.gateOpensMs ?? HELD_MS, HELD_MIN_MS), HELD_MS)
-        await tx.$executeRaw`
-          UPDATE generations SET wakes = wakes + 1, admitted_at = CASE WHEN status = 'submitting' THEN admitted_at END,
-            due_at = CASE WHEN status = 'submitting' THEN now() + ${waitMs} * interval '1 ms' END
-          WHERE id = ${generationId}`
-        return generation.status === 'submitting' ? { kind: 'wait', waitMs } : { kind: 'held' }
-      }
-      const { formerTaskId, attempt, submissions } = generation
-      if (formerTaskId !== null) {
+      const [snapshot] = generation ? await readSnapshots(tx, [generationId]) : []
+      if (!generation || !snapshot) return { kind: 'moved_on' }
+      const { submissions, isHeld } = generation
+      const decided = beginning(snapshot, { isHeld, askedTaskIds })
+      if (decided.kind === 'held') return await hold(tx, snapshot, generation)
+      if (decided.kind === 'ask_first') {
         // Keeps other workers away during the question to the provider.
         await tx.$executeRaw`
           UPDATE generations SET due_at = clock_timestamp() + ${leaseMs} * interval '1 ms' WHERE id = ${generationId}`
-        return { kind: 'ask_first', taskId: formerTaskId }
       }
+      if (decided.kind !== 'begin') return decided
 
       // clock_timestamp: the transaction may have waited for the lock, and the lease begins now.
       await tx.$executeRaw`
         INSERT INTO submissions (id, generation_id, upstream, attempt, started_at, lease_until)
-        VALUES (${submissionId}, ${generationId}, ${upstream}, ${attempt}, clock_timestamp(),
+        VALUES (${submissionId}, ${generationId}, ${upstream}, ${snapshot.attempt}, clock_timestamp(),
           clock_timestamp() + ${leaseMs} * interval '1 ms')`
       const set = begun(Prisma.sql`${submissionId}`, upstream, leaseMs)
-      if (generation.status === 'queued') await moveGenerations(tx, [generationId], 'submit', { set })
+      if (snapshot.status === 'queued') await moveGenerations(tx, [generationId], 'submit', { set })
       else await tx.$executeRaw`UPDATE generations SET ${set} WHERE id = ${generationId}`
       const { model, prompt, size, seconds, inputReference, isAfterSilence } = generation
       const request = { model, prompt, size, seconds, inputReference }
@@ -218,13 +175,13 @@ export async function beginSubmission(
   )
 }
 
-/** The reason why a `submitting` generation must not be submitted now, or null. The row is locked. */
-async function blockedBy(tx: Sql, generationId: string): Promise<BeginResult | null> {
-  const [current] = await tx.$queryRaw<CurrentSubmission[]>`
-    SELECT s.id, s.state::text,
-      ceil(extract(epoch FROM CASE s.state WHEN 'started' THEN s.lease_until ELSE s.retry_at END - clock_timestamp()) * 1000)::float8 AS "waitMs"
-    FROM submissions s JOIN generations g ON g.current_submission_id = s.id WHERE g.id = ${generationId}`
-  if (!current) return null
-  if ((current.waitMs ?? 0) > 0) return { kind: 'wait', waitMs: current.waitMs ?? 0 }
-  return current.state === 'started' ? { kind: 'expired', submissionId: current.id } : null
+/** A queued generation waits for admission again; a resubmission looks at the gate again after a while. */
+async function hold(tx: Sql, { id, status }: Snapshot, { gateOpensMs }: LockedGeneration): Promise<BeginResult> {
+  const isResubmission = status === 'submitting'
+  const waitMs = Math.min(Math.max(gateOpensMs ?? HELD_MS, HELD_MIN_MS), HELD_MS)
+  await tx.$executeRaw`
+    UPDATE generations SET wakes = wakes + 1, admitted_at = CASE WHEN ${isResubmission} THEN admitted_at END,
+      due_at = CASE WHEN ${isResubmission} THEN now() + ${waitMs} * interval '1 ms' END
+    WHERE id = ${id}`
+  return isResubmission ? { kind: 'wait', waitMs } : { kind: 'held' }
 }
