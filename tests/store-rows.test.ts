@@ -16,6 +16,7 @@ import { countByStatus, finishBatches } from '@reelqueue/shared/store/intake/bat
 import { countWaiting, endedAmong, listGenerations } from '@reelqueue/shared/store/intake/generation-reads'
 import { changePage } from '@reelqueue/shared/store/lifecycle/batch-change-pages'
 import { claimChange, markCancelled } from '@reelqueue/shared/store/lifecycle/batch-changes'
+import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
 import {
   claimOverdueDeliveries,
   claimOverdueGenerations,
@@ -127,6 +128,7 @@ async function runStatements(): Promise<void> {
   await changePage(database, batchId, { after: '', rows: 5 }, 1)
   await nextToFanOut(database, '')
   await fanOutPage(database, projectId, 5)
+  await cancelGeneration(database, id, 60_000)
 }
 
 /** The columns of each named statement, by name, with the ids of their types. */

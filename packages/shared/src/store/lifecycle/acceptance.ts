@@ -51,22 +51,39 @@ async function acceptOrdinary({ prisma }: Database, acceptances: readonly Accept
   const answer = (id: string, field: keyof Acceptance) =>
     Prisma.sql`((SELECT answers FROM given) -> ${Prisma.raw(id)} ->> ${Prisma.raw(`'${field}'`)})`
   // Generations are locked before their ledger rows, as everywhere in the store.
-  const first = Prisma.sql`given AS (SELECT ${answers}::jsonb AS answers), ordinary AS MATERIALIZED (
+  const first = Prisma.sql`
+    given AS (
+      SELECT ${answers}::jsonb AS answers
+    ),
+    ordinary AS MATERIALIZED (
       SELECT s.id
       FROM submissions s
       JOIN generations g ON g.id = s.generation_id
-      WHERE s.id = ANY (${ids}::text[]) AND s.state = 'started' AND g.current_submission_id = s.id
-        AND g.status = 'submitting' AND g.cancel_requested_at IS NULL
-      ORDER BY g.id FOR UPDATE OF g SKIP LOCKED
-    ), settled AS (
-      UPDATE submissions s SET state = 'accepted', upstream_task_id = ${answer('s.id', 'taskId')},
-        reply = nullif((SELECT answers FROM given) -> s.id -> 'reply', 'null'), settled_at = clock_timestamp()
+      WHERE s.id = ANY (${ids}::text[])
+        AND s.state = 'started'
+        AND g.current_submission_id = s.id
+        AND g.status = 'submitting'
+        AND g.cancel_requested_at IS NULL
+      ORDER BY g.id
+      FOR UPDATE OF g SKIP LOCKED
+    ),
+    settled AS (
+      UPDATE submissions s
+      SET state = 'accepted', upstream_task_id = ${answer('s.id', 'taskId')},
+        reply = nullif((SELECT answers FROM given) -> s.id -> 'reply', 'null'),
+        settled_at = clock_timestamp()
       WHERE s.id = ANY (ARRAY(SELECT id FROM ordinary)) AND s.state = 'started'
       RETURNING s.generation_id
     )`
-  const set = Prisma.sql`may_be_charged = true, (upstream_task_id, submitted_at) = (
-      SELECT ${answer('s.id', 'taskId')}, s.started_at FROM submissions s WHERE s.id = g.current_submission_id),
-    last_pending_at = NULL, poll_failures = 0, last_poll = NULL, error_code = NULL, error_message = NULL,
+  const set = Prisma.sql`
+    may_be_charged = true,
+    (upstream_task_id, submitted_at) = (
+      SELECT ${answer('s.id', 'taskId')}, s.started_at
+      FROM submissions s
+      WHERE s.id = g.current_submission_id
+    ),
+    last_pending_at = NULL, poll_failures = 0, last_poll = NULL, error_code = NULL,
+    error_message = NULL,
     due_at = now() + ${answer('g.current_submission_id', 'firstPollMs')}::float8 * interval '1 ms'`
   const which = Prisma.sql`id IN (SELECT generation_id FROM settled)`
   const told = Prisma.sql`current_submission_id AS "submissionId"`

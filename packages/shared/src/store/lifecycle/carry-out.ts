@@ -6,6 +6,7 @@ import type { LedgerAddition, LedgerChange, Plan, RowChanges } from '../../domai
 import type { Snapshot } from '../../domain/lifecycle/snapshot.ts'
 import type { Sql } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { COMPLETED } from './completed.ts'
 import { NOT_BEFORE } from './former-tasks.ts'
 import { type Moved, moveGenerations } from './moves.ts'
@@ -53,10 +54,11 @@ async function moveRows(tx: Sql, move: MoveName, changes: Changes): Promise<Move
 async function changeRows(tx: Sql, all: Changes): Promise<void> {
   const changes = all.filter(([, row]) => Object.keys(row).length > 0)
   if (changes.length === 0) return
-  await tx.$executeRaw`
+  await tx.$executeRaw(sql.named('changeRows')`
     WITH ${given(changes)}
-    UPDATE generations g SET ${CHANGED}
-    WHERE g.id = ANY (${changes.map(([id]) => id)}::text[])`
+    UPDATE generations g
+    SET ${CHANGED}
+    WHERE g.id = ANY (${changes.map(([id]) => id)}::text[])`)
 }
 
 /** Looked up by id: a join would compare every row with every change. */
@@ -70,26 +72,40 @@ const json = (field: keyof RowChanges) => Prisma.sql`nullif(${CHANGE} -> ${Prism
 const errorText = (field: 'code' | 'message') => Prisma.sql`(${CHANGE} -> 'error' ->> ${Prisma.raw(`'${field}'`)})`
 /** The column takes `value` when the change has the field, and stays otherwise. */
 const set = (column: string, field: keyof RowChanges, value: Prisma.Sql) =>
-  Prisma.sql`${Prisma.raw(column)} = CASE WHEN ${has(field)} THEN ${value} ELSE ${Prisma.raw(`g.${column}`)} END`
+  Prisma.sql`
+    ${Prisma.raw(column)} = CASE
+      WHEN ${has(field)} THEN ${value}
+      ELSE ${Prisma.raw(`g.${column}`)}
+    END`
 const after = (field: keyof RowChanges) => Prisma.sql`now() + ${text(field)}::float8 * interval '1 ms'`
 
-const SLOT = Prisma.sql`slot_until = CASE
-  WHEN ${has('slotAtLeastMs')} THEN greatest(g.slot_until, ${after('slotAtLeastMs')})
-  WHEN ${has('slotMs')} THEN ${after('slotMs')}
-  ELSE g.slot_until END`
+const SLOT = Prisma.sql`
+  slot_until = CASE
+    WHEN ${has('slotAtLeastMs')} THEN greatest(g.slot_until, ${after('slotAtLeastMs')})
+    WHEN ${has('slotMs')} THEN ${after('slotMs')}
+    ELSE g.slot_until
+  END`
 
 /** The time at which the task's render began, and the last moment at which its video certainly did not exist. */
-const RENDER = Prisma.sql`(submitted_at, last_pending_at) = (
-    SELECT
-      CASE WHEN ${text('renderFrom')} IS NULL THEN g.submitted_at
+const RENDER = Prisma.sql`
+  (submitted_at, last_pending_at) = (
+    SELECT CASE
+        WHEN ${text('renderFrom')} IS NULL THEN g.submitted_at
         WHEN ${text('renderFrom')} = 'adoption' THEN now()
-        ELSE s.started_at END,
-      CASE WHEN ${text('renderFrom')} IS NULL
-          OR ${text('renderFrom')} = 'seen' AND g.upstream_task_id = ${text('taskId')} THEN g.last_pending_at
+        ELSE s.started_at
+      END,
+      CASE
+        WHEN ${text('renderFrom')} IS NULL
+          OR ${text('renderFrom')} = 'seen' AND g.upstream_task_id = ${text('taskId')}
+          THEN g.last_pending_at
         WHEN ${text('renderFrom')} = 'adoption' THEN coalesce(${NOT_BEFORE}, s.started_at)
-        ELSE ${NOT_BEFORE} END
+        ELSE ${NOT_BEFORE}
+      END
     FROM (SELECT 1) AS one
-    LEFT JOIN submissions s ON s.id = coalesce(${text('currentSubmissionId')}, g.current_submission_id))`
+    LEFT JOIN submissions s ON s.id = coalesce(
+      ${text('currentSubmissionId')}, g.current_submission_id
+    )
+  )`
 
 const CHANGED = Prisma.join([
   set('current_submission_id', 'currentSubmissionId', text('currentSubmissionId')),
@@ -111,8 +127,11 @@ const CHANGED = Prisma.join([
   set('error_message', 'error', errorText('message')),
   set('answer', 'answer', json('answer')),
   set('cost', 'cost', json('cost')),
-  Prisma.sql`cancel_requested_at = CASE WHEN ${has('isCancelRequested')}
-    THEN coalesce(g.cancel_requested_at, now()) ELSE g.cancel_requested_at END`,
+  Prisma.sql`
+    cancel_requested_at = CASE
+      WHEN ${has('isCancelRequested')} THEN coalesce(g.cancel_requested_at, now())
+      ELSE g.cancel_requested_at
+    END`,
 ])
 
 async function changeLedger(tx: Sql, changes: readonly LedgerChange[]): Promise<void> {
@@ -124,7 +143,11 @@ async function changeLedger(tx: Sql, changes: readonly LedgerChange[]): Promise<
   const has = (name: keyof LedgerChange) => Prisma.sql`jsonb_exists(${own}, ${field(name)})`
   const text = (name: keyof LedgerChange) => Prisma.sql`(${own} ->> ${field(name)})`
   const set = (column: string, name: keyof LedgerChange, value: Prisma.Sql) =>
-    Prisma.sql`${Prisma.raw(column)} = CASE WHEN ${has(name)} THEN ${value} ELSE ${Prisma.raw(`s.${column}`)} END`
+    Prisma.sql`
+      ${Prisma.raw(column)} = CASE
+        WHEN ${has(name)} THEN ${value}
+        ELSE ${Prisma.raw(`s.${column}`)}
+      END`
   const marked = (name: keyof LedgerChange) => Prisma.sql`CASE WHEN ${text(name)}::boolean THEN now() END`
   const assignments = Prisma.join([
     set('state', 'state', Prisma.sql`${text('state')}::submission_state`),
@@ -138,10 +161,13 @@ async function changeLedger(tx: Sql, changes: readonly LedgerChange[]): Promise<
     set('adopted_at', 'isAdopted', marked('isAdopted')),
     set('render_failed_at', 'hasRenderFailed', marked('hasRenderFailed')),
   ])
-  await tx.$executeRaw`
-    WITH given AS (SELECT ${byId}::jsonb AS changes)
-    UPDATE submissions s SET ${assignments}
-    WHERE s.id = ANY (${ids}::text[])`
+  await tx.$executeRaw(sql.named('changeLedger')`
+    WITH given AS (
+      SELECT ${byId}::jsonb AS changes
+    )
+    UPDATE submissions s
+    SET ${assignments}
+    WHERE s.id = ANY (${ids}::text[])`)
 }
 
 interface Addition {
@@ -152,26 +178,32 @@ interface Addition {
 async function addToLedger(tx: Sql, additions: readonly Addition[]): Promise<void> {
   if (additions.length === 0) return
   const column = (of: (one: Addition) => string | null) => Prisma.sql`${additions.map(of)}::text[]`
-  await tx.$executeRaw`
-    INSERT INTO submissions (id, generation_id, upstream, attempt, state, upstream_task_id,
-      started_at, lease_until, settled_at, adopted_at)
-    SELECT one.id, g.id, coalesce(s.upstream, g.upstream), coalesce(s.attempt, g.attempt), 'accepted', one.task_id,
-      coalesce(s.started_at, now()), coalesce(s.lease_until, now()), clock_timestamp(), CASE WHEN s.id IS NULL THEN now() END
-    FROM unnest(${column(({ added }) => added.id)}, ${column(({ added }) => added.taskId)},
-      ${column(({ added }) => added.answered)}, ${column(({ generationId }) => generationId)})
-      AS one (id, task_id, answered, generation_id)
+  await tx.$executeRaw(sql.named('addToLedger')`
+    INSERT INTO submissions (
+      id, generation_id, upstream, attempt, state, upstream_task_id, started_at, lease_until,
+      settled_at, adopted_at
+    )
+    SELECT one.id, g.id, coalesce(s.upstream, g.upstream), coalesce(s.attempt, g.attempt),
+      'accepted', one.task_id, coalesce(s.started_at, now()), coalesce(s.lease_until, now()),
+      clock_timestamp(), CASE WHEN s.id IS NULL THEN now() END
+    FROM unnest(
+      ${column(({ added }) => added.id)}, ${column(({ added }) => added.taskId)},
+      ${column(({ added }) => added.answered)}, ${column(({ generationId }) => generationId)}
+    ) AS one (id, task_id, answered, generation_id)
     JOIN generations g ON g.id = one.generation_id
-    LEFT JOIN submissions s ON s.id = one.answered`
+    LEFT JOIN submissions s ON s.id = one.answered`)
 }
 
 /** Has another task polled, at once. The deadline and the life of the video count from that task's submission. */
 async function askAbout(tx: Sql, asked: readonly (readonly string[])[]): Promise<void> {
   if (asked.length === 0) return
   const column = (index: number) => Prisma.sql`${asked.map((one) => one[index])}::text[]`
-  await tx.$executeRaw`
-    UPDATE generations g SET current_submission_id = s.id, upstream_task_id = s.upstream_task_id,
-      submitted_at = s.started_at, last_pending_at = ${NOT_BEFORE}, poll_failures = 0, due_at = now()
+  await tx.$executeRaw(sql.named('askAbout')`
+    UPDATE generations g
+    SET current_submission_id = s.id, upstream_task_id = s.upstream_task_id,
+      submitted_at = s.started_at, last_pending_at = ${NOT_BEFORE}, poll_failures = 0,
+      due_at = now()
     FROM unnest(${column(0)}, ${column(1)}) AS one (id, submission_id)
     JOIN submissions s ON s.id = one.submission_id
-    WHERE g.id = one.id`
+    WHERE g.id = one.id`)
 }

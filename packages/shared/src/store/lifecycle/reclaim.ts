@@ -3,6 +3,7 @@
 
 import { decide } from '../../domain/lifecycle/decide.ts'
 import type { Sql } from '../database.ts'
+import { sql } from '../sql.ts'
 import { carryOut } from './carry-out.ts'
 import type { Moved } from './moves.ts'
 import { lockSnapshot } from './snapshots.ts'
@@ -16,10 +17,14 @@ export interface TaskHolder {
 
 /** The other submission that has the task; null: no other submission has the task. */
 export async function findTaskHolder(tx: Sql, submissionId: string, taskId: string): Promise<TaskHolder | null> {
-  const [holder] = await tx.$queryRaw<TaskHolder[]>`
-    SELECT other.id AS "submissionId", other.generation_id AS "generationId", other.adopted_at IS NOT NULL AS "isAdopted"
-    FROM submissions other JOIN submissions own ON own.id = ${submissionId}
-    WHERE other.upstream = own.upstream AND other.upstream_task_id = ${taskId} AND other.id <> own.id`
+  const [holder] = await tx.$queryRaw<TaskHolder[]>(sql.named('findTaskHolder')`
+    SELECT other.id AS "submissionId", other.generation_id AS "generationId",
+      other.adopted_at IS NOT NULL AS "isAdopted"
+    FROM submissions other
+    JOIN submissions own ON own.id = ${submissionId}
+    WHERE other.upstream = own.upstream
+      AND other.upstream_task_id = ${taskId}
+      AND other.id <> own.id`)
   return holder ?? null
 }
 
