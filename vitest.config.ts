@@ -15,7 +15,7 @@ export default defineConfig({
           // Pure functions: nothing of one file can reach another.
           isolate: false,
           // Property tests take their time on a busy machine.
-          testTimeout: 30_000,
+          testTimeout: 60_000,
           include: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'bin/**/*.test.ts', 'bench/**/*.test.ts'],
         },
       },

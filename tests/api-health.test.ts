@@ -226,7 +226,7 @@ it('stops at once although a client keeps the connection of its last request ope
   const asking = request(`${house.url}/v1/generations/${id}?wait=50`, { agent, headers }).end()
   const answered = once(asking, 'response').then(([response]) => response.resume().statusCode)
   await until('the request waits', async () => {
-    const sql = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE '%SELECT id FROM generations%status = ANY%' AND pid <> pg_backend_pid()`
+    const sql = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE '%/* endedAmong */%' AND pid <> pg_backend_pid()`
     return (await runSql(databaseUrl, sql)).length > 0
   })
   await house.close()

@@ -142,7 +142,7 @@ describe('?wait=', () => {
     const [row] = await runSql<{ ms: number | null }>(
       url,
       `SELECT extract(epoch FROM clock_timestamp() - max(query_start))::float8 * 1000 AS ms FROM pg_stat_activity
-       WHERE datname = current_database() AND application_name = 'reelqueue' AND query LIKE '%SELECT id FROM generations%status = ANY%'`,
+       WHERE datname = current_database() AND application_name = 'reelqueue' AND query LIKE '%/* endedAmong */%'`,
     )
     return row?.ms ?? Number.POSITIVE_INFINITY
   }

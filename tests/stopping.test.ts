@@ -192,7 +192,7 @@ describe('an API that is told to stop', () => {
     })
     slow.write(body.slice(0, 10))
     await until('the request waits', async () => {
-      const looks = `pg_stat_activity WHERE datname = current_database() AND query ILIKE '%SELECT id FROM generations%status = ANY%' AND pid <> pg_backend_pid()`
+      const looks = `pg_stat_activity WHERE datname = current_database() AND query ILIKE '%/* endedAmong */%' AND pid <> pg_backend_pid()`
       return (await count(looks)) > 0
     })
     await stop(running)
