@@ -2,7 +2,7 @@
 // and Prisma's `createMany` in chunks. The ordinary ways check nothing, are not atomic, and record no events.
 
 import { newId } from '@reelqueue/contract/terms/ids'
-import { type House, openHouse } from '@reelqueue/shared/app-context'
+import { type AppContext, openAppContext } from '@reelqueue/shared/app-context'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { ensureProject } from '@reelqueue/shared/store/projects'
@@ -38,22 +38,24 @@ export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: num
     UPSTREAM_MAX_IN_FLIGHT: '100',
     PORT: '0',
   })
-  const house = openHouse(config, createLogger('error'))
-  await bootstrapProject(house)
-  const api = await startApi(house)
+  const context = openAppContext(config, createLogger('error'))
+  await bootstrapProject(context)
+  const api = await startApi(context)
   try {
     const requests = Array.from({ length: count }, (_, index) => lineOf(index))
     const body = requests.map((request) => `${JSON.stringify(request)}\n`).join('')
-    const project = await ensureProject(house.database, 'default', () => '')
+    const project = await ensureProject(context.database, 'default', () => '')
     const rates = { ours: [] as number[], createMany: [] as number[], single: [] as number[] }
     let batchId = ''
     for (let round = 0; round < ROUNDS; round++) {
       rates.single.push(
-        await rateOf(count * SINGLE_SHARE, () => oneByOne(house, project.id, requests.slice(0, count * SINGLE_SHARE))),
+        await rateOf(count * SINGLE_SHARE, () =>
+          oneByOne(context, project.id, requests.slice(0, count * SINGLE_SHARE)),
+        ),
       )
       // The jobs left in Redis by the ordinary way are not Reelqueue's.
-      await house.queues.queues.maintain.obliterate({ force: true })
-      rates.createMany.push(await rateOf(count, () => inChunks(house, project.id, requests)))
+      await context.queues.queues.maintain.obliterate({ force: true })
+      rates.createMany.push(await rateOf(count, () => inChunks(context, project.id, requests)))
       rates.ours.push(
         await rateOf(count, async () => {
           batchId = await postLines(api.url, body)
@@ -69,14 +71,14 @@ export async function benchIngest({ databaseUrl, redisUrl }: Servers, count: num
     const startedAt = performance.now()
     // The cancel of a large batch continues after the reply.
     await post(api.url, `/v1/batches/${batchId}/cancel`)
-    await house.changer.idle()
+    await context.changer.idle()
     const cancelMs = performance.now() - startedAt
     console.log(`Cancelling the ${count.toLocaleString('en')} of a batch: ${Math.round(cancelMs)} ms`)
     if (redisUrl !== undefined) console.log(`Keys in Redis: ${await countKeys(redisUrl)}`)
     return { lines: count, ours, createMany, single, cancelMs }
   } finally {
     await api.close()
-    await house.close()
+    await context.close()
   }
 }
 
@@ -93,14 +95,14 @@ const rowOf = (projectId: string, { model, prompt, seconds, size, custom_id: cus
   metadata,
 })
 
-async function oneByOne({ database, queues }: House, projectId: string, lines: readonly Line[]): Promise<void> {
+async function oneByOne({ database, queues }: AppContext, projectId: string, lines: readonly Line[]): Promise<void> {
   for (const line of lines) {
     const { id } = await database.prisma.generation.create({ data: rowOf(projectId, line) })
     await queues.queues.maintain.add('bench', { id }, { removeOnComplete: true, delay: 3_600_000 })
   }
 }
 
-async function inChunks({ database }: House, projectId: string, lines: readonly Line[]): Promise<void> {
+async function inChunks({ database }: AppContext, projectId: string, lines: readonly Line[]): Promise<void> {
   for (let at = 0; at < lines.length; at += CHUNK) {
     await database.prisma.generation.createMany({
       data: lines.slice(at, at + CHUNK).map((line) => rowOf(projectId, line)),

@@ -7,7 +7,7 @@ import type { ApiDeps } from '@reelqueue/api/deps'
 import { createKnownKeys } from '@reelqueue/api/known-keys'
 import { createOperatorLogin } from '@reelqueue/api/operator-login'
 import { createWaiter } from '@reelqueue/api/waiter'
-import type { House } from '@reelqueue/shared/app-context'
+import type { AppContext } from '@reelqueue/shared/app-context'
 import { microBatch } from '@reelqueue/shared/runtime/micro-batch'
 import { takeTurns } from '@reelqueue/shared/runtime/turns'
 import { halfOf } from '@reelqueue/shared/store/database'
@@ -30,8 +30,8 @@ export interface RunningApi {
 const ASK_TIMEOUT_MS = 10_000
 
 /** Starts the API. @throws UserError when its port is taken */
-export async function startApi(house: House): Promise<RunningApi> {
-  const { config, log, database, backend, queues, afterCommit, changer, sealer } = house
+export async function startApi(context: AppContext): Promise<RunningApi> {
+  const { config, log, database, backend, queues, afterCommit, changer, sealer } = context
   const waiter = createWaiter(
     (ids) => endedAmong(database, ids),
     (error) => log.warn({ event: 'wait.failed', err: error }),
@@ -43,16 +43,16 @@ export async function startApi(house: House): Promise<RunningApi> {
   const deps: ApiDeps = {
     database,
     keys: createKnownKeys(microBatch({ ...together, run: (hashes) => findProjectsByKeys(database, hashes) })),
-    operators: createOperatorLogin(house, {
+    operators: createOperatorLogin(context, {
       operatorPassword: config.OPERATOR_PASSWORD,
       viewerPassword: config.VIEWER_PASSWORD,
       publicUrl: config.PUBLIC_URL,
     }),
     accept: microBatch({
       ...together,
-      run: (wishes) => acceptGenerations(database, wishes),
-      alone: {
-        run: async (wish) => (await acceptGenerations(database, [wish]))[0] ?? null,
+      run: (requests) => acceptGenerations(database, requests),
+      singleRow: {
+        run: async (request) => (await acceptGenerations(database, [request]))[0] ?? null,
         turns: takeTurns(halfOf(database)),
       },
     }),

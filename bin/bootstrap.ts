@@ -2,7 +2,7 @@
 // values once.
 
 import { randomBytes } from 'node:crypto'
-import type { House } from '@reelqueue/shared/app-context'
+import type { AppContext } from '@reelqueue/shared/app-context'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import type { Database } from '@reelqueue/shared/store/database'
 import { storeOperatorPassword } from '@reelqueue/shared/store/operator/operator-login'
@@ -21,7 +21,7 @@ export interface MadeUp {
  * stored: later steps may fail.
  */
 export async function bootstrapProject(
-  { config, database, sealer }: House,
+  { config, database, sealer }: AppContext,
   show: (madeUp: MadeUp) => void = () => undefined,
 ): Promise<void> {
   const apiKey = config.BOOTSTRAP_API_KEY ?? newApiKey()

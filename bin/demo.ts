@@ -2,7 +2,7 @@
 // real installation: neither DATABASE_URL nor REDIS_URL nor any key.
 
 import { join } from 'node:path'
-import { type House, openHouse } from '@reelqueue/shared/app-context'
+import { type AppContext, openAppContext } from '@reelqueue/shared/app-context'
 import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { prepareDatabase } from '@reelqueue/shared/migrate/prepare-database'
 import { type Config, loadConfig } from '@reelqueue/shared/runtime/config'
@@ -69,7 +69,7 @@ async function startDemo(stops: Stops): Promise<Demo> {
     throw explainListenError(error, '127.0.0.1', ports.simulator, 'SIMULATOR_PORT')
   })
   const password = newOperatorPassword()
-  const house = openHouse(
+  const context = openAppContext(
     {
       ...embedded.config,
       PORT: ports.api,
@@ -82,13 +82,13 @@ async function startDemo(stops: Stops): Promise<Demo> {
     },
     log,
   )
-  stops.push(() => house.close())
-  const api = await startApi(house)
+  stops.push(() => context.close())
+  const api = await startApi(context)
   stops.push(() => api.close())
-  const worker = startWorkerIn(house)
+  const worker = startWorkerIn(context)
   stops.push(() => worker.close())
 
-  const { key, receiver } = await createDemoProject(house)
+  const { key, receiver } = await createDemoProject(context)
   stops.push(() => receiver.close())
   return { url: api.url, key, password, receiver, logFile }
 }
@@ -107,7 +107,7 @@ async function choosePorts({ HOST, PORT, SIMULATOR_PORT }: Config): Promise<{ ap
 }
 
 /** A new project for each run: the webhook secret of an older project cannot be shown again. */
-async function createDemoProject({ database, sealer }: House): Promise<{ key: string; receiver: Receiver }> {
+async function createDemoProject({ database, sealer }: AppContext): Promise<{ key: string; receiver: Receiver }> {
   const secret = newWebhookSecret()
   const key = newApiKey()
   await createProject(database, `demo ${new Date().toISOString()}`, (id) => sealer.seal(secret, secretPlace(id)), {

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import type { House } from '@reelqueue/shared/app-context'
+import type { AppContext } from '@reelqueue/shared/app-context'
 import { type LedgerMark, ledgerSuspicion } from '@reelqueue/shared/domain/ledger'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { pause, withTimeout } from '@reelqueue/shared/runtime/clock'
@@ -38,27 +38,27 @@ export interface RunningLedger {
 }
 
 /** Pauses submitting where START_PAUSED is set. Every start calls this function before any submission is possible. */
-export async function pauseIfTold({ config, database, log }: House): Promise<void> {
+export async function pauseIfTold({ config, database, log }: AppContext): Promise<void> {
   if (config.START_PAUSED) await pauseSubmitting({ database, log }, 'START_PAUSED is set')
 }
 
 /** Before a worker starts: pauses submitting when the database seems to be an older copy with waiting work; then keeps the marks. */
-export async function startLedger(house: House): Promise<RunningLedger> {
-  const { database, log } = house
-  await pauseIfTold(house)
-  const { suspicion, row } = await examineLedger(house)
-  if (suspicion !== null && row.waiting > 0) await pauseSubmitting(house, suspicion)
+export async function startLedger(context: AppContext): Promise<RunningLedger> {
+  const { database, log } = context
+  await pauseIfTold(context)
+  const { suspicion, row } = await examineLedger(context)
+  if (suspicion !== null && row.waiting > 0) await pauseSubmitting(context, suspicion)
   else if (suspicion !== null) log.warn({ event: 'ledger.copied', detail: suspicion })
   await adoptLedger(database, row.id ?? randomUUID(), row.present)
   const stopping = new AbortController()
-  const running = keepMarks(house, stopping.signal)
+  const running = keepMarks(context, stopping.signal)
   return {
     async close() {
       stopping.abort()
       await running
       try {
         await withTimeout(beatLedger(database, BEAT_MS, true), ANSWER_TIMEOUT_MS, 'Postgres')
-        await writeMarks(house, null)
+        await writeMarks(context, null)
       } catch (error) {
         log.warn({ event: 'ledger.mark_failed', err: error })
       }
@@ -67,19 +67,19 @@ export async function startLedger(house: House): Promise<RunningLedger> {
 }
 
 /** The reason for suspecting an older copy, or null; changes nothing. */
-export async function examineLedger(house: Pick<House, 'config' | 'database' | 'backend'>) {
-  const row = await readLedger(house.database)
+export async function examineLedger(context: Pick<AppContext, 'config' | 'database' | 'backend'>) {
+  const row = await readLedger(context.database)
   const marks: LedgerMark[] = []
-  for (const [where, found] of await readMarks(house)) {
+  for (const [where, found] of await readMarks(context)) {
     if (found === null || found.ledger !== row.id) continue
     const isOld = row.nowMs - found.aliveAtMs > MARK_AGE_MAX_MS
-    const has = found.submission === null || isOld || (await hasSubmission(house.database, found.submission))
+    const has = found.submission === null || isOld || (await hasSubmission(context.database, found.submission))
     marks.push({ where, aliveAtMs: found.aliveAtMs, submission: found.submission, hasSubmission: has })
   }
   return { suspicion: ledgerSuspicion({ ...row, marks }), row }
 }
 
-async function pauseSubmitting({ database, log }: Pick<House, 'database' | 'log'>, reason: string): Promise<void> {
+async function pauseSubmitting({ database, log }: Pick<AppContext, 'database' | 'log'>, reason: string): Promise<void> {
   await setPaused(database, CONFIGURED.name, true, reason)
   await releaseAdmitted(database, null)
   log.warn({ event: 'submitting.paused', reason, fix: 'POST /admin/submitting/resume; see docs/restoring.md' })
@@ -88,25 +88,25 @@ async function pauseSubmitting({ database, log }: Pick<House, 'database' | 'log'
   )
 }
 
-async function keepMarks(house: House, signal: AbortSignal): Promise<void> {
+async function keepMarks(context: AppContext, signal: AbortSignal): Promise<void> {
   let last: Mark | null = null
   while (!signal.aborted) {
     await pause(LOOK_MS, signal)
     try {
-      await beatIfDue(house, last)
-      last = await writeMarks(house, last)
+      await beatIfDue(context, last)
+      last = await writeMarks(context, last)
     } catch (error) {
-      if (!signal.aborted) house.log.warn({ event: 'ledger.mark_failed', err: error })
+      if (!signal.aborted) context.log.warn({ event: 'ledger.mark_failed', err: error })
     }
   }
 }
 
-async function beatIfDue({ database }: House, last: Mark | null): Promise<void> {
+async function beatIfDue({ database }: AppContext, last: Mark | null): Promise<void> {
   if (last === null || Date.now() - last.aliveAtMs >= BEAT_MS) await beatLedger(database, BEAT_MS, false)
 }
 
 /** Writes the mark when the mark has changed since `last`. */
-async function writeMarks({ config, database, backend, log }: House, last: Mark | null): Promise<Mark | null> {
+async function writeMarks({ config, database, backend, log }: AppContext, last: Mark | null): Promise<Mark | null> {
   const { id, aliveAtMs, submission } = await ledgerState(database)
   if (id === null || aliveAtMs === null) return null
   const next = { ledger: id, aliveAtMs, submission }
@@ -136,7 +136,7 @@ async function readMarks({
   config,
   database,
   backend,
-}: Pick<House, 'config' | 'database' | 'backend'>): Promise<[where: string, mark: Mark | null][]> {
+}: Pick<AppContext, 'config' | 'database' | 'backend'>): Promise<[where: string, mark: Mark | null][]> {
   const path = join(resolve(config.DATA_DIR), FILE)
   const isThere = await stat(path).then(
     () => true,

@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util'
 import { currentBundle } from './built.mjs'
 import { clearPostgresVariables, neverProxyThisMachine, useSomeTemporaryFolder } from './environment.mjs'
 import { installMissing } from './install.mjs'
-import { judgeWords, usageOf } from './usage.mjs'
+import { checkWords, usageOf } from './usage.mjs'
 
 const NODE_MIN = [20, 19]
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -40,13 +40,13 @@ const NEEDS_ALL = new Set(['test', 'check', 'chaos', 'bench', 'migration', 'docs
 
 const [command = '', ...args] = process.argv.slice(2)
 checkNode()
-const judged = judgeWords(command, args, parseArgs)
-if (judged === 'help') {
+const fault = checkWords(command, args, parseArgs)
+if (fault === 'help') {
   console.log(usageOf(command))
   process.exit(0)
 }
-if (judged !== null) {
-  console.error(`${judged}\n${usageOf(command)}`)
+if (fault !== null) {
+  console.error(`${fault}\n${usageOf(command)}`)
   process.exit(2)
 }
 // A complete image, and a command run by a test, install nothing.

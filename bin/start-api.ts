@@ -1,6 +1,6 @@
 // `npm run start:api`: the API alone; any number of API processes share one database.
 
-import { openHouse } from '@reelqueue/shared/app-context'
+import { openAppContext } from '@reelqueue/shared/app-context'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { startApi } from './api.ts'
@@ -19,13 +19,13 @@ await runCommand(async () => {
     await refuseTakenPorts([{ host: config.HOST, port: config.PORT, variable: 'PORT' }])
     await refuseWrong(config, log)
     stops.stopping.throwIfAborted()
-    const house = openHouse(config, log)
-    stops.push(() => house.close())
-    await pauseIfTold(house)
-    const api = await startApi(house)
+    const context = openAppContext(config, log)
+    stops.push(() => context.close())
+    await pauseIfTold(context)
+    const api = await startApi(context)
     stops.push(() => api.close())
     // Only now does the port belong to this process: values shown once must not be lost in a failing start.
-    const bootstrapping = bootstrapProject(house, printMadeUp)
+    const bootstrapping = bootstrapProject(context, printMadeUp)
     stops.push(() => bootstrapping.catch(() => undefined))
     await bootstrapping
     return null

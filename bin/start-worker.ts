@@ -1,6 +1,6 @@
 // `npm run start:worker`: a worker alone; any number of workers share the work.
 
-import { openHouse } from '@reelqueue/shared/app-context'
+import { openAppContext } from '@reelqueue/shared/app-context'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { runCommand, runParts } from './command.ts'
@@ -14,11 +14,11 @@ await runCommand(async () => {
   await runParts(stopBoundMs(config), async (stops) => {
     await refuseWrong(config, log)
     stops.stopping.throwIfAborted()
-    const house = openHouse(config, log)
-    stops.push(() => house.close())
-    const ledger = await startLedger(house)
+    const context = openAppContext(config, log)
+    stops.push(() => context.close())
+    const ledger = await startLedger(context)
     stops.push(() => ledger.close())
-    const worker = startWorkerIn(house)
+    const worker = startWorkerIn(context)
     stops.push(() => worker.close())
     return null
   })

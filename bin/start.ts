@@ -1,6 +1,6 @@
 // `npm start`: API and worker in one process, on the embedded Postgres unless DATABASE_URL is set.
 
-import { openHouse } from '@reelqueue/shared/app-context'
+import { openAppContext } from '@reelqueue/shared/app-context'
 import { prepareDatabase } from '@reelqueue/shared/migrate/prepare-database'
 import { loadConfig, required } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
@@ -22,17 +22,17 @@ await runCommand(async () => {
     await prepareDatabase(required(config, 'DATABASE_URL'))
     await refuseWrong(config, log)
     stops.stopping.throwIfAborted()
-    const house = openHouse(config, log)
-    stops.push(() => house.close())
-    const api = await startApi(house)
+    const context = openAppContext(config, log)
+    stops.push(() => context.close())
+    const api = await startApi(context)
     stops.push(() => api.close())
     // Only now does the port belong to this process: values shown once must not be lost in a failing start.
-    const bootstrapping = bootstrapProject(house, printMadeUp)
+    const bootstrapping = bootstrapProject(context, printMadeUp)
     stops.push(() => bootstrapping.catch(() => undefined))
     await bootstrapping
-    const ledger = await startLedger(house)
+    const ledger = await startLedger(context)
     stops.push(() => ledger.close())
-    const worker = startWorkerIn(house)
+    const worker = startWorkerIn(context)
     stops.push(() => worker.close())
     console.log(
       `Reelqueue answers at ${api.url} (docs at ${api.publicUrl}/docs, queues at ${api.publicUrl}/admin/queues).`,

@@ -108,7 +108,7 @@ export function usageOf(name) {
 }
 
 /** @returns 'help', null when the arguments are valid, or a sentence with the fault */
-export function judgeWords(name, words, parseArgs) {
+export function checkWords(name, words, parseArgs) {
   const command = COMMANDS[name]
   if (command === undefined) {
     if (['', '--help', '-h', 'help'].includes(name)) return 'help'

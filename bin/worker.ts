@@ -1,6 +1,6 @@
 // Builds a worker on an open app context.
 
-import type { House } from '@reelqueue/shared/app-context'
+import type { AppContext } from '@reelqueue/shared/app-context'
 import { pollLimits } from '@reelqueue/shared/domain/poll-plan'
 import { proxyName } from '@reelqueue/shared/providers/http/proxy-choice'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
@@ -12,15 +12,15 @@ import { proxyOf } from './provider-proxy.ts'
 import { upstreamOf } from './upstream.ts'
 
 /** Starts a worker. Closing the worker first lets running submissions end and be recorded, then closes the upstream too. */
-export function startWorkerIn(house: House, upstream = upstreamOf(house.config)): { close(): Promise<void> } {
-  const { config, log, database, backend, queues, sealer, admitter, changer, fanOuts } = house
+export function startWorkerIn(context: AppContext, upstream = upstreamOf(context.config)): { close(): Promise<void> } {
+  const { config, log, database, backend, queues, sealer, admitter, changer, fanOuts } = context
   const webhooks = createGuardedClient({
     allowedNetworks: config.WEBHOOK_ALLOWED_NETWORKS,
     allowHttp: config.WEBHOOK_ALLOW_HTTP,
   })
   const deps = {
     database,
-    batches: createMicroBatches(house),
+    batches: createMicroBatches(context),
     queues,
     log,
     admit: () => admitter.admit(),

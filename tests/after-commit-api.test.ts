@@ -25,9 +25,9 @@ describe.each(BACKENDS)('on %s, with no worker and nothing that reconciles,', (b
   /** What follows a request that must end with this status. */
   const following = (status: number, path: string, body?: unknown, method = 'POST') =>
     counting.following(async () => {
-      const { house } = counting
-      const login = path.startsWith('/admin') ? house.login : { authorization: `Bearer ${house.key}` }
-      const reply = await send(method, house.url + path, body, login)
+      const { app } = counting
+      const login = path.startsWith('/admin') ? app.login : { authorization: `Bearer ${app.key}` }
+      const reply = await send(method, app.url + path, body, login)
       expect(reply.status, reply.text).toBe(status)
     })
   const attempts = () => attemptsOn(counting.seed)

@@ -2,8 +2,8 @@
 // says all that is enqueued and asked for. `submit` counts what was admitted: a generation of another project always waits.
 
 import type { PollAnswer } from '@reelqueue/shared/providers/port'
-import { noteSilence } from '@reelqueue/shared/store/admission/submitting-gate'
-import { restTarget } from '@reelqueue/shared/store/deliveries/target-rests'
+import { noteFailure } from '@reelqueue/shared/store/admission/submitting-gate'
+import { startCoolDown } from '@reelqueue/shared/store/deliveries/cool-downs'
 import { complete } from '@reelqueue/worker/steps/complete'
 import { attemptDue } from '@reelqueue/worker/steps/deliver'
 import { finishBatch } from '@reelqueue/worker/steps/finish-batch'
@@ -82,7 +82,7 @@ describe.each(BACKENDS)('on %s, with no worker and nothing that reconciles,', (b
       expect(await submitting(id)).toEqual({ submit: 1, pollerStarts: 1 })
     })
 
-    it('whose former task has a video after all is completed, and its slot given on', async () => {
+    it('whose previous task has a video after all is completed, and its slot given on', async () => {
       const id = await counting.seed.processing(await fields())
       await attempts().fail(id, 'deadline_exceeded')
       await attempts().retryAdmitted(id)
@@ -95,7 +95,7 @@ describe.each(BACKENDS)('on %s, with no worker and nothing that reconciles,', (b
 
   it('a gate that a probe opens leads to admission, and so does the start of a worker', async () => {
     const { database } = counting.seed
-    for (let n = 0; n < 5; n++) await noteSilence(database, 'globalai', false, 1)
+    for (let n = 0; n < 5; n++) await noteFailure(database, 'globalai', false, 1)
     await counting.seed.sql(`UPDATE upstream_gates SET unreachable_since = now() - interval '1 hour'`)
     counting.provider.play(answer(404, { error: 'no such task' }))
     const { deps } = counting
@@ -108,9 +108,17 @@ describe.each(BACKENDS)('on %s, with no worker and nothing that reconciles,', (b
     const PENDING = { kind: 'pending', status: 'processing', completedWithoutUrl: false } as const
     /** What follows once a poll of the generation was answered so, that long after the submission. */
     async function polled(id: string, heard: PollAnswer, elapsedMs = 0) {
-      const { status, wakes } = await counting.seed.row(id)
+      const { status, dispatchCount } = await counting.seed.row(id)
       if (status !== 'processing' && status !== 'failed') throw new Error(`${id} is ${status}`)
-      const poll = { id, upstreamTaskId: taskIdOf(id), status, wakes, elapsedMs, pollFailures: 0, isAdopted: false }
+      const poll = {
+        id,
+        upstreamTaskId: taskIdOf(id),
+        status,
+        dispatchCount,
+        elapsedMs,
+        pollFailures: 0,
+        isAdopted: false,
+      }
       const kind = { model: 'openAiSora2Plus', size: null, seconds: null }
       const answers = [{ poll: { ...poll, ...kind }, answer: heard, isBusy: false }]
       return await counting.following(() => writeAnswers(counting.deps, answers))
@@ -150,9 +158,9 @@ describe.each(BACKENDS)('on %s, with no worker and nothing that reconciles,', (b
 
   describe('a delivery', () => {
     const attempted = async (id: string) => {
-      const woken = await counting.deps.batches.findWoken(id)
-      if (!woken) throw new Error(`${id} is not due`)
-      return await counting.following(() => attemptDue(counting.deps, id, woken, new AbortController().signal))
+      const dispatched = await counting.deps.batches.findDispatched(id)
+      if (!dispatched) throw new Error(`${id} is not due`)
+      return await counting.following(() => attemptDue(counting.deps, id, dispatched, new AbortController().signal))
     }
     const pending = async () => (await counting.seed.sql<{ id: string }>('SELECT id FROM deliveries'))[0]?.id ?? ''
 
@@ -183,7 +191,7 @@ describe.each(BACKENDS)('on %s, with no worker and nothing that reconciles,', (b
     await counting.seed.sql(`UPDATE generations SET due_at = now() - interval '1 s' WHERE due_at IS NOT NULL`)
     // Of a batch that has ended unnoticed. Its server rests, so that only its end enqueues the delivery.
     await counting.batch()
-    await restTarget(counting.seed.database, `${counting.seed.projectId} ${new URL(HOOK).origin}`, HOUR_MS)
+    await startCoolDown(counting.seed.database, `${counting.seed.projectId} ${new URL(HOOK).origin}`, HOUR_MS)
     expect(await counting.following(() => reconcile(counting.deps))).toEqual({ submit: 2, complete: 1, deliver: 2 })
   })
 })

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'
 
-const { database, house, client } = await startApi()
+const { database, app, client } = await startApi()
 
 /** The reply to the smallest request: absent fields are null or have the documented default. */
 const DEFAULTS = {
@@ -99,7 +99,7 @@ describe('POST /v1/generations', () => {
   })
 
   it('takes JSON with a charset and a key in any case of its scheme', async () => {
-    const headers = { 'content-type': 'application/json; charset=utf-8', authorization: `bearer ${house.key}` }
+    const headers = { 'content-type': 'application/json; charset=utf-8', authorization: `bearer ${app.key}` }
     expect((await client.post('/v1/generations', JSON.stringify(MINIMAL), headers)).status).toBe(202)
   })
 })
@@ -162,7 +162,7 @@ describe('Idempotency-Key', () => {
   })
 
   it("is another project's own", async () => {
-    const other = await clientOfNewProject(house, 'other')
+    const other = await clientOfNewProject(app, 'other')
     const mine = await client.post('/v1/generations', MINIMAL, keyed('shared'))
     const theirs = await other.post('/v1/generations', { ...MINIMAL, seconds: 12 }, keyed('shared'))
     expect(theirs.status).toBe(202)

@@ -1,7 +1,7 @@
 // Adoption over HTTP with the simulator as the provider: a task id is never trusted without asking the provider.
 
 import type { GenerationJson } from '@reelqueue/contract/wire/generation'
-import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { recordOutcome } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import { buildSimulator } from '@reelqueue/simulator/app'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import {
@@ -16,12 +16,12 @@ import {
 } from './support/api.ts'
 import { createDatabase, runSql } from './support/database.ts'
 import { openSubmission, startGeneration } from './support/endings.ts'
-import { startHouse } from './support/house.ts'
+import { startTestApp } from './support/test-app.ts'
 
 const UPSTREAM_KEY = 'upstream-key'
 const simulator = buildSimulator({ speed: 1 })
 const upstreamUrl = await simulator.listen({ host: '127.0.0.1', port: 0 })
-const { database, house, client } = await startApi({
+const { database, app, client } = await startApi({
   UPSTREAM_BASE_URL: upstreamUrl,
   UPSTREAM_API_KEY: UPSTREAM_KEY,
   UPSTREAM_TIMEOUT_MS: '1000',
@@ -42,7 +42,7 @@ async function accept(by = client): Promise<GenerationJson> {
 
 async function failed(result: typeof UNKNOWN | typeof REFUSED, by = client): Promise<string> {
   const { id } = await accept(by)
-  await settleSubmission(house.database, await openSubmission(house.database, id), result, OPTIONS)
+  await recordOutcome(app.database, await openSubmission(app.database, id), result, OPTIONS)
   return id
 }
 
@@ -63,8 +63,8 @@ const fault = (name: string) =>
 const polls = async () => (await simulator.inject('/control/stats')).json<{ polls: Record<string, number> }>().polls
 const adopt = (id: string, task: string, by = client) =>
   by.post(`/v1/generations/${id}/adopt`, { upstream_task_id: task })
-const adoptAsOperator = (id: string, task: string, headers: Record<string, string> = { ...house.login }) =>
-  send('POST', `${house.url}/admin/generations/${id}/adopt`, { upstream_task_id: task }, headers)
+const adoptAsOperator = (id: string, task: string, headers: Record<string, string> = { ...app.login }) =>
+  send('POST', `${app.url}/admin/generations/${id}/adopt`, { upstream_task_id: task }, headers)
 
 describe('a task that the provider has', () => {
   it('is adopted after it was asked, and once only: a repeated request asks nothing and changes nothing', async () => {
@@ -81,7 +81,7 @@ describe('a task that the provider has', () => {
     const before = await polls()
     expect(problemOf(await adopt(id, task))).toMatchObject({ status: 409, code: 'no_unknown_submission' })
     expect(await polls()).toEqual(before)
-    for (const headers of [{}, { authorization: `Bearer ${house.key}` }])
+    for (const headers of [{}, { authorization: `Bearer ${app.key}` }])
       expect(problemOf(await adoptAsOperator(id, task, headers)).code).toBe('operator_login_required')
     expect(generationOf(await adoptAsOperator(id, task))).toMatchObject({
       status: 'processing',
@@ -92,10 +92,10 @@ describe('a task that the provider has', () => {
 
   it('needs a slot of the project while it renders, and none when it is done', async () => {
     await runSql(database.url, 'UPDATE projects SET max_in_flight = 1')
-    const other = await clientOfNewProject(house, 'full')
+    const other = await clientOfNewProject(app, 'full')
     const [id, task] = [await failed(UNKNOWN, other), await made()]
     await runSql(database.url, `UPDATE projects SET max_in_flight = 1 WHERE name = 'full'`)
-    await startGeneration(house.database, (await accept(other)).id)
+    await startGeneration(app.database, (await accept(other)).id)
     const reply = await adopt(id, task, other)
     expect(problemOf(reply)).toMatchObject({ status: 429, code: 'slots_full' })
     expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0)
@@ -105,7 +105,7 @@ describe('a task that the provider has', () => {
   })
 
   it('of another generation is refused, before the provider is asked', async () => {
-    const taken = await startGeneration(house.database, (await accept()).id)
+    const taken = await startGeneration(app.database, (await accept()).id)
     const before = await polls()
     expect(problemOf(await adopt(await failed(UNKNOWN), taken))).toMatchObject({ code: 'upstream_task_taken' })
     expect(await polls()).toEqual(before)
@@ -146,11 +146,11 @@ describe('a task that the provider does not confirm', () => {
 
   it('cannot be asked about by an API without a key for the provider: 503 that says so', async () => {
     const own = await createDatabase()
-    const keyless = await startHouse({ databaseUrl: own.url, api: true })
+    const keyless = await startTestApp({ databaseUrl: own.url, api: true })
     try {
       const there = clientOf(keyless.url, keyless.key)
       const { id } = await accept(there)
-      await settleSubmission(keyless.database, await openSubmission(keyless.database, id), UNKNOWN, OPTIONS)
+      await recordOutcome(keyless.database, await openSubmission(keyless.database, id), UNKNOWN, OPTIONS)
       const reply = await adopt(id, 'sora_any', there)
       expect(problemOf(reply)).toMatchObject({ status: 503, code: 'upstream_unavailable' })
       expect(problemOf(reply).detail).toContain('UPSTREAM_API_KEY')

@@ -12,7 +12,7 @@ import { z } from 'zod'
 import { countRows, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { until } from './support/wait.ts'
 
-const { database, house, client } = await startApi()
+const { database, app, client } = await startApi()
 let before: Awaited<ReturnType<typeof countRows>>
 beforeEach(async () => {
   before = await countRows(database.url)
@@ -42,10 +42,10 @@ function lines(count: number, lineOf: (number: number) => string): string {
 
 /** Sends pieces as they come, without a Content-Length. */
 async function upload(pieces: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<Reply> {
-  const outgoing = httpRequest(`${house.url}/v1/batches`, {
+  const outgoing = httpRequest(`${app.url}/v1/batches`, {
     method: 'POST',
     agent: false,
-    headers: { ...LINES, authorization: `Bearer ${house.key}` },
+    headers: { ...LINES, authorization: `Bearer ${app.key}` },
   })
   Readable.from(pieces).pipe(outgoing)
   const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
@@ -183,10 +183,10 @@ describe('JSON Lines', () => {
   }, 120_000)
 
   it('whose connection is cut half-way leave no row, and the API goes on', async () => {
-    const outgoing = httpRequest(`${house.url}/v1/batches`, {
+    const outgoing = httpRequest(`${app.url}/v1/batches`, {
       method: 'POST',
       agent: false,
-      headers: { ...LINES, authorization: `Bearer ${house.key}`, 'content-length': 100_000_000 },
+      headers: { ...LINES, authorization: `Bearer ${app.key}`, 'content-length': 100_000_000 },
     })
     outgoing.on('error', () => undefined)
     // More than the socket buffers hold, so the API must be reading.
@@ -197,7 +197,7 @@ describe('JSON Lines', () => {
       ),
     )
     outgoing.destroy()
-    const isGivenUp = async () => (await house.logLines()).some((line) => line.event === 'upload.cut_off')
+    const isGivenUp = async () => (await app.logLines()).some((line) => line.event === 'upload.cut_off')
     await until('the API has given the upload up', isGivenUp)
     expect(await countRows(database.url)).toEqual(before)
     expect((await post(MINIMAL_LINE)).status).toBe(202)

@@ -5,10 +5,10 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { clientOfNewProject, countRows, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { endGeneration } from './support/endings.ts'
-import { startHouse } from './support/house.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
-const { database, house, client } = await startApi()
+const { database, app, client } = await startApi()
 let before: Awaited<ReturnType<typeof countRows>>
 
 beforeEach(async () => {
@@ -235,8 +235,8 @@ describe('GET /v1/batches', () => {
   it('counts by status, and the counts add up to the total', async () => {
     const { id } = await accept({ items: Array(4).fill(MINIMAL) })
     const [first, second, third] = await itemsOf(id)
-    await endGeneration(house.database, first?.id ?? '', 'completed')
-    await endGeneration(house.database, second?.id ?? '', 'failed')
+    await endGeneration(app.database, first?.id ?? '', 'completed')
+    await endGeneration(app.database, second?.id ?? '', 'failed')
     await client.post(`/v1/generations/${third?.id}/cancel`)
     const batch = batchOf(await client.get(`/v1/batches/${id}`))
     expect(batch.counts).toEqual({ ...NONE, queued: 1, completed: 1, failed: 1, cancelled: 1 })
@@ -245,7 +245,7 @@ describe('GET /v1/batches', () => {
   })
 
   it('shows the same in the list, newest first, page by page', async () => {
-    const mine = await clientOfNewProject(house, 'lists batches')
+    const mine = await clientOfNewProject(app, 'lists batches')
     const made: unknown[] = []
     for (let index = 0; index < 5; index++)
       made.unshift(batchOf(await mine.post('/v1/batches', { items: [MINIMAL], metadata: { index } })))
@@ -264,7 +264,7 @@ describe('GET /v1/batches', () => {
 
   it("does not know another project's batch", async () => {
     const { id } = await accept({ items: [MINIMAL] })
-    const other = await clientOfNewProject(house, 'curious')
+    const other = await clientOfNewProject(app, 'curious')
     const reply = await other.get(`/v1/batches/${id}`)
     expect(reply.status).toBe(404)
     expect(problemOf(reply).code).toBe('not_found')
@@ -273,14 +273,18 @@ describe('GET /v1/batches', () => {
   })
 
   it('is complete, with its event and one delivery, once its last generation has ended', async () => {
-    const worker = await startHouse({ databaseUrl: database.url, worker: true, env: { RECONCILE_INTERVAL_MS: '100' } })
+    const worker = await startTestApp({
+      databaseUrl: database.url,
+      worker: true,
+      env: { RECONCILE_INTERVAL_MS: '100' },
+    })
     try {
       const { id } = await accept({ items: [MINIMAL, MINIMAL], webhook_url: 'https://hooks.invalid/batch' })
       for (const item of await itemsOf(id)) await client.post(`/v1/generations/${item.id}/cancel`)
       const read = async () => batchOf(await client.get(`/v1/batches/${id}`))
       await until('the batch is complete', async () => (await read()).completed_at !== null)
       expect(await read()).toMatchObject({ status: 'completed', counts: { ...NONE, cancelled: 2 } })
-      const events = await house.database.prisma.event.findMany({
+      const events = await app.database.prisma.event.findMany({
         where: { batchId: id },
         include: { deliveries: true },
       })
@@ -303,7 +307,7 @@ it('a batch replayed under its Idempotency-Key is answered once: the log has no 
   expect(again.headers.location).toBe(`/v1/batches/${JSON.parse(first.text).id}`)
   await client.get(`/v1/nothing?${query}`)
   await client.post(`/v1/project?${query}`)
-  const lines = await house.logLines()
+  const lines = await app.logLines()
   expect(lines.filter((line) => Number(line.level) >= 40)).toEqual([])
   expect(JSON.stringify(lines)).not.toMatch(/secret|defaults=/)
 })

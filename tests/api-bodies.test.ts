@@ -7,13 +7,13 @@ import { expect, it } from 'vitest'
 import { clientOfNewProject, MINIMAL, problemOf, startApi } from './support/api.ts'
 import { until } from './support/wait.ts'
 
-const { house, client } = await startApi()
+const { app, client } = await startApi()
 const BODY_BYTES = 1024 * 1024
 const IN_SHARE = BODIES_BYTES.maxPerKey / BODY_BYTES
 
 /** Sends the head of a request and the beginning of its body. */
 function begin(path: string, headers: readonly string[], beginning: string) {
-  const head = [`POST ${path} HTTP/1.1`, 'Host: test', `Authorization: Bearer ${house.key}`, ...headers]
+  const head = [`POST ${path} HTTP/1.1`, 'Host: test', `Authorization: Bearer ${app.key}`, ...headers]
   return open(`${head.join('\r\n')}\r\n\r\n${beginning}`)
 }
 
@@ -21,7 +21,7 @@ function begin(path: string, headers: readonly string[], beginning: string) {
 const beginHead = () => open('GET / HTTP/1.1\r\nX-Slow: ')
 
 async function open(beginning: string) {
-  const socket = connect(Number(new URL(house.url).port))
+  const socket = connect(Number(new URL(app.url).port))
   let heard = ''
   socket.on('data', (piece) => {
     heard += piece
@@ -45,7 +45,7 @@ const beginUpload = () =>
 
 // Concurrent, because each test waits for half a minute.
 it.concurrent('bodies that do not come take the share of their own project, and that for a bounded time', async () => {
-  const quiet = await clientOfNewProject(house, 'quiet')
+  const quiet = await clientOfNewProject(app, 'quiet')
   const begun = await Promise.all(Array.from({ length: IN_SHARE + 2 }, beginBody))
   const answered = (code: string) => begun.filter(({ heard }) => heard().includes(`"code":"${code}"`)).length
   const wide = { ...MINIMAL, prompt: 'x'.repeat(30_000) }
@@ -83,7 +83,7 @@ it.concurrent('an upload may be slow, but not silent; headers may be neither', a
   await until('the slow one is a batch', () => slow.heard().startsWith('HTTP/1.1 202 '))
   slow.socket.destroy()
   // Client errors must not log warnings.
-  const warnings = (await house.logLines()).filter(({ level }) => Number(level) >= 40)
+  const warnings = (await app.logLines()).filter(({ level }) => Number(level) >= 40)
   expect(warnings).toEqual([])
 }, 180_000)
 

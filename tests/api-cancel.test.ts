@@ -1,11 +1,11 @@
 // A cancel is truthful: immediate while nothing is paid, requested while a submission is open, refused after the end.
 import type { GenerationJson } from '@reelqueue/contract/wire/generation'
-import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { recordOutcome } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import { expect, it } from 'vitest'
 import { countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'
 import { endGeneration, openSubmission, startGeneration } from './support/endings.ts'
 
-const { database, house, client } = await startApi()
+const { database, app, client } = await startApi()
 
 async function accept(fields: Record<string, unknown> = {}): Promise<GenerationJson> {
   return generationOf(await client.post('/v1/generations', { ...MINIMAL, ...fields }))
@@ -18,7 +18,7 @@ async function cancel(id: string): Promise<GenerationJson> {
 }
 
 async function eventsOf(generationId: string) {
-  return await house.database.prisma.event.findMany({
+  return await app.database.prisma.event.findMany({
     where: { generationId },
     include: { deliveries: true },
     orderBy: { sequence: 'asc' },
@@ -27,9 +27,9 @@ async function eventsOf(generationId: string) {
 
 it('takes a cancel whose client announces JSON and sends nothing', async () => {
   const { id } = await accept()
-  const reply = await fetch(`${house.url}/v1/generations/${id}/cancel`, {
+  const reply = await fetch(`${app.url}/v1/generations/${id}/cancel`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${house.key}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${app.key}`, 'content-type': 'application/json' },
   })
   expect(reply.status).toBe(200)
 })
@@ -53,7 +53,7 @@ it('cancels a queued generation at once, with its event and one delivery to its 
   ])
 })
 
-it('owes no delivery when there is no webhook', async () => {
+it('creates no delivery when there is no webhook', async () => {
   const { id } = await accept()
   await cancel(id)
   expect((await eventsOf(id)).flatMap((event) => event.deliveries)).toEqual([])
@@ -77,25 +77,25 @@ it('makes one event of twenty cancels at once', async () => {
 it('stays cancelled: it can be submitted no more', async () => {
   const { id } = await accept()
   await cancel(id)
-  await expect(openSubmission(house.database, id)).rejects.toThrow('moved_on')
+  await expect(openSubmission(app.database, id)).rejects.toThrow('moved_on')
   expect(generationOf(await client.get(`/v1/generations/${id}`)).status).toBe('cancelled')
 })
 
 it('cancels a rendering generation at once, keeps its task id, and says that it may still be charged', async () => {
   const { id } = await accept()
-  const taskId = await startGeneration(house.database, id)
+  const taskId = await startGeneration(app.database, id)
   expect(await cancel(id)).toMatchObject({ status: 'cancelled', upstream_task_id: taskId, may_be_charged: true })
 })
 
 it('only asks for it while a submission is open; its outcome then ends in cancelled', async () => {
   const { id } = await accept()
-  const submissionId = await openSubmission(house.database, id)
+  const submissionId = await openSubmission(app.database, id)
   const asked = await cancel(id)
   expect(asked).toMatchObject({ status: 'submitting', finished_at: null })
   expect(asked.cancel_requested_at).not.toBeNull()
   expect(await cancel(id)).toEqual(asked)
   const accepted = { kind: 'accepted', taskId: 'task_known_too_late' } as const
-  await settleSubmission(house.database, submissionId, accepted, { firstPollMs: 1_000, renderMaxMs: 1_000 })
+  await recordOutcome(app.database, submissionId, accepted, { firstPollMs: 1_000, renderMaxMs: 1_000 })
   expect(generationOf(await client.get(`/v1/generations/${id}`))).toMatchObject({
     status: 'cancelled',
     upstream_task_id: 'task_known_too_late',
@@ -104,7 +104,7 @@ it('only asks for it while a submission is open; its outcome then ends in cancel
 
 it.each(['completed', 'failed'] as const)('refuses to cancel a %s generation and leaves it as it is', async (end) => {
   const { id } = await accept()
-  await endGeneration(house.database, id, end)
+  await endGeneration(app.database, id, end)
   const before = generationOf(await client.get(`/v1/generations/${id}`))
   const reply = await client.post(`/v1/generations/${id}/cancel`)
   expect(reply.status).toBe(409)

@@ -10,10 +10,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { send } from './support/api.ts'
 import { createDatabase, type TestDatabase } from './support/database.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
+import { startTestApp, type TestApp } from './support/test-app.ts'
 
 let database: TestDatabase
-let house: TestHouse
+let app: TestApp
 let document: Document
 const routes: RouteOptions[] = []
 
@@ -56,15 +56,15 @@ function hearRoutes(message: unknown): void {
 beforeAll(async () => {
   database = await createDatabase()
   subscribe('fastify.initialization', hearRoutes)
-  house = await startHouse({ databaseUrl: database.url, api: true })
+  app = await startTestApp({ databaseUrl: database.url, api: true })
   unsubscribe('fastify.initialization', hearRoutes)
-  const reply = await send('GET', `${house.url}/openapi.json`)
+  const reply = await send('GET', `${app.url}/openapi.json`)
   expect(reply.headers['content-type']).toMatch(/^application\/json/)
   document = documentShape.parse(JSON.parse(reply.text))
 })
 
 afterAll(async () => {
-  await house?.close()
+  await app?.close()
   await database?.drop()
 })
 
@@ -219,20 +219,20 @@ describe('/openapi.json', () => {
 
 describe('a document', () => {
   it.each(['/openapi.json', '/docs/json', '/docs/yaml'])('%s is not sent again to who has it', async (path) => {
-    const first = await send('GET', house.url + path)
-    const packed = await send('GET', house.url + path, undefined, { 'accept-encoding': 'gzip' })
+    const first = await send('GET', app.url + path)
+    const packed = await send('GET', app.url + path, undefined, { 'accept-encoding': 'gzip' })
     expect([first.status, packed.status, packed.headers['content-encoding']]).toEqual([200, 200, 'gzip'])
     const [etag, packedTag] = [first.headers.etag ?? '', packed.headers.etag ?? '']
     expect(etag).toMatch(/^"[\w-]{43}"$/)
     expect(packedTag).not.toBe(etag)
-    const again = await send('GET', house.url + path, undefined, { 'if-none-match': `"x", ${etag}` })
+    const again = await send('GET', app.url + path, undefined, { 'if-none-match': `"x", ${etag}` })
     expect([again.status, again.text, again.headers.etag]).toEqual([304, '', etag])
-    const packedAgain = await send('GET', house.url + path, undefined, {
+    const packedAgain = await send('GET', app.url + path, undefined, {
       'if-none-match': packedTag,
       'accept-encoding': 'gzip',
     })
     expect(packedAgain.status).toBe(304)
-    const other = await send('GET', house.url + path, undefined, { 'if-none-match': '"x"' })
+    const other = await send('GET', app.url + path, undefined, { 'if-none-match': '"x"' })
     expect([other.status, other.text]).toEqual([200, first.text])
     if (path.endsWith('json')) expect(documentShape.parse(JSON.parse(first.text))).toEqual(document)
   })
@@ -249,7 +249,7 @@ describe('what browsers may do', () => {
     ['/%zz', "default-src 'none'"],
     ['/admin/queues', "default-src 'self'", true],
   ])('is said with %s', async (path, policy, isOperators = false) => {
-    const { headers } = await send('GET', house.url + path, undefined, isOperators ? house.login : {})
+    const { headers } = await send('GET', app.url + path, undefined, isOperators ? app.login : {})
     expect(headers['content-security-policy']).toContain(policy)
     expect(headers['content-security-policy']).toContain("frame-ancestors 'none'")
     expect(headers).toMatchObject({
@@ -261,31 +261,31 @@ describe('what browsers may do', () => {
   })
 
   it('is said of what is no request either, and what belongs to a tenant is kept by no cache', async () => {
-    const socket = connect(Number(new URL(house.url).port))
+    const socket = connect(Number(new URL(app.url).port))
     socket.end('no HTTP\r\n\r\n')
     expect(await text(socket)).toMatch(/^HTTP\/1.1 400 [\s\S]*x-content-type-options: nosniff\r\n/)
-    const own = await send('GET', `${house.url}/v1/generations`, undefined, { authorization: `Bearer ${house.key}` })
+    const own = await send('GET', `${app.url}/v1/generations`, undefined, { authorization: `Bearer ${app.key}` })
     expect([own.status, own.headers['cache-control']]).toEqual([200, 'no-store'])
   })
 })
 
 describe('/docs', () => {
   it('is a page with everything it needs from this server alone', async () => {
-    const page = await send('GET', `${house.url}/docs/`)
+    const page = await send('GET', `${app.url}/docs/`)
     expect(page.status).toBe(200)
     expect(page.headers['content-type']).toMatch(/^text\/html/)
     const needed = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, address = '']) => address)
     expect(needed.length).toBeGreaterThan(2)
     for (const address of needed) {
-      const url = new URL(address, `${house.url}/docs/`)
-      expect(url.origin).toBe(house.url)
+      const url = new URL(address, `${app.url}/docs/`)
+      expect(url.origin).toBe(app.url)
       expect((await send('GET', url.href)).status, address).toBe(200)
     }
   })
 
   it('is there without the slash too', async () => {
-    const reply = await send('GET', `${house.url}/docs`)
-    const page = reply.status === 302 ? await send('GET', new URL(reply.headers.location ?? '', house.url).href) : reply
+    const reply = await send('GET', `${app.url}/docs`)
+    const page = reply.status === 302 ? await send('GET', new URL(reply.headers.location ?? '', app.url).href) : reply
     expect([page.status, page.headers['content-type']]).toEqual([200, expect.stringMatching(/^text\/html/)])
   })
 })

@@ -12,26 +12,26 @@ import Fastify from 'fastify'
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { clientOf, clientOfNewProject, generationOf, MINIMAL, problemOf, send } from './support/api.ts'
 import { createDatabase } from './support/database.ts'
-import { startHouse } from './support/house.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 const database = await createDatabase()
 const env = { QUEUED_MAX_PER_PROJECT: '20', UPSTREAM_API_KEY: 'key', UPSTREAM_MAX_IN_FLIGHT: '1' }
-const house = await startHouse({ databaseUrl: database.url, api: true, env })
-const limited = await startHouse({ databaseUrl: database.url, api: true, env: { REQUESTS_PER_MINUTE_PER_KEY: '5' } })
+const app = await startTestApp({ databaseUrl: database.url, api: true, env })
+const limited = await startTestApp({ databaseUrl: database.url, api: true, env: { REQUESTS_PER_MINUTE_PER_KEY: '5' } })
 afterAll(async () => {
-  await Promise.all([house.close(), limited.close()])
+  await Promise.all([app.close(), limited.close()])
   await database.drop()
 })
 const readProject = (text: string) => projectJson.strict().parse(JSON.parse(text))
 
 describe('a full backlog', () => {
   it('has no room for the retry of a batch either', async () => {
-    const client = await clientOfNewProject(house, 'full of failures')
+    const client = await clientOfNewProject(app, 'full of failures')
     await client.post('/v1/project/pause')
     const items = Array(15).fill(MINIMAL)
     const { id } = JSON.parse((await client.post('/v1/batches', { items })).text) as { id: string }
-    await house.database.prisma.generation.updateMany({
+    await app.database.prisma.generation.updateMany({
       where: { batchId: id },
       data: { status: 'failed', finishedAt: new Date(), errorCode: 'upstream_failed', errorMessage: 'no' },
     })
@@ -41,7 +41,7 @@ describe('a full backlog', () => {
   })
 
   it('is answered with 429 and a time to come back; what was accepted is still found by its key', async () => {
-    const client = await clientOfNewProject(house, 'full')
+    const client = await clientOfNewProject(app, 'full')
     await client.post('/v1/project/pause')
     const items = Array(15).fill(MINIMAL)
     expect((await client.post('/v1/batches', { items })).status).toBe(202)
@@ -55,11 +55,11 @@ describe('a full backlog', () => {
     expect(replies.filter((reply) => reply.status === 202).length).toBeLessThanOrEqual(4)
     expect((await client.post('/v1/generations', MINIMAL, key)).headers['idempotency-replayed']).toBe('true')
     // The limit does not affect other projects.
-    expect((await (await clientOfNewProject(house, 'empty')).post('/v1/generations', MINIMAL)).status).toBe(202)
+    expect((await (await clientOfNewProject(app, 'empty')).post('/v1/generations', MINIMAL)).status).toBe(202)
   })
 
   it('refuses JSON Lines too, and keeps none of them', async () => {
-    const client = await clientOfNewProject(house, 'full of lines')
+    const client = await clientOfNewProject(app, 'full of lines')
     const body = `${JSON.stringify(MINIMAL)}\n`.repeat(21)
     const reply = await client.post('/v1/batches', body, { 'content-type': 'application/x-ndjson' })
     expect([reply.status, problemOf(reply).code]).toEqual([429, 'backlog_full'])
@@ -81,7 +81,7 @@ it('a key that asks too often is told when to come back; another key is not', as
     expect(headers.ratelimit).toMatch(new RegExp(`^"key";r=${Math.max(0, 4 - n)};t=([1-9]|[1-5]\\d|60)$`))
   }
   // Without a limit, replies have no limit headers.
-  expect((await clientOf(house.url, house.key).get('/v1/project')).headers).not.toHaveProperty('ratelimit')
+  expect((await clientOf(app.url, app.key).get('/v1/project')).headers).not.toHaveProperty('ratelimit')
   expect((await (await clientOfNewProject(limited, 'another key')).get('/v1/project')).status).toBe(200)
   expect((await send('GET', `${limited.url}/healthz`)).status).toBe(200)
 })
@@ -123,7 +123,7 @@ it('what comes while the API ends is refused like everything else: by a problem 
 
 describe('a project', () => {
   it('is paused and resumed by its own key', async () => {
-    const client = await clientOfNewProject(house, 'pauses')
+    const client = await clientOfNewProject(app, 'pauses')
     const paused = readProject((await client.post('/v1/project/pause')).text)
     expect(paused.paused_at).not.toBeNull()
     expect(readProject((await client.post('/v1/project/pause')).text)).toEqual(paused)
@@ -132,7 +132,7 @@ describe('a project', () => {
   })
 
   it('may bound what it has in flight', async () => {
-    const client = await clientOfNewProject(house, 'bounded')
+    const client = await clientOfNewProject(app, 'bounded')
     expect(readProject((await client.patch('/v1/project', { max_in_flight: 3 })).text).max_in_flight).toBe(3)
     expect(readProject((await client.patch('/v1/project', { on_unknown_submission: 'fail' })).text).max_in_flight).toBe(
       3,
@@ -146,7 +146,7 @@ describe('a project', () => {
 
 describe('the place in the queue', () => {
   it('is that among the generations of the project, by priority and age, while it waits for a slot', async () => {
-    const client = await clientOfNewProject(house, 'queues')
+    const client = await clientOfNewProject(app, 'queues')
     await client.post('/v1/project/pause')
     const accept = async (priority = 0) =>
       generationOf(await client.post('/v1/generations', { ...MINIMAL, priority })).id
@@ -168,7 +168,11 @@ describe('the place in the queue', () => {
 
   it('names slots that are kept for late renders once all others are taken', async () => {
     const own = await createDatabase()
-    const twoSlots = await startHouse({ databaseUrl: own.url, api: true, env: { ...env, UPSTREAM_MAX_IN_FLIGHT: '2' } })
+    const twoSlots = await startTestApp({
+      databaseUrl: own.url,
+      api: true,
+      env: { ...env, UPSTREAM_MAX_IN_FLIGHT: '2' },
+    })
     try {
       const client = clientOf(twoSlots.url, twoSlots.key)
       const accept = async () => generationOf(await client.post('/v1/generations', MINIMAL)).id
@@ -200,16 +204,16 @@ describe('the place in the queue', () => {
   })
 
   it('names what holds up all submitting, as readiness does with the reason; without a key too', async () => {
-    const keyless = await startHouse({ databaseUrl: database.url, api: true })
-    const client = clientOf(house.url, house.key)
+    const keyless = await startTestApp({ databaseUrl: database.url, api: true })
+    const client = clientOf(app.url, app.key)
     await client.post('/v1/project/pause')
     const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
     const heldBy = async (reader = client) => generationOf(await reader.get(`/v1/generations/${id}`)).queue
-    const detail = async () => JSON.parse((await send('GET', `${house.url}/readyz`)).text).checks.upstream.detail
-    const set = (what: string) => send('POST', `${house.url}/admin/submitting/${what}`, undefined, house.login)
+    const detail = async () => JSON.parse((await send('GET', `${app.url}/readyz`)).text).checks.upstream.detail
+    const set = (what: string) => send('POST', `${app.url}/admin/submitting/${what}`, undefined, app.login)
     const both = { held: true, held_by: ['project_paused', 'submitting_held'], estimated_start_at: null }
     expect(await heldBy()).toMatchObject({ held_by: ['project_paused'] })
-    expect(await heldBy(clientOf(keyless.url, house.key))).toMatchObject(both)
+    expect(await heldBy(clientOf(keyless.url, app.key))).toMatchObject(both)
     await set('pause')
     expect(await heldBy()).toMatchObject(both)
     await client.post('/v1/project/resume')
@@ -219,12 +223,12 @@ describe('the place in the queue', () => {
     onTestFinished(async () => void (await set('resume')))
     for (const [closed, words] of [
       [{ accountRefusal: 'no credits', accountRetryAt: soon }, /refused the account \("no credits"\)/],
-      [{ silences: 99, unreachableSince: new Date() }, /no submission was answered as by the provider since/],
+      [{ failures: 99, unreachableSince: new Date() }, /no submission was answered as by the provider since/],
       [{ holdUntil: soon }, /asked to wait until/],
       [{ pausedAt: new Date(), pausedReason: 'a copy' }, /paused by a start.*a copy/],
     ] as const) {
       await set('resume')
-      await house.database.prisma.upstreamGate.updateMany({ data: closed })
+      await app.database.prisma.upstreamGate.updateMany({ data: closed })
       expect(await heldBy()).toMatchObject(both)
       expect(await detail()).toMatch(words)
     }
@@ -232,12 +236,12 @@ describe('the place in the queue', () => {
     await keyless.close()
   })
 
-  it('comes with a time once the project has a pace', async () => {
-    const client = await clientOfNewProject(house, 'moves')
+  it('comes with a time once the project has an admission rate', async () => {
+    const client = await clientOfNewProject(app, 'moves')
     await client.post('/v1/project/pause')
     const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
     const projectId = readProject((await client.get('/v1/project')).text).id
-    await house.database.prisma.admission.create({
+    await app.database.prisma.admission.create({
       data: { projectId, minute: new Date(Date.now() - 10 * 60_000), count: 20 },
     })
     const queue = async () => generationOf(await client.get(`/v1/generations/${id}`)).queue
@@ -247,7 +251,7 @@ describe('the place in the queue', () => {
       held_by: ['project_paused'],
       estimated_start_at: null,
     })
-    await house.database.prisma.project.update({ where: { id: projectId }, data: { pausedAt: null } })
+    await app.database.prisma.project.update({ where: { id: projectId }, data: { pausedAt: null } })
     expect((await queue())?.held).toBe(false)
     const startsInMs = new Date((await queue())?.estimated_start_at ?? 0).getTime() - Date.now()
     expect(startsInMs).toBeGreaterThan(0)
@@ -257,16 +261,16 @@ describe('the place in the queue', () => {
 
 it('operators pause all submitting, see why it stands, and resume it; readiness says so', async () => {
   const read = async (method: string, path: string) =>
-    gateJson.strict().parse(JSON.parse((await send(method, `${house.url}${path}`, undefined, house.login)).text))
+    gateJson.strict().parse(JSON.parse((await send(method, `${app.url}${path}`, undefined, app.login)).text))
   expect(await read('GET', '/admin/submitting')).toMatchObject({ open: true, paused_at: null })
   expect(await read('POST', '/admin/submitting/pause')).toMatchObject({ open: false, paused_at: expect.any(String) })
-  const readyz = async () => JSON.parse((await send('GET', `${house.url}/readyz`)).text)
+  const readyz = async () => JSON.parse((await send('GET', `${app.url}/readyz`)).text)
   expect((await readyz()).checks.upstream).toMatchObject({
     ok: false,
     detail: expect.stringContaining('paused by an operator'),
   })
   expect(await read('POST', '/admin/submitting/resume')).toMatchObject({ open: true, paused_at: null })
   expect((await readyz()).checks.upstream).toMatchObject({ ok: true })
-  const headers = { authorization: `Bearer ${house.key}` }
-  expect((await send('POST', `${house.url}/admin/submitting/pause`, undefined, headers)).status).toBe(401)
+  const headers = { authorization: `Bearer ${app.key}` }
+  expect((await send('POST', `${app.url}/admin/submitting/pause`, undefined, headers)).status).toBe(401)
 })

@@ -3,7 +3,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { House } from '@reelqueue/shared/app-context'
+import type { AppContext } from '@reelqueue/shared/app-context'
 import { ensurePollers } from '@reelqueue/shared/queues/pollers'
 import type { Database } from '@reelqueue/shared/store/database'
 import { addApiKey, ensureProject, listApiKeys, newApiKey, revokeApiKey } from '@reelqueue/shared/store/projects'
@@ -11,8 +11,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { bootstrapProject, makeOperatorPassword } from '../bin/bootstrap.ts'
 import { clientOf, countRows, MINIMAL, problemOf, send } from './support/api.ts'
 import { createDatabase, runSql, type TestDatabase } from './support/database.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
 import { startRedis, type TestRedis } from './support/redis.ts'
+import { startTestApp, type TestApp } from './support/test-app.ts'
 
 const PASSWORD = 'operator-password'
 const VIEWER = 'viewer-password'
@@ -22,12 +22,12 @@ const basic = (password: string, user = 'anyone') => ({
 
 describe('an API key', () => {
   let database: TestDatabase
-  let house: TestHouse
+  let app: TestApp
   let before: Awaited<ReturnType<typeof countRows>>
 
   beforeAll(async () => {
     database = await createDatabase()
-    house = await startHouse({ databaseUrl: database.url, api: true })
+    app = await startTestApp({ databaseUrl: database.url, api: true })
   })
 
   beforeEach(async () => {
@@ -35,7 +35,7 @@ describe('an API key', () => {
   })
 
   afterAll(async () => {
-    await house?.close()
+    await app?.close()
     await database?.drop()
   })
 
@@ -53,25 +53,19 @@ describe('an API key', () => {
   ] as const
 
   async function revokedKey(): Promise<string> {
-    const project = await ensureProject(house.database, 'default', () => '')
+    const project = await ensureProject(app.database, 'default', () => '')
     const key = newApiKey()
-    await addApiKey(house.database, project.id, 'to be revoked', key)
-    expect((await clientOf(house.url, key).get('/v1/generations')).status).toBe(200)
-    const id = (await listApiKeys(house.database)).find((stored) => stored.name === 'to be revoked')?.id
-    expect(await revokeApiKey(house.database, id ?? '')).toBe(true)
+    await addApiKey(app.database, project.id, 'to be revoked', key)
+    expect((await clientOf(app.url, key).get('/v1/generations')).status).toBe(200)
+    const id = (await listApiKeys(app.database)).find((stored) => stored.name === 'to be revoked')?.id
+    expect(await revokeApiKey(app.database, id ?? '')).toBe(true)
     return key
   }
 
   it.each(ROUTES)('is needed for %s %s, whatever the body', async (method, path) => {
     const body = method === 'POST' ? '{"broken' : undefined
-    for (const authorization of [
-      undefined,
-      'Bearer',
-      'Bearer rq_unknown',
-      `Basic ${house.key}`,
-      `Bearer ${house.key}x`,
-    ]) {
-      const reply = await send(method, house.url + path, body, {
+    for (const authorization of [undefined, 'Bearer', 'Bearer rq_unknown', `Basic ${app.key}`, `Bearer ${app.key}x`]) {
+      const reply = await send(method, app.url + path, body, {
         'content-type': 'application/json',
         ...(authorization && { authorization }),
       })
@@ -83,36 +77,36 @@ describe('an API key', () => {
   })
 
   it('is refused from the moment it is revoked', async () => {
-    const reply = await clientOf(house.url, await revokedKey()).post('/v1/generations', MINIMAL)
+    const reply = await clientOf(app.url, await revokedKey()).post('/v1/generations', MINIMAL)
     expect(reply.status).toBe(401)
     expect(problemOf(reply).code).toBe('unauthorized')
     expect(await countRows(database.url)).toEqual(before)
   })
 
   it('is refused from the moment it is revoked, also by a request that is repeated by its idempotency key', async () => {
-    const project = await ensureProject(house.database, 'default', () => '')
+    const project = await ensureProject(app.database, 'default', () => '')
     const key = newApiKey()
-    await addApiKey(house.database, project.id, 'to be revoked too', key)
-    const client = clientOf(house.url, key)
+    await addApiKey(app.database, project.id, 'to be revoked too', key)
+    const client = clientOf(app.url, key)
     const again = { 'idempotency-key': 'of a key that dies' }
     expect((await client.post('/v1/generations', MINIMAL, again)).status).toBe(202)
     const rows = await countRows(database.url)
-    const id = (await listApiKeys(house.database)).find((stored) => stored.name === 'to be revoked too')?.id
-    expect(await revokeApiKey(house.database, id ?? '')).toBe(true)
+    const id = (await listApiKeys(app.database)).find((stored) => stored.name === 'to be revoked too')?.id
+    expect(await revokeApiKey(app.database, id ?? '')).toBe(true)
     for (const headers of [again, {}]) {
       const reply = await client.post('/v1/generations', MINIMAL, headers)
       expect([reply.status, problemOf(reply).code]).toEqual([401, 'unauthorized'])
     }
     expect(await countRows(database.url)).toEqual(rows)
-    await house.database.prisma.event.deleteMany()
-    await house.database.prisma.generation.deleteMany()
+    await app.database.prisma.event.deleteMany()
+    await app.database.prisma.generation.deleteMany()
   })
 
   it('is never written to the log, nor is a prompt', async () => {
-    await clientOf(house.url, house.key).post('/v1/generations', { ...MINIMAL, prompt: 'a secret wish', size: 'wrong' })
-    const log = JSON.stringify(await house.logLines())
+    await clientOf(app.url, app.key).post('/v1/generations', { ...MINIMAL, prompt: 'a secret wish', size: 'wrong' })
+    const log = JSON.stringify(await app.logLines())
     expect(log).toContain('request.completed')
-    expect(log).not.toContain(house.key)
+    expect(log).not.toContain(app.key)
     expect(log).not.toContain('a secret wish')
   })
 })
@@ -120,23 +114,23 @@ describe('an API key', () => {
 describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (backend) => {
   let database: TestDatabase
   let redis: TestRedis | undefined
-  let house: TestHouse
+  let app: TestApp
   let dashboard: string
 
   beforeAll(async () => {
     database = await createDatabase()
     redis = backend === 'redis' ? await startRedis() : undefined
-    house = await startHouse({
+    app = await startTestApp({
       databaseUrl: database.url,
       ...(redis && { redisUrl: redis.url }),
       env: { OPERATOR_PASSWORD: PASSWORD, VIEWER_PASSWORD: VIEWER, TRUSTED_PROXIES: '127.0.0.1' },
       api: true,
     })
-    dashboard = `${house.url}/admin/queues`
+    dashboard = `${app.url}/admin/queues`
   })
 
   afterAll(async () => {
-    await house?.close()
+    await app?.close()
     await redis?.destroy()
     await database?.drop()
   })
@@ -179,16 +173,16 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
     expect(problemOf(refused).code).toBe('read_only')
     const refusedPost = await send('POST', `${dashboard}/api/queues/maintain/add`, { name: 'x' }, basic(VIEWER))
     expect(refusedPost.status).toBe(403)
-    expect(await house.queues.queues.maintain.isPaused()).toBe(false)
+    expect(await app.queues.queues.maintain.isPaused()).toBe(false)
     expect((await send('PUT', pause, undefined, basic(PASSWORD))).status).toBe(200)
-    expect(await house.queues.queues.maintain.isPaused()).toBe(true)
+    expect(await app.queues.queues.maintain.isPaused()).toBe(true)
     const resume = await send('PUT', `${dashboard}/api/queues/maintain/resume`, undefined, basic(PASSWORD))
     expect(resume.status).toBe(200)
-    expect(await house.queues.queues.maintain.isPaused()).toBe(false)
+    expect(await app.queues.queues.maintain.isPaused()).toBe(false)
   })
 
-  it('lets nobody touch the lanes: the server refuses whatever would change their queue, and all others can be paused without it', async () => {
-    const { poll, submit } = house.queues.queues
+  it('nobody can touch the pollers: the server refuses every change of their queue, and all other queues can be paused', async () => {
+    const { poll, submit } = app.queues.queues
     await ensurePollers(poll, ['lane-0', 'lane-1'], 'busy')
     const pollers = async () => (await poll.getJobSchedulers()).map(({ key, every }) => `${key} every ${every}`).sort()
     const before = await pollers()
@@ -232,7 +226,7 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
     for (const [page, assetsMin] of [
       [dashboard, 5],
       [`${dashboard}/queue/poll`, 5],
-      [`${house.url}/docs/`, 5],
+      [`${app.url}/docs/`, 5],
     ] as const) {
       const reply = await fetch(page, { headers: { ...basic(PASSWORD), 'accept-encoding': coding } })
       expect(reply.headers.get('content-security-policy')).toMatch(/^default-src 'self';/)
@@ -258,15 +252,15 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
 
   it('refuses a change that a page of another site asks for, though the browser logs in', async () => {
     const pause = `${dashboard}/api/queues/maintain/pause`
-    for (const origin of ['https://evil.example', 'null', house.url.replace(/\d+$/, '1')]) {
+    for (const origin of ['https://evil.example', 'null', app.url.replace(/\d+$/, '1')]) {
       const reply = await send('PUT', pause, undefined, { ...basic(PASSWORD), origin })
       expect(reply.status, origin).toBe(403)
       expect(problemOf(reply).code).toBe('cross_site')
     }
-    expect(await house.queues.queues.maintain.isPaused()).toBe(false)
+    expect(await app.queues.queues.maintain.isPaused()).toBe(false)
     const same = await send('PUT', pause.replace('pause', 'resume'), undefined, {
       ...basic(PASSWORD),
-      origin: house.url,
+      origin: app.url,
     })
     expect(same.status).toBe(200)
   })
@@ -277,23 +271,23 @@ const from = (address: string) => ({ 'x-forwarded-for': address })
 
 describe('the operator pages without OPERATOR_PASSWORD', () => {
   let database: TestDatabase
-  let houses: TestHouse[]
+  let apps: TestApp[]
   let password: string
 
   beforeAll(async () => {
     database = await createDatabase()
     const env = { OPERATOR_PASSWORD: '', TRUSTED_PROXIES: '127.0.0.1' }
-    houses = await Promise.all([1, 2].map(() => startHouse({ databaseUrl: database.url, api: true, env })))
-    password = (await makeOperatorPassword(houses[0]?.house.database as Database, true)) ?? ''
+    apps = await Promise.all([1, 2].map(() => startTestApp({ databaseUrl: database.url, api: true, env })))
+    password = (await makeOperatorPassword(apps[0]?.context.database as Database, true)) ?? ''
   })
 
   afterAll(async () => {
-    await Promise.all(houses?.map((house) => house.close()))
+    await Promise.all(apps?.map((app) => app.close()))
     await database?.drop()
   })
 
-  const statusOf = async (headers: Readonly<Record<string, string>>, path = '/admin/queues', house = houses[0]) =>
-    (await send('GET', house?.url + path, undefined, headers)).status
+  const statusOf = async (headers: Readonly<Record<string, string>>, path = '/admin/queues', app = apps[0]) =>
+    (await send('GET', app?.url + path, undefined, headers)).status
 
   it.each(['localhost', '127.0.0.1', '[::1]'])(
     'answer nobody without a password, though they come as %s',
@@ -301,23 +295,23 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
       for (const path of ['/', '/admin/queues', '/admin/queues/api/queues', '/admin/submitting', '/metrics']) {
         expect([path, await statusOf({ host }, path)]).toEqual([path, 401])
       }
-      const url = `${houses[0]?.url}/admin/submitting/pause`
+      const url = `${apps[0]?.url}/admin/submitting/pause`
       expect((await send('POST', url, undefined, { host })).status).toBe(401)
     },
   )
 
   it('open with the password that was made at the first start, in every process', async () => {
     expect(password).toMatch(/^[\w-]{32}$/)
-    for (const house of houses) {
-      expect(await statusOf(basic(password), '/admin/queues', house)).toBe(200)
-      expect(await statusOf(basic(''), '/admin/queues', house)).toBe(401)
+    for (const app of apps) {
+      expect(await statusOf(basic(password), '/admin/queues', app)).toBe(200)
+      expect(await statusOf(basic(''), '/admin/queues', app)).toBe(401)
     }
   })
 
   it('keep the first password when another process starts, and no password in the clear', async () => {
-    const house = houses[1]?.house as House
+    const app = apps[1]?.context as AppContext
     const shown: unknown[] = []
-    await bootstrapProject(house, ({ operatorPassword }) => shown.push(operatorPassword))
+    await bootstrapProject(app, ({ operatorPassword }) => shown.push(operatorPassword))
     expect(shown.filter((password) => password !== null)).toEqual([])
     expect(await statusOf(basic(password))).toBe(200)
     const rows = await runSql(database.url, 'SELECT * FROM operator_passwords')
@@ -326,7 +320,7 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
   })
 
   it('open with a new password at once, and with the former no more', async () => {
-    const next = (await makeOperatorPassword(houses[1]?.house.database as Database, true)) ?? ''
+    const next = (await makeOperatorPassword(apps[1]?.context.database as Database, true)) ?? ''
     expect(await statusOf(basic(password))).toBe(401)
     expect(await statusOf(basic(next))).toBe(200)
     password = next
@@ -335,30 +329,30 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
   it('make an address wait that guesses, in all processes; the operator comes in from another', async () => {
     const guesser = from('203.0.113.1')
     const guesses = Array.from({ length: 60 }, (_, i) =>
-      send('GET', `${houses[i % 2]?.url}/metrics`, undefined, { ...basic(`guess ${i}`, `name ${i}`), ...guesser }),
+      send('GET', `${apps[i % 2]?.url}/metrics`, undefined, { ...basic(`guess ${i}`, `name ${i}`), ...guesser }),
     )
     const statuses = (await Promise.all(guesses)).map(({ status }) => status)
     expect(statuses.filter((status) => status === 401)).toHaveLength(10)
     expect(statuses.filter((status) => status === 429)).toHaveLength(50)
     for (const path of ['/metrics', '/admin/submitting', '/admin/queues', '/admin/queues/api/queues', '/']) {
-      for (const house of houses) {
-        const reply = await send('GET', house.url + path, undefined, { ...basic(password), ...guesser })
+      for (const app of apps) {
+        const reply = await send('GET', app.url + path, undefined, { ...basic(password), ...guesser })
         expect([path, reply.status, problemOf(reply).code]).toEqual([path, 429, 'too_many_guesses'])
         expect(Number(reply.headers['retry-after'])).toBeGreaterThan(30)
         expect(Number(reply.headers['retry-after'])).toBeLessThanOrEqual(60)
       }
     }
-    for (const house of houses) {
-      expect(await statusOf({ ...basic(password), ...from('203.0.113.2') }, '/metrics', house)).toBe(200)
+    for (const app of apps) {
+      expect(await statusOf({ ...basic(password), ...from('203.0.113.2') }, '/metrics', app)).toBe(200)
       // A request without a password is not a guess.
-      expect(await statusOf(guesser, '/metrics', house)).toBe(401)
+      expect(await statusOf(guesser, '/metrics', app)).toBe(401)
     }
   })
 
   it('let the operator in with a browser that is known, also from an address that waits', async () => {
     const shared = from('203.0.113.9')
     const page = { ...basic(password), ...shared, accept: 'text/html,*/*' }
-    const first = await send('GET', `${houses[0]?.url}/admin/queues`, undefined, page)
+    const first = await send('GET', `${apps[0]?.url}/admin/queues`, undefined, page)
     const [setCookie = ''] = first.headers['set-cookie'] ?? []
     expect(setCookie).toMatch(/^reelqueue_device=[^;]+; Max-Age=2592000; Path=\/; HttpOnly; SameSite=Strict$/)
     const cookie = setCookie.split(';')[0] ?? ''
@@ -367,7 +361,7 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
     expect(await statusOf({ ...basic(password), ...shared })).toBe(429)
     expect(await statusOf({ ...basic(password), ...shared, cookie: `${cookie.slice(0, -1)}x` })).toBe(429)
     expect(
-      await statusOf({ ...basic(password), ...shared, cookie: `other=1; ${cookie}` }, '/admin/queues', houses[1]),
+      await statusOf({ ...basic(password), ...shared, cookie: `other=1; ${cookie}` }, '/admin/queues', apps[1]),
     ).toBe(200)
     // The cookie alone grants no access, and guesses with the cookie are counted too.
     expect(await statusOf({ ...shared, cookie })).toBe(401)
@@ -379,7 +373,7 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
   it('make it wait longer each time, and take the right password after that', async () => {
     const guesser = from('203.0.113.3')
     const waits = async () => {
-      const reply = await send('GET', `${houses[0]?.url}/metrics`, undefined, { ...basic('wrong'), ...guesser })
+      const reply = await send('GET', `${apps[0]?.url}/metrics`, undefined, { ...basic('wrong'), ...guesser })
       return reply.status === 401 ? 0 : Number(reply.headers['retry-after'])
     }
     for (let guess = 1; guess <= 10; guess++) expect(await waits()).toBe(0)
@@ -394,7 +388,7 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
     expect(await waits()).toBe(0)
     expect(await waits()).toBeGreaterThan(60)
     await passMinutes(2)
-    expect(await statusOf({ ...basic(password), ...guesser }, '/metrics', houses[1])).toBe(200)
+    expect(await statusOf({ ...basic(password), ...guesser }, '/metrics', apps[1])).toBe(200)
   })
 
   it('count the addresses of one IPv6 network together', async () => {
@@ -410,7 +404,7 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
     expect(await statusOf(operator, '/metrics')).toBe(200)
     await runSql(database.url, "UPDATE login_guesses SET wrong = 104, changed_at = now() WHERE key LIKE 'name %'")
     expect(await statusOf({ ...basic('wrong'), ...from('198.51.100.1') }, '/metrics')).toBe(401)
-    const stranger = await send('GET', `${houses[0]?.url}/metrics`, undefined, {
+    const stranger = await send('GET', `${apps[0]?.url}/metrics`, undefined, {
       ...basic('wrong'),
       ...from('198.51.100.2'),
     })
@@ -420,7 +414,7 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
   })
 
   it('let nobody guess on by claiming another address, unless a trusted proxy says so', async () => {
-    const untrusting = await startHouse({ databaseUrl: database.url, api: true, env: { OPERATOR_PASSWORD: '' } })
+    const untrusting = await startTestApp({ databaseUrl: database.url, api: true, env: { OPERATOR_PASSWORD: '' } })
     try {
       const statuses: number[] = []
       for (let guess = 1; guess <= 11; guess++)
@@ -443,10 +437,10 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
   })
 
   it('refuse a change that a page of another site asks for', async () => {
-    const url = `${houses[0]?.url}/admin/queues/api/queues/submit/pause`
+    const url = `${apps[0]?.url}/admin/queues/api/queues/submit/pause`
     const reply = await send('PUT', url, undefined, { ...basic(password), origin: 'https://evil.example' })
     expect(reply.status).toBe(403)
     expect(problemOf(reply).code).toBe('cross_site')
-    expect(await houses[0]?.queues.queues.submit.isPaused()).toBe(false)
+    expect(await apps[0]?.queues.queues.submit.isPaused()).toBe(false)
   })
 })

@@ -21,11 +21,11 @@ import {
 } from './support/api.ts'
 import { createDatabase, runSql } from './support/database.ts'
 import { endGeneration, openSubmission, startGeneration, VIDEO_URL } from './support/endings.ts'
-import { startHouse } from './support/house.ts'
 import { startRedis } from './support/redis.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
-const { database, house, client } = await startApi()
+const { database, app, client } = await startApi()
 
 async function accept(fields: Record<string, unknown> = {}, by = client): Promise<GenerationJson> {
   return generationOf(await by.post('/v1/generations', { ...MINIMAL, ...fields }))
@@ -42,7 +42,7 @@ async function list(by: Client, query: string) {
 describe('GET /v1/generations/{id}', () => {
   it('shows a completed one with its video', async () => {
     const { id, created_at } = await accept()
-    await endGeneration(house.database, id, 'completed')
+    await endGeneration(app.database, id, 'completed')
     const generation = generationOf(await client.get(`/v1/generations/${id}`))
     expect(generation).toMatchObject({ status: 'completed', video_url: VIDEO_URL, actual_duration: 4.04, error: null })
     expect(generation.upstream_task_id).toBe(`task_of_${id}`)
@@ -52,7 +52,7 @@ describe('GET /v1/generations/{id}', () => {
 
   it('shows a failed one with its error', async () => {
     const { id } = await accept()
-    await endGeneration(house.database, id, 'failed')
+    await endGeneration(app.database, id, 'failed')
     expect(generationOf(await client.get(`/v1/generations/${id}`))).toMatchObject({
       status: 'failed',
       video_url: null,
@@ -62,7 +62,7 @@ describe('GET /v1/generations/{id}', () => {
 
   it("does not know another project's, whatever is asked of it", async () => {
     const { id } = await accept()
-    const other = await clientOfNewProject(house, 'curious')
+    const other = await clientOfNewProject(app, 'curious')
     const replies = [
       await other.get(`/v1/generations/${id}`),
       await other.get(`/v1/generations/${id}?wait=60`),
@@ -85,7 +85,7 @@ describe('?wait=', () => {
     const waiting = Array.from({ length: 20 }, () => client.get(`/v1/generations/${id}?wait=60`))
     const shaped = client.get(`/v1/result/${id}?wait=60`)
     await anyoneLooks()
-    await endGeneration(house.database, id, 'completed')
+    await endGeneration(app.database, id, 'completed')
     for (const reply of await Promise.all(waiting)) expect(generationOf(reply).status).toBe('completed')
     expect(JSON.parse((await shaped).text).status).toBe('completed')
   })
@@ -109,9 +109,9 @@ describe('?wait=', () => {
 
   it('stops looking when the client has gone', async () => {
     const { id } = await accept()
-    const outgoing = request(`${house.url}/v1/generations/${id}?wait=60`, {
+    const outgoing = request(`${app.url}/v1/generations/${id}?wait=60`, {
       agent: false,
-      headers: { authorization: `Bearer ${house.key}` },
+      headers: { authorization: `Bearer ${app.key}` },
     })
     const hungUp = once(outgoing, 'error')
     await nobodyLooks()
@@ -124,7 +124,7 @@ describe('?wait=', () => {
 
   it('lets everyone go when the API closes', async () => {
     const own = await createDatabase()
-    const closing = await startHouse({ databaseUrl: own.url, api: true })
+    const closing = await startTestApp({ databaseUrl: own.url, api: true })
     try {
       const { id } = await accept({}, clientOf(closing.url, closing.key))
       const waiting = clientOf(closing.url, closing.key).get(`/v1/generations/${id}?wait=60`)
@@ -157,7 +157,7 @@ describe.each(['postgres', 'redis'] as const)('a generation with the queues on %
     const redis = backend === 'redis' ? await startRedis() : undefined
     const simulator = buildSimulator({ seed: 1 })
     const upstream = await simulator.listen({ host: '127.0.0.1', port: 0 })
-    const whole = await startHouse({
+    const whole = await startTestApp({
       databaseUrl: own.url,
       ...(redis && { redisUrl: redis.url }),
       env: { UPSTREAM_BASE_URL: upstream, UPSTREAM_API_KEY: 'any', POLL_INTERVAL_MIN_MS: '50' },
@@ -184,7 +184,7 @@ describe.each(['postgres', 'redis'] as const)('a generation with the queues on %
 
 describe('GET /v1/generations', () => {
   it('walks every generation once, newest first, while others arrive', async () => {
-    const mine = await clientOfNewProject(house, 'walks')
+    const mine = await clientOfNewProject(app, 'walks')
     const made: string[] = []
     for (let index = 0; index < 23; index++) made.unshift((await accept({}, mine)).id)
     const walked: string[] = []
@@ -200,7 +200,7 @@ describe('GET /v1/generations', () => {
   })
 
   it('has no next page when the last one is exactly full', async () => {
-    const mine = await clientOfNewProject(house, 'exactly')
+    const mine = await clientOfNewProject(app, 'exactly')
     await Promise.all([accept({}, mine), accept({}, mine)])
     expect((await list(mine, 'limit=2')).next_cursor).toBeNull()
     expect((await list(mine, 'limit=1')).next_cursor).toEqual(expect.any(String))
@@ -208,14 +208,14 @@ describe('GET /v1/generations', () => {
   })
 
   it('shows twenty of many when no limit is named, and a hundred at most', async () => {
-    const mine = await clientOfNewProject(house, 'many')
+    const mine = await clientOfNewProject(app, 'many')
     await mine.post('/v1/batches', { items: Array(101).fill(MINIMAL) })
     expect((await list(mine, '')).data).toHaveLength(20)
     expect((await list(mine, 'limit=100')).data).toHaveLength(100)
   })
 
   it('filters by status, custom_id and batch, together and page by page', async () => {
-    const mine = await clientOfNewProject(house, 'filters')
+    const mine = await clientOfNewProject(app, 'filters')
     const single = await accept({ custom_id: 'one' }, mine)
     const batch = JSON.parse(
       (
@@ -231,11 +231,11 @@ describe('GET /v1/generations', () => {
     expect((await list(mine, 'custom_id=nobody')).data).toEqual([])
 
     await mine.post(`/v1/generations/${single.id}/cancel`)
-    await endGeneration(house.database, ofBatch[0]?.id ?? '', 'completed')
-    await endGeneration(house.database, ofBatch[1]?.id ?? '', 'failed')
-    await startGeneration(house.database, ofBatch[2]?.id ?? '')
+    await endGeneration(app.database, ofBatch[0]?.id ?? '', 'completed')
+    await endGeneration(app.database, ofBatch[1]?.id ?? '', 'failed')
+    await startGeneration(app.database, ofBatch[2]?.id ?? '')
     const last = await accept({}, mine)
-    await openSubmission(house.database, last.id)
+    await openSubmission(app.database, last.id)
     const waits = await accept({}, mine)
     const byStatus: Record<string, (string | undefined)[]> = {}
     for (const status of STATUSES) byStatus[status] = (await list(mine, `status=${status}`)).data.map(({ id }) => id)
@@ -259,7 +259,7 @@ describe('GET /v1/generations/{id}/events', () => {
 
   it('tells the whole life in order, without gaps', async () => {
     const { id } = await accept()
-    await endGeneration(house.database, id, 'completed')
+    await endGeneration(app.database, id, 'completed')
     const { data, next_cursor } = timeline.parse(JSON.parse((await client.get(`/v1/generations/${id}/events`)).text))
     expect(data.map(({ sequence, type }) => [sequence, type])).toEqual([
       [1, 'generation.queued'],
@@ -294,7 +294,7 @@ it.each([
   '/v1/result/gen_x?limit=1',
 ])('refuses a query that %s knows nothing of, rather than ignoring it', async (path) => {
   const problem = problemOf(await client.get(path))
-  const [name] = new URL(path, house.url).searchParams.keys()
+  const [name] = new URL(path, app.url).searchParams.keys()
   expect(problem).toMatchObject({ code: 'validation_failed', total: 1 })
   expect(problem.errors).toMatchObject([{ field: name, rule: 'unknown_field' }])
 })
@@ -302,8 +302,8 @@ it.each([
 it('a long reply is compressed for those who take it so, and no other', async () => {
   const { id } = await accept({ prompt: 'fox '.repeat(1_000), custom_id: 'long' })
   const read = async (encoding: string) => {
-    const headers = { authorization: `Bearer ${house.key}`, 'accept-encoding': encoding }
-    const outgoing = request(`${house.url}/v1/generations?limit=1&custom_id=long`, { headers }).end()
+    const headers = { authorization: `Bearer ${app.key}`, 'accept-encoding': encoding }
+    const outgoing = request(`${app.url}/v1/generations?limit=1&custom_id=long`, { headers }).end()
     const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
     return { headers: response.headers, body: await buffer(response) }
   }
@@ -320,12 +320,12 @@ it('a long reply is compressed for those who take it so, and no other', async ()
 
 it.each([
   ['the document of the API', '/openapi.json', {}],
-  ['metrics', '/metrics', house.login],
-  ['the list of the dashboard', '/admin/queues/api/queues', house.login],
+  ['metrics', '/metrics', app.login],
+  ['the list of the dashboard', '/admin/queues/api/queues', app.login],
 ])('%s is compressed too, and a HEAD of it has the same headers and no body', async (_title, path, login) => {
   const read = async (method: string, encoding: string) => {
     const headers = { ...login, 'accept-encoding': encoding }
-    const outgoing = request(house.url + path, { method, headers }).end()
+    const outgoing = request(app.url + path, { method, headers }).end()
     const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
     return { status: response.statusCode, headers: response.headers, body: await buffer(response) }
   }

@@ -5,7 +5,7 @@ import { problemJson } from '@reelqueue/contract/wire/problem-body'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { countRows, MINIMAL, problemOf, send, startApi } from './support/api.ts'
 
-const { database, house, client } = await startApi()
+const { database, app, client } = await startApi()
 let before: Awaited<ReturnType<typeof countRows>>
 
 beforeEach(async () => {
@@ -303,7 +303,7 @@ describe('a body that cannot be read', () => {
       expect(problemOf(reply).code).toBe(code)
     }
     await expectNothingWritten()
-    expect((await send('GET', `${house.url}/healthz`)).status).toBe(200)
+    expect((await send('GET', `${app.url}/healthz`)).status).toBe(200)
   })
 })
 
@@ -416,7 +416,7 @@ describe('one refusal', () => {
     ['PROPFIND', '/v1/generations', 'GET, HEAD, OPTIONS, POST'],
     ['TRACE', '/v1/batches', 'GET, HEAD, OPTIONS, POST'],
   ])('%s %s is 405 and names the methods', async (method, path, allow) => {
-    const reply = await send(method, `${house.url}${path}`)
+    const reply = await send(method, `${app.url}${path}`)
     expect(reply.status).toBe(405)
     expect(problemOf(reply).code).toBe('method_not_allowed')
     expect(reply.headers.allow).toBe(allow)
@@ -433,25 +433,25 @@ describe('one refusal', () => {
   it('has an id whatever is answered: streams, files, pages of libraries, and what reaches no route', async () => {
     const { id } = JSON.parse((await client.post('/v1/batches', { items: [MINIMAL] })).text)
     const named = { 'x-request-id': 'trace-8' }
-    const operator = { ...house.login, ...named }
+    const operator = { ...app.login, ...named }
     const replies = {
       stream: await client.get(`/v1/batches/${id}/results`, named),
-      head: await send('HEAD', `${house.url}/healthz`, undefined, named),
-      options: await send('OPTIONS', `${house.url}/v1/batches`, undefined, named),
+      head: await send('HEAD', `${app.url}/healthz`, undefined, named),
+      options: await send('OPTIONS', `${app.url}/v1/batches`, undefined, named),
       'no content': await client.post(`/v1/batches/${id}/cancel`, undefined, named),
       'too large': await client.post('/v1/generations', { ...MINIMAL, prompt: 'x'.repeat(2_000_000) }, named),
-      'a file of the dashboard': await send('GET', `${house.url}/admin/queues/static/favicon.ico`, undefined, operator),
+      'a file of the dashboard': await send('GET', `${app.url}/admin/queues/static/favicon.ico`, undefined, operator),
       'an error of the dashboard': await send(
         'GET',
-        `${house.url}/admin/queues/api/queues/none/metrics`,
+        `${app.url}/admin/queues/api/queues/none/metrics`,
         undefined,
         operator,
       ),
-      'a page of the dashboard without a login': await send('GET', `${house.url}/admin/queues`, undefined, named),
-      'the documents': await send('GET', `${house.url}/docs/static/swagger-ui.css`, undefined, named),
-      metrics: await send('GET', `${house.url}/metrics`, undefined, operator),
-      'an address that cannot be decoded': await send('GET', `${house.url}/v1/%E0%A4%A`, undefined, named),
-      'an unknown expectation': await send('POST', `${house.url}/v1/generations`, undefined, {
+      'a page of the dashboard without a login': await send('GET', `${app.url}/admin/queues`, undefined, named),
+      'the documents': await send('GET', `${app.url}/docs/static/swagger-ui.css`, undefined, named),
+      metrics: await send('GET', `${app.url}/metrics`, undefined, operator),
+      'an address that cannot be decoded': await send('GET', `${app.url}/v1/%E0%A4%A`, undefined, named),
+      'an unknown expectation': await send('POST', `${app.url}/v1/generations`, undefined, {
         ...named,
         expect: 'tea',
       }),
@@ -459,9 +459,9 @@ describe('one refusal', () => {
     for (const [name, reply] of Object.entries(replies))
       expect([name, reply.headers['x-request-id']]).toEqual([name, 'trace-8'])
     expect(problemOf(replies['an unknown expectation']).code).toBe('expectation_failed')
-    await house.database.prisma.event.deleteMany()
-    await house.database.prisma.generation.deleteMany()
-    await house.database.prisma.batch.deleteMany()
+    await app.database.prisma.event.deleteMany()
+    await app.database.prisma.generation.deleteMany()
+    await app.database.prisma.batch.deleteMany()
   })
 
   it.each([
@@ -473,8 +473,8 @@ describe('one refusal', () => {
   ])(
     'has `message` and `error` also for clients of the provider who ask wrongly: %s %s',
     async (method, path, body) => {
-      for (const headers of [{}, { authorization: `Bearer ${house.key}`, 'content-type': 'application/json' }]) {
-        const reply = await send(method, house.url + path, body, headers)
+      for (const headers of [{}, { authorization: `Bearer ${app.key}`, 'content-type': 'application/json' }]) {
+        const reply = await send(method, app.url + path, body, headers)
         const problem = JSON.parse(reply.text)
         expect(reply.status).toBeGreaterThanOrEqual(400)
         expect(problem).toMatchObject({

@@ -1,13 +1,13 @@
 // Retry and adopt over HTTP, and the project's default for unknown outcomes.
 import type { GenerationJson } from '@reelqueue/contract/wire/generation'
 import { projectJson } from '@reelqueue/contract/wire/project'
-import { settleAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
-import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { recordAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
+import { recordOutcome } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, countRows, generationOf, MINIMAL, problemOf, startApi } from './support/api.ts'
 import { endGeneration, openSubmission } from './support/endings.ts'
 
-const { database, house, client } = await startApi()
+const { database, app, client } = await startApi()
 const UNKNOWN = { kind: 'unknown', code: 'upstream_timeout', message: 'no answer', httpStatus: null } as const
 
 async function accept(fields: Record<string, unknown> = {}): Promise<GenerationJson> {
@@ -17,8 +17,8 @@ async function accept(fields: Record<string, unknown> = {}): Promise<GenerationJ
 /** A generation with an unknown submission outcome. */
 async function unknown(fields: Record<string, unknown> = {}): Promise<string> {
   const { id } = await accept(fields)
-  const submissionId = await openSubmission(house.database, id)
-  await settleSubmission(house.database, submissionId, UNKNOWN, { firstPollMs: 1_000, renderMaxMs: 1_000 })
+  const submissionId = await openSubmission(app.database, id)
+  await recordOutcome(app.database, submissionId, UNKNOWN, { firstPollMs: 1_000, renderMaxMs: 1_000 })
   return id
 }
 
@@ -62,7 +62,7 @@ describe('retry and adopt', () => {
     async (action) => {
       const queued = (await accept()).id
       const completed = (await accept()).id
-      await endGeneration(house.database, completed, 'completed')
+      await endGeneration(app.database, completed, 'completed')
       const before = await countRows(database.url)
       for (const [id, status] of [
         [queued, 'queued'],
@@ -94,7 +94,7 @@ describe('retry and adopt', () => {
   })
 
   it.each(['retry', 'adopt'])('%s knows no generation of another project', async (action) => {
-    const stranger = await clientOfNewProject(house, `stranger to ${action}`)
+    const stranger = await clientOfNewProject(app, `stranger to ${action}`)
     const reply = await stranger.post(`/v1/generations/${await unknown()}/${action}`, { upstream_task_id: 'sora_x' })
     expect(problemOf(reply).code).toBe('not_found')
   })
@@ -105,16 +105,16 @@ describe('retry and adopt', () => {
       data: { id: string }[]
     }
     const id = list.data[0]?.id ?? ''
-    await endGeneration(house.database, id, 'failed')
+    await endGeneration(app.database, id, 'failed')
     const { finishBatches } = await import('@reelqueue/shared/store/intake/batches')
-    await finishBatches(house.database, [created.id])
-    const ended = (await house.database.prisma.batch.findUniqueOrThrow({ where: { id: created.id } })).completedAt
+    await finishBatches(app.database, [created.id])
+    const ended = (await app.database.prisma.batch.findUniqueOrThrow({ where: { id: created.id } })).completedAt
     expect(ended).not.toBeNull()
     await client.post(`/v1/generations/${id}/retry`)
-    await finishBatches(house.database, [created.id])
+    await finishBatches(app.database, [created.id])
     const batch = JSON.parse((await client.get(`/v1/batches/${created.id}`)).text)
     expect(batch).toMatchObject({ completed_at: ended?.toISOString(), counts: { queued: 1, failed: 0 } })
-    expect(await house.database.prisma.event.count({ where: { batchId: created.id } })).toBe(1)
+    expect(await app.database.prisma.event.count({ where: { batchId: created.id } })).toBe(1)
   })
 })
 
@@ -163,8 +163,8 @@ describe('what the provider answered', () => {
 
   it('is shown where one generation is read, and nowhere else', async () => {
     const { id } = await accept()
-    const submissionId = await openSubmission(house.database, id)
-    await settleSubmission(house.database, submissionId, { ...UNKNOWN, reply }, options)
+    const submissionId = await openSubmission(app.database, id)
+    await recordOutcome(app.database, submissionId, { ...UNKNOWN, reply }, options)
     const read = generationOf(await client.get(`/v1/generations/${id}`))
     expect(read.submissions).toMatchObject([
       { id: submissionId, state: 'unknown', error: { code: UNKNOWN.code }, reply },
@@ -172,20 +172,20 @@ describe('what the provider answered', () => {
     expect(read.last_poll).toBeUndefined()
     expect((await client.get('/v1/generations')).text).not.toContain('nginx')
     expect((await client.get(`/v1/generations/${id}/events`)).text).not.toContain('nginx')
-    const stranger = await clientOfNewProject(house, 'stranger to its answers')
+    const stranger = await clientOfNewProject(app, 'stranger to its answers')
     expect((await stranger.get(`/v1/generations/${id}`)).status).toBe(404)
   })
 
   it('is kept with an ordinary acceptance, in its one statement', async () => {
     const { id } = await accept()
-    const submissionId = await openSubmission(house.database, id)
+    const submissionId = await openSubmission(app.database, id)
     const accepted = {
       submissionId,
       taskId: `sora_${id}`,
       reply: { ...reply, truncated: false, cut: null },
       ...options,
     }
-    expect(await settleAccepted(house.database, [accepted])).toMatchObject([{ status: 'processing' }])
+    expect(await recordAccepted(app.database, [accepted])).toMatchObject([{ status: 'processing' }])
     const read = generationOf(await client.get(`/v1/generations/${id}`))
     expect(read.submissions).toMatchObject([{ state: 'accepted', reply: accepted.reply }])
   })

@@ -1,18 +1,18 @@
 // Limits of a single project: a share of the connections to Postgres, and a maximum of endpoints.
 
-import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { recordOutcome } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import { buildSimulator } from '@reelqueue/simulator/app'
 import { expect, it } from 'vitest'
 import { clientOf, clientOfNewProject, generationOf, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { createDatabase, openClient } from './support/database.ts'
 import { openSubmission } from './support/endings.ts'
-import { startHouse } from './support/house.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
-const { database, house, client } = await startApi()
+const { database, app, client } = await startApi()
 
 it('two hundred changes that wait for a locked row keep nobody else waiting, and end', async () => {
-  const quiet = await clientOfNewProject(house, 'quiet')
+  const quiet = await clientOfNewProject(app, 'quiet')
   const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
   const holder = await openClient(database.url)
   await holder.query('BEGIN')
@@ -49,7 +49,7 @@ it('two hundred changes that wait for a locked row keep nobody else waiting, and
 
 it('results that are streamed at once read as few pages at a time as other reads of a project', async () => {
   const own = await createDatabase()
-  const wide = await startHouse({ databaseUrl: own.url, api: true, env: { DATABASE_CONNECTIONS_MAX: '30' } })
+  const wide = await startTestApp({ databaseUrl: own.url, api: true, env: { DATABASE_CONNECTIONS_MAX: '30' } })
   const reader = clientOf(wide.url, wide.key)
   const { id } = JSON.parse((await reader.post('/v1/batches', { items: [MINIMAL] })).text)
   const holder = await openClient(own.url)
@@ -92,14 +92,14 @@ it('adoptions that wait for a provider which does not answer keep nobody from ch
   await simulator.inject({ method: 'POST', url: '/control/faults', payload: { on: 'poll', fault: 'hang' } })
   const own = await createDatabase()
   const env = { UPSTREAM_BASE_URL: upstream, UPSTREAM_API_KEY: 'any' }
-  const waiting = await startHouse({ databaseUrl: own.url, api: true, env })
+  const waiting = await startTestApp({ databaseUrl: own.url, api: true, env })
   const result = { kind: 'unknown', code: 'upstream_timeout', message: 'no answer', httpStatus: null } as const
   const adoptions: Promise<Reply>[] = []
   for (const name of ['one', 'two', 'three']) {
     const noisy = await clientOfNewProject(waiting, name)
     const { id } = generationOf(await noisy.post('/v1/generations', MINIMAL))
     const submission = await openSubmission(waiting.database, id)
-    await settleSubmission(waiting.database, submission, result, { firstPollMs: 60_000, renderMaxMs: 60_000 })
+    await recordOutcome(waiting.database, submission, result, { firstPollMs: 60_000, renderMaxMs: 60_000 })
     for (let n = 0; n < 3; n++)
       adoptions.push(noisy.post(`/v1/generations/${id}/adopt`, { upstream_task_id: `sora_${name}_${n}` }))
   }

@@ -7,8 +7,8 @@ import { describe, expect, it } from 'vitest'
 import { MINIMAL, startApi } from './support/api.ts'
 import { until } from './support/wait.ts'
 
-const { house, client } = await startApi({ REQUESTS_PER_MINUTE_PER_KEY: '1' })
-const { port } = new URL(house.url)
+const { app, client } = await startApi({ REQUESTS_PER_MINUTE_PER_KEY: '1' })
+const { port } = new URL(app.url)
 // The only request allowed for the key in this minute.
 await client.get('/v1/project')
 
@@ -40,7 +40,7 @@ async function open(lines: readonly string[], body = ''): Promise<Conversation> 
 const JSON_TYPE = 'Content-Type: application/json'
 const LONG = 'Content-Length: 30000000'
 const CHUNKED = 'Transfer-Encoding: chunked'
-const KEY = `Authorization: Bearer ${house.key}`
+const KEY = `Authorization: Bearer ${app.key}`
 
 describe('a request that is refused while its body is under way', () => {
   it.each([

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { countRows, generationOf, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
 import { endGeneration, openSubmission, startGeneration, VIDEO_URL } from './support/endings.ts'
 
-const { database, house, client } = await startApi()
+const { database, app, client } = await startApi()
 
 function taskOf(reply: Reply) {
   expect(reply.status, reply.text).toBe(200)
@@ -78,19 +78,19 @@ describe('POST /v1/sora/videos', () => {
 describe('GET /v1/result/{id}', () => {
   it('shows a generation being submitted as queued', async () => {
     const { id } = await create()
-    await openSubmission(house.database, id)
+    await openSubmission(app.database, id)
     expect((await read(id)).status).toBe('queued')
   })
 
   it('shows a rendering one as processing', async () => {
     const { id } = await create()
-    await startGeneration(house.database, id)
+    await startGeneration(app.database, id)
     expect(await read(id)).toMatchObject({ id, status: 'processing', video_url: null, error: null })
   })
 
   it('shows a completed one with video_url and actualDuration', async () => {
     const { id } = await create()
-    await endGeneration(house.database, id, 'completed')
+    await endGeneration(app.database, id, 'completed')
     expect(await read(id)).toMatchObject({
       status: 'completed',
       video_url: VIDEO_URL,
@@ -101,13 +101,13 @@ describe('GET /v1/result/{id}', () => {
 
   it('shows a failed one with its error as text', async () => {
     const { id } = await create()
-    await endGeneration(house.database, id, 'failed')
+    await endGeneration(app.database, id, 'failed')
     expect(await read(id)).toMatchObject({ status: 'failed', video_url: null, error: 'the provider said no' })
   })
 
   it('shows a cancelled one as failed, with the error cancelled', async () => {
     const { id } = await create()
-    await cancelGeneration(house.database, id, 1_000)
+    await cancelGeneration(app.database, id, 1_000)
     expect(await read(id)).toMatchObject({ status: 'failed', video_url: null, error: 'cancelled' })
   })
 

@@ -5,8 +5,8 @@ import { projectWithSecret } from '@reelqueue/contract/wire/project'
 import { deliveryJson, deliveryWithLog } from '@reelqueue/contract/wire/webhook-delivery'
 import { endpointJson, endpointWithSecret } from '@reelqueue/contract/wire/webhook-endpoint'
 import { headerPlace, secretPlace } from '@reelqueue/shared/domain/sealed-places'
-import type { DeliveryVerdict } from '@reelqueue/shared/store/deliveries/attempts'
-import { restTarget } from '@reelqueue/shared/store/deliveries/target-rests'
+import type { DeliveryDecision } from '@reelqueue/shared/store/deliveries/attempts'
+import { startCoolDown } from '@reelqueue/shared/store/deliveries/cool-downs'
 import { isWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { describe, expect, it } from 'vitest'
 import { clientOfNewProject, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
@@ -14,7 +14,7 @@ import { runSql } from './support/database.ts'
 import { claimDelivery, recordAttempt } from './support/deliveries.ts'
 import { endGeneration } from './support/endings.ts'
 
-const { database, house, client } = await startApi()
+const { database, app, client } = await startApi()
 
 const URL_OF = 'https://hooks.example/all'
 const endpointOf = (reply: Reply) => endpointJson.strict().parse(JSON.parse(reply.text))
@@ -36,11 +36,11 @@ async function deliveriesOf(query: string, by = client) {
 }
 
 /** Records an attempt with the given outcome. */
-async function attempted(id: string, verdict: DeliveryVerdict): Promise<void> {
-  const claimed = await claimDelivery(house.database, id, 60_000)
-  const succeeded = verdict.state === 'succeeded'
+async function attempted(id: string, decision: DeliveryDecision): Promise<void> {
+  const claimed = await claimDelivery(app.database, id, 60_000)
+  const succeeded = decision.state === 'succeeded'
   await recordAttempt(
-    house.database,
+    app.database,
     {
       deliveryId: id,
       attempt: claimed?.attempt ?? 0,
@@ -50,7 +50,7 @@ async function attempted(id: string, verdict: DeliveryVerdict): Promise<void> {
       replySnippet: 'ok',
       durationMs: 12,
     },
-    verdict,
+    decision,
   )
 }
 
@@ -141,7 +141,7 @@ describe('an endpoint', () => {
     const { headers, payload } = await stored()
     expect(payload).toBe('thin')
     expect(JSON.stringify(headers)).not.toContain('of-mine')
-    expect(house.house.sealer.open(headers.authorization ?? '', headerPlace(made.id, 'authorization'))).toBe(
+    expect(app.context.sealer.open(headers.authorization ?? '', headerPlace(made.id, 'authorization'))).toBe(
       'Bearer of-mine',
     )
     const shown =
@@ -169,7 +169,7 @@ describe('an endpoint', () => {
   })
 
   it('has a URL that no other endpoint of the project has; there are fifty at the most', async () => {
-    const by = await clientOfNewProject(house, 'many endpoints')
+    const by = await clientOfNewProject(app, 'many endpoints')
     const urls = Array.from({ length: 50 }, (_, n) => `https://hooks.example/${n}`)
     const [first] = await Promise.all(urls.slice(0, 49).map((url) => add({ url }, by)))
     const taken = await by.post('/v1/webhook_endpoints', { url: urls[0] })
@@ -186,7 +186,7 @@ describe('an endpoint', () => {
 
   it('is nobody else’s', async () => {
     const { id } = await add()
-    const other = await clientOfNewProject(house, 'others')
+    const other = await clientOfNewProject(app, 'others')
     expect((await other.get(`/v1/webhook_endpoints/${id}`)).status).toBe(404)
     expect((await other.patch(`/v1/webhook_endpoints/${id}`, { enabled: false })).status).toBe(404)
     expect((await other.post(`/v1/webhook_endpoints/${id}/rotate_secret`)).status).toBe(404)
@@ -205,16 +205,16 @@ describe('an endpoint', () => {
     const { id: deliveryId } = JSON.parse((await client.post(`/v1/webhook_endpoints/${id}/test`)).text) as {
       id: string
     }
-    const claimed = await claimDelivery(house.database, deliveryId, 60_000)
-    expect(claimed?.sealedSecrets.map((one) => house.house.sealer.open(one, secretPlace(id)))).toEqual([
+    const claimed = await claimDelivery(app.database, deliveryId, 60_000)
+    expect(claimed?.sealedSecrets.map((one) => app.context.sealer.open(one, secretPlace(id)))).toEqual([
       rotated.secret,
       secret,
     ])
     // Repeated, because the reply was lost: the secret known to receivers still signs.
     const again = await rotate({ overlap_seconds: 60 })
     const { id: nextId } = JSON.parse((await client.post(`/v1/webhook_endpoints/${id}/test`)).text) as { id: string }
-    const next = await claimDelivery(house.database, nextId, 60_000)
-    expect(next?.sealedSecrets.map((one) => house.house.sealer.open(one, secretPlace(id)))).toEqual([
+    const next = await claimDelivery(app.database, nextId, 60_000)
+    expect(next?.sealedSecrets.map((one) => app.context.sealer.open(one, secretPlace(id)))).toEqual([
       again.secret,
       rotated.secret,
       secret,
@@ -228,7 +228,7 @@ describe('an endpoint', () => {
 })
 
 it('the project’s own secret is changed over in the same way', async () => {
-  const by = await clientOfNewProject(house, 'leaked')
+  const by = await clientOfNewProject(app, 'leaked')
   const reply = await by.post('/v1/project/rotate_webhook_secret', { overlap_seconds: 60 })
   const { webhook_secret } = projectWithSecret.strict().parse(JSON.parse(reply.text))
   const { id } = JSON.parse((await by.post('/v1/generations', { ...MINIMAL, webhook_url: URL_OF })).text) as {
@@ -236,14 +236,14 @@ it('the project’s own secret is changed over in the same way', async () => {
   }
   await by.post(`/v1/generations/${id}/cancel`)
   const [delivery] = await deliveriesOf(`generation_id=${id}`, by)
-  const claimed = await claimDelivery(house.database, delivery?.id ?? '', 60_000)
-  const secrets = claimed?.sealedSecrets.map((one) => house.house.sealer.open(one, secretPlace(claimed.projectId)))
-  expect(secrets).toEqual([webhook_secret, house.webhookSecret])
+  const claimed = await claimDelivery(app.database, delivery?.id ?? '', 60_000)
+  const secrets = claimed?.sealedSecrets.map((one) => app.context.sealer.open(one, secretPlace(claimed.projectId)))
+  expect(secrets).toEqual([webhook_secret, app.webhookSecret])
 })
 
 describe('what is delivered', () => {
   it('goes to each endpoint that asks for it, and none of it to one that is disabled', async () => {
-    const by = await clientOfNewProject(house, 'several endpoints')
+    const by = await clientOfNewProject(app, 'several endpoints')
     const all = await add({ url: 'https://a.example/' }, by)
     const starts = await add({ url: 'https://b.example/', event_types: ['generation.processing'] }, by)
     const off = await add({ url: 'https://c.example/' }, by)
@@ -253,7 +253,7 @@ describe('what is delivered', () => {
     ) as {
       id: string
     }
-    await endGeneration(house.database, id, 'completed')
+    await endGeneration(app.database, id, 'completed')
     const told = await deliveriesOf(`generation_id=${id}`, by)
     expect(told.map((one) => [one.event_type, one.endpoint_id, one.url]).sort()).toEqual([
       ['generation.completed', null, 'https://d.example/'],
@@ -263,7 +263,7 @@ describe('what is delivered', () => {
   })
 
   it('is filtered by state, endpoint, generation and batch, page by page', async () => {
-    const by = await clientOfNewProject(house, 'filters')
+    const by = await clientOfNewProject(app, 'filters')
     const endpoint = await add({ event_types: ['generation.cancelled'] }, by)
     const items = [MINIMAL, MINIMAL, MINIMAL]
     const { id: batchId } = JSON.parse(
@@ -289,12 +289,12 @@ describe('what is delivered', () => {
     expect(await ids(`cursor=${page.next_cursor}`)).toHaveLength(5)
     expect(problemOf(await by.get('/v1/webhook_deliveries?state=lost')).errors?.[0]?.field).toBe('state')
     expect(
-      (await (await clientOfNewProject(house, 'no part in it')).get(`/v1/webhook_deliveries/${first?.id}`)).status,
+      (await (await clientOfNewProject(app, 'no part in it')).get(`/v1/webhook_deliveries/${first?.id}`)).status,
     ).toBe(404)
   })
 
   it('is on record with every attempt, and delivered again from the first step with the same id', async () => {
-    const by = await clientOfNewProject(house, 'again')
+    const by = await clientOfNewProject(app, 'again')
     const { id: endpointId } = await add({}, by)
     const test = await by.post(`/v1/webhook_endpoints/${endpointId}/test`)
     expect(test.status).toBe(202)
@@ -319,7 +319,7 @@ describe('what is delivered', () => {
     const again = await by.post(`/v1/webhook_deliveries/${id}/redeliver`)
     expect([test.headers.location, again.headers.location]).toEqual(Array(2).fill(`/v1/webhook_deliveries/${id}`))
     expect(deliveryOf(again)).toMatchObject({ state: 'pending', event_id })
-    const claimed = await claimDelivery(house.database, id, 60_000)
+    const claimed = await claimDelivery(app.database, id, 60_000)
     expect(claimed).toMatchObject({ attempt: 2, scheduled: 1 })
     await by.patch(`/v1/webhook_endpoints/${endpointId}`, { enabled: false })
     expect((await read()).state).toBe('failed')
@@ -328,7 +328,7 @@ describe('what is delivered', () => {
   })
 
   it('says why it waits: the schedule after a failed attempt, or a server that rests', async () => {
-    const by = await clientOfNewProject(house, 'waiting')
+    const by = await clientOfNewProject(app, 'waiting')
     const { id: endpointId } = await add({}, by)
     const send = async () =>
       deliveryJson.parse(JSON.parse((await by.post(`/v1/webhook_endpoints/${endpointId}/test`)).text)).id
@@ -336,7 +336,7 @@ describe('what is delivered', () => {
     expect((await deliveriesOf('', by)).map(({ held }) => held)).toEqual([null, null])
     await attempted(tried, { state: 'pending', retryMs: 60_000 })
     const [row] = await runSql(database.url, `SELECT project_id FROM deliveries WHERE id = '${untried}'`)
-    await restTarget(house.database, `${row?.project_id} https://hooks.example`, 60_000)
+    await startCoolDown(app.database, `${row?.project_id} https://hooks.example`, 60_000)
     const until = expect.stringMatching(/Z$/)
     expect((await deliveriesOf('', by)).map(({ id, held }) => ({ id, held }))).toEqual([
       { id: untried, held: { reason: 'server_resting', until } },
@@ -345,7 +345,7 @@ describe('what is delivered', () => {
   })
 
   it('is delivered again all together: what failed of an endpoint since a time', async () => {
-    const by = await clientOfNewProject(house, 'all again')
+    const by = await clientOfNewProject(app, 'all again')
     const { id: endpointId } = await add({}, by)
     const ids: string[] = []
     for (let n = 0; n < 4; n++)
@@ -361,12 +361,12 @@ describe('what is delivered', () => {
   })
 
   it('goes to the new URL when an endpoint moves, but never twice to one URL', async () => {
-    const by = await clientOfNewProject(house, 'moving')
+    const by = await clientOfNewProject(app, 'moving')
     const moving = await add({ url: 'https://old.example/' }, by)
     const own = { ...MINIMAL, webhook_url: 'https://new.example/' }
     const send = async (body: object) => JSON.parse((await by.post('/v1/generations', body)).text) as { id: string }
     const [plain, served] = [await send(MINIMAL), await send(own)]
-    for (const { id } of [plain, served]) await endGeneration(house.database, id, 'failed')
+    for (const { id } of [plain, served]) await endGeneration(app.database, id, 'failed')
     await by.patch(`/v1/webhook_endpoints/${moving.id}`, { url: 'https://new.example/' })
     expect((await deliveriesOf(`generation_id=${plain.id}`, by)).map((one) => one.url)).toEqual([
       'https://new.example/',

@@ -8,7 +8,7 @@ import { openClient } from './support/database.ts'
 import { endGeneration, openSubmission, startGeneration } from './support/endings.ts'
 import { until } from './support/wait.ts'
 
-const { database, house, client } = await startApi()
+const { database, app, client } = await startApi()
 
 function batchOf(reply: Reply) {
   expect([200, 202], reply.text).toContain(reply.status)
@@ -31,8 +31,8 @@ describe('results', () => {
   it('are one line for each generation in the order of its items, also while the batch runs', async () => {
     const { id } = await accept(3)
     const [first, second] = await resultsOf(id)
-    await endGeneration(house.database, first?.id ?? '', 'completed')
-    await endGeneration(house.database, second?.id ?? '', 'failed')
+    await endGeneration(app.database, first?.id ?? '', 'completed')
+    await endGeneration(app.database, second?.id ?? '', 'failed')
     expect(await resultsOf(id)).toEqual([
       {
         id: first?.id,
@@ -67,9 +67,9 @@ describe('cancelling a batch', () => {
   async function underWay() {
     const { id } = await accept(5, { webhook_url: 'https://hooks.invalid/batch' })
     const [completed = '', processing = '', submitting = ''] = (await resultsOf(id)).map((line) => line.id)
-    await endGeneration(house.database, completed, 'completed')
-    await startGeneration(house.database, processing)
-    await openSubmission(house.database, submitting)
+    await endGeneration(app.database, completed, 'completed')
+    await startGeneration(app.database, processing)
+    await openSubmission(app.database, submitting)
     return { id, processing, submitting }
   }
 
@@ -78,7 +78,7 @@ describe('cancelling a batch', () => {
     const batch = batchOf(await client.post(`/v1/batches/${id}/cancel`))
     expect(batch.counts).toEqual({ ...NONE, completed: 1, processing: 1, submitting: 1, cancelled: 2 })
     expect(batchOf(await client.post(`/v1/batches/${id}/cancel`))).toEqual(batch)
-    const rows = await house.database.prisma.event.findMany({
+    const rows = await app.database.prisma.event.findMany({
       where: { type: 'generation.cancelled', generation: { batchId: id } },
     })
     expect(rows).toHaveLength(2)
@@ -130,7 +130,7 @@ describe('retrying a batch', () => {
   async function failed(count: number) {
     const batch = await accept(count + 1, { webhook_url: 'https://hooks.example/b', metadata: { a: 1 } })
     const ids = (await resultsOf(batch.id)).map((line) => line.id)
-    for (const id of ids.slice(0, count)) await endGeneration(house.database, id, 'failed')
+    for (const id of ids.slice(0, count)) await endGeneration(app.database, id, 'failed')
     return { ...batch, ids }
   }
 
@@ -157,8 +157,8 @@ describe('retrying a batch', () => {
     const replies = await Promise.all(Array.from({ length: 4 }, () => client.post(`/v1/batches/${parent.id}/retry`)))
     expect(replies.map((reply) => reply.status).sort()).toEqual([202, 409, 409, 409])
     expect(problemOf(replies.find((reply) => reply.status === 409) as Reply).code).toBe('nothing_to_retry')
-    expect(await house.database.prisma.batch.count({ where: { parentId: parent.id } })).toBe(1)
-    await endGeneration(house.database, parent.ids[2] ?? '', 'failed')
+    expect(await app.database.prisma.batch.count({ where: { parentId: parent.id } })).toBe(1)
+    await endGeneration(app.database, parent.ids[2] ?? '', 'failed')
     expect(batchOf(await client.post(`/v1/batches/${parent.id}/retry`)).total).toBe(1)
   })
 
@@ -181,17 +181,19 @@ describe('retrying a batch', () => {
     await older.query('COMMIT')
     await older.end()
     expect(problemOf(await retry).code).toBe('nothing_to_retry')
-    await house.database.prisma.generation.deleteMany({ where: { retryOf: parent.ids[0] ?? '' } })
+    await app.database.prisma.generation.deleteMany({ where: { retryOf: parent.ids[0] ?? '' } })
   })
 
   it('leaves what may succeed yet: it is paid for, and still asked about', async () => {
     const parent = await failed(1)
     const late = parent.ids[1] ?? ''
-    await startGeneration(house.database, late)
-    const { upstreamTaskId, wakes } = await house.database.prisma.generation.findUniqueOrThrow({ where: { id: late } })
+    await startGeneration(app.database, late)
+    const { upstreamTaskId, dispatchCount } = await app.database.prisma.generation.findUniqueOrThrow({
+      where: { id: late },
+    })
     await failOverdue(
-      house.database,
-      [{ id: late, upstreamTaskId: upstreamTaskId ?? '', wakes }],
+      app.database,
+      [{ id: late, upstreamTaskId: upstreamTaskId ?? '', dispatchCount }],
       'deadline_exceeded',
       60_000,
     )
@@ -216,9 +218,9 @@ describe('retrying a batch', () => {
 it('another priority is given to what is still queued', async () => {
   const { id } = await accept(3)
   const [first = ''] = (await resultsOf(id)).map((line) => line.id)
-  await house.database.prisma.generation.update({ where: { id: first }, data: { admittedAt: new Date() } })
+  await app.database.prisma.generation.update({ where: { id: first }, data: { admittedAt: new Date() } })
   expect((await client.patch(`/v1/batches/${id}`, { priority: 50 })).status).toBe(200)
-  const rows = await house.database.prisma.generation.findMany({ where: { batchId: id }, orderBy: { id: 'asc' } })
+  const rows = await app.database.prisma.generation.findMany({ where: { batchId: id }, orderBy: { id: 'asc' } })
   expect(rows.map((row) => row.priority)).toEqual([0, 50, 50])
   expect(problemOf(await client.patch(`/v1/batches/${id}`, { priority: 101 })).errors).toMatchObject([
     { field: 'priority', rule: 'maximum', allowed: 100 },
@@ -227,7 +229,7 @@ it('another priority is given to what is still queued', async () => {
 
 it('a batch of another project is unknown to each of them', async () => {
   const { id } = await accept(1)
-  const stranger = await clientOfNewProject(house, 'stranger')
+  const stranger = await clientOfNewProject(app, 'stranger')
   const replies = [
     await stranger.get(`/v1/batches/${id}/results`),
     await stranger.post(`/v1/batches/${id}/cancel`),

@@ -10,12 +10,12 @@ import { expect, it } from 'vitest'
 import { clientOf, generationOf, MINIMAL, type Reply, startApi } from './support/api.ts'
 import { openClient, runSql } from './support/database.ts'
 import { openSubmission, startGeneration } from './support/endings.ts'
-import { startHouse } from './support/house.ts'
-import { wishFor } from './support/seed.ts'
+import { beginRequestFor } from './support/seed.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
-const { database, house, client } = await startApi()
-const { prisma } = house.database
+const { database, app, client } = await startApi()
+const { prisma } = app.database
 
 const batchOf = (reply: Reply) => batchJson.strict().parse(JSON.parse(reply.text))
 const read = async (id: string) => batchOf(await client.get(`/v1/batches/${id}`))
@@ -44,12 +44,12 @@ async function hold(id: string): Promise<() => Promise<void>> {
 it('from the mark on, nothing that is queued is admitted or submitted, and readers see it', async () => {
   const { id, ids } = await accept(6)
   const [first = '', second = '', , , , submitting = ''] = ids
-  await openSubmission(house.database, submitting)
+  await openSubmission(app.database, submitting)
   await prisma.generation.updateMany({
     where: { id: { notIn: [first, second, submitting] } },
     data: { admittedAt: null },
   })
-  expect(await markCancelled(house.database, id, false)).toBe(true)
+  expect(await markCancelled(app.database, id, false)).toBe(true)
 
   const batch = await read(id)
   expect(batch).toMatchObject({ status: 'cancelling', counts: { queued: 5, submitting: 1, cancelled: 0 } })
@@ -61,9 +61,9 @@ it('from the mark on, nothing that is queued is admitted or submitted, and reade
   const { data } = JSON.parse((await client.get(`/v1/generations?batch_id=${id}`)).text)
   expect(data.filter((one: { cancel_requested_at: string | null }) => one.cancel_requested_at !== null)).toHaveLength(5)
 
-  expect((await admitGenerations(house.database, 100)).admitted).toEqual([])
-  expect(await beginSubmissions(house.database, [wishFor(first)], 'test', 60_000)).toEqual([null])
-  expect(await beginSubmission(house.database, wishFor(second), 'test', 60_000)).toEqual({ kind: 'held' })
+  expect((await admitGenerations(app.database, 100)).admitted).toEqual([])
+  expect(await beginSubmissions(app.database, [beginRequestFor(first)], 'test', 60_000)).toEqual([null])
+  expect(await beginSubmission(app.database, beginRequestFor(second), 'test', 60_000)).toEqual({ kind: 'held' })
   expect(await prisma.generation.findUnique({ where: { id: second } })).toMatchObject({ admittedAt: null, dueAt: null })
 
   expect(batchOf(await client.post(`/v1/batches/${id}/cancel`))).toMatchObject({
@@ -75,12 +75,12 @@ it('from the mark on, nothing that is queued is admitted or submitted, and reade
 it('with what is rendering, nothing of it is submitted again, and what is accepted meanwhile is cancelled too', async () => {
   const { id, ids } = await accept(3)
   const [rendering = '', refused = ''] = ids
-  await startGeneration(house.database, rendering)
-  await openSubmission(house.database, refused)
+  await startGeneration(app.database, rendering)
+  await openSubmission(app.database, refused)
   await prisma.submission.updateMany({ where: { generationId: refused }, data: { state: 'rejected' } })
-  await markCancelled(house.database, id, true)
+  await markCancelled(app.database, id, true)
   expect(generationOf(await client.get(`/v1/generations/${rendering}`)).cancel_requested_at).not.toBeNull()
-  expect((await beginSubmission(house.database, wishFor(refused), 'test', 60_000)).kind).toBe('wait')
+  expect((await beginSubmission(app.database, beginRequestFor(refused), 'test', 60_000)).kind).toBe('wait')
   await client.post(`/v1/batches/${id}/cancel`)
   expect((await read(id)).counts.cancelled).toBe(3)
 })
@@ -112,7 +112,7 @@ it('another priority likewise, and the last that was asked for is the one that h
 })
 
 it('two processes at once make one event for each generation, one delivery for each of its URLs, and one end', async () => {
-  const other = await startHouse({ databaseUrl: database.url, api: true })
+  const other = await startTestApp({ databaseUrl: database.url, api: true })
   const urls = ['https://hooks.invalid/1', 'https://hooks.invalid/2', 'https://hooks.invalid/3']
   for (const url of urls) expect((await client.post('/v1/webhook_endpoints', { url })).status).toBe(201)
   const { id } = await accept(1_500)
@@ -138,15 +138,15 @@ it('two processes at once make one event for each generation, one delivery for e
 
 it('what a process left is taken over once its lease has run out, and not before', async () => {
   const { id } = await accept(10)
-  await markPriority(house.database, id, 3)
-  await markCancelled(house.database, id, false)
+  await markPriority(app.database, id, 3)
+  await markCancelled(app.database, id, false)
   await prisma.batch.update({ where: { id }, data: { changeUntil: new Date(Date.now() + 3_600_000) } })
-  await house.house.changer.takeOver()
-  await house.house.changer.idle()
+  await app.context.changer.takeOver()
+  await app.context.changer.idle()
   expect((await read(id)).status).toBe('cancelling')
   await prisma.batch.update({ where: { id }, data: { changeUntil: new Date(Date.now() - 1) } })
-  await house.house.changer.takeOver()
-  await house.house.changer.idle()
+  await app.context.changer.takeOver()
+  await app.context.changer.idle()
   expect(await read(id)).toMatchObject({ status: 'completed', counts: { cancelled: 10 } })
   expect(await read(id)).not.toHaveProperty('pending_priority')
 })
@@ -163,15 +163,15 @@ it('a row that cannot be written keeps no other from being cancelled', async () 
   await until('all others are cancelled', async () => (await read(id)).counts.cancelled === 149)
   expect((await read(id)).status).toBe('cancelling')
   // The row is noted as unstorable, and skipped for a while.
-  expect(await findUnstorable(house.database, broken)).toMatchObject({ statement: 'change', failures: 1 })
+  expect(await findUnstorable(app.database, broken)).toMatchObject({ statement: 'change', failures: 1 })
   const takeOver = async () => {
-    await house.house.changer.idle()
+    await app.context.changer.idle()
     await prisma.batch.update({ where: { id }, data: { changeUntil: null } })
-    await house.house.changer.takeOver()
-    await house.house.changer.idle()
+    await app.context.changer.takeOver()
+    await app.context.changer.idle()
   }
   await takeOver()
-  expect(await findUnstorable(house.database, broken)).toMatchObject({ failures: 1 })
+  expect(await findUnstorable(app.database, broken)).toMatchObject({ failures: 1 })
   await runSql(database.url, 'DROP TRIGGER broken ON generations; UPDATE unstorable_rows SET retry_at = now()')
   await takeOver()
   expect(await isEnded(id)).toBe(true)

@@ -3,8 +3,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { problemOf, send } from './support/api.ts'
 import { createDatabase, type TestDatabase } from './support/database.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
 import { type ProxyStyle, startReverseProxy } from './support/reverse-proxy.ts'
+import { startTestApp, type TestApp } from './support/test-app.ts'
 
 const PASSWORD = 'operator-password'
 const login = { authorization: `Basic ${Buffer.from(`anyone:${PASSWORD}`).toString('base64')}` }
@@ -22,20 +22,20 @@ afterAll(async () => {
 
 /** An API with these settings behind a proxy of the given style; `base` is the prefix of the API's own paths. */
 function behind(proxyStyle: ProxyStyle, env: Readonly<Record<string, string>>) {
-  const running = { base: '', house: undefined as unknown as TestHouse, stop: async () => undefined as unknown }
+  const running = { base: '', app: undefined as unknown as TestApp, stop: async () => undefined as unknown }
   beforeAll(async () => {
-    running.house = await startHouse({
+    running.app = await startTestApp({
       databaseUrl: database.url,
       api: true,
       env: { OPERATOR_PASSWORD: PASSWORD, ...env },
     })
-    const proxy = await startReverseProxy(running.house.url, proxyStyle)
+    const proxy = await startReverseProxy(running.app.url, proxyStyle)
     running.base = proxy.origin + (proxyStyle.path ?? '')
     running.stop = () => proxy.close()
   })
   afterAll(async () => {
     await running.stop()
-    await running.house?.close()
+    await running.app?.close()
   })
   return running
 }

@@ -23,14 +23,14 @@ it('are those of the subject, whatever was written, also where two projects shar
   const { database } = seed
   const other = await ensureProject(database, 'other', () => 'sealed')
   const projects = [seed.projectId, other.id]
-  const wishes = await Promise.all(projects.map(wishOf))
-  await acceptGenerations(database, wishes)
+  const requests = await Promise.all(projects.map(acceptRequestOf))
+  await acceptGenerations(database, requests)
   const batches = await Promise.all(projects.map(batchOf))
   const endpoints = await Promise.all(projects.map((project) => endpointOf(project, 'one')))
   await Promise.all(projects.map((project) => endpointOf(project, 'another')))
   await moveGenerations(
     database.prisma,
-    [...wishes.map(({ row }) => row.id), ...batches.flatMap(({ items }) => items)],
+    [...requests.map(({ row }) => row.id), ...batches.flatMap(({ items }) => items)],
     'cancel',
   )
   await finishBatches(
@@ -60,7 +60,7 @@ it('are those of the subject, whatever was written, also where two projects shar
   for (const { copy, original } of [...events, ...deliveries]) expect(copy).toBe(original)
 })
 
-async function wishOf(projectId: string) {
+async function acceptRequestOf(projectId: string) {
   const key = `rq_${projectId}`
   await addApiKey(seed.database, projectId, 'key', key)
   return { row: newGeneration(projectId, { webhookUrl: HOOK }), keyHash: hashOf(key) }

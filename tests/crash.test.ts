@@ -61,7 +61,7 @@ describe.each(BACKENDS)('on %s', { timeout: 180_000 }, (backend) => {
   })
 
   const sql = <Row extends Record<string, unknown>>(text: string) =>
-    runSql<Row>(pipeline.api.house.config.DATABASE_URL ?? '', text)
+    runSql<Row>(pipeline.api.context.config.DATABASE_URL ?? '', text)
 
   function start(role: 'api' | 'worker', point: CrashPoint | null, more: Record<string, string> = {}) {
     return startProcess({

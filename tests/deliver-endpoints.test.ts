@@ -1,10 +1,10 @@
 import { newId } from '@reelqueue/contract/terms/ids'
 import { toDeliveryJson } from '@reelqueue/contract/wire/webhook-delivery'
 import { headerPlace, secretPlace } from '@reelqueue/shared/domain/sealed-places'
+import { findCoolDowns } from '@reelqueue/shared/store/deliveries/cool-downs'
 import { testEndpoint } from '@reelqueue/shared/store/deliveries/endpoint-events'
 import { changeEndpoint, rotateSecret } from '@reelqueue/shared/store/deliveries/endpoints'
 import { redeliver, redeliverFailed } from '@reelqueue/shared/store/deliveries/redelivery'
-import { findRests } from '@reelqueue/shared/store/deliveries/target-rests'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import { reconcile } from '@reelqueue/worker/steps/reconcile'
 import { Webhook as StandardWebhook } from 'standardwebhooks'
@@ -13,7 +13,7 @@ import { describe, expect, it } from 'vitest'
 import { startDelivering } from './support/delivering.ts'
 import { closedPort, endpoint } from './support/webhook-endpoint.ts'
 
-const { seed, deps, sealer, projectSecret, attempt, addEndpoint, owed, read } = await startDelivering()
+const { seed, deps, sealer, projectSecret, attempt, addEndpoint, pending, read } = await startDelivering()
 
 describe('what is sent', () => {
   it('is verified by both official libraries, under the old secret and the new one while they are rotated, and under no other', async () => {
@@ -47,7 +47,7 @@ describe('what is sent', () => {
 
   it('is signed with the project’s secret where the URL came with the request', async () => {
     const server = await endpoint()
-    const [id = ''] = await owed(server.url)
+    const [id = ''] = await pending(server.url)
     await attempt(id)
     const [request] = server.seen.requests
     const headers = request?.headers as Record<string, string>
@@ -66,7 +66,7 @@ describe('the form of a body', () => {
     const made = await addEndpoint(server.url, [], { payload: thin })
     const { secret } = made
     await addEndpoint(`${server.url}&full`)
-    const [own = ''] = await owed(`${server.url}&own`)
+    const [own = ''] = await pending(`${server.url}&own`)
     const { eventId } = await read(own)
     const { data } = await seed.database.prisma.event.findUniqueOrThrow({ where: { id: eventId } })
     expect(data).toMatchObject({ priority: 0 })
@@ -106,7 +106,7 @@ describe('the form of a body', () => {
 
   it('is thin, and says so, where a full one would be longer than servers take: to the URL of a request too', async () => {
     const server = await endpoint((response) => response.end())
-    const [id = ''] = await owed(server.url)
+    const [id = ''] = await pending(server.url)
     await seed.sql(
       `UPDATE generations SET prompt = repeat('映', 32000), metadata = jsonb_build_object('notes', repeat('画', 5000))
       WHERE id = (SELECT generation_id FROM events JOIN deliveries ON deliveries.event_id = events.id WHERE deliveries.id = $1)`,
@@ -242,7 +242,7 @@ describe('an endpoint', () => {
     })
   })
 
-  it('that moved while an attempt was under way is not judged by what its old server answered', async () => {
+  it('that moved while an attempt was under way does not fail by the answer of its old server', async () => {
     let move: () => Promise<unknown> = async () => undefined
     const old = await endpoint(async (response) => {
       await move()
@@ -286,8 +286,8 @@ describe('an endpoint', () => {
     for (let n = 0; n < 12; n++) ids.push(await testEndpoint(seed.database, made))
     const [first = ''] = ids
     await attempt(first)
-    const target = (await read(first)).target
-    expect(await findRests(seed.database, [target])).toHaveProperty('size', 1)
+    const origin = (await read(first)).origin
+    expect(await findCoolDowns(seed.database, [origin])).toHaveProperty('size', 1)
     const server = await endpoint()
     await changeEndpoint(seed.database, made.id, { url: server.url })
     expect(await seed.database.prisma.delivery.count({ where: { endpointId: made.id, url: old } })).toBe(12)
@@ -315,7 +315,7 @@ describe('an endpoint', () => {
   it('that was disabled with much to come leaves nothing of it pending, nor in the way of others on its server', async () => {
     const server = await endpoint()
     // Created before the endpoint, so the endpoint does not get the event.
-    const [own = ''] = await owed(`${server.url}&own`)
+    const [own = ''] = await pending(`${server.url}&own`)
     const made = await addEndpoint(server.url)
     const stragglers: string[] = []
     for (let n = 0; n < 3; n++) stragglers.push(await testEndpoint(seed.database, made))

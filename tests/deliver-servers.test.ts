@@ -14,15 +14,15 @@ import { startDelivering } from './support/delivering.ts'
 import { until } from './support/wait.ts'
 import { closedPort, endpoint } from './support/webhook-endpoint.ts'
 
-const { seed, deps, attempt, owed, read } = await startDelivering()
+const { seed, deps, attempt, pending, read } = await startDelivering()
 
 describe('a server', () => {
   it('that has as many under way as it may keeps the others waiting, and these say so', async () => {
     const answers: (() => void)[] = []
     const server = await endpoint((response) => answers.push(() => response.end()))
     const other = await endpoint()
-    const ids = await owed(server.url, 12)
-    const [elsewhere = ''] = await owed(other.url)
+    const ids = await pending(server.url, 12)
+    const [elsewhere = ''] = await pending(other.url)
     const long = { webhooks: createGuardedClient({ allowedNetworks: ['127.0.0.0/8'], timeoutMs: 30_000 }) }
     const running = Promise.all(ids.map((id) => attempt(id, long)))
     await until('ten are under way', () => answers.length === 10)
@@ -55,7 +55,7 @@ describe('a server', () => {
       underWay--
       response.end()
     })
-    const ids = await owed(server.url, 40)
+    const ids = await pending(server.url, 40)
     await Promise.all(ids.slice(0, 12).map((id) => attempt(id)))
     expect(server.seen.requests).toHaveLength(40)
     expect(most).toBeLessThanOrEqual(10)
@@ -71,7 +71,7 @@ describe('a server', () => {
       underWay--
       response.end()
     })
-    const ids = await owed(server.url, 100)
+    const ids = await pending(server.url, 100)
     // Ten run at once; the other five are rejected as busy.
     await Promise.all(ids.slice(0, 15).map((id) => attempt(id)))
     expect(server.seen.requests).toHaveLength(100)
@@ -84,16 +84,16 @@ describe('a server', () => {
       await delay(20)
       response.end()
     })
-    const ids = await owed(server.url, 600)
+    const ids = await pending(server.url, 600)
     const { batches } = deps()
     let letRecord: () => void = () => undefined
     const recordable = new Promise<void>((resolve) => {
       letRecord = resolve
     })
-    const record: typeof batches.record = async (judged) => {
+    const record: typeof batches.record = async (finished) => {
       // Not before the limit of running deliveries is reached.
       if (server.seen.requests.length > 100) await recordable
-      await batches.record(judged)
+      await batches.record(finished)
     }
     const attempts = Promise.all(ids.slice(0, 100).map((id) => attempt(id, { batches: { ...batches, record } })))
     let before = -1
@@ -115,34 +115,34 @@ describe('a server', () => {
       await delay(500)
       response.end()
     })
-    const ids = await owed(server.url, 25)
-    const woken: string[] = []
-    const enqueueAgain = (_queue: string, id: string) => woken.push(id)
+    const ids = await pending(server.url, 25)
+    const enqueued: string[] = []
+    const enqueueAgain = (_queue: string, id: string) => enqueued.push(id)
     await attempt(ids[0] ?? '', { queues: { ...deps().queues, enqueueAgain } })
     expect(server.seen.requests.length).toBeLessThan(25)
     // An enqueued job continues with due deliveries, even when its own delivery is done.
-    expect(woken).toHaveLength(1)
-    expect((await read(woken[0] ?? '')).state).toBe('succeeded')
-    await attempt(woken[0] ?? '')
+    expect(enqueued).toHaveLength(1)
+    expect((await read(enqueued[0] ?? '')).state).toBe('succeeded')
+    await attempt(enqueued[0] ?? '')
     expect(server.seen.requests).toHaveLength(25)
   }, 30_000)
 
   it.each([1, 2])('is looked at again for what came during look %i, and whose job was sent away', async (during) => {
     const server = await endpoint()
-    const [first = ''] = await owed(server.url)
+    const [first = ''] = await pending(server.url)
     await claimDelivery(seed.database, first, 60_000)
-    const { batches, targets } = deps()
-    const target = `${seed.projectId} ${new URL(server.url).origin}`
+    const { batches, origins } = deps()
+    const origin = `${seed.projectId} ${new URL(server.url).origin}`
     let late = ''
     let looks = 0
     const claim: typeof batches.claim = async (wanted) => {
       const claimed = await batches.claim(wanted)
       if (++looks > during) return claimed
       // Right after the first look nine other deliveries are running.
-      if (looks === 1) for (let n = 0; n < 9; n++) targets.enter(target)
+      if (looks === 1) for (let n = 0; n < 9; n++) origins.enter(origin)
       // Right after the last look, and not before, the rejected job is for a new delivery.
-      if (looks === during) late = (await owed(server.url))[0] ?? ''
-      expect(targets.enter(target)).toEqual({ kind: 'busy' })
+      if (looks === during) late = (await pending(server.url))[0] ?? ''
+      expect(origins.enter(origin)).toEqual({ kind: 'busy' })
       return claimed
     }
     await attempt(first, { batches: { ...batches, claim } })
@@ -152,7 +152,7 @@ describe('a server', () => {
   it('that does not answer rests, with all that is due for it and without an attempt; others get theirs', async () => {
     const dead = `http://127.0.0.1:${await closedPort()}/`
     const live = await endpoint()
-    const ids = await owed(dead, 8)
+    const ids = await pending(dead, 8)
     await attempt(ids[0] ?? '')
     const rows = (await Promise.all(ids.map(read))).sort((one, other) => other.attempts - one.attempts)
     expect(rows.map((row) => row.attempts)).toEqual([1, 1, 1, 1, 1, 0, 0, 0])
@@ -167,7 +167,7 @@ describe('a server', () => {
     // count the row.
     const [waiting] = rows.slice(5)
     expect(await claimDelivery(seed.database, waiting?.id ?? '', 1_000)).toBeNull()
-    expect(await claimNextDelivery(seed.database, waiting?.target ?? '', 1_000)).toBeNull()
+    expect(await claimNextDelivery(seed.database, waiting?.origin ?? '', 1_000)).toBeNull()
     await seed.sql(`UPDATE deliveries SET due_at = now() - interval '1 hour' WHERE state = 'pending'`)
     expect(await claimOverdueDeliveries(seed.database, 100)).toEqual([])
     await seed.sql(`DELETE FROM delivery_attempts`)
@@ -177,17 +177,17 @@ describe('a server', () => {
     expect(await overdueWork(seed.database, 60_000)).toEqual({ count: 0, stalled: [] })
     await seed.sql('DELETE FROM step_runs')
     // A delivery created during the cool-down waits too.
-    const [late = ''] = await owed(dead)
+    const [late = ''] = await pending(dead)
     await attempt(late)
     expect(await read(late)).toMatchObject({ state: 'pending', attempts: 0 })
-    const [id = ''] = await owed(live.url)
+    const [id = ''] = await pending(live.url)
     await attempt(id)
     expect((await read(id)).state).toBe('succeeded')
   })
 
   it('that has not answered for five days is given up, delivery by delivery', async () => {
     const dead = `http://127.0.0.1:${await closedPort()}/`
-    const [first = '', ...others] = await owed(dead, 7)
+    const [first = '', ...others] = await pending(dead, 7)
     await seed.sql(
       `UPDATE deliveries SET next_attempt_at = now() - CASE WHEN id = $1 THEN interval '4 days' ELSE interval '6 days' END WHERE id <> $2 AND state = 'pending'`,
       [others[5], first],
@@ -206,13 +206,13 @@ describe('a server', () => {
 
 it('one job is enough for all that is due for a server that answers', async () => {
   const server = await endpoint()
-  const [first = ''] = await owed(server.url, 30)
+  const [first = ''] = await pending(server.url, 30)
   await attempt(first)
   expect(server.seen.requests).toHaveLength(30)
 })
 
 it('delivering anew outlives the attempt that was under way, whatever came of it', async () => {
-  const ids = await owed('http://127.0.0.1:1/', 2)
+  const ids = await pending('http://127.0.0.1:1/', 2)
   for (const [n, id] of ids.entries()) {
     await seed.sql('UPDATE deliveries SET attempts = 9 WHERE id = $1', [id])
     const last = await claimDelivery(seed.database, id, 60_000)
@@ -235,7 +235,7 @@ it('delivering anew outlives the attempt that was under way, whatever came of it
 
 it('a delivery that is made anew begins at the first step of the schedule', async () => {
   const server = await endpoint((response) => response.writeHead(500).end())
-  const [id = ''] = await owed(server.url)
+  const [id = ''] = await pending(server.url)
   await seed.sql('UPDATE deliveries SET attempts = 9 WHERE id = $1', [id])
   await attempt(id)
   expect(await read(id)).toMatchObject({ state: 'failed', attempts: 10 })
@@ -250,17 +250,17 @@ it('a delivery that is made anew begins at the first step of the schedule', asyn
 })
 
 it('readiness tells deliveries that nobody attempts from those that wait for others', async () => {
-  const ids = await owed('http://queue.example/', 3)
+  const ids = await pending('http://queue.example/', 3)
   await seed.sql(`UPDATE deliveries SET due_at = now() - interval '1 hour' WHERE id = ANY ($1)`, [ids])
   await seed.sql('DELETE FROM delivery_attempts')
   expect((await overdueWork(seed.database, 60_000)).count).toBe(3)
   const live = await endpoint()
-  await attempt((await owed(live.url))[0] ?? '')
+  await attempt((await pending(live.url))[0] ?? '')
   expect((await overdueWork(seed.database, 60_000)).count).toBe(0)
 })
 
-it('a receiver that is dead makes nothing overdue while jobs are taken; jobs that nobody takes do, however often they are woken', async () => {
-  const ids = await owed('http://dead.example/', 50)
+it('a receiver that is dead makes nothing overdue while jobs are taken; jobs that no worker takes do, however often they are enqueued', async () => {
+  const ids = await pending('http://dead.example/', 50)
   await seed.sql('DELETE FROM delivery_attempts')
   const overdue = async () => await overdueWork(seed.database, 60_000)
   const setRan = (ago: string) =>
@@ -285,21 +285,21 @@ it('a receiver that is dead makes nothing overdue while jobs are taken; jobs tha
   expect(await overdue()).toEqual({ count: 0, stalled: [] })
 })
 
-it('reconcile wakes a few of each server, however many are due for one', async () => {
-  const many = await owed('http://a.example/', 50)
-  const few = await owed('http://b.example/', 2)
-  const woken = (await claimOverdueDeliveries(seed.database, 500)).map((one) => one.id)
-  expect(woken.filter((id) => many.includes(id))).toHaveLength(20)
-  expect(woken.filter((id) => few.includes(id))).toHaveLength(2)
+it('reconcile enqueues a few deliveries of each origin, however many are due for one', async () => {
+  const many = await pending('http://a.example/', 50)
+  const few = await pending('http://b.example/', 2)
+  const enqueued = (await claimOverdueDeliveries(seed.database, 500)).map((one) => one.id)
+  expect(enqueued.filter((id) => many.includes(id))).toHaveLength(20)
+  expect(enqueued.filter((id) => few.includes(id))).toHaveLength(2)
   expect(await claimOverdueDeliveries(seed.database, 500)).toHaveLength(20)
 })
 
-it('reconcile wakes for each project in turn, however many servers another one has', async () => {
-  const many = await Promise.all(Array.from({ length: 60 }, (_, n) => owed(`http://h${n}.example/`)))
-  const [few = ''] = await owed('http://quiet.example/')
+it('reconcile enqueues deliveries of each project in turn, however many origins another project has', async () => {
+  const many = await Promise.all(Array.from({ length: 60 }, (_, n) => pending(`http://h${n}.example/`)))
+  const [few = ''] = await pending('http://quiet.example/')
   const other = await ensureProject(seed.database, 'another', () => 'sealed')
   await seed.sql('UPDATE deliveries SET project_id = $1 WHERE id = $2', [other.id, few])
-  const woken = (await claimOverdueDeliveries(seed.database, 3)).map((one) => one.id)
-  expect(woken).toContain(few)
-  expect(woken.filter((id) => many.flat().includes(id))).toHaveLength(2)
+  const enqueued = (await claimOverdueDeliveries(seed.database, 3)).map((one) => one.id)
+  expect(enqueued).toContain(few)
+  expect(enqueued.filter((id) => many.flat().includes(id))).toHaveLength(2)
 })

@@ -103,7 +103,7 @@ const upstreamAt = (url: string): Env => ({ UPSTREAM_BASE_URL: url, UPSTREAM_API
 /** An address without a listener. */
 const DEAF = '127.0.0.1:1'
 
-test('a sound house passes every check, and the doctor ends with 0', async () => {
+test('a sound installation passes every check, and the doctor ends with 0', async () => {
   const simulator = buildSimulator({ speed: 20 })
   const upstream = upstreamAt(await simulator.listen({ host: '127.0.0.1', port: 0 }))
   ends.push(() => simulator.close())

@@ -152,11 +152,11 @@ describe('every page', async () => {
   test.for(pages)('%s gives npm scripts only words that they take, and runs only files that exist', async (path) => {
     const page = await read(path)
     const { scripts } = JSON.parse(await read('package.json'))
-    const { judgeWords } = await import(new URL('../bin/usage.mjs', import.meta.url).href)
+    const { checkWords } = await import(new URL('../bin/usage.mjs', import.meta.url).href)
     const wrong = [...page.matchAll(/npm (?:run )?([a-z:]+) -- ([^\n`#|]+)/g)].flatMap(
       ([line, script = '', words = '']) => {
         const command = /run\.mjs (\S+)/.exec(scripts[script])?.[1]
-        return [null, 'help'].includes(judgeWords(command, words.trim().split(/ +/), parseArgs)) ? [] : [line]
+        return [null, 'help'].includes(checkWords(command, words.trim().split(/ +/), parseArgs)) ? [] : [line]
       },
     )
     const files = [...page.matchAll(/npx (?:tsx|vitest run)[^\n`]*? (\S+\.ts)\b/g)].map(([, file = '']) => file)

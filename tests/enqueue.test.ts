@@ -1,7 +1,7 @@
 // Enqueueing: callers do not wait, rows travel together, number and time are bounded, dropped rows are reported, and
 // enqueueing the same row twice makes a single job.
 
-import type { RowToEnqueue } from '@reelqueue/shared/domain/wake-up'
+import type { RowToEnqueue } from '@reelqueue/shared/domain/row-to-enqueue'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { runSql } from './support/database.ts'
 import { BACKENDS } from './support/pipeline.ts'
@@ -18,9 +18,9 @@ afterEach(async () => {
 })
 
 const rowsToEnqueue = (count: number, from = 0): RowToEnqueue[] =>
-  Array.from({ length: count }, (_, n) => ({ id: `gen_${from + n}`, wakes: 0 }))
+  Array.from({ length: count }, (_, n) => ({ id: `gen_${from + n}`, dispatchCount: 0 }))
 
-describe.each(BACKENDS)('on %s, wake-ups', (backend) => {
+describe.each(BACKENDS)('on %s, jobs', (backend) => {
   it('of one turn travel together, a thousand in one round trip', async () => {
     server = await startQueueServer(backend)
     const { queues } = server.open()
@@ -33,10 +33,10 @@ describe.each(BACKENDS)('on %s, wake-ups', (backend) => {
   it('made twice are one job, and the next one of the same row is another', async () => {
     server = await startQueueServer(backend)
     const [first, second] = [server.open().queues, server.open().queues]
-    for (const queues of [first, second, first]) queues.enqueue('submit', [{ id: 'gen_1', wakes: 3 }])
-    first.enqueue('submit', [{ id: 'gen_1', wakes: 4 }])
+    for (const queues of [first, second, first]) queues.enqueue('submit', [{ id: 'gen_1', dispatchCount: 3 }])
+    first.enqueue('submit', [{ id: 'gen_1', dispatchCount: 4 }])
     await until('the last is added', async () => (await first.queues.submit.getWaitingCount()) >= 2)
-    second.enqueue('submit', [{ id: 'gen_2', wakes: 0 }])
+    second.enqueue('submit', [{ id: 'gen_2', dispatchCount: 0 }])
     await until('the very last is added', async () => (await first.queues.submit.getJob('gen_2.0')) !== undefined)
     const ids = (await first.queues.submit.getWaiting()).map((job) => job.id)
     expect(ids.sort()).toEqual(['gen_1.3', 'gen_1.4', 'gen_2.0'])
@@ -52,7 +52,7 @@ describe.each(BACKENDS)('on %s, wake-ups', (backend) => {
   })
 })
 
-describe('while Redis hangs, wake-ups', () => {
+describe('while Redis hangs, jobs', () => {
   it('are bounded in number and time, reported when they are dropped, and hold up neither a caller nor a stop', async () => {
     server = await startQueueServer('redis')
     const relay = await startRelay({ host: '127.0.0.1', port: Number(new URL(server.redis?.url ?? '').port) })
@@ -76,12 +76,12 @@ describe('while Redis hangs, wake-ups', () => {
 
     relay.serve()
     await until('Redis answers again', async () => (await queues.backlog('submit')) >= 0)
-    queues.enqueue('submit', [{ id: 'gen_new', wakes: 0 }])
+    queues.enqueue('submit', [{ id: 'gen_new', dispatchCount: 0 }])
     await until('a wake-up arrives again', async () => (await queues.queues.submit.getJob('gen_new.0')) !== undefined)
   })
 })
 
-it('wake-ups are bounded in time also when Redis has never answered', async () => {
+it('adding jobs is bounded in time also when Redis has never answered', async () => {
   server = await startQueueServer('redis')
   const relay = await startRelay({ host: '127.0.0.1', port: Number(new URL(server.redis?.url ?? '').port) })
   cleanups.push(() => relay.cut())

@@ -11,7 +11,7 @@ import { until } from './support/wait.ts'
 it('is not begun any more: it waits for another worker', async () => {
   const server = await startQueueServer('postgres')
   const { backend, queues } = server.open()
-  queues.enqueue('submit', [{ id: 'gen_1', wakes: 0 }])
+  queues.enqueue('submit', [{ id: 'gen_1', dispatchCount: 0 }])
   await until('it is added', async () => (await queues.backlog('submit')) === 1)
   const holder = new pg.Client({ connectionString: server.url })
   await holder.connect()

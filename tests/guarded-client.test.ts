@@ -245,8 +245,8 @@ describe('what an endpoint may not do', () => {
   it('lose a reply that was there in time, though the process slept past the total time', async () => {
     const { url } = await endpoint((response) => {
       response.socket?.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
-      const wakesAt = performance.now() + 400
-      while (performance.now() < wakesAt);
+      const busyUntil = performance.now() + 400
+      while (performance.now() < busyUntil);
     })
     expect(await client({ timeoutMs: 200 }).post(url, {}, '{}')).toMatchObject({ kind: 'delivered', httpStatus: 200 })
   })

@@ -17,7 +17,7 @@ it.each(BACKENDS)('on %s one row fails, one is put off, and the others are done 
   const { backend: queueBackend, queues } = server.open()
   queues.enqueue(
     'submit',
-    Array.from({ length: 7 }, (_, n) => ({ id: `gen_${n}`, wakes: 0 })),
+    Array.from({ length: 7 }, (_, n) => ({ id: `gen_${n}`, dispatchCount: 0 })),
   )
   await until('both jobs are added', async () => (await queues.queues.submit.getWaitingCount()) === 2)
 

@@ -35,7 +35,7 @@ async function acceptLarge({ api }: Pipeline, client: Client, lines: number, end
       projectId,
       url: `https://hooks.invalid/${index}`,
       eventTypes: ['generation.cancelled'],
-      secret: api.house.sealer.seal(api.webhookSecret, secretPlace(`we_${index}`)),
+      secret: api.context.sealer.seal(api.webhookSecret, secretPlace(`we_${index}`)),
     })),
   })
   const body = Array.from({ length: lines }, () => `${JSON.stringify(MINIMAL)}\n`).join('')
@@ -68,7 +68,7 @@ describe.each(BACKENDS)('on %s', { timeout: 300_000 }, (backend) => {
     const client = clientOf(api.url, api.key)
     const quiet = await clientOfNewProject(api, 'quiet')
     // The large batch takes all slots.
-    api.house.admitter.admit()
+    api.context.admitter.admit()
     const id = await acceptLarge(pipeline, client, lines, endpoints)
     const read = async () => batchJson.parse(JSON.parse((await client.get(`/v1/batches/${id}`)).text))
     await until('it is under way', async () => (await read()).counts.queued < lines)
@@ -111,7 +111,7 @@ it('a cancel whose process is killed ten times completes: one event for each gen
   const { api, environment } = pipeline
   const entries = await bundleEntries()
   const folder = await mkdtemp(join(tmpdir(), 'reelqueue-large-'))
-  const url = api.house.config.DATABASE_URL ?? ''
+  const url = api.context.config.DATABASE_URL ?? ''
   try {
     const id = await acceptLarge(pipeline, clientOf(api.url, api.key), lines, endpoints)
     await markCancelled(api.database, id, true)

@@ -57,7 +57,7 @@ describe.each(BACKENDS)('on %s, with two workers', (backend) => {
     const { queues } = opened()
     queues.enqueue(
       'submit',
-      Array.from({ length: JOBS }, (_, n) => ({ id: `gen_${n}`, wakes: 0 })),
+      Array.from({ length: JOBS }, (_, n) => ({ id: `gen_${n}`, dispatchCount: 0 })),
     )
 
     const done = async () => [...seen.values()].filter((job) => job.runs === RUNS).length === JOBS
@@ -72,7 +72,7 @@ describe.each(BACKENDS)('on %s, with two workers', (backend) => {
   })
 })
 
-it('a process that stops forgets what it was to wake later: reconcile finds the rows when they are due', async () => {
+it('a process that stops drops its delayed jobs: reconcile finds the rows when they are due', async () => {
   server = await startQueueServer('postgres')
   const [stopped, other] = [server.open().queues, server.open().queues]
   stopped.enqueueLater('submit', 'gen_1', 1)

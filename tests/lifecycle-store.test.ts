@@ -8,7 +8,7 @@ import { carriedOut, type ModelRow } from '@reelqueue/shared/domain/lifecycle/mo
 import type { Answered, Outcome } from '@reelqueue/shared/domain/lifecycle/outcome'
 import { VIDEO } from '@reelqueue/shared/domain/lifecycle/provider'
 import { ACTION_NAMES, OPTIONS, World } from '@reelqueue/shared/domain/lifecycle/world'
-import { settleAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
+import { recordAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
 import { carryOut } from '@reelqueue/shared/store/lifecycle/carry-out'
 import { completeSeen } from '@reelqueue/shared/store/lifecycle/completion'
 import { readSnapshots } from '@reelqueue/shared/store/lifecycle/snapshots'
@@ -99,7 +99,7 @@ it('an acceptance that shares a statement is what decide says, or is left alone'
       const submission = before.submissions.find(({ state }) => state === 'started') ?? before.submissions.at(-1)
       return submission ? [{ before, submissionId: submission.id, taskId: `task_of_${before.id}` }] : []
     })
-    const settled = await settleAccepted(
+    const settled = await recordAccepted(
       seed.database,
       asked.map(({ submissionId, taskId }) => ({ submissionId, taskId, ...OPTIONS })),
     )
@@ -131,7 +131,12 @@ it('a completion straight from a poll is what decide says of the stored answer, 
   await pagesOf(6, async (cases) => {
     for (const { before } of cases) await insertModelRow(prisma, seed.projectId, before)
     const polled = cases.map(({ before }) => before).filter(({ taskId }) => taskId !== null)
-    const answers = polled.map(({ id, taskId, wakes }) => ({ id, upstreamTaskId: taskId ?? '', wakes, answer: VIDEO }))
+    const answers = polled.map(({ id, taskId, dispatchCount }) => ({
+      id,
+      upstreamTaskId: taskId ?? '',
+      dispatchCount,
+      answer: VIDEO,
+    }))
     const moved = new Set((await completeSeen(seed.database, answers)).map(({ id }) => id))
     const rows = await readModelRows(
       prisma,
@@ -150,8 +155,8 @@ it('a completion straight from a poll is what decide says of the stored answer, 
 it('an intent that shares a statement is one that `beginning` allows', async () => {
   await pagesOf(6, async (cases) => {
     for (const { before } of cases) await insertModelRow(prisma, seed.projectId, before)
-    const wishes = cases.map(({ before }) => ({ generationId: before.id, submissionId: newId('submission') }))
-    const begun = await beginSubmissions(seed.database, wishes, 'globalai', LEASE_MS)
+    const requests = cases.map(({ before }) => ({ generationId: before.id, submissionId: newId('submission') }))
+    const begun = await beginSubmissions(seed.database, requests, 'globalai', LEASE_MS)
     for (const [index, { before }] of cases.entries()) {
       const next = beginning(before, { isHeld: false, askedTaskIds: [] })
       // A later attempt may have a task to ask about, so the shared statement leaves it alone.

@@ -2,15 +2,15 @@
 // with certainty, whether the commit succeeded or not, and never recorded as unknown.
 
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
-import { settleUnsent } from '@reelqueue/shared/store/lifecycle/settlement'
+import { recordUnsent } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, expect, it } from 'vitest'
 import { attemptsOn, lockOf, UNKNOWN } from './support/attempts.ts'
-import { startHouse } from './support/house.ts'
 import { startRelay } from './support/relay.ts'
 import { answer, startScriptedUpstream } from './support/scripted-upstream.ts'
-import { SETTLING, seedDatabase, wishFor } from './support/seed.ts'
+import { beginRequestFor, SETTLING, seedDatabase } from './support/seed.ts'
 import { stepDeps } from './support/step-deps.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 const seed = await seedDatabase()
@@ -18,12 +18,12 @@ const attempts = attemptsOn(seed)
 const url = new URL(seed.url)
 const relay = await startRelay({ host: url.hostname, port: Number(url.port) })
 url.host = `127.0.0.1:${relay.port}`
-const house = await startHouse({ databaseUrl: url.href })
+const app = await startTestApp({ databaseUrl: url.href })
 const provider = await startScriptedUpstream()
 const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: 60_000 })
-const deps = { ...stepDeps(house, { upstreamTimeoutMs: 60_000 }), upstream }
+const deps = { ...stepDeps(app, { upstreamTimeoutMs: 60_000 }), upstream }
 afterAll(async () => {
-  await house.close()
+  await app.close()
   await relay.cut()
   await upstream.close()
   await provider.stop()
@@ -38,7 +38,7 @@ const GIVEN_UP = {
   retryable: true,
   backoffMs: 1_000,
 } as const
-const giveUp = (wish: ReturnType<typeof wishFor>) => settleUnsent(seed.database, wish, GIVEN_UP, SETTLING)
+const giveUp = (begin: ReturnType<typeof beginRequestFor>) => recordUnsent(seed.database, begin, GIVEN_UP, SETTLING)
 
 it.each([
   ['the shared intents of several', 5, 1],
@@ -72,29 +72,29 @@ it.each([
 
 it('an intent that was not committed is none: the failure stays what it was', async () => {
   const id = await seed.admitted()
-  expect(await giveUp(wishFor(id))).toBeNull()
+  expect(await giveUp(beginRequestFor(id))).toBeNull()
   expect((await seed.row(id)).status).toBe('queued')
 })
 
 it('waits for a commit that is still under way, and gives up what it brought', async () => {
   const id = await seed.admitted()
-  const wish = wishFor(id)
+  const begin = beginRequestFor(id)
   const { givingUp } = await seed.holding(lockOf(id), async (sql) => {
     await sql(
       `INSERT INTO submissions (id, generation_id, upstream, attempt, lease_until) VALUES ($1, $2, 'globalai', 1, now() + interval '1 minute')`,
-      [wish.submissionId, id],
+      [begin.submissionId, id],
     )
     await sql(`UPDATE generations SET status = 'submitting', current_submission_id = $1 WHERE id = $2`, [
-      wish.submissionId,
+      begin.submissionId,
       id,
     ])
     const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
-    const started = giveUp(wish)
+    const started = giveUp(begin)
     await until('it waits', async () => (await seed.sql(waiting)).length > 0)
     return { givingUp: started }
   })
   expect(await givingUp).toMatchObject({ status: 'submitting' })
-  expect((await seed.row(id)).submissions).toMatchObject([{ id: wish.submissionId, state: 'rejected' }])
+  expect((await seed.row(id)).submissions).toMatchObject([{ id: begin.submissionId, state: 'rejected' }])
 })
 
 it.each([
@@ -102,7 +102,7 @@ it.each([
   ['accepted', { kind: 'accepted', taskId: 'sora_lost_commit' }],
 ] as const)('changes nothing of a submission that somebody has recorded as %s', async (state, result) => {
   const { id, submissionId } = await seed.submitting()
-  await attempts.settle(submissionId, result)
+  await attempts.recordResult(submissionId, result)
   expect(await giveUp({ generationId: id, submissionId })).toEqual({ status: 'unchanged', moved: [] })
   expect((await seed.row(id)).submissions).toMatchObject([{ state }])
 })

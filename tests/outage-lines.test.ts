@@ -7,10 +7,10 @@ import { kindOfError } from '@reelqueue/shared/runtime/sparing'
 import { expect, inject, it } from 'vitest'
 import { clientOf } from './support/api.ts'
 import { createDatabase, runSql } from './support/database.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
 import { startRedis } from './support/redis.ts'
 import { startRelay } from './support/relay.ts'
 import { type Act, answer, startScriptedUpstream } from './support/scripted-upstream.ts'
+import { startTestApp, type TestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 const WINDOW_MS = 4_000
@@ -40,15 +40,15 @@ function kindOf({ event, code, part, step, queue, err }: Line): string {
 }
 
 /** Runs the outages while requests arrive, and checks the lines of each outage. */
-async function liveThrough(house: TestHouse, outages: readonly Outage[]): Promise<void> {
-  const client = clientOf(house.url, house.key)
+async function liveThrough(app: TestApp, outages: readonly Outage[]): Promise<void> {
+  const client = clientOf(app.url, app.key)
   const post = () => client.post('/v1/generations', { model: 'openAiSora2Plus', prompt: 'x' }).catch(() => undefined)
   for (const { name, begin, says, end } of outages) {
-    const before = (await house.logLines()).length
+    const before = (await app.logLines()).length
     await begin()
     const begunAt = performance.now()
     const asking = setInterval(post, 500)
-    const said = async () => (await house.logLines()).slice(before)
+    const said = async () => (await app.logLines()).slice(before)
     try {
       await until(`${name}: the cause is named`, async () =>
         (await said()).some((line) => says.test(JSON.stringify(line))),
@@ -106,8 +106,8 @@ const ENV = {
   LOG_LEVEL: 'info',
 }
 
-async function accept(house: TestHouse, count: number, webhookOf?: (n: number) => string): Promise<void> {
-  const client = clientOf(house.url, house.key)
+async function accept(app: TestApp, count: number, webhookOf?: (n: number) => string): Promise<void> {
+  const client = clientOf(app.url, app.key)
   const fields = (n: number) => (webhookOf ? { webhook_url: webhookOf(n) } : {})
   for (let n = 0; n < count; n++) {
     const reply = await client.post('/v1/generations', { model: 'openAiSora2Plus', prompt: 'x', ...fields(n) })
@@ -128,13 +128,13 @@ it.concurrent('a provider and a Redis that fail in each of their ways cost few l
   upstream.play(rendering)
   const env = { ...ENV, UPSTREAM_BASE_URL: upstream.origin }
   const redisUrl = `redis://127.0.0.1:${relay.port}`
-  const house = await startHouse({ databaseUrl: database.url, redisUrl, env, api: true, worker: true })
+  const app = await startTestApp({ databaseUrl: database.url, redisUrl, env, api: true, worker: true })
   try {
-    await accept(house, 20)
-    const processing = () => house.database.prisma.generation.count({ where: { status: 'processing' } })
+    await accept(app, 20)
+    const processing = () => app.database.prisma.generation.count({ where: { status: 'processing' } })
     await until('they render', async () => (await processing()) === 20)
     const [, folder = ''] = (await redis.run('CONFIG GET dir')).match(/\r\n(\/[^\r]*)\r\n/) ?? []
-    await liveThrough(house, [
+    await liveThrough(app, [
       { name: 'polls are refused', begin: () => upstream.play(refusingPolls), says: /polls\.refused/ },
       {
         name: 'a CDN without its server',
@@ -161,7 +161,7 @@ it.concurrent('a provider and a Redis that fail in each of their ways cost few l
       { name: 'no Redis', begin: () => relay.cut(), says: /ECONNREFUSED|Stream isn't writeable|Connection is closed/ },
     ])
   } finally {
-    await house.close()
+    await app.close()
     loading.server.close()
     await redis.destroy()
     await database.drop()
@@ -178,11 +178,11 @@ it.concurrent('dead endpoints, and a Postgres that fails in each of its ways, co
   upstream.play(rendering)
   server.host = `127.0.0.1:${relay.port}`
   const env = { ...ENV, UPSTREAM_BASE_URL: upstream.origin }
-  const house = await startHouse({ databaseUrl: server.href, env, api: true, worker: true })
+  const app = await startTestApp({ databaseUrl: server.href, env, api: true, worker: true })
   const endSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}' AND pid <> pg_backend_pid()`
   try {
-    await accept(house, 20, (n) => (n % 2 === 0 ? `http://127.0.0.1:1/${n}` : `http://no-such-host-${n}.invalid/`))
-    await liveThrough(house, [
+    await accept(app, 20, (n) => (n % 2 === 0 ? `http://127.0.0.1:1/${n}` : `http://no-such-host-${n}.invalid/`))
+    await liveThrough(app, [
       {
         name: 'dead endpoints',
         begin: () => upstream.play(answer(200, { id: 'x', status: 'failed', error: { code: 'no', message: 'no' } })),
@@ -215,7 +215,7 @@ it.concurrent('dead endpoints, and a Postgres that fails in each of its ways, co
     ])
   } finally {
     await relay.cut()
-    await house.close()
+    await app.close()
     full.server.close()
     await upstream.stop()
     await database.drop()

@@ -3,9 +3,9 @@
 import { expect, it } from 'vitest'
 import { send } from './support/api.ts'
 import { createDatabase, openClient, runSql } from './support/database.ts'
-import { startHouse } from './support/house.ts'
 import { startRedis } from './support/redis.ts'
 import { type Relay, startRelay } from './support/relay.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 const BURSTS = 12
@@ -13,14 +13,14 @@ const REQUESTS = 40
 
 it('lives through lost connections, answers 202 or 503, and goes on consuming its queues', async () => {
   const database = await createDatabase()
-  const house = await startHouse({ databaseUrl: database.url, api: true, worker: true })
+  const app = await startTestApp({ databaseUrl: database.url, api: true, worker: true })
   try {
-    const headers = { authorization: `Bearer ${house.key}` }
+    const headers = { authorization: `Bearer ${app.key}` }
     const body = { model: 'openAiSora2Plus', prompt: 'x' }
     const accepted = new Set<string>()
     for (let burst = 0; burst < BURSTS; burst++) {
       const asking = Promise.all(
-        Array.from({ length: REQUESTS }, () => send('POST', `${house.url}/v1/generations`, body, headers)),
+        Array.from({ length: REQUESTS }, () => send('POST', `${app.url}/v1/generations`, body, headers)),
       )
       // Ends every session like a restart, without affecting other tests.
       await runSql(
@@ -37,7 +37,7 @@ it('lives through lost connections, answers 202 or 503, and goes on consuming it
     expect([...accepted].filter((id) => !ids.has(id))).toEqual([])
 
     for (const name of ['complete', 'deliver', 'maintain'] as const) {
-      const queue = house.queues.queues[name]
+      const queue = app.queues.queues[name]
       await until(
         `${name} takes a job again`,
         async () => {
@@ -52,7 +52,7 @@ it('lives through lost connections, answers 202 or 503, and goes on consuming it
       )
     }
   } finally {
-    await house.close()
+    await app.close()
     await database.drop()
   }
 })
@@ -65,12 +65,12 @@ it.each([
   const url = new URL(database.url)
   const relay = await startRelay({ host: url.hostname, port: Number(url.port) })
   url.host = `127.0.0.1:${relay.port}`
-  const house = await startHouse({ databaseUrl: url.href, api: true })
+  const app = await startTestApp({ databaseUrl: url.href, api: true })
   const holder = await openClient(database.url)
   try {
     await holder.query('BEGIN; LOCK TABLE generations IN EXCLUSIVE MODE')
-    const headers = { authorization: `Bearer ${house.key}` }
-    const asking = send('POST', `${house.url}/v1/generations`, { model: 'openAiSora2Plus', prompt: 'x' }, headers)
+    const headers = { authorization: `Bearer ${app.key}` }
+    const asking = send('POST', `${app.url}/v1/generations`, { model: 'openAiSora2Plus', prompt: 'x' }, headers)
     const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
     await until('its statement waits', async () => (await runSql(database.url, waiting)).length > 0)
     await harm(relay)
@@ -78,7 +78,7 @@ it.each([
     expect(reply.status, reply.text).toBe(503)
   } finally {
     await holder.end()
-    await house.close()
+    await app.close()
     await relay.cut()
     await database.drop()
   }
@@ -87,12 +87,12 @@ it.each([
 it('stops although Redis is down: what it had to hand back is found in Postgres', async () => {
   const database = await createDatabase()
   const redis = await startRedis()
-  const house = await startHouse({ databaseUrl: database.url, redisUrl: redis.url, api: true, worker: true })
-  await until('the lanes are laid', async () => (await house.queues.queues.poll.getJobSchedulersCount()) > 0)
+  const app = await startTestApp({ databaseUrl: database.url, redisUrl: redis.url, api: true, worker: true })
+  await until('the lanes are laid', async () => (await app.queues.queues.poll.getJobSchedulersCount()) > 0)
   await redis.kill()
-  await until('the outage is noticed', async () => (await send('GET', `${house.url}/readyz`)).status === 503)
+  await until('the outage is noticed', async () => (await send('GET', `${app.url}/readyz`)).status === 503)
   // The close has time limits; without the limits BullMQ waits for ever, and the test times out.
-  await house.close()
+  await app.close()
   await redis.destroy()
   await database.drop()
 })

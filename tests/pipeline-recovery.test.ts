@@ -17,11 +17,11 @@ const SLOTS = 15
 /** Deletes every job and every poller, like a restarted Redis without persistence. */
 async function loseJobs({ api, redis }: Pipeline): Promise<void> {
   if (redis) await redis.restart({ wipe: true })
-  else await emptyPostgresQueues(api.house.config.DATABASE_URL ?? '')
+  else await emptyPostgresQueues(api.context.config.DATABASE_URL ?? '')
 }
 
 describe.each(BACKENDS)('on %s', (backend) => {
-  it('completes everything and pays nothing twice when all wake-ups are lost, before and while generations render', async () => {
+  it('completes everything and pays nothing twice when all jobs are lost, before and while generations render', async () => {
     pipeline = await startPipeline({
       backend,
       workers: 0,

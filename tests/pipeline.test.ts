@@ -161,7 +161,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
   })
 
   it('has logged what it did, without a prompt, a key or a secret, and no step has failed', async () => {
-    await pipeline.stopHouses()
+    await pipeline.stopTestApps()
     const logs = await pipeline.logs()
     for (const event of ['request.completed', 'submit.recorded', 'complete.done', 'deliver.attempted', 'poll.run']) {
       expect(logs).toContain(`"event":"${event}"`)

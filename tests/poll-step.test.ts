@@ -7,11 +7,11 @@ import { insertGenerations } from '@reelqueue/shared/store/intake/generations'
 import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion'
 import { afterAll, beforeEach, expect, it } from 'vitest'
 import { lockOf } from './support/attempts.ts'
-import { startHouse } from './support/house.ts'
 import { pollerOf, runOnce } from './support/polling.ts'
 import { answer, hang, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { newGeneration, seedDatabase, taskIdOf } from './support/seed.ts'
 import { afterCommitOf, stepDeps } from './support/step-deps.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 const TIMEOUT_MS = 5_000
@@ -19,23 +19,23 @@ const RENDERING = { id: 'x', object: 'video.generation', status: 'processing' }
 const COMPLETED = { ...RENDERING, status: 'completed', video_url: 'https://v/1' }
 
 const seed = await seedDatabase()
-const house = await startHouse({ databaseUrl: seed.url })
+const app = await startTestApp({ databaseUrl: seed.url })
 const provider = await startScriptedUpstream()
 const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: TIMEOUT_MS })
 /** Polls of this adapter time out after 15 s. */
 const patient = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: 600_000 })
-const woken: { id: string; hadAnswer: Promise<boolean> }[] = []
+const enqueued: { id: string; hadAnswer: Promise<boolean> }[] = []
 const deps: ReturnType<typeof stepDeps> = {
-  ...stepDeps(house, {
+  ...stepDeps(app, {
     poll: pollLimits(60_000, 60_000, 3_600_000, CONFIGURED.facts),
     upstreamTimeoutMs: TIMEOUT_MS,
   }),
   afterCommit: afterCommitOf({
     queues: {
-      ...house.queues,
+      ...app.queues,
       enqueue: (queue, rows) => {
-        for (const { id } of rows) woken.push({ id, hadAnswer: seed.row(id).then((row) => row.answer !== null) })
-        house.queues.enqueue(queue, rows)
+        for (const { id } of rows) enqueued.push({ id, hadAnswer: seed.row(id).then((row) => row.answer !== null) })
+        app.queues.enqueue(queue, rows)
       },
     },
   }),
@@ -44,7 +44,7 @@ const withLimits = (poll: PollLimits) => ({ ...deps, settings: { ...deps.setting
 const run = (poll = deps.settings.poll, signal?: AbortSignal) => runOnce(withLimits(poll), signal)
 
 afterAll(async () => {
-  await house.close()
+  await app.close()
   await upstream.close()
   await patient.close()
   await provider.stop()
@@ -52,7 +52,7 @@ afterAll(async () => {
 })
 
 beforeEach(async () => {
-  woken.length = 0
+  enqueued.length = 0
   await seed.sql(`UPDATE generations SET due_at = NULL`)
 })
 
@@ -88,7 +88,7 @@ it('goes on while rows are due, and asks about 200 of them at once at the most',
   expect(most).toBeLessThanOrEqual(200)
 })
 
-it('ends within its bound although rows are always due: another lane may be waiting to stop', async () => {
+it('a poller run ends within its bound although rows are always due: the worker may be waiting to stop', async () => {
   await due(300)
   provider.play(answer(200, RENDERING))
   // A run without a bound would never return, and the test would time out.
@@ -96,7 +96,7 @@ it('ends within its bound although rows are always due: another lane may be wait
   expect(provider.received.length).toBeGreaterThan(300)
 })
 
-it('waits for no silent poll: it ends, its lane goes on with what is due, and the answers are written when they come', async () => {
+it('a poller run waits for no unanswered poll: the poller goes on with due rows, and the answers are written when they come', async () => {
   const silent = await due(50)
   const silentTasks = new Set(silent.map(taskIdOf))
   const release: (() => void)[] = []
@@ -207,15 +207,15 @@ it('completes at once what it hears of, in the same statement that creates the d
     answer: null,
     dueAt: null,
   })
-  expect(woken).toEqual([])
+  expect(enqueued).toEqual([])
 })
 
-it('has committed any other terminal answer before complete is woken, and complete needs to ask nobody', async () => {
+it('a terminal answer is committed before complete is enqueued, and complete asks the provider nothing', async () => {
   const [id = ''] = await due(1)
   provider.play(answer(200, { status: 'failed', error: 'no' }))
   await run()
-  expect(woken.map((one) => one.id)).toEqual([id])
-  expect(await woken[0]?.hadAnswer).toBe(true)
+  expect(enqueued.map((one) => one.id)).toEqual([id])
+  expect(await enqueued[0]?.hadAnswer).toBe(true)
   await upstream.poll('nobody')
   const asked = provider.received.length
   expect(await completeGeneration(seed.database, id)).toMatchObject([{ id }])
@@ -236,7 +236,7 @@ it.each([
   ['failing it', `NEW.status <> OLD.status`, 'processing'],
   ['recording its answer', `NEW.poll_failures <> OLD.poll_failures`, 'failed'],
 ])(
-  'that dies at %s past its deadline leaves the generation to the next lane, at once when its claim lapses',
+  'that dies at %s past its deadline leaves the generation to the next poller, at once when its claim lapses',
   async (_, changes, status) => {
     const [id = ''] = await due(1)
     await seed.sql(`UPDATE generations SET submitted_at = now() - interval '2 hours' WHERE id = $1`, [id])
@@ -281,7 +281,7 @@ it('whose completion Postgres refuses is alone in that, and fails at its deadlin
   await seed.sql(`UPDATE generations SET submitted_at = now() - interval '2 hours' WHERE id = $1`, [bad])
   await run()
   expect(await seed.row(bad)).toMatchObject({ status: 'failed', errorCode: 'unstorable_answer', mayBeCharged: true })
-  const told = (await house.logLines()).filter((line) => line.event === 'poll.unstorable')
+  const told = (await app.logLines()).filter((line) => line.event === 'poll.unstorable')
   expect(told).toMatchObject([
     { generationId: bad, upstreamTaskId: taskIdOf(bad), answer: 'completed', sqlState: 'P0001' },
   ])
@@ -331,7 +331,7 @@ it('whose row is locked when it completes past its deadline stays due, and is no
   expect(await seed.row(id)).toMatchObject({ status: 'completed', videoUrl: 'https://v/1' })
 })
 
-it('keeps the last answer that was of no use, says it at the deadline, and forgets it when the task is seen again', async () => {
+it('keeps the last answer that was of no use, says it at the deadline, and drops it when the task is seen again', async () => {
   const [id = ''] = await due(1)
   provider.play(
     answer(401, { error: { message: 'invalid api key' } }),

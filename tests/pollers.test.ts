@@ -24,14 +24,14 @@ function consumeRuns(backend: QueueBackend, runs: Map<string, number>, act: (id:
   return consume({ backend, queue: 'poll', concurrency: 2, run, ...watch })
 }
 
-describe.each(BACKENDS)('on %s, the lanes', (backend) => {
+describe.each(BACKENDS)('on %s, the pollers', (backend) => {
   let server: QueueServer
   beforeEach(async () => {
     server = await startQueueServer(backend)
   })
   afterEach(() => server.close())
 
-  it('stay as many when several workers lay them at once', async () => {
+  it('stay as many when several workers create them at once', async () => {
     const opened = [1, 2, 3, 4].map(() => server.open())
     const polls = opened.map(({ queues }) => queues.queues.poll)
     await Promise.all(polls.map(async (poll) => ensurePollers(poll, (await readPollers(poll)).lost, 'busy')))
@@ -48,7 +48,7 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
     for (const poll of polls) expect(await poll.getDelayedCount()).toBeLessThanOrEqual(POLLERS)
   })
 
-  it('are laid with the one that decides last, so that its first run sees how all were laid', async () => {
+  it('are created with the deciding poller last, so that its first run sees the state of all pollers', async () => {
     const { poll } = server.open().queues.queues
     const laid: string[] = []
     const upsert = poll.upsertJobScheduler.bind(poll)
@@ -84,7 +84,7 @@ describe.each(BACKENDS)('on %s, the lanes', (backend) => {
     expect(await poll.getJobSchedulersCount()).toBe(POLLERS)
   })
 
-  it('are laid again when their chain broke, and run on', async () => {
+  it('are created again when their schedule broke, and run on', async () => {
     const { queues, backend } = server.open()
     const { poll } = queues.queues
     await ensurePollers(poll, IDS, 'busy')

@@ -10,7 +10,7 @@ import { openDatabase } from '@reelqueue/shared/store/database'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { createDatabase, HOSTILE_DEFAULTS, runSql, type TestDatabase } from './support/database.ts'
-import { startHouse } from './support/house.ts'
+import { startTestApp } from './support/test-app.ts'
 
 let database: TestDatabase
 
@@ -103,15 +103,15 @@ it('asks for nothing at the beginning that a pooler might refuse', async () => {
 
 it('a process opens no more connections than its settings say, for its own statements and for the queues', async () => {
   const env = { DATABASE_CONNECTIONS_MAX: '3', QUEUE_CONNECTIONS_MAX: '8' }
-  const house = await startHouse({ databaseUrl: database.url, env })
-  const { prisma } = house.database
+  const app = await startTestApp({ databaseUrl: database.url, env })
+  const { prisma } = app.database
   const atOnce = <T>(ask: () => Promise<T>) => Promise.all(Array.from({ length: 30 }, ask))
   const answers = await atOnce(() => prisma.$queryRaw<{ pid: number }[]>`SELECT pg_backend_pid() AS pid`)
   expect(new Set(answers.map(([row]) => row?.pid)).size).toBe(3)
-  await atOnce(() => house.house.backend.ping())
+  await atOnce(() => app.context.backend.ping())
   const ofQueues = `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name NOT IN ('test', 'reelqueue')`
   expect(await runSql(database.url, ofQueues)).toHaveLength(8)
-  await house.close()
+  await app.close()
 })
 
 it('a connection that dies while it sets them fails whoever asked for it, and nobody else', async () => {

@@ -5,11 +5,11 @@ import { readiness } from '@reelqueue/contract/wire/readiness'
 import { beforeAll, describe, expect, inject, it } from 'vitest'
 import { generationOf, MINIMAL, problemOf, send, startApi } from './support/api.ts'
 import { runSql } from './support/database.ts'
-import { startHouse } from './support/house.ts'
 import { answer, startScriptedUpstream } from './support/scripted-upstream.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
-const { database, house, client } = await startApi({ UPSTREAM_API_KEY: 'any' })
+const { database, app, client } = await startApi({ UPSTREAM_API_KEY: 'any' })
 const sql = (text: string) => runSql(database.url, text)
 const name = new URL(database.url).pathname.slice(1)
 const endSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}' AND application_name = 'reelqueue'`
@@ -67,9 +67,9 @@ describe('a write that Postgres refuses for now', () => {
   it('makes readiness false, which names it', async () => {
     await sql(`INSERT INTO refusing VALUES ('53100')`)
     const detail = 'The disk of Postgres is full'
-    await until('not ready', async () => (await readyOf(house.url)).postgres.detail === detail)
+    await until('not ready', async () => (await readyOf(app.url)).postgres.detail === detail)
     await sql('DELETE FROM refusing')
-    await until('ready again', async () => (await readyOf(house.url)).code === 200)
+    await until('ready again', async () => (await readyOf(app.url)).code === 200)
   })
 
   it('is a bug and no outage when the statement itself is at fault', async () => {
@@ -84,7 +84,7 @@ describe('a Postgres that has become read-only', () => {
   it('makes accepting a 503 and readiness false, and is left as soon as it takes writes again', async () => {
     await sql(`ALTER DATABASE ${name} SET default_transaction_read_only = on`)
     await sql(endSessions)
-    await until('not ready', async () => (await readyOf(house.url)).postgres.detail === 'Postgres is read-only')
+    await until('not ready', async () => (await readyOf(app.url)).postgres.detail === 'Postgres is read-only')
     expect(problemOf(await client.post('/v1/generations', MINIMAL)).detail).toContain('Postgres is read-only')
     // Reads still work.
     expect((await client.get('/v1/generations')).status).toBe(200)
@@ -95,7 +95,7 @@ describe('a Postgres that has become read-only', () => {
     const batch = { items: [MINIMAL] }
     await until('accepts a batch again', async () => (await client.post('/v1/batches', batch)).status === 202)
     expect((await client.post('/v1/generations', MINIMAL)).status).toBe(202)
-    await until('ready again', async () => (await readyOf(house.url)).code === 200)
+    await until('ready again', async () => (await readyOf(app.url)).code === 200)
   })
 
   it.each(['read-only', 'disk full'])('keeps a task id that was paid for: %s', async (kind) => {
@@ -110,7 +110,7 @@ describe('a Postgres that has become read-only', () => {
     await sql(
       `UPDATE generations SET status = 'cancelled', finished_at = now(), due_at = NULL, admitted_at = NULL WHERE status <> 'cancelled'`,
     )
-    const worker = await startHouse({
+    const worker = await startTestApp({
       databaseUrl: database.url,
       worker: true,
       env: { UPSTREAM_BASE_URL: upstream.origin, UPSTREAM_API_KEY: 'any', UPSTREAM_MAX_IN_FLIGHT: '1' },
@@ -156,7 +156,7 @@ describe('a Postgres without a connection left', () => {
     const url = new URL(database.url)
     url.username = role
     url.password = 'few'
-    const few = await startHouse({ databaseUrl: url.href, redisUrl: 'redis://127.0.0.1:1', api: true })
+    const few = await startTestApp({ databaseUrl: url.href, redisUrl: 'redis://127.0.0.1:1', api: true })
     try {
       await sql(
         `ALTER ROLE ${role} CONNECTION LIMIT 0; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${role}'`,

@@ -6,8 +6,8 @@ import { readiness } from '@reelqueue/contract/wire/readiness'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { clientOf, generationOf, MINIMAL, send } from './support/api.ts'
 import { createDatabase, runSql, type TestDatabase } from './support/database.ts'
-import { startHouse } from './support/house.ts'
 import { type RedisSettings, startRedis, type TestRedis } from './support/redis.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 let database: TestDatabase
@@ -15,11 +15,11 @@ beforeAll(async () => {
   database = await createDatabase()
   // Polls must be due, so that pollers are busy: an idle worker asks once a minute, and would be refused equally
   // rarely.
-  const house = await startHouse({ databaseUrl: database.url, api: true })
-  const { id } = generationOf(await clientOf(house.url, house.key).post('/v1/generations', MINIMAL))
+  const app = await startTestApp({ databaseUrl: database.url, api: true })
+  const { id } = generationOf(await clientOf(app.url, app.key).post('/v1/generations', MINIMAL))
   const rendering = `status = 'processing', admitted_at = now(), submitted_at = now(), upstream_task_id = 't', due_at = now()`
   await runSql(database.url, `UPDATE generations SET ${rendering} WHERE id = '${id}'`)
-  await house.close()
+  await app.close()
 })
 afterAll(() => database.drop())
 
@@ -88,10 +88,10 @@ it.concurrent.each(Object.entries(REFUSALS))(
       await until('the Cluster is up', async () => (await redis.run('CLUSTER INFO')).includes('cluster_state:ok'))
     }
     const env = { UPSTREAM_API_KEY: 'any', UPSTREAM_BASE_URL: 'http://127.0.0.1:1', RECONCILE_INTERVAL_MS: '2000' }
-    const house = await startHouse({ databaseUrl: database.url, redisUrl: redis.url, env, api: true, worker: true })
-    const { complete, poll } = house.queues.queues
+    const app = await startTestApp({ databaseUrl: database.url, redisUrl: redis.url, env, api: true, worker: true })
+    const { complete, poll } = app.queues.queues
     const readyz = async (query = '') => {
-      const reply = await send('GET', `${house.url}/readyz${query}`)
+      const reply = await send('GET', `${app.url}/readyz${query}`)
       return { code: reply.status, ...readiness.parse(JSON.parse(reply.text)).checks }
     }
     const takesJobs = async () => {
@@ -102,12 +102,12 @@ it.concurrent.each(Object.entries(REFUSALS))(
     try {
       await until('the lanes are laid', async () => (await poll.getJobSchedulersCount()) > 0)
       await takesJobs()
-      const linesBefore = (await house.logLines()).length
+      const linesBefore = (await app.logLines()).length
       const refusedBefore = await refusedCalls(redis)
       expect(await begin(redis)).toContain('OK')
       const begunAt = performance.now()
       await until('it is reported', async () =>
-        (await house.logLines()).slice(linesBefore).some(({ err }) => says.test(JSON.stringify(err) ?? '')),
+        (await app.logLines()).slice(linesBefore).some(({ err }) => says.test(JSON.stringify(err) ?? '')),
       )
       const queue = { ok: false, detail: expect.stringMatching(ready) }
       expect(await readyz()).toMatchObject({ code: 503, postgres: { ok: true }, queue })
@@ -115,7 +115,7 @@ it.concurrent.each(Object.entries(REFUSALS))(
       await until('the window is over', () => performance.now() - begunAt >= WINDOW_MS, {
         timeoutMs: WINDOW_MS + 5_000,
       })
-      const said = (await house.logLines()).slice(linesBefore).filter(({ level }) => Number(level) >= 40)
+      const said = (await app.logLines()).slice(linesBefore).filter(({ level }) => Number(level) >= 40)
       expect(said.length, JSON.stringify(said, null, 1)).toBeLessThan(LINES_MAX)
       expect((await refusedCalls(redis)) - refusedBefore).toBeLessThan(REFUSED_MAX)
 
@@ -123,7 +123,7 @@ it.concurrent.each(Object.entries(REFUSALS))(
       await until('jobs are taken again', takesJobs, { timeoutMs: 20_000 })
       await until('it is ready', async () => (await readyz()).code === 200)
     } finally {
-      await house.close()
+      await app.close()
       await redis.destroy()
     }
   },

@@ -15,7 +15,7 @@ afterEach(async () => {
 
 async function wipe({ api, redis }: Pipeline): Promise<void> {
   if (redis) expect(await redis.run('FLUSHALL')).toContain('OK')
-  else await emptyPostgresQueues(api.house.config.DATABASE_URL ?? '')
+  else await emptyPostgresQueues(api.context.config.DATABASE_URL ?? '')
 }
 
 const RENDERING = { redis: 1_000, postgres: 200 } as const
@@ -23,7 +23,7 @@ const WAITING = 30
 /** For each state: admitted and not submitted, answered and not completed, completed and not delivered. */
 const STUCK = 20
 /** The back-off after several rounds of reconcile: longer than this test runs. */
-const LONG_GRACES = [
+const LONG_BACK_OFFS = [
   `UPDATE generations SET wakes = wakes + 9, due_at = now() + interval '119 s' WHERE admitted_at IS NOT NULL AND status = 'queued' OR answer IS NOT NULL`,
   `UPDATE deliveries SET wakes = wakes + 9, due_at = now() + interval '119 s' WHERE state = 'pending'`,
 ]
@@ -46,7 +46,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     const { api, hook, post, postBatch, ended, receipts, simulator, totalSubmissions } = pipeline
     const { generation, delivery } = api.database.prisma
     const { queues } = api.queues
-    const url = api.house.config.DATABASE_URL ?? ''
+    const url = api.context.config.DATABASE_URL ?? ''
     const many = (count: number, tags: string) =>
       Array.from({ length: count }, () => post(tags, { webhook_url: hook('/hook') }))
 
@@ -66,7 +66,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     const admitted = { id: { in: queued }, admittedAt: { not: null } }
     await until('slots are taken', async () => (await generation.count({ where: admitted })) > 0)
 
-    for (const sql of LONG_GRACES) await runSql(url, sql)
+    for (const sql of LONG_BACK_OFFS) await runSql(url, sql)
     await wipe(pipeline)
     await simulator.inject({ method: 'POST', url: '/control/speed', payload: { speed: 1e9 } })
     for (const id of queued) expect(await ended(id)).toMatchObject({ status: 'completed' })

@@ -17,28 +17,28 @@ import { createPollSchedules } from '@reelqueue/worker/poll-schedules'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { clientOf, generationOf, send } from './support/api.ts'
-import { startHouse } from './support/house.ts'
 import { startPipeline } from './support/pipeline.ts'
 import { runOnce } from './support/polling.ts'
 import { answer, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { newGeneration, seedDatabase } from './support/seed.ts'
 import { stepDeps } from './support/step-deps.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 const S = 1_000
 const seed = await seedDatabase()
-const house = await startHouse({ databaseUrl: seed.url, api: true })
+const app = await startTestApp({ databaseUrl: seed.url, api: true })
 const provider = await startScriptedUpstream()
 const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: 5_000 })
 const key = newApiKey()
 await addApiKey(seed.database, seed.projectId, 'tests', key)
-const client = clientOf(house.url, key)
+const client = clientOf(app.url, key)
 const POLL = pollLimits(undefined, undefined, 3_600_000, CONFIGURED.facts)
-const deps = stepDeps(house, { poll: POLL })
+const deps = stepDeps(app, { poll: POLL })
 const PROFILE = { model: newGeneration(seed.projectId).model, seconds: 8, size: '1280x720' }
 
 afterAll(async () => {
-  await house.close()
+  await app.close()
   await upstream.close()
   await provider.stop()
   await seed.close()
@@ -84,7 +84,7 @@ async function admitted(isExploration: boolean): Promise<string> {
 }
 
 describe('finished clips', () => {
-  it('are remembered by kind, and those of scouts count for more', async () => {
+  it('are kept for each render profile, and clips with an exploration poll count for more', async () => {
     const ids = await completed(usual)
     await recordRenders(seed.database, ids)
     await recordRenders(seed.database, await completed([30], { ...PROFILE, seconds: 4 }))
@@ -151,7 +151,7 @@ describe('a schedule', () => {
     expect(schedules.of(PROFILE)?.nextMs(0)).toBeLessThan(100 * S)
   })
 
-  it('says when a generation is first asked about, and a scout is asked about before', async () => {
+  it('says when a generation is first polled, and an exploration poll comes before', async () => {
     await recordRenders(seed.database, await completed(usual))
     const { of: scheduleOf } = await made()
     const first = scheduleOf(PROFILE)?.nextMs(0) ?? Number.NaN
@@ -220,7 +220,7 @@ describe('a generation that renders', () => {
   }
   const inS = (at: string | null | undefined) => (Date.parse(at ?? '') - Date.now()) / S
   const slow = async () => {
-    const { text } = await send('GET', `${house.url}/metrics`, undefined, house.login)
+    const { text } = await send('GET', `${app.url}/metrics`, undefined, app.login)
     return Number(/^reelqueue_generations_slow (\d+)$/m.exec(text)?.[1])
   }
 

@@ -9,7 +9,7 @@ import { examineLedger, type RunningLedger, startLedger } from '../bin/ledger.ts
 import { startWorkerIn } from '../bin/worker.ts'
 import { clientOf, generationOf, MINIMAL, send } from './support/api.ts'
 import { createDatabase, runSql, type TestDatabase, withDatabaseName } from './support/database.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
+import { startTestApp, type TestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 const simulator = buildSimulator({ speed: 1_000 })
@@ -38,7 +38,7 @@ const submissions = async () => (await simulator.inject('/control/submissions'))
 
 /** API and worker in one process, like `npm start`. */
 async function start(databaseUrl: string, env: Record<string, string> = {}) {
-  const house = await startHouse({
+  const app = await startTestApp({
     databaseUrl,
     api: true,
     env: {
@@ -51,21 +51,21 @@ async function start(databaseUrl: string, env: Record<string, string> = {}) {
       ...env,
     },
   })
-  const ledger: RunningLedger = await startLedger(house.house)
-  const worker = startWorkerIn(house.house)
+  const ledger: RunningLedger = await startLedger(app.context)
+  const worker = startWorkerIn(app.context)
   return {
-    house,
-    client: clientOf(house.url, house.key),
+    app,
+    client: clientOf(app.url, app.key),
     async close() {
       await worker.close()
       await ledger.close()
-      await house.close()
+      await app.close()
     },
   }
 }
 
-const gateOf = async (house: TestHouse) =>
-  JSON.parse((await send('GET', `${house.url}/admin/submitting`, undefined, house.login)).text) as {
+const gateOf = async (app: TestApp) =>
+  JSON.parse((await send('GET', `${app.url}/admin/submitting`, undefined, app.login)).text) as {
     paused_at: string | null
     paused_reason: string | null
   }
@@ -75,7 +75,7 @@ const gateOf = async (house: TestHouse) =>
  */
 async function payAfterBackup(): Promise<string> {
   const first = await start(database.url)
-  await send('POST', `${first.house.url}/admin/submitting/pause`, undefined, first.house.login)
+  await send('POST', `${first.app.url}/admin/submitting/pause`, undefined, first.app.login)
   const ids = await Promise.all(
     [1, 2, 3].map(async () => generationOf(await first.client.post('/v1/generations', MINIMAL)).id),
   )
@@ -101,26 +101,26 @@ it('pays for nothing of a restored copy until an operator resumes, and says so e
   expect(await submissions()).toBe(before + 3)
   const restored = await start(url)
   try {
-    expect(await gateOf(restored.house)).toMatchObject({ paused_reason: expect.stringMatching(/copy|later state/) })
-    const ready = await send('GET', `${restored.house.url}/readyz`)
+    expect(await gateOf(restored.app)).toMatchObject({ paused_reason: expect.stringMatching(/copy|later state/) })
+    const ready = await send('GET', `${restored.app.url}/readyz`)
     expect(JSON.parse(ready.text).checks.upstream.detail).toContain('/admin/submitting/resume')
     const { data } = JSON.parse((await restored.client.get('/v1/generations')).text) as { data: { id: string }[] }
     const one = generationOf(await restored.client.get(`/v1/generations/${data[0]?.id}`))
     expect(one.queue).toMatchObject({ held: true })
     // A round of reconcile, which enqueues all due rows.
     await until('reconciled', async () =>
-      (await restored.house.logLines()).some(({ event }) => event === 'worker.started'),
+      (await restored.app.logLines()).some(({ event }) => event === 'worker.started'),
     )
     expect(await submissions()).toBe(before + 3)
-    await send('POST', `${restored.house.url}/admin/submitting/resume`, undefined, restored.house.login)
-    expect(await gateOf(restored.house)).toMatchObject({ paused_at: null, paused_reason: null })
+    await send('POST', `${restored.app.url}/admin/submitting/resume`, undefined, restored.app.login)
+    expect(await gateOf(restored.app)).toMatchObject({ paused_at: null, paused_reason: null })
     await until('paid for, as the operator wanted', async () => (await submissions()) === before + 6)
   } finally {
     await restored.close()
   }
   // From now on this is the live database: the next start does not pause.
   const next = await start(url)
-  expect(await gateOf(next.house)).toMatchObject({ paused_at: null })
+  expect(await gateOf(next.app)).toMatchObject({ paused_at: null })
   await next.close()
 })
 
@@ -139,7 +139,7 @@ it('notices an earlier state that was put back into the same tables', async () =
        current_submission_id = NULL, upstream = NULL, upstream_task_id = NULL, submitted_at = NULL, answer = NULL`,
   )
   const restored = await start(database.url)
-  expect(await gateOf(restored.house)).toMatchObject({
+  expect(await gateOf(restored.app)).toMatchObject({
     paused_reason: expect.stringContaining('remembers a later state'),
   })
   expect(await submissions()).toBe(paid)
@@ -149,13 +149,13 @@ it('notices an earlier state that was put back into the same tables', async () =
 it('a stop in order over night, and a crash over night beside its mark, need nobody', async () => {
   for (const change of ['', 'stopped_at = NULL,']) {
     const first = await start(database.url)
-    await send('POST', `${first.house.url}/admin/submitting/pause`, undefined, first.house.login)
+    await send('POST', `${first.app.url}/admin/submitting/pause`, undefined, first.app.login)
     const { id } = generationOf(await first.client.post('/v1/generations', MINIMAL))
     await first.close()
     await runSql(database.url, 'UPDATE upstream_gates SET paused_at = NULL')
     if (change) await runSql(database.url, 'UPDATE ledgers SET stopped_at = NULL')
     const next = await start(database.url)
-    expect(await gateOf(next.house)).toMatchObject({ paused_at: null })
+    expect(await gateOf(next.app)).toMatchObject({ paused_at: null })
     await until(
       'completed',
       async () => generationOf(await next.client.get(`/v1/generations/${id}`)).status === 'completed',
@@ -166,7 +166,7 @@ it('a stop in order over night, and a crash over night beside its mark, need nob
 
 it('an old ledger with work waiting and nothing that agrees with it is held', async () => {
   const first = await start(database.url)
-  await send('POST', `${first.house.url}/admin/submitting/pause`, undefined, first.house.login)
+  await send('POST', `${first.app.url}/admin/submitting/pause`, undefined, first.app.login)
   await first.client.post('/v1/generations', MINIMAL)
   await first.close()
   await rm(dataDir, { recursive: true })
@@ -176,7 +176,7 @@ it('an old ledger with work waiting and nothing that agrees with it is held', as
   )
   const before = await submissions()
   const next = await start(database.url)
-  expect(await gateOf(next.house)).toMatchObject({ paused_reason: expect.stringContaining('last sign of a worker') })
+  expect(await gateOf(next.app)).toMatchObject({ paused_reason: expect.stringContaining('last sign of a worker') })
   expect(await submissions()).toBe(before)
   await next.close()
 })
@@ -185,11 +185,11 @@ it('START_PAUSED holds everything until an operator resumes, and the doctor judg
   const before = await submissions()
   const held = await start(database.url, { START_PAUSED: 'true' })
   const { id } = generationOf(await held.client.post('/v1/generations', MINIMAL))
-  expect(await gateOf(held.house)).toMatchObject({ paused_reason: 'START_PAUSED is set' })
+  expect(await gateOf(held.app)).toMatchObject({ paused_reason: 'START_PAUSED is set' })
   expect(generationOf(await held.client.get(`/v1/generations/${id}`)).queue).toMatchObject({ held: true })
-  expect((await examineLedger(held.house.house)).suspicion).toBeNull()
+  expect((await examineLedger(held.app.context)).suspicion).toBeNull()
   expect(await submissions()).toBe(before)
-  await send('POST', `${held.house.url}/admin/submitting/resume`, undefined, held.house.login)
+  await send('POST', `${held.app.url}/admin/submitting/resume`, undefined, held.app.login)
   await until(
     'completed',
     async () => generationOf(await held.client.get(`/v1/generations/${id}`)).status === 'completed',

@@ -1,11 +1,11 @@
 // Statements with several rows: each row gets the same result as alone, an unusual row uses the single-row fallback,
 // and locked rows are not waited for.
 
-import { type Judged, recordAttempts } from '@reelqueue/shared/store/deliveries/attempts'
+import { type FinishedAttempt, recordAttempts } from '@reelqueue/shared/store/deliveries/attempts'
 import { claimDeliveries } from '@reelqueue/shared/store/deliveries/claims'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
 import { acceptGenerations } from '@reelqueue/shared/store/intake/generations'
-import { settleAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
+import { recordAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
 import { completeGenerations, completeSeen } from '@reelqueue/shared/store/lifecycle/completion'
 import { moveGenerations } from '@reelqueue/shared/store/lifecycle/moves'
 import { recordPolls } from '@reelqueue/shared/store/lifecycle/polling'
@@ -13,7 +13,7 @@ import { beginSubmissions } from '@reelqueue/shared/store/lifecycle/submissions'
 import { addApiKey, hashOf, listApiKeys, revokeApiKey } from '@reelqueue/shared/store/projects'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { lockOf, VIDEO } from './support/attempts.ts'
-import { LEASE_MS, newGeneration, pollOf, SETTLING, type Seed, seedDatabase, wishFor } from './support/seed.ts'
+import { beginRequestFor, LEASE_MS, newGeneration, pollOf, SETTLING, type Seed, seedDatabase } from './support/seed.ts'
 
 let seed: Seed
 beforeAll(async () => {
@@ -21,7 +21,7 @@ beforeAll(async () => {
 })
 afterAll(() => seed.close())
 
-const begin = (...ids: string[]) => beginSubmissions(seed.database, ids.map(wishFor), 'globalai', LEASE_MS)
+const begin = (...ids: string[]) => beginSubmissions(seed.database, ids.map(beginRequestFor), 'globalai', LEASE_MS)
 
 describe('the intents of several', () => {
   it('are committed together, each with its own submission and request; what is not ready has none', async () => {
@@ -68,7 +68,7 @@ describe('acceptances of several', () => {
     if (!one || !other || !cancelled || !locked) throw new Error('four')
     await seed.sql('UPDATE generations SET cancel_requested_at = now() WHERE id = $1', [cancelled.id])
     const results = await seed.holding(lockOf(locked.id), () =>
-      settleAccepted(seed.database, [
+      recordAccepted(seed.database, [
         accepted(one.submissionId, 'sora_1'),
         accepted(cancelled.submissionId, 'sora_2'),
         { ...accepted(other.submissionId, 'sora_3'), firstPollMs: 90_000 },
@@ -92,7 +92,7 @@ describe('acceptances of several', () => {
   it('change nothing when one names a task that is taken: each is then settled by itself', async () => {
     const [one, other] = [await seed.submitting(), await seed.submitting()]
     const taken = [accepted(one.submissionId, 'sora_same'), accepted(other.submissionId, 'sora_same')]
-    await expect(settleAccepted(seed.database, taken)).rejects.toThrow()
+    await expect(recordAccepted(seed.database, taken)).rejects.toThrow()
     for (const { id } of [one, other]) expect((await seed.row(id)).submissions).toMatchObject([{ state: 'started' }])
   })
 })
@@ -110,7 +110,7 @@ describe('completions of several', () => {
     expect(await seed.row(done)).toMatchObject({ status: 'completed', videoUrl: VIDEO.videoUrl, cost: null })
   })
 
-  it('by a lane that comes late change nothing', async () => {
+  it('by a poller that comes late change nothing', async () => {
     const [mine, other] = [await seed.processing(), await seed.processing()]
     await seed.sql('UPDATE generations SET wakes = wakes + 1 WHERE id = $1', [other])
     const seen = [mine, other].map((id) => ({
@@ -151,9 +151,9 @@ describe('deliveries of several', () => {
     const [one = '', two = '', three = '', locked = ''] = (
       await cancelled(['http://a.example/1', 'http://a.example/2', 'http://a.example/3', 'http://a.example/4'])
     ).flat()
-    const target = `${seed.projectId} http://a.example`
+    const origin = `${seed.projectId} http://a.example`
     const lock = `SELECT 1 FROM deliveries WHERE id = '${locked}' FOR UPDATE`
-    const wanted = [{ id: one }, { id: one }, { target }, { target }, { target }, { id: locked }]
+    const wanted = [{ id: one }, { id: one }, { origin }, { origin }, { origin }, { id: locked }]
     const claimed = await seed.holding(lock, () => claimDeliveries(seed.database, wanted, 60_000))
     const ids = claimed.map((claim) => (claim instanceof Error ? claim : (claim?.id ?? null)))
     expect(ids.slice(0, 2)).toEqual([one, null])
@@ -164,7 +164,7 @@ describe('deliveries of several', () => {
   it('are recorded together; a second attempt of the same one, and one that is locked, wait for their turn', async () => {
     const [one = '', locked = ''] = (await cancelled(['http://b.example/1', 'http://b.example/2'])).flat()
     await claimDeliveries(seed.database, [{ id: one }, { id: locked }], 60_000)
-    const judged = (deliveryId: string, attempt: number): Judged => ({
+    const finished = (deliveryId: string, attempt: number): FinishedAttempt => ({
       attempt: {
         deliveryId,
         attempt,
@@ -174,10 +174,10 @@ describe('deliveries of several', () => {
         replySnippet: null,
         durationMs: 1,
       },
-      verdict: { state: 'succeeded' },
+      decision: { state: 'succeeded' },
     })
     const lock = `SELECT 1 FROM deliveries WHERE id = '${locked}' FOR UPDATE`
-    const all = [judged(one, 1), judged(one, 2), judged(locked, 1)]
+    const all = [finished(one, 1), finished(one, 2), finished(locked, 1)]
     expect(await seed.holding(lock, () => recordAttempts(seed.database, all))).toEqual([true, false, false])
     const logged = await seed.sql('SELECT number FROM delivery_attempts WHERE delivery_id = ANY ($1)', [[one, locked]])
     expect(logged).toEqual([{ number: 1 }])
@@ -191,7 +191,7 @@ it('requests of several are accepted together; what a dead key asks for is not, 
   const dead = (await listApiKeys(seed.database)).find((key) => key.name === 'dead')
   await revokeApiKey(seed.database, dead?.id ?? '')
   await seed.sql(`UPDATE projects SET on_unknown_submission = 'resubmit'`)
-  const wishes = [
+  const requests = [
     {
       row: newGeneration(seed.projectId, { onUnknownSubmission: null, idempotencyKey: 'z' }),
       keyHash: hashOf('rq_alive'),
@@ -203,6 +203,6 @@ it('requests of several are accepted together; what a dead key asks for is not, 
     },
     { row: newGeneration(seed.projectId, { idempotencyKey: 'a' }), keyHash: hashOf('rq_alive') },
   ]
-  const stored = await acceptGenerations(seed.database, wishes)
+  const stored = await acceptGenerations(seed.database, requests)
   expect(stored.map((one) => one?.onUnknownSubmission ?? null)).toEqual(['resubmit', null, 'fail', null])
 })

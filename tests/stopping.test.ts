@@ -8,10 +8,10 @@ import { clientOf, generationOf, MINIMAL, send } from './support/api.ts'
 import { type RunningCommand, runCommand } from './support/command.ts'
 import { createDatabase, runSql, type TestDatabase } from './support/database.ts'
 import { endGeneration, startGeneration } from './support/endings.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
 import { BACKENDS } from './support/pipeline.ts'
 import { startRedis, type TestRedis } from './support/redis.ts'
 import { type Act, answer, hang, startScriptedUpstream } from './support/scripted-upstream.ts'
+import { startTestApp, type TestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 import { closeEndpoints, endpoint } from './support/webhook-endpoint.ts'
 
@@ -22,9 +22,9 @@ const WAITING = 10
 let database: TestDatabase
 let redis: TestRedis | undefined
 let upstream: Awaited<ReturnType<typeof startScriptedUpstream>>
-let api: TestHouse
+let api: TestApp
 let env: Record<string, string>
-const houses: TestHouse[] = []
+const apps: TestApp[] = []
 const commands: RunningCommand[] = []
 
 async function open(backend: (typeof BACKENDS)[number]): Promise<void> {
@@ -39,17 +39,17 @@ async function open(backend: (typeof BACKENDS)[number]): Promise<void> {
     RECONCILE_INTERVAL_MS: '500',
     UPSTREAM_MAX_IN_FLIGHT: '1000',
   }
-  api = await house({ api: true })
+  api = await app({ api: true })
 }
 
-async function house(parts: { api?: true; worker?: true }): Promise<TestHouse> {
-  const one = await startHouse({ databaseUrl: database.url, ...(redis && { redisUrl: redis.url }), env, ...parts })
-  houses.push(one)
+async function app(parts: { api?: true; worker?: true }): Promise<TestApp> {
+  const one = await startTestApp({ databaseUrl: database.url, ...(redis && { redisUrl: redis.url }), env, ...parts })
+  apps.push(one)
   return one
 }
 
 async function start(name: 'start-worker' | 'start-api', says: string): Promise<RunningCommand> {
-  const { DATABASE_URL = '', REDIS_URL, SECRET_KEY = '' } = api.house.config
+  const { DATABASE_URL = '', REDIS_URL, SECRET_KEY = '' } = api.context.config
   const command = runCommand([name], {
     ...env,
     DATABASE_URL,
@@ -65,7 +65,7 @@ async function start(name: 'start-worker' | 'start-api', says: string): Promise<
 
 afterEach(async () => {
   for (const { child } of commands.splice(0)) child.kill('SIGKILL')
-  await Promise.all(houses.splice(0).map((one) => one.close()))
+  await Promise.all(apps.splice(0).map((one) => one.close()))
   await closeEndpoints()
   await upstream.stop()
   await redis?.destroy()
@@ -110,7 +110,7 @@ describe.each(BACKENDS)('a worker on %s that is told to stop', (backend) => {
     expect(await count(`generations WHERE status = 'queued'`)).toBe(WAITING)
 
     upstream.play(accept)
-    await house({ worker: true })
+    await app({ worker: true })
     await until(
       'another has submitted the rest',
       async () => (await count(`generations WHERE status = 'processing'`)) === 1 + AT_ONCE + WAITING,
@@ -137,7 +137,7 @@ describe.each(BACKENDS)('a worker on %s that is told to stop', (backend) => {
     // Ends the lease, as time would.
     await rows(`UPDATE submissions SET lease_until = now()`)
     await rows(`UPDATE generations SET due_at = now()`)
-    await house({ worker: true })
+    await app({ worker: true })
     const ended = await until('it has ended', async () => {
       const generation = generationOf(await client.get(`/v1/generations/${id}`))
       return generation.finished_at ? generation : null
@@ -171,7 +171,7 @@ describe.each(BACKENDS)('a worker on %s that is told to stop', (backend) => {
     ])
 
     upstream.play(answer(200, { id: 'any', status: 'failed', error: 'no' }))
-    await house({ worker: true })
+    await app({ worker: true })
     await until('another has asked', async () => (await count(`generations WHERE status = 'failed'`)) === ids.length)
   })
 })

@@ -181,7 +181,7 @@ describe('limits', () => {
     const again = await admitGenerations(seed.database, 2)
     expect(again.admitted.map((row) => row.id)).toEqual(waiting.slice(0, 2))
     // A job kept from the first time must not swallow the new job.
-    expect(again.admitted.map((row) => row.wakes)).toEqual([1, 1])
+    expect(again.admitted.map((row) => row.dispatchCount)).toEqual([1, 1])
   })
 })
 

@@ -37,7 +37,7 @@ describe('adopting', () => {
 
   it('adds a row to the ledger when no submission can have made the task', async () => {
     const { id, submissionId } = await seed.submitting()
-    await attempts.settle(submissionId, REFUSED)
+    await attempts.recordResult(submissionId, REFUSED)
     await attempts.adopt(id, 'sora_by_hand')
     const row = await seed.row(id)
     expect(row.submissions).toMatchObject([
@@ -50,7 +50,7 @@ describe('adopting', () => {
 
   it('is for operators where every submission was answered; a submission that adopted wrongly may adopt again', async () => {
     const { id, submissionId } = await seed.submitting()
-    await attempts.settle(submissionId, REFUSED)
+    await attempts.recordResult(submissionId, REFUSED)
     expect(await attempts.adopt(id, `sora_a_${id}`, { isOperator: false })).toEqual({ kind: 'nothing_unknown' })
 
     const unknown = (await attempts.unknown()).id
@@ -97,7 +97,7 @@ describe('adopting', () => {
     const first = await attempts.unknown({ onUnknownSubmission: 'resubmit' })
     const begun = await attempts.begin(first.id)
     if (begun.kind !== 'begun') throw new Error(begun.kind)
-    await attempts.settle(begun.intent.submissionId, REFUSED)
+    await attempts.recordResult(begun.intent.submissionId, REFUSED)
     await attempts.adopt(first.id, `sora_1_${first.id}`, { isOperator: false })
     expect(await seed.row(first.id)).toMatchObject({
       status: 'processing',
@@ -126,7 +126,7 @@ describe('adopting', () => {
     expect(await attempts.adopt(id, 'sora_again')).toEqual({ kind: 'adopted', moved: [] })
     await failOverdue(
       seed.database,
-      [{ id, upstreamTaskId: 'sora_again', wakes: 1 }],
+      [{ id, upstreamTaskId: 'sora_again', dispatchCount: 1 }],
       'deadline_exceeded',
       SETTLING.renderMaxMs,
     )
@@ -138,8 +138,8 @@ describe('adopting', () => {
     const { id, submissionId } = await attempts.unknown()
     await attempts.adopt(id, `sora_wrong_${id}`)
     const late = { kind: 'accepted', taskId: `sora_true_${id}` } as const
-    expect(await attempts.settle(submissionId, late)).toEqual({ status: 'unchanged', moved: [] })
-    await attempts.settle(submissionId, late)
+    expect(await attempts.recordResult(submissionId, late)).toEqual({ status: 'unchanged', moved: [] })
+    await attempts.recordResult(submissionId, late)
     const { submissions, upstreamTaskId } = await seed.row(id)
     expect(upstreamTaskId).toBe(`sora_wrong_${id}`)
     expect(submissions.map((one) => one.upstreamTaskId)).toEqual([`sora_wrong_${id}`, `sora_true_${id}`])
@@ -149,7 +149,7 @@ describe('adopting', () => {
     const { id, submissionId } = await attempts.unknown()
     await seed.collide<unknown>(lockOf(id), [
       () => attempts.adopt(id, 'sora_both'),
-      () => attempts.settle(submissionId, { kind: 'accepted', taskId: 'sora_both' }),
+      () => attempts.recordResult(submissionId, { kind: 'accepted', taskId: 'sora_both' }),
     ])
     expect(await seed.row(id)).toMatchObject({
       status: 'processing',

@@ -14,10 +14,10 @@ import {
 } from '@reelqueue/shared/store/intake/batches'
 import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
 import { endedBatches } from '@reelqueue/shared/store/lifecycle/overdue'
-import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { recordOutcome } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { newGeneration, SETTLING, type Seed, seedDatabase, wishFor } from './support/seed.ts'
+import { beginRequestFor, newGeneration, SETTLING, type Seed, seedDatabase } from './support/seed.ts'
 
 let seed: Seed
 beforeAll(async () => {
@@ -88,11 +88,11 @@ describe('finishing a batch', () => {
     const { id, items } = await batchOf(2, { webhookUrl: 'https://example.com/hook' })
     for (const item of items) await cancel(item)
     const lock = `SELECT 1 FROM batches WHERE id = '${id}' FOR UPDATE`
-    const owed = await seed.collide(
+    const deliveryIds = await seed.collide(
       lock,
       [1, 2, 3, 4].map(() => () => finish(id)),
     )
-    expect(owed.flat()).toHaveLength(1)
+    expect(deliveryIds.flat()).toHaveLength(1)
     expect(await eventsOf(id)).toMatchObject([{ type: 'batch.completed', sequence: 1 }])
     expect(await finish(id)).toEqual([])
   })
@@ -127,12 +127,12 @@ describe('finishing a batch', () => {
     const [first = '', second = ''] = items
     await cancel(first)
     await seed.sql('UPDATE generations SET admitted_at = now() WHERE id = $1', [second])
-    const begun = await beginSubmission(seed.database, wishFor(second), 'globalai', 1_000)
+    const begun = await beginSubmission(seed.database, beginRequestFor(second), 'globalai', 1_000)
     if (begun.kind !== 'begun') throw new Error(begun.kind)
     const unknown = { kind: 'unknown', code: 'timeout', message: 'no answer', httpStatus: null } as const
-    await settleSubmission(seed.database, begun.intent.submissionId, unknown, SETTLING)
+    await recordOutcome(seed.database, begun.intent.submissionId, unknown, SETTLING)
     await finish(id)
-    await settleSubmission(seed.database, begun.intent.submissionId, { kind: 'accepted', taskId: 'sora_b' }, SETTLING)
+    await recordOutcome(seed.database, begun.intent.submissionId, { kind: 'accepted', taskId: 'sora_b' }, SETTLING)
     expect(await finish(id)).toEqual([])
 
     const none = { queued: 0, submitting: 0, processing: 0, completed: 0, failed: 0, cancelled: 0 }

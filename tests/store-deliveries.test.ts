@@ -2,7 +2,7 @@
 
 import { newId } from '@reelqueue/contract/terms/ids'
 import { generationAtEvent } from '@reelqueue/contract/wire/generation'
-import type { AttemptRecord, DeliveryVerdict } from '@reelqueue/shared/store/deliveries/attempts'
+import type { AttemptRecord, DeliveryDecision } from '@reelqueue/shared/store/deliveries/attempts'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
 import { moveGenerations } from '@reelqueue/shared/store/lifecycle/moves'
 import { claimOverdueDeliveries } from '@reelqueue/shared/store/lifecycle/overdue'
@@ -11,7 +11,7 @@ import { claimDelivery, recordAttempt } from './support/deliveries.ts'
 import { type Seed, seedDatabase } from './support/seed.ts'
 
 const LEASE_MS = 45_000
-const RETRY: DeliveryVerdict = { state: 'pending', retryMs: 5_000 }
+const RETRY: DeliveryDecision = { state: 'pending', retryMs: 5_000 }
 
 let seed: Seed
 beforeEach(async () => {
@@ -26,7 +26,7 @@ const attempts = (deliveryId: string) =>
   seed.database.prisma.deliveryAttempt.findMany({ where: { deliveryId }, orderBy: { number: 'asc' } })
 
 /** A pending delivery of a cancelled generation. */
-async function owed(): Promise<string> {
+async function pending(): Promise<string> {
   const id = await seed.queued({ webhookUrl: 'https://example.com/hook' })
   const [moved] = await moveGenerations(seed.database.prisma, [id], 'cancel', { set: Prisma.sql`due_at = NULL` })
   return moved?.deliveryIds[0] ?? ''
@@ -54,14 +54,14 @@ function attempt(deliveryId: string, number: number, rest: Partial<AttemptRecord
 
 describe('a claim', () => {
   it('goes to one of any number of workers at the same instant', async () => {
-    const id = await owed()
+    const id = await pending()
     const claims = await Promise.all([1, 2, 3].map(() => claim(id)))
     expect(claims.flatMap((one) => one?.attempt ?? [])).toEqual([1])
     expect(await claim(id)).toBeNull()
   })
 
   it('carries everything that one attempt needs', async () => {
-    const id = await owed()
+    const id = await pending()
     expect(await claim(id)).toMatchObject({
       id,
       url: 'https://example.com/hook',
@@ -72,7 +72,7 @@ describe('a claim', () => {
   })
 
   it('carries what no event tells of the generation, as its row has it', async () => {
-    const id = await owed()
+    const id = await pending()
     const { event } = await seed.database.prisma.delivery.findUniqueOrThrow({
       where: { id },
       include: { event: { include: { generation: true } } },
@@ -101,20 +101,20 @@ describe('a claim', () => {
       `INSERT INTO webhook_endpoints (id, project_id, url, event_types, secret) VALUES ($1, $2, $3, '{}', 'its own')`,
       [newId('endpoint'), seed.projectId, 'https://example.com/hook'],
     )
-    expect((await claim(await owed()))?.sealedSecrets).toEqual(['its own'])
+    expect((await claim(await pending()))?.sealedSecrets).toEqual(['its own'])
   })
 
   it('lapses: an attempt whose worker died is followed by the next one', async () => {
-    const id = await owed()
+    const id = await pending()
     await claim(id)
     expect(await overdue()).toEqual([])
     await letTimePass(id)
-    expect(await overdue()).toEqual([{ id, wakes: 1 }])
+    expect(await overdue()).toEqual([{ id, dispatchCount: 1 }])
     expect((await claim(id))?.attempt).toBe(2)
   })
 
   it('is null for a delivery that has ended or never was', async () => {
-    const id = await owed()
+    const id = await pending()
     await claim(id)
     await recordAttempt(seed.database, attempt(id, 1, { httpStatus: 200 }), { state: 'succeeded' })
     expect(await claim(id)).toBeNull()
@@ -124,7 +124,7 @@ describe('a claim', () => {
 
 describe('an attempt', () => {
   it('that failed is on record, and the next one is due after its wait', async () => {
-    const id = await owed()
+    const id = await pending()
     await claim(id)
     await recordAttempt(seed.database, attempt(id, 1), RETRY)
     const row = await delivery(id)
@@ -138,7 +138,7 @@ describe('an attempt', () => {
   })
 
   it.each(['succeeded', 'failed'] as const)('that %s ends the delivery', async (state) => {
-    const id = await owed()
+    const id = await pending()
     await claim(id)
     await recordAttempt(seed.database, attempt(id, 1), { state })
     expect(await delivery(id)).toMatchObject({
@@ -150,7 +150,7 @@ describe('an attempt', () => {
   })
 
   it('that succeeded after its lease was lost still ends the delivery; one that failed does not shorten the next lease', async () => {
-    const id = await owed()
+    const id = await pending()
     await claim(id)
     await letTimePass(id)
     await claim(id)
@@ -167,7 +167,7 @@ describe('an attempt', () => {
 
 describe('reconcile', () => {
   it('claims each overdue delivery for one worker, the longest overdue first', async () => {
-    const ids = [await owed(), await owed(), await owed()]
+    const ids = [await pending(), await pending(), await pending()]
     for (const id of ids) await letTimePass(id)
     const claimed = await Promise.all([overdue(2), overdue(2)])
     expect(

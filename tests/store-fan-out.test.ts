@@ -2,7 +2,7 @@
 // duplicates, and an unstorable event that stops no other event.
 
 import { newId } from '@reelqueue/contract/terms/ids'
-import { fanOutPage, nextToFanOut, WOKEN_PER_TARGET } from '@reelqueue/shared/store/deliveries/fan-out'
+import { ENQUEUED_PER_ORIGIN, fanOutPage, nextToFanOut } from '@reelqueue/shared/store/deliveries/fan-out'
 import { Prisma } from '@reelqueue/shared/store/generated/client'
 import { moveGenerations } from '@reelqueue/shared/store/lifecycle/moves'
 import { findUnstorable } from '@reelqueue/shared/store/unstorable'
@@ -67,10 +67,10 @@ it('notes the events that somebody is to hear of, and the pages create each deli
 
 it('enqueues few deliveries for each server', async () => {
   await endpoints('https://a.example/1', 'https://a.example/2', 'https://b.example/1')
-  await cancelled(WOKEN_PER_TARGET)
+  await cancelled(ENQUEUED_PER_ORIGIN)
   const { deliveryIds } = await page()
-  expect(deliveryIds).toHaveLength(2 * WOKEN_PER_TARGET)
-  expect(await delivered()).toHaveLength(3 * WOKEN_PER_TARGET)
+  expect(deliveryIds).toHaveLength(2 * ENQUEUED_PER_ORIGIN)
+  expect(await delivered()).toHaveLength(3 * ENQUEUED_PER_ORIGIN)
 })
 
 it('is shared by two processes, and passes over what somebody holds', async () => {
@@ -112,7 +112,7 @@ it('leaves an event whose delivery Postgres refuses, notes it, and creates those
   expect(await delivered()).toHaveLength(20)
 })
 
-it('keeps a generation whose event is noted from being forgotten', async () => {
+it('a generation whose event waits for its fan-out is not purged', async () => {
   await endpoints('https://a.example/1')
   const [id = ''] = await cancelled(1)
   await seed.sql(`UPDATE generations SET finished_at = finished_at - interval '100 days'`)

@@ -109,7 +109,7 @@ describe('the guarded statement', () => {
 })
 
 describe('completing', () => {
-  it('stores the video, its expiry and the cost, and owes nothing more', async () => {
+  it('stores the video, its expiry and the cost, and waits for nothing more', async () => {
     const id = await answered(COMPLETED)
     await completeGeneration(seed.database, id)
     expect(await seed.row(id)).toMatchObject({
@@ -186,7 +186,7 @@ describe('an event', () => {
 })
 
 describe('deliveries', () => {
-  it('are owed once for a URL that is both the request’s own and an endpoint’s, under the endpoint’s secret', async () => {
+  it('are created once for a URL that is both the request’s own and an endpoint’s, under the endpoint’s secret', async () => {
     const endpointId = await endpoint(HOOK)
     const id = await answered(COMPLETED, HOOK)
     await completeGeneration(seed.database, id)
@@ -194,7 +194,7 @@ describe('deliveries', () => {
     await noEndpoints()
   })
 
-  it('are owed to each endpoint for the types it names, to none that is disabled, and by default for endings', async () => {
+  it('are created for each endpoint and the types it names, to none that is disabled, and by default for endings', async () => {
     await endpoint('https://example.com/all')
     await endpoint('https://example.com/disabled', [], true)
     await endpoint('https://example.com/failed', ['generation.failed'])

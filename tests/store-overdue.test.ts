@@ -2,9 +2,9 @@
 // real are not.
 
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
-import { claimOverdueDeliveries, claimOverdueGenerations, endGraces } from '@reelqueue/shared/store/lifecycle/overdue'
+import { claimOverdueDeliveries, claimOverdueGenerations, requeueNow } from '@reelqueue/shared/store/lifecycle/overdue'
 import { recordPolls } from '@reelqueue/shared/store/lifecycle/polling'
-import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { recordOutcome } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { claimDelivery } from './support/deliveries.ts'
 import { endGeneration } from './support/endings.ts'
@@ -21,11 +21,11 @@ beforeEach(async () => {
 afterEach(() => seed.close())
 
 /** The state after several enqueues by reconcile: the longest back-off has just begun. */
-async function putInGrace(id: string, table: 'generations' | 'deliveries' = 'generations'): Promise<string> {
+async function putInBackOff(id: string, table: 'generations' | 'deliveries' = 'generations'): Promise<string> {
   await seed.sql(`UPDATE ${table} SET wakes = 9, due_at = now() + interval '120 s' WHERE id = $1`, [id])
   return id
 }
-const endAll = (limit = LIMIT) => endGraces(seed.database, limit)
+const endAll = (limit = LIMIT) => requeueNow(seed.database, limit)
 async function dueNow(): Promise<string[]> {
   const { submit, complete } = await claimOverdueGenerations(seed.database, LIMIT, ['submit', 'complete'])
   return [...submit, ...complete].map((row) => row.id).sort()
@@ -38,7 +38,7 @@ async function answered(): Promise<string> {
 }
 async function refused(backoffMs: number): Promise<string> {
   const { id, submissionId } = await seed.submitting()
-  await settleSubmission(seed.database, submissionId, { ...REFUSED, backoffMs }, SETTLING)
+  await recordOutcome(seed.database, submissionId, { ...REFUSED, backoffMs }, SETTLING)
   return id
 }
 async function silent(): Promise<string> {
@@ -52,37 +52,37 @@ async function delivery(): Promise<string> {
   return row?.id ?? ''
 }
 
-describe('ending graces', () => {
-  it('makes due at once whatever owes a step: admitted, silent past its lease, back-off over, answered', async () => {
+describe('requeueing at once', () => {
+  it('makes due at once every row that needs a step: admitted, unanswered past its lease, back-off over, answered', async () => {
     const ids = [await seed.admitted(), await silent(), await refused(0), await answered()]
-    for (const id of ids) await putInGrace(id)
+    for (const id of ids) await putInBackOff(id)
     expect(await dueNow()).toEqual([])
     expect(await endAll()).toBe(ids.length)
     expect(await dueNow()).toEqual(ids.sort())
   })
 
-  it('leaves alone what waits for something real: a lease, a back-off, a lane, admission', async () => {
+  it('leaves rows that wait for a lease, a back-off, a poller or admission', async () => {
     const { id: leased } = await seed.submitting()
     const waiting = [leased, await refused(60_000), await seed.processing()]
-    for (const id of waiting) await putInGrace(id)
+    for (const id of waiting) await putInBackOff(id)
     const unadmitted = await seed.queued()
     expect(await endAll()).toBe(0)
     expect(await dueNow()).toEqual([])
     expect((await seed.row(unadmitted)).dueAt).toBeNull()
   })
 
-  it('makes due a delivery whose attempt is owed, and neither one in flight nor one that waits for its next attempt', async () => {
-    const [owed, inFlight, later] = [await delivery(), await delivery(), await delivery()]
+  it('makes due a delivery whose attempt is due, and neither one in flight nor one that waits for its next attempt', async () => {
+    const [pending, inFlight, later] = [await delivery(), await delivery(), await delivery()]
     await claimDelivery(seed.database, inFlight, 45_000)
     await seed.sql(`UPDATE deliveries SET next_attempt_at = now() + interval '1 min' WHERE id = $1`, [later])
-    for (const id of [owed, inFlight, later]) await putInGrace(id, 'deliveries')
+    for (const id of [pending, inFlight, later]) await putInBackOff(id, 'deliveries')
     expect(await endAll()).toBe(1)
-    expect((await claimOverdueDeliveries(seed.database, LIMIT)).map((row) => row.id)).toEqual([owed])
+    expect((await claimOverdueDeliveries(seed.database, LIMIT)).map((row) => row.id)).toEqual([pending])
   })
 
   it('is bounded, passes over rows that someone holds, and leaves due rows as they are', async () => {
     const ids = [await seed.admitted(), await seed.admitted(), await seed.admitted()]
-    for (const id of ids) await putInGrace(id)
+    for (const id of ids) await putInBackOff(id)
     const [held = ''] = ids
     await seed.database.prisma.$transaction(async (tx) => {
       await tx.$queryRaw`SELECT 1 FROM generations WHERE id = ${held} FOR UPDATE`

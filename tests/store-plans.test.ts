@@ -7,7 +7,7 @@ import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { findLastPosition } from '@reelqueue/shared/store/admission/queue-position'
 import { PLANNING } from '@reelqueue/shared/store/database'
 import { cancelUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
-import { busyTargets } from '@reelqueue/shared/store/deliveries/delivery-holds'
+import { busyOrigins } from '@reelqueue/shared/store/deliveries/delivery-holds'
 import { listDeliveries } from '@reelqueue/shared/store/deliveries/delivery-log'
 import { disableEndpoint } from '@reelqueue/shared/store/deliveries/endpoint-events'
 import { fanOutPage, nextToFanOut } from '@reelqueue/shared/store/deliveries/fan-out'
@@ -26,7 +26,7 @@ import {
   claimOverdueDeliveries,
   claimOverdueGenerations,
   endedBatches,
-  endGraces,
+  requeueNow,
 } from '@reelqueue/shared/store/lifecycle/overdue'
 import { claimDuePolls, isPollDueWithin } from '@reelqueue/shared/store/lifecycle/polling'
 import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
@@ -38,7 +38,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { PLAIN_SESSION } from './support/database.ts'
 import { claimDelivery, claimNextDelivery } from './support/deliveries.ts'
 import { purgeEnded } from './support/history.ts'
-import { type Seed, seedDatabase, wishFor } from './support/seed.ts'
+import { beginRequestFor, type Seed, seedDatabase } from './support/seed.ts'
 
 const ROWS = 50_000
 const DAY_MS = 24 * 3_600_000
@@ -181,7 +181,7 @@ const LIST = /generations_(project_id_id_idx|pkey)/
 
 describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and read no whole table:`, (planner) => {
   const project = () => seed.projectId
-  const target = () => `${project()} https://h0.example`
+  const origin = () => `${project()} https://h0.example`
   const database = () => seed.database
   const cases: [string, string | RegExp, () => Promise<unknown>][] = [
     ['list', LIST, () => listGenerations(database(), project(), {}, 51)],
@@ -227,11 +227,11 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
       () => claimOverdueGenerations(database(), 500, ['submit', 'complete']),
     ],
     ['claim of overdue deliveries', 'deliveries_target_idx', () => claimOverdueDeliveries(database(), 500)],
-    ['end of graces', 'generations_wake_due_idx', () => endGraces(database(), 500)],
-    ['end of graces of deliveries', 'deliveries_due_idx', () => endGraces(database(), 500)],
+    ['end of graces', 'generations_wake_due_idx', () => requeueNow(database(), 500)],
+    ['end of graces of deliveries', 'deliveries_due_idx', () => requeueNow(database(), 500)],
     ['claim of a delivery', 'deliveries_pkey', () => claimDelivery(database(), 'dlv_none', 1_000)],
-    ['next delivery of a server', 'deliveries_target_idx', () => claimNextDelivery(database(), target(), 1_000)],
-    ['what has waited for days', 'deliveries_target_idx', () => giveUpWaiting(database(), target())],
+    ['next delivery of a server', 'deliveries_target_idx', () => claimNextDelivery(database(), origin(), 1_000)],
+    ['what has waited for days', 'deliveries_target_idx', () => giveUpWaiting(database(), origin())],
     ['list of deliveries', 'deliveries_project_id_id_idx', () => listDeliveries(database(), project(), {}, 51)],
     [
       'those that failed',
@@ -251,7 +251,7 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
     [
       'why what is due does not go',
       'deliveries_target_idx',
-      () => busyTargets(database(), [`${project()} https://h0.example`, `${project()} https://h1.example`]),
+      () => busyOrigins(database(), [`${project()} https://h0.example`, `${project()} https://h1.example`]),
     ],
     [
       'delivering anew',
@@ -288,7 +288,11 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
     ['metrics', 'generations_slots_idx', () => countOpenWork(database())],
     ['admission', 'generations_backlog_idx', () => admitGenerations(database(), 1_000)],
     ['slots', 'generations_slots_idx', () => admitGenerations(database(), 1_000)],
-    ['beginning', 'submissions_generation_id_id_idx', () => beginSubmission(database(), wishFor(anyId), 'u', 9)],
+    [
+      'beginning',
+      'submissions_generation_id_id_idx',
+      () => beginSubmission(database(), beginRequestFor(anyId), 'u', 9),
+    ],
     ['overdue work', 'generations_poll_due_idx', () => overdueWork(database(), 60_000)],
   ]
 
@@ -301,7 +305,7 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
 })
 
 it('why what is due does not go is looked for among a bounded number of deliveries to each server', async () => {
-  const nodes = await plansOf(() => busyTargets(seed.database, [`${seed.projectId} https://h0.example`]), "the store's")
+  const nodes = await plansOf(() => busyOrigins(seed.database, [`${seed.projectId} https://h0.example`]), "the store's")
   const types = nodes.map((node) => node['Node Type'])
   expect(types).toContain('Limit')
   expect(types).not.toContain('Sort')
@@ -309,7 +313,7 @@ it('why what is due does not go is looked for among a bounded number of deliveri
   expect(ofServer?.['Index Cond']).toContain('target = ')
 })
 
-it('forgetting reads what it forgets, and not all events or all that is pending', async () => {
+it('a purge reads the rows that it deletes, and not all events or all pending deliveries', async () => {
   await seed.sql(
     `UPDATE generations SET finished_at = now() - interval '91 days', batch_id = NULL WHERE id = ANY (ARRAY(
       SELECT id FROM generations WHERE status = 'completed' ORDER BY id LIMIT 100))`,

@@ -6,12 +6,12 @@ import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation
 import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion'
 import { claimOverdueGenerations } from '@reelqueue/shared/store/lifecycle/overdue'
 import { claimDuePolls, failOverdue, type PollRecord, recordPolls } from '@reelqueue/shared/store/lifecycle/polling'
-import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { recordOutcome } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
 import { overdueWork } from '@reelqueue/shared/store/operator/health'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { attemptsOn } from './support/attempts.ts'
-import { intentOf, pollOf, SETTLING, type Seed, seedDatabase, taskIdOf, wishFor } from './support/seed.ts'
+import { beginRequestFor, intentOf, pollOf, SETTLING, type Seed, seedDatabase, taskIdOf } from './support/seed.ts'
 import { until } from './support/wait.ts'
 
 const LEASE_MS = 60_000
@@ -32,7 +32,7 @@ function record(id: string, rest: Partial<PollRecord> = {}): PollRecord {
   return {
     id,
     upstreamTaskId: taskIdOf(id),
-    wakes: 0,
+    dispatchCount: 0,
     nextMs: 5_000,
     sawPending: true,
     pollFailures: 0,
@@ -53,19 +53,19 @@ async function due(count: number): Promise<string[]> {
 }
 
 describe('claiming', () => {
-  it('counts the time since the submission, never that in the queue: by it the deadline is judged', async () => {
+  it('counts the time since the submission, never the time in the queue: the deadline counts from the submission', async () => {
     const id = await seed.queued()
     await seed.sql(`UPDATE generations SET created_at = now() - interval '9 hours' WHERE id = $1`, [id])
     await admitGenerations(seed.database, 100)
-    const { submissionId } = intentOf(await beginSubmission(seed.database, wishFor(id), 'globalai', LEASE_MS))
+    const { submissionId } = intentOf(await beginSubmission(seed.database, beginRequestFor(id), 'globalai', LEASE_MS))
     await seed.sql(`UPDATE submissions SET started_at = now() - interval '1 hour' WHERE id = $1`, [submissionId])
-    await settleSubmission(seed.database, submissionId, { kind: 'accepted', taskId: taskIdOf(id) }, SETTLING)
+    await recordOutcome(seed.database, submissionId, { kind: 'accepted', taskId: taskIdOf(id) }, SETTLING)
     await makeDue([id])
     const [poll] = await claim()
     expect(Math.round((poll?.elapsedMs ?? 0) / 60_000)).toBe(60)
   })
 
-  it('gives each due generation to one lane only, also while other lanes are still claiming', async () => {
+  it('gives each due generation to one poller only, also while other pollers are still claiming', async () => {
     const ids = await due(12)
     const holder = await seed.database.prisma.$transaction(async (tx) => {
       const held = await tx.$queryRaw<{ id: string }[]>`
@@ -81,7 +81,7 @@ describe('claiming', () => {
     expect(ids).toHaveLength(12)
   })
 
-  it('is a lease: when the lane dies, any lane finds the row again', async () => {
+  it('is a lease: when the poller dies, any poller finds the row again', async () => {
     const [id = ''] = await due(1)
     expect(await claim()).toMatchObject([{ id, upstreamTaskId: taskIdOf(id), status: 'processing', pollFailures: 0 }])
     expect(await claim()).toEqual([])
@@ -104,8 +104,8 @@ describe('claiming', () => {
     await makeDue([answered, admitted])
     expect((await claim()).map((poll) => poll.id)).toEqual([polled])
     expect(await claimOverdueGenerations(seed.database, 10, ['submit', 'complete'])).toMatchObject({
-      submit: [{ id: admitted, wakes: 1 }],
-      complete: [{ id: answered, wakes: 2 }],
+      submit: [{ id: admitted, dispatchCount: 1 }],
+      complete: [{ id: answered, dispatchCount: 2 }],
     })
     expect(await claimOverdueGenerations(seed.database, 10, ['submit', 'complete'])).toEqual({
       submit: [],
@@ -114,10 +114,10 @@ describe('claiming', () => {
   })
 })
 
-describe('the grace of reconcile', () => {
-  it('grows with every wake-up that led nowhere, and never beyond two minutes', async () => {
+describe('the redelivery back-off of reconcile', () => {
+  it('grows with every dispatch that led nowhere, and never beyond two minutes', async () => {
     const id = await seed.admitted()
-    const graces: number[] = []
+    const backOffs: number[] = []
     for (let enqueue = 0; enqueue < 6; enqueue++) {
       await makeDue([id])
       await claimOverdueGenerations(seed.database, 10, ['submit', 'complete'])
@@ -125,30 +125,30 @@ describe('the grace of reconcile', () => {
         `SELECT round(extract(epoch FROM due_at - now()))::int AS seconds FROM generations WHERE id = $1`,
         [id],
       )
-      graces.push(row?.seconds ?? 0)
+      backOffs.push(row?.seconds ?? 0)
     }
-    expect(graces).toEqual([15, 30, 60, 120, 120, 120])
+    expect(backOffs).toEqual([15, 30, 60, 120, 120, 120])
   })
 })
 
-describe('a wake-up', () => {
+describe('a dispatch', () => {
   it('never has the number of an earlier one: a job that was kept under its id cannot swallow it', async () => {
     const id = await seed.admitted()
     const numbers: number[] = []
     const overdue = async () => {
       await makeDue([id])
       const { submit, complete } = await claimOverdueGenerations(seed.database, 10, ['submit', 'complete'])
-      numbers.push(...[...submit, ...complete].map((enqueue) => enqueue.wakes))
+      numbers.push(...[...submit, ...complete].map((enqueue) => enqueue.dispatchCount))
     }
     await overdue()
-    const begun = intentOf(await beginSubmission(seed.database, wishFor(id), 'globalai', LEASE_MS))
+    const begun = intentOf(await beginSubmission(seed.database, beginRequestFor(id), 'globalai', LEASE_MS))
     await overdue()
     const accepted = { kind: 'accepted', taskId: taskIdOf(id) } as const
-    await settleSubmission(seed.database, begun.submissionId, accepted, SETTLING)
+    await recordOutcome(seed.database, begun.submissionId, accepted, SETTLING)
     await makeDue([id])
     const [poll] = await claim()
-    await write(record(id, { wakes: poll?.wakes ?? 0, answer: COMPLETED }))
-    numbers.push((poll?.wakes ?? 0) + 1)
+    await write(record(id, { dispatchCount: poll?.dispatchCount ?? 0, answer: COMPLETED }))
+    numbers.push((poll?.dispatchCount ?? 0) + 1)
     await overdue()
     expect(numbers).toEqual([1, 2, 3, 4])
   })
@@ -193,7 +193,7 @@ describe('recording', () => {
     await write()
   })
 
-  it('by two lanes at the same instant keeps the first terminal answer', async () => {
+  it('by two pollers at the same instant keeps the first terminal answer', async () => {
     const [id = ''] = await due(1)
     await seed.collide(`SELECT 1 FROM generations WHERE id = '${id}' FOR UPDATE`, [
       () => write(record(id, { answer: COMPLETED })),
@@ -261,7 +261,7 @@ describe('a deadline', () => {
     expect(await seed.row(id)).toMatchObject({ status: 'processing', answer: COMPLETED })
   })
 
-  it('fails once when two lanes see it at the same instant', async () => {
+  it('fails once when two pollers see it at the same instant', async () => {
     const [id = ''] = await due(1)
     const lock = `SELECT 1 FROM generations WHERE id = '${id}' FOR UPDATE`
     const moved = await seed.collide(lock, [() => fail(id), () => fail(id)])
@@ -296,7 +296,7 @@ describe('a deadlock', () => {
 })
 
 describe('overdue work', () => {
-  it('counts what nobody has looked at for longer than the grace', async () => {
+  it('counts rows that are overdue for longer than the tolerance', async () => {
     expect(await overdueWork(seed.database, 500)).toEqual({ count: 0, stalled: [] })
     await due(2)
     await seed.queued()

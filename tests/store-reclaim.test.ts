@@ -1,6 +1,6 @@
 // A task adopted by hand turns out to be the answer to another generation's submission, on a real Postgres.
 
-import { settleAccepted, settleOneAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
+import { recordAccepted, recordOneAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { attemptsOn, REFUSED, VIDEO } from './support/attempts.ts'
 import { SETTLING, type Seed, seedDatabase } from './support/seed.ts'
@@ -36,9 +36,9 @@ const UNKNOWN_AGAIN = {
 describe('the answer to a submission', () => {
   it('takes its task away from a generation that adopted it, which fails again with its event', async () => {
     const { own, other, taskId } = await adoptedTooEarly()
-    const settled = await attempts.settle(own.submissionId, accepted(taskId))
-    expect(settled.status).toBe('processing')
-    expect(settled.moved.map((move) => move.id)).toEqual([own.id, other.id])
+    const recorded = await attempts.recordResult(own.submissionId, accepted(taskId))
+    expect(recorded.status).toBe('processing')
+    expect(recorded.moved.map((move) => move.id)).toEqual([own.id, other.id])
     expect(await seed.row(own.id)).toMatchObject({
       status: 'processing',
       upstreamTaskId: taskId,
@@ -56,15 +56,15 @@ describe('the answer to a submission', () => {
   it('does so also where it came with others in one statement', async () => {
     const { own, other, taskId } = await adoptedTooEarly()
     const acceptance = { ...SETTLING, submissionId: own.submissionId, taskId }
-    await expect(settleAccepted(seed.database, [acceptance])).rejects.toThrow()
-    expect((await settleOneAccepted(seed.database, acceptance)).moved).toHaveLength(2)
+    await expect(recordAccepted(seed.database, [acceptance])).rejects.toThrow()
+    expect((await recordOneAccepted(seed.database, acceptance)).moved).toHaveLength(2)
     expect(await seed.row(other.id)).toMatchObject(UNKNOWN_AGAIN)
   })
 
   it('does so also when it comes late, and its generation had failed', async () => {
     const { own, other, taskId } = await adoptedTooEarly()
-    await attempts.settle(own.submissionId, { kind: 'unknown', code: 'c', message: 'm', httpStatus: null })
-    expect(await attempts.settle(own.submissionId, accepted(taskId))).toMatchObject({ status: 'processing' })
+    await attempts.recordResult(own.submissionId, { kind: 'unknown', code: 'c', message: 'm', httpStatus: null })
+    expect(await attempts.recordResult(own.submissionId, accepted(taskId))).toMatchObject({ status: 'processing' })
     expect(await seed.row(own.id)).toMatchObject({ status: 'processing', upstreamTaskId: taskId })
     expect(await seed.row(other.id)).toMatchObject(UNKNOWN_AGAIN)
   })
@@ -74,7 +74,7 @@ describe('the answer to a submission', () => {
     const taskId = `sora_of_${own.id}`
     const both = [
       () => attempts.adopt(other.id, taskId),
-      () => attempts.settle(own.submissionId, accepted(taskId)),
+      () => attempts.recordResult(own.submissionId, accepted(taskId)),
     ] as const
     await seed.collide<unknown>(
       'LOCK TABLE submissions IN SHARE MODE',
@@ -89,7 +89,9 @@ describe('the answer to a submission', () => {
     await attempts.answered(other.id, VIDEO)
     await attempts.complete(other.id)
     const before = await seed.row(other.id)
-    expect((await attempts.settle(own.submissionId, accepted(taskId))).moved.map((move) => move.id)).toEqual([own.id])
+    expect((await attempts.recordResult(own.submissionId, accepted(taskId))).moved.map((move) => move.id)).toEqual([
+      own.id,
+    ])
     const { submissions, ...row } = await seed.row(other.id)
     expect(row).toEqual({ ...before, submissions: undefined })
     expect(submissions).toMatchObject(UNKNOWN_AGAIN.submissions)
@@ -99,10 +101,10 @@ describe('the answer to a submission', () => {
     const { own, other, taskId } = await adoptedTooEarly()
     await attempts.fail(other.id, 'deadline_exceeded')
     const events = await attempts.typesOf(other.id)
-    await attempts.settle(own.submissionId, accepted(taskId))
+    await attempts.recordResult(own.submissionId, accepted(taskId))
     expect(await seed.row(other.id)).toMatchObject(UNKNOWN_AGAIN)
     expect(await attempts.typesOf(other.id)).toEqual(events)
-    await attempts.settle(other.submissionId, accepted(`${taskId}_late`))
+    await attempts.recordResult(other.submissionId, accepted(`${taskId}_late`))
     expect(await seed.row(other.id)).toMatchObject({ status: 'processing', upstreamTaskId: `${taskId}_late` })
   })
 
@@ -110,17 +112,17 @@ describe('the answer to a submission', () => {
     const { own, other, taskId } = await adoptedTooEarly()
     await attempts.fail(other.id, 'deadline_exceeded')
     await attempts.retryAdmitted(other.id)
-    await attempts.settle(own.submissionId, accepted(taskId))
+    await attempts.recordResult(own.submissionId, accepted(taskId))
     expect(await attempts.begin(other.id)).toMatchObject({ kind: 'begun' })
   })
 
   it('fails a generation with a code of its own for which an operator had adopted without an unknown submission', async () => {
     const own = await seed.submitting()
     const other = await seed.submitting()
-    await attempts.settle(other.submissionId, REFUSED)
+    await attempts.recordResult(other.submissionId, REFUSED)
     const taskId = `sora_of_${own.id}`
     await attempts.adopt(other.id, taskId)
-    await attempts.settle(own.submissionId, accepted(taskId))
+    await attempts.recordResult(own.submissionId, accepted(taskId))
     expect(await seed.row(other.id)).toMatchObject({
       ...UNKNOWN_AGAIN,
       errorCode: 'adopted_task_reclaimed',
@@ -133,21 +135,21 @@ describe('the answer to a submission', () => {
     expect(await attempts.begin(other.id)).toMatchObject({ kind: 'begun' })
   })
 
-  it('makes an answer of a lane void that was on its way about the task', async () => {
+  it('makes an answer of a poller void that was on its way about the task', async () => {
     const { own, other, taskId } = await adoptedTooEarly()
-    const { wakes } = await seed.row(other.id)
-    await attempts.settle(own.submissionId, accepted(taskId))
+    const { dispatchCount } = await seed.row(other.id)
+    await attempts.recordResult(own.submissionId, accepted(taskId))
     await attempts.adopt(other.id, `${taskId}_right`)
-    await attempts.answered(other.id, VIDEO, { upstreamTaskId: taskId, wakes })
+    await attempts.answered(other.id, VIDEO, { upstreamTaskId: taskId, dispatchCount })
     expect((await seed.row(other.id)).answer).toBeNull()
   })
 
   it('is a duplicate where another submission was answered with the same task', async () => {
     const [first, second] = [await seed.submitting(), await seed.submitting()]
-    await attempts.settle(first.submissionId, accepted('sora_twice'))
-    expect((await attempts.settle(second.submissionId, accepted('sora_twice'))).moved.map(({ id }) => id)).toEqual([
-      second.id,
-    ])
+    await attempts.recordResult(first.submissionId, accepted('sora_twice'))
+    expect(
+      (await attempts.recordResult(second.submissionId, accepted('sora_twice'))).moved.map(({ id }) => id),
+    ).toEqual([second.id])
     expect((await seed.row(first.id)).status).toBe('processing')
     expect((await seed.row(second.id)).submissions).toMatchObject([
       { state: 'unknown', errorCode: 'duplicate_task_id' },

@@ -67,7 +67,7 @@ const SETTINGS = {
 const NOTHING = { generations: 0, batches: 0, events: 0, submissions: 0, deliveries: 0 }
 
 describe('what ended long ago', () => {
-  it('is forgotten with its ledger, events, deliveries and their attempts', async () => {
+  it('is purged with its submissions, events, deliveries and their attempts', async () => {
     await ended({ webhookUrl: 'https://hooks.example' })
     const [delivery] = await seed.sql<{ id: string }>('SELECT id FROM deliveries')
     await claimDelivery(seed.database, delivery?.id ?? '', 1_000)
@@ -82,7 +82,7 @@ describe('what ended long ago', () => {
     expect(await countRows(seed.url)).toEqual(NOTHING)
   })
 
-  it('is forgotten of endpoints too: their tests, once they are delivered or given up', async () => {
+  it('purges events of endpoints too: their tests, once they are delivered or given up', async () => {
     const made = await createEndpoint(seed.database, {
       id: newId('endpoint'),
       projectId: seed.projectId,
@@ -192,7 +192,7 @@ describe('several workers', () => {
     expect([purged.generations, transactions]).toEqual([30, 4])
   })
 
-  it('at once forget everything once', async () => {
+  it('at once purge every row once', async () => {
     await makeOldGenerations(seed, 300)
     const counts = await Promise.all([purge(20), purge(30), purge(20)])
     expect(counts.reduce((sum, { generations }) => sum + generations, 0) + (await purge()).generations).toBe(300)

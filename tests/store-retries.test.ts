@@ -39,13 +39,13 @@ describe('a retry', () => {
     expect(await attempts.typesOf(id)).toEqual(['queued', 'submitting', 'failed', 'queued', 'submitting'])
   })
 
-  it('has wake-ups of its own: a job kept from the first attempt cannot swallow them', async () => {
+  it('has job ids of its own: a job kept from the first attempt cannot suppress them', async () => {
     const id = await seed.queued()
     const first = (await admitGenerations(seed.database, 100_000)).admitted.find((one) => one.id === id)
-    await attempts.settle(intentOf(await attempts.begin(id)).submissionId, REFUSED)
+    await attempts.recordResult(intentOf(await attempts.begin(id)).submissionId, REFUSED)
     await attempts.retry(id)
     const second = (await admitGenerations(seed.database, 100_000)).admitted.find((one) => one.id === id)
-    expect(second?.wakes).toBeGreaterThan(first?.wakes ?? Number.NaN)
+    expect(second?.dispatchCount).toBeGreaterThan(first?.dispatchCount ?? Number.NaN)
   })
 
   it.each(['queued', 'submitting', 'processing', 'completed', 'cancelled'] as const)(
@@ -73,24 +73,24 @@ describe('a retry', () => {
 
   it('counts unknown outcomes anew: each attempt may be resubmitted once, and no more', async () => {
     const { id, submissionId } = await seed.submitting({ onUnknownSubmission: 'resubmit' })
-    await attempts.settle(submissionId, UNKNOWN)
-    await attempts.settle(intentOf(await attempts.begin(id)).submissionId, UNKNOWN)
+    await attempts.recordResult(submissionId, UNKNOWN)
+    await attempts.recordResult(intentOf(await attempts.begin(id)).submissionId, UNKNOWN)
     await attempts.retry(id)
     await attempts.admit()
-    expect(await attempts.settle(intentOf(await attempts.begin(id)).submissionId, UNKNOWN)).toMatchObject({
+    expect(await attempts.recordResult(intentOf(await attempts.begin(id)).submissionId, UNKNOWN)).toMatchObject({
       status: 'submitting',
     })
-    expect(await attempts.settle(intentOf(await attempts.begin(id)).submissionId, UNKNOWN)).toMatchObject({
+    expect(await attempts.recordResult(intentOf(await attempts.begin(id)).submissionId, UNKNOWN)).toMatchObject({
       status: 'failed',
     })
   })
 
   it.each(['retry first', 'answer first'])(
-    'and the late answer of the former submission pay once between them (%s)',
+    'and the late answer of the previous submission pay once between them (%s)',
     async (order) => {
       const { id, submissionId } = await attempts.unknown()
       const retrying = () => attempts.retry(id)
-      const answer = () => attempts.settle(submissionId, { kind: 'accepted', taskId: `sora_${order}` })
+      const answer = () => attempts.recordResult(submissionId, { kind: 'accepted', taskId: `sora_${order}` })
       await seed.collide<unknown>(lockOf(id), order === 'retry first' ? [retrying, answer] : [answer, retrying])
       expect(await seed.row(id)).toMatchObject({
         status: 'processing',
@@ -104,12 +104,12 @@ describe('a retry', () => {
     },
   )
 
-  it('that has submitted again leaves the late answer of the former submission to the ledger', async () => {
+  it('that has submitted again leaves the late answer of the previous submission to the ledger', async () => {
     const { id, submissionId } = await attempts.unknown()
     await attempts.retry(id)
     await attempts.admit()
     await attempts.begin(id)
-    expect(await attempts.settle(submissionId, { kind: 'accepted', taskId: 'sora_orphan' })).toMatchObject({
+    expect(await attempts.recordResult(submissionId, { kind: 'accepted', taskId: 'sora_orphan' })).toMatchObject({
       status: 'unchanged',
     })
     const row = await seed.row(id)
@@ -144,7 +144,7 @@ describe('slots', () => {
 
   it('are kept by a generation that waits out a refusal', async () => {
     const { submissionId } = await seed.submitting()
-    await attempts.settle(submissionId, { ...REFUSED, retryable: true, backoffMs: 60_000 })
+    await attempts.recordResult(submissionId, { ...REFUSED, retryable: true, backoffMs: 60_000 })
     expect(await admittedBeyond(await slotsTaken())).toEqual([])
   })
 })

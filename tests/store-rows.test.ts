@@ -3,15 +3,15 @@
 // store's own, recorded on the way to Postgres.
 
 import { newId } from '@reelqueue/contract/terms/ids'
-import { findWokenDeliveries } from '@reelqueue/shared/store/deliveries/deliveries'
+import { findCoolDowns } from '@reelqueue/shared/store/deliveries/cool-downs'
+import { findDispatchedDeliveries } from '@reelqueue/shared/store/deliveries/deliveries'
 import { findUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
-import { busyTargets } from '@reelqueue/shared/store/deliveries/delivery-holds'
+import { busyOrigins } from '@reelqueue/shared/store/deliveries/delivery-holds'
 import { listDeliveries } from '@reelqueue/shared/store/deliveries/delivery-log'
 import { disableEndpoint } from '@reelqueue/shared/store/deliveries/endpoint-events'
 import { changeEndpoint } from '@reelqueue/shared/store/deliveries/endpoints'
 import { fanOutPage, nextToFanOut } from '@reelqueue/shared/store/deliveries/fan-out'
-import { redeliver, redeliverFailed, someToWake } from '@reelqueue/shared/store/deliveries/redelivery'
-import { findRests } from '@reelqueue/shared/store/deliveries/target-rests'
+import { redeliver, redeliverFailed, someToEnqueue } from '@reelqueue/shared/store/deliveries/redelivery'
 import { countByStatus, finishBatches } from '@reelqueue/shared/store/intake/batches'
 import { countWaiting, endedAmong, listGenerations } from '@reelqueue/shared/store/intake/generation-reads'
 import { changePage } from '@reelqueue/shared/store/lifecycle/batch-change-pages'
@@ -103,14 +103,14 @@ async function runStatements(): Promise<void> {
   await readRenderEstimate(database, 'globalai', profile)
   await readRenderStats(database, [profile])
   await countSlowRenders(database)
-  await findRests(database, [target])
-  await findWokenDeliveries(database, [deliveryId])
+  await findCoolDowns(database, [target])
+  await findDispatchedDeliveries(database, [deliveryId])
   await findUnwanted(database)
-  await busyTargets(database, [target])
+  await busyOrigins(database, [target])
   await listDeliveries(database, projectId, {}, 10)
   await claimOverdueDeliveries(database, 10)
   await claimNextDelivery(database, target, 1_000)
-  await someToWake(database, endpoint.id)
+  await someToEnqueue(database, endpoint.id)
   await redeliver(database, deliveryId)
   await redeliverFailed(database, { id: endpoint.id, projectId }, new Date(0))
   await giveUpWaiting(database, target)

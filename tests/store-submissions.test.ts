@@ -1,10 +1,18 @@
 // The submission ledger on a real Postgres. Interleavings are forced by locks; the test sees the contenders wait.
 
 import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
-import { type SubmissionResult, settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { recordOutcome, type SubmissionResult } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { intentOf, LEASE_MS, SETTLING, type Seed, type Submitting, seedDatabase, wishFor } from './support/seed.ts'
+import {
+  beginRequestFor,
+  intentOf,
+  LEASE_MS,
+  SETTLING,
+  type Seed,
+  type Submitting,
+  seedDatabase,
+} from './support/seed.ts'
 
 const UNKNOWN = { kind: 'unknown', code: 'timeout', message: 'no answer', httpStatus: null } as const
 const BUSY = {
@@ -24,9 +32,9 @@ beforeAll(async () => {
 })
 afterAll(() => seed.close())
 
-const begin = (id: string) => beginSubmission(seed.database, wishFor(id), 'globalai', LEASE_MS)
-const settle = (submissionId: string, result: SubmissionResult) =>
-  settleSubmission(seed.database, submissionId, result, SETTLING)
+const begin = (id: string) => beginSubmission(seed.database, beginRequestFor(id), 'globalai', LEASE_MS)
+const recordResult = (submissionId: string, result: SubmissionResult) =>
+  recordOutcome(seed.database, submissionId, result, SETTLING)
 const cancel = (id: string) => cancelGeneration(seed.database, id, SETTLING.renderMaxMs)
 const lockOf = (id: string) => `SELECT 1 FROM generations WHERE id = '${id}' FOR UPDATE`
 const typesOf = async (id: string) => (await seed.events(id)).map((event) => event.type)
@@ -93,7 +101,7 @@ describe('beginning a submission', () => {
 
   it('after a certain refusal waits out the back-off, and then submits again', async () => {
     const { id, submissionId } = await seed.submitting()
-    expect(await settle(submissionId, BUSY)).toEqual({ status: 'submitting', moved: [] })
+    expect(await recordResult(submissionId, BUSY)).toEqual({ status: 'submitting', moved: [] })
     const wait = await begin(id)
     expect(wait.kind === 'wait' && wait.waitMs > 29_000 && wait.waitMs <= 30_000).toBe(true)
     expect((await seed.row(id)).dueAt?.getTime()).toBeGreaterThan(Date.now() + 25_000)
@@ -106,7 +114,10 @@ describe('beginning a submission', () => {
 describe('settling a submission', () => {
   it('accepted: the task id is on the row and in the ledger, and the first poll is due', async () => {
     const { id, submissionId } = await seed.submitting()
-    expect(await settle(submissionId, accepted('sora_a'))).toMatchObject({ status: 'processing', moved: [{ id }] })
+    expect(await recordResult(submissionId, accepted('sora_a'))).toMatchObject({
+      status: 'processing',
+      moved: [{ id }],
+    })
     const row = await seed.row(id)
     expect(row).toMatchObject({ status: 'processing', upstreamTaskId: 'sora_a', submissions: [{ state: 'accepted' }] })
     expect(row.submissions[0]?.upstreamTaskId).toBe('sora_a')
@@ -120,7 +131,7 @@ describe('settling a submission', () => {
 
   it('refused for good: failed with the code and message of the provider', async () => {
     const { id, submissionId } = await seed.submitting()
-    await settle(submissionId, REFUSED)
+    await recordResult(submissionId, REFUSED)
     expect(await seed.row(id)).toMatchObject({
       status: 'failed',
       errorCode: 'upstream_1001',
@@ -132,21 +143,21 @@ describe('settling a submission', () => {
   it('refused for a day: failed, not retried for ever', async () => {
     const { id, submissionId } = await seed.submitting()
     await seed.sql(`UPDATE generations SET admitted_at = now() - interval '25 hours' WHERE id = $1`, [id])
-    expect(await settle(submissionId, BUSY)).toMatchObject({ status: 'failed' })
+    expect(await recordResult(submissionId, BUSY)).toMatchObject({ status: 'failed' })
     expect(await seed.row(id)).toMatchObject({ errorCode: 'http_429' })
   })
 
   it('never overwrites a first outcome', async () => {
     const { id, submissionId } = await seed.submitting()
-    await settle(submissionId, accepted('sora_first'))
+    await recordResult(submissionId, accepted('sora_first'))
     for (const late of [UNKNOWN, REFUSED, BUSY, accepted('sora_other')]) {
-      expect(await settle(submissionId, late)).toEqual({ status: 'unchanged', moved: [] })
+      expect(await recordResult(submissionId, late)).toEqual({ status: 'unchanged', moved: [] })
     }
     expect(await seed.row(id)).toMatchObject({ status: 'processing', upstreamTaskId: 'sora_first' })
   })
 
   it('is an error for a submission that was never begun', async () => {
-    await expect(settle('sub_none', UNKNOWN)).rejects.toThrow('sub_none')
+    await expect(recordResult('sub_none', UNKNOWN)).rejects.toThrow('sub_none')
   })
 })
 
@@ -156,8 +167,8 @@ describe('an unknown outcome', () => {
     await letLeaseRunOut(submissionId)
     expect(await begin(id)).toEqual({ kind: 'expired', submissionId })
     const results = await seed.collide(lockOf(id), [
-      () => settle(submissionId, UNKNOWN),
-      () => settle(submissionId, UNKNOWN),
+      () => recordResult(submissionId, UNKNOWN),
+      () => recordResult(submissionId, UNKNOWN),
     ])
     expect(results.map((result) => result.status)).toEqual(['failed', 'unchanged'])
     expect(await seed.row(id)).toMatchObject({ status: 'failed', errorCode: 'submission_unknown', dueAt: null })
@@ -169,8 +180,8 @@ describe('an unknown outcome', () => {
     'and a late accepted at the same instant end in processing (%s)',
     async (order) => {
       const { id, submissionId } = await seed.submitting()
-      const expiry = () => settle(submissionId, UNKNOWN)
-      const answer = () => settle(submissionId, accepted(`sora_late_${order}`))
+      const expiry = () => recordResult(submissionId, UNKNOWN)
+      const answer = () => recordResult(submissionId, accepted(`sora_late_${order}`))
       await seed.collide(lockOf(id), order === 'expiry first' ? [expiry, answer] : [answer, expiry])
       const row = await seed.row(id)
       expect(row).toMatchObject({
@@ -189,31 +200,31 @@ describe('an unknown outcome', () => {
 
   it('with resubmit leads to one more submission and never to a third', async () => {
     const { id, submissionId } = await seed.submitting({ onUnknownSubmission: 'resubmit' })
-    expect(await settle(submissionId, UNKNOWN)).toEqual({ status: 'submitting', moved: [] })
+    expect(await recordResult(submissionId, UNKNOWN)).toEqual({ status: 'submitting', moved: [] })
     const second = intentOf(await begin(id))
     expect(second.number).toBe(2)
-    expect(await settle(second.submissionId, UNKNOWN)).toMatchObject({ status: 'failed' })
+    expect(await recordResult(second.submissionId, UNKNOWN)).toMatchObject({ status: 'failed' })
     expect(await begin(id)).toEqual({ kind: 'moved_on' })
     expect(await seed.row(id)).toMatchObject({ errorCode: 'submission_unknown' })
   })
 
   it('of a resubmission whose first answer has come meanwhile leads to no third, even once that task is forgotten', async () => {
     const { id, submissionId } = await seed.submitting({ onUnknownSubmission: 'resubmit' })
-    await settle(submissionId, UNKNOWN)
+    await recordResult(submissionId, UNKNOWN)
     const second = intentOf(await begin(id)).submissionId
-    await settle(submissionId, accepted(`sora_${id}`))
+    await recordResult(submissionId, accepted(`sora_${id}`))
     await seed.sql(`UPDATE submissions SET started_at = now() - interval '25 hours' WHERE id = $1`, [submissionId])
-    await settle(second, UNKNOWN)
+    await recordResult(second, UNKNOWN)
     expect(await seed.row(id)).toMatchObject({ status: 'failed', errorCode: 'submission_unknown' })
     expect(await begin(id)).toEqual({ kind: 'moved_on' })
   })
 
   it('is corrected in the ledger when the first answer comes after the resubmission, and the second one still counts', async () => {
     const { id, submissionId } = await seed.submitting({ onUnknownSubmission: 'resubmit' })
-    await settle(submissionId, UNKNOWN)
+    await recordResult(submissionId, UNKNOWN)
     const second = intentOf(await begin(id))
-    expect(await settle(submissionId, accepted('sora_1st'))).toEqual({ status: 'unchanged', moved: [] })
-    await settle(second.submissionId, accepted('sora_2nd'))
+    expect(await recordResult(submissionId, accepted('sora_1st'))).toEqual({ status: 'unchanged', moved: [] })
+    await recordResult(second.submissionId, accepted('sora_2nd'))
     const row = await seed.row(id)
     expect(row).toMatchObject({ status: 'processing', upstreamTaskId: 'sora_2nd' })
     expect(row.submissions.map((one) => one.upstreamTaskId)).toEqual(['sora_1st', 'sora_2nd'])
@@ -222,8 +233,8 @@ describe('an unknown outcome', () => {
   it('is what a task id of another submission means', async () => {
     const first = await seed.submitting()
     const second = await seed.submitting()
-    await settle(first.submissionId, accepted('sora_twice'))
-    await settle(second.submissionId, accepted('sora_twice'))
+    await recordResult(first.submissionId, accepted('sora_twice'))
+    await recordResult(second.submissionId, accepted('sora_twice'))
     expect(await seed.row(first.id)).toMatchObject({ status: 'processing', upstreamTaskId: 'sora_twice' })
     expect(await seed.row(second.id)).toMatchObject({
       status: 'failed',
@@ -249,7 +260,7 @@ describe('a cancel while a submission is open', () => {
     ['refused for good', REFUSED, false],
   ])('ends in cancelled when it is %s; it is never submitted again', async (_name, result, mayRender) => {
     const { id, submissionId } = await requested()
-    expect(await settle(submissionId, result)).toMatchObject({ status: 'cancelled', moved: [{ id }] })
+    expect(await recordResult(submissionId, result)).toMatchObject({ status: 'cancelled', moved: [{ id }] })
     const row = await seed.row(id)
     expect(row).toMatchObject({ status: 'cancelled', dueAt: null, errorCode: null })
     expect(row.upstreamTaskId).toBe(result.kind === 'accepted' ? result.taskId : null)
@@ -260,8 +271,8 @@ describe('a cancel while a submission is open', () => {
 
   it('stays cancelled when the task turns out to exist; the ledger has its id', async () => {
     const { id, submissionId } = await requested()
-    await settle(submissionId, UNKNOWN)
-    expect(await settle(submissionId, accepted('sora_orphan'))).toEqual({ status: 'unchanged', moved: [] })
+    await recordResult(submissionId, UNKNOWN)
+    expect(await recordResult(submissionId, accepted('sora_orphan'))).toEqual({ status: 'unchanged', moved: [] })
     expect(await seed.row(id)).toMatchObject({
       status: 'cancelled',
       submissions: [{ state: 'accepted', upstreamTaskId: 'sora_orphan' }],
@@ -290,7 +301,7 @@ describe('a cancel while a submission is open', () => {
 describe('a cancel without an open submission', () => {
   it('is immediate while a refused submission waits for its next try', async () => {
     const { id, submissionId } = await seed.submitting()
-    await settle(submissionId, BUSY)
+    await recordResult(submissionId, BUSY)
     expect(await cancel(id)).toMatchObject({ kind: 'cancelled', moved: [{ id }] })
     await letBackoffEnd(submissionId)
     expect(await begin(id)).toEqual({ kind: 'moved_on' })
@@ -298,7 +309,7 @@ describe('a cancel without an open submission', () => {
 
   it('is too late after an end, and harmless when repeated', async () => {
     const failed = await seed.submitting()
-    await settle(failed.submissionId, REFUSED)
+    await recordResult(failed.submissionId, REFUSED)
     expect(await cancel(failed.id)).toEqual({ kind: 'ended', status: 'failed', moved: [] })
     const id = await seed.processing()
     expect(await cancel(id)).toMatchObject({ kind: 'cancelled', moved: [{ id }] })

@@ -10,23 +10,23 @@ import { createMicroBatches } from '@reelqueue/worker/micro-batches'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { attemptsOn } from './support/attempts.ts'
-import { startHouse } from './support/house.ts'
 import { answer, hang, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { pollOf, seedDatabase, taskIdOf } from './support/seed.ts'
 import { afterCommitOf, stepDeps } from './support/step-deps.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 const TIMEOUT_MS = 1_000
 const RENDERING = { id: 'x', object: 'video.generation', status: 'processing' }
 
 const seed = await seedDatabase()
-const house = await startHouse({ databaseUrl: seed.url })
+const app = await startTestApp({ databaseUrl: seed.url })
 const provider = await startScriptedUpstream()
 const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: TIMEOUT_MS })
 let admissions = 0
 const deps = {
-  ...stepDeps(house, { upstreamTimeoutMs: TIMEOUT_MS }),
-  afterCommit: afterCommitOf(house, () => {
+  ...stepDeps(app, { upstreamTimeoutMs: TIMEOUT_MS }),
+  afterCommit: afterCommitOf(app, () => {
     admissions += 1
   }),
 }
@@ -39,7 +39,7 @@ beforeEach(() => {
   admissions = 0
 })
 afterAll(async () => {
-  await house.close()
+  await app.close()
   await upstream.close()
   await provider.stop()
   await seed.close()
@@ -47,7 +47,7 @@ afterAll(async () => {
 
 /** A database whose commits run through `around`: transactions, and moves that commit by themselves. */
 function withCommits(around: (commit: () => Promise<unknown>) => Promise<unknown>): Database {
-  const prisma = new Proxy(house.database.prisma, {
+  const prisma = new Proxy(app.database.prisma, {
     get(target, name, receiver) {
       if (name === '$transaction')
         return (...args: Parameters<typeof target.$transaction>) => around(() => target.$transaction(...args))
@@ -59,7 +59,7 @@ function withCommits(around: (commit: () => Promise<unknown>) => Promise<unknown
       return Reflect.get(target, name, receiver)
     },
   })
-  return { ...house.database, prisma }
+  return { ...app.database, prisma }
 }
 
 describe('the intent', () => {
@@ -126,12 +126,12 @@ describe('an outcome', () => {
     expect(await seed.row(id)).toMatchObject({ status: 'processing', upstreamTaskId: 'sora_kept' })
   })
 
-  it('with a task id wakes the lanes before the provider is asked whether it knows the task', async () => {
+  it('with a task id starts the pollers before the provider is asked whether it knows the task', async () => {
     const id = await seed.admitted()
     let starts = 0
     let before: number | undefined
-    const pollers = { ...house.queues.pollers, start: () => void starts++ }
-    const afterCommit = afterCommitOf({ queues: { ...house.queues, pollers } })
+    const pollers = { ...app.queues.pollers, start: () => void starts++ }
+    const afterCommit = afterCommitOf({ queues: { ...app.queues, pollers } })
     provider.play((response, one) => {
       if (one.method === 'GET') before ??= starts
       answer(200, { ...RENDERING, id: 'sora_woken' })(response, one)
@@ -203,7 +203,7 @@ describe('a retry after a deadline', () => {
     await attemptsOn(seed).adopt(id, `sora_adopted_${id}`)
     await failOverdue(
       seed.database,
-      [{ id, upstreamTaskId: `sora_adopted_${id}`, wakes: 1 }],
+      [{ id, upstreamTaskId: `sora_adopted_${id}`, dispatchCount: 1 }],
       'deadline_exceeded',
       60_000,
     )

@@ -5,7 +5,7 @@ import { silentTrialWaitMs } from '@reelqueue/shared/domain/gate-signal'
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
 import {
-  noteSilence,
+  noteFailure,
   openHalf,
   readGate,
   setPaused,
@@ -17,19 +17,19 @@ import { ensureProject, pauseProject } from '@reelqueue/shared/store/projects'
 import { probe } from '@reelqueue/worker/steps/probe'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
-import { startHouse } from './support/house.ts'
 import { runOnce } from './support/polling.ts'
 import { type Act, answer, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { seedDatabase } from './support/seed.ts'
 import { afterCommitOf, stepDeps } from './support/step-deps.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 const seed = await seedDatabase()
 // With a key, so the admitter admits.
-const house = await startHouse({ databaseUrl: seed.url, env: { UPSTREAM_API_KEY: 'key' } })
+const app = await startTestApp({ databaseUrl: seed.url, env: { UPSTREAM_API_KEY: 'key' } })
 const provider = await startScriptedUpstream()
 const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: 1_000 })
-const deps = { ...stepDeps(house), upstream }
+const deps = { ...stepDeps(app), upstream }
 const creates = () => provider.received.filter((one) => one.method === 'POST').length
 const cut: Act = (_, { socket }) => socket.destroy()
 const accepted: Act = (response) => response.end(JSON.stringify({ id: `sora_${Math.random()}` }))
@@ -40,7 +40,7 @@ beforeEach(async () => {
     WHERE status IN ('queued', 'submitting', 'processing')`)
 })
 afterAll(async () => {
-  await house.close()
+  await app.close()
   await upstream.close()
   await provider.stop()
   await seed.close()
@@ -273,7 +273,7 @@ it('what a hold kept back is admitted again by itself when it is over', async ()
   const id = await seed.admitted()
   provider.play(answer(429, {}, { 'retry-after': '1' }))
   await submitOne()
-  await submit({ ...deps, afterCommit: house.house.afterCommit }, id)
+  await submit({ ...deps, afterCommit: app.context.afterCommit }, id)
   expect(await seed.row(id)).toMatchObject({ status: 'queued', admittedAt: null })
   await until('it is admitted', async () => (await seed.row(id)).admittedAt !== null)
 })
@@ -311,7 +311,7 @@ describe('submissions in a row without an answer', () => {
     provider.play(accepted)
     const [next] = (await admitGenerations(seed.database, 100)).admitted
     let asked = 0
-    const afterCommit = afterCommitOf(house, () => {
+    const afterCommit = afterCommitOf(app, () => {
       asked++
     })
     await submit({ ...deps, afterCommit }, next?.id ?? '')
@@ -345,14 +345,14 @@ describe('submissions in a row without an answer', () => {
   })
 
   it('of several workers that find the provider answering again one admits', async () => {
-    for (let n = 0; n < 5; n++) await noteSilence(seed.database, upstream.name, false, 1)
+    for (let n = 0; n < 5; n++) await noteFailure(seed.database, upstream.name, false, 1)
     const opened = await Promise.all([1, 2, 3].map(() => openHalf(seed.database, upstream.name)))
     expect(opened.filter(Boolean)).toHaveLength(1)
   })
 
   it('are tried later each time after the gate has closed; what began before says nothing, and a start tries at once', async () => {
-    const close = async (isAfterSilence: boolean, weight = 1) =>
-      await noteSilence(seed.database, upstream.name, isAfterSilence, weight)
+    const close = async (isAfterFailure: boolean, weight = 1) =>
+      await noteFailure(seed.database, upstream.name, isAfterFailure, weight)
     expect([await close(false, 2), await close(true, 2), await close(true, 2)]).toEqual([false, false, true])
     expect(await close(true)).toBe(false)
     const waitsMs = async () => {

@@ -3,25 +3,25 @@
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { submit } from '@reelqueue/worker/steps/submit'
 import { afterAll, expect, it } from 'vitest'
-import { startHouse } from './support/house.ts'
 import { type Act, reset, startScriptedUpstream } from './support/scripted-upstream.ts'
 import { seedDatabase } from './support/seed.ts'
 import { stepDeps } from './support/step-deps.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 const CONNECTIONS = 4
 const UNKNOWN = 12
 
 const seed = await seedDatabase()
-const house = await startHouse({
+const app = await startTestApp({
   databaseUrl: seed.url,
   env: { DATABASE_CONNECTIONS_MAX: String(CONNECTIONS) },
 })
 const provider = await startScriptedUpstream()
 const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: 60_000 })
-const deps = { ...stepDeps(house, { upstreamTimeoutMs: 60_000 }), upstream }
+const deps = { ...stepDeps(app, { upstreamTimeoutMs: 60_000 }), upstream }
 afterAll(async () => {
-  await house.close()
+  await app.close()
   await upstream.close()
   await provider.stop()
   await seed.close()

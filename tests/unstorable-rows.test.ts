@@ -15,7 +15,7 @@ import {
   claimOverdueDeliveries,
   claimOverdueGenerations,
   endedBatches,
-  endGraces,
+  requeueNow,
 } from '@reelqueue/shared/store/lifecycle/overdue'
 import { claimDuePolls, failOverdue, recordPolls, releasePolls } from '@reelqueue/shared/store/lifecycle/polling'
 import { addApiKey, newApiKey } from '@reelqueue/shared/store/projects'
@@ -26,8 +26,8 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { clientOf, MINIMAL } from './support/api.ts'
 import { VIDEO } from './support/attempts.ts'
 import { purgeEnded } from './support/history.ts'
-import { startHouse } from './support/house.ts'
 import { LEASE_MS, newGeneration, pollOf, SETTLING, seedDatabase, taskIdOf } from './support/seed.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 const ROWS = 100
@@ -155,7 +155,7 @@ const record = (ids: readonly string[]) =>
     database,
     ids.map((id) => poll(id, null)),
   )
-const judged = (deliveryId: string): Parameters<MicroBatches['record']>[0] => ({
+const finished = (deliveryId: string): Parameters<MicroBatches['record']>[0] => ({
   attempt: {
     deliveryId,
     attempt: 0,
@@ -165,7 +165,7 @@ const judged = (deliveryId: string): Parameters<MicroBatches['record']>[0] => ({
     replySnippet: null,
     durationMs: 1,
   },
-  verdict: { state: 'succeeded' },
+  decision: { state: 'succeeded' },
 })
 
 const CASES: Record<string, Case> = {
@@ -219,7 +219,7 @@ const CASES: Record<string, Case> = {
   'graces that end': {
     table: 'generations',
     prepare: () => generations(`admitted_at = now(), due_at = now() + interval '1 minute'`),
-    act: () => endGraces(database, 500),
+    act: () => requeueNow(database, 500),
     moved: `generations WHERE due_at <= now()`,
   },
   admissions: {
@@ -287,7 +287,7 @@ const CASES: Record<string, Case> = {
   'attempts of webhooks': {
     table: 'deliveries',
     prepare: deliveries,
-    act: (ids) => settled(ids.map((id) => batches.record(judged(id)))),
+    act: (ids) => settled(ids.map((id) => batches.record(finished(id)))),
     moved: `deliveries WHERE state = 'succeeded'`,
     isSingly: true,
   },
@@ -358,9 +358,9 @@ describe('deliveries that are claimed for one server', () => {
     await seed.sql(`UPDATE deliveries SET url = 'http://one.example/' || id`)
     await seed.sql(`UPDATE deliveries SET next_attempt_at = now() - interval '1 hour' WHERE id = $1`, [bad])
     await refuse('deliveries', bad)
-    const target = `${seed.projectId} http://one.example`
+    const origin = `${seed.projectId} http://one.example`
     await until('the others are claimed', async () => {
-      await settled(Array.from({ length: ROWS }, () => batches.claim({ target })))
+      await settled(Array.from({ length: ROWS }, () => batches.claim({ origin })))
       return (await countOf(`deliveries WHERE attempts = 1`)) === ROWS - 1
     })
     expect(refused).toMatchObject([{ id: bad, failures: 1 }])
@@ -411,10 +411,10 @@ describe('what is no refusal', () => {
 
 describe('requests that come together', () => {
   it('are accepted but for the one that Postgres refuses', async () => {
-    const house = await startHouse({ databaseUrl: seed.url, api: true })
+    const app = await startTestApp({ databaseUrl: seed.url, api: true })
     const key = newApiKey()
     await addApiKey(seed.database, seed.projectId, 'tests', key)
-    const client = clientOf(house.url, key)
+    const client = clientOf(app.url, key)
     await seed.sql(
       `CREATE TRIGGER refuses BEFORE INSERT ON generations FOR EACH ROW WHEN (NEW.prompt = 'refused') EXECUTE FUNCTION refuse()`,
     )
@@ -422,7 +422,7 @@ describe('requests that come together', () => {
     const replies = await Promise.all(prompts.map((prompt) => client.post('/v1/generations', { ...MINIMAL, prompt })))
     expect(replies.filter((reply) => reply.status === 202)).toHaveLength(ROWS - 1)
     expect(replies[61]?.status).toBe(500)
-    await house.close()
+    await app.close()
   })
 })
 

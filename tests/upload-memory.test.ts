@@ -10,7 +10,7 @@ import { expect, it } from 'vitest'
 import { clientOfNewProject, countRows, MINIMAL, problemOf, type Reply } from './support/api.ts'
 import { runCommand } from './support/command.ts'
 import { createDatabase } from './support/database.ts'
-import { startHouse, type TestHouse } from './support/house.ts'
+import { startTestApp, type TestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 
 const LINES = 50_000
@@ -69,7 +69,7 @@ async function growthMiB(pid: number | undefined, run: () => Promise<void>): Pro
   return most - before
 }
 
-interface SmallApi extends Pick<TestHouse, 'url' | 'key' | 'house' | 'webhookSecret'> {
+interface SmallApi extends Pick<TestApp, 'url' | 'key' | 'context' | 'webhookSecret'> {
   readonly databaseUrl: string
   readonly pid: number | undefined
 }
@@ -77,22 +77,22 @@ interface SmallApi extends Pick<TestHouse, 'url' | 'key' | 'house' | 'webhookSec
 /** An API in a separate process with a small heap. */
 async function withApi(heapMiB: number, run: (api: SmallApi) => Promise<void>): Promise<void> {
   const database = await createDatabase()
-  const house = await startHouse({ databaseUrl: database.url })
+  const app = await startTestApp({ databaseUrl: database.url })
   const api = runCommand(['start-api'], {
-    ...house.environment,
+    ...app.environment,
     DATABASE_URL: database.url,
     NODE_OPTIONS: `--max-old-space-size=${heapMiB}`,
   })
   try {
     const address = () => /"url":"(http:[^"]+)"/.exec(api.output())?.[1]
     await until('the API has started', () => address() !== undefined, { timeoutMs: 60_000 })
-    const { key, webhookSecret, house: parts } = house
+    const { key, webhookSecret, context: parts } = app
     const url = address() ?? ''
-    await run({ url, key, webhookSecret, house: parts, databaseUrl: database.url, pid: api.child.pid })
+    await run({ url, key, webhookSecret, context: parts, databaseUrl: database.url, pid: api.child.pid })
   } finally {
     api.child.kill('SIGTERM')
     await api.ended
-    await house.close()
+    await app.close()
     await database.drop()
   }
 }

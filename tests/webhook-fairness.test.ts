@@ -8,9 +8,9 @@ import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/pro
 import { afterEach, describe, expect, it } from 'vitest'
 import { type Client, clientOf } from './support/api.ts'
 import { createDatabase } from './support/database.ts'
-import { startHouse } from './support/house.ts'
 import { BACKENDS } from './support/pipeline.ts'
 import { startRedis } from './support/redis.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 import { closeEndpoints, endpoint } from './support/webhook-endpoint.ts'
 
@@ -54,19 +54,19 @@ describe.each(BACKENDS)('on %s', (backend) => {
     closers.push(() => database.drop())
     const redis = backend === 'redis' ? await startRedis() : null
     if (redis) closers.push(() => redis.destroy())
-    const house = await startHouse({
+    const app = await startTestApp({
       databaseUrl: database.url,
       ...(redis && { redisUrl: redis.url }),
       api: true,
       worker: true,
     })
-    closers.push(() => house.close())
-    const { id: quietId } = await ensureProject(house.database, 'quiet', (id) =>
-      house.house.sealer.seal(house.webhookSecret, secretPlace(id)),
+    closers.push(() => app.close())
+    const { id: quietId } = await ensureProject(app.database, 'quiet', (id) =>
+      app.context.sealer.seal(app.webhookSecret, secretPlace(id)),
     )
     const key = newApiKey()
-    await addApiKey(house.database, quietId, 'key', key)
-    const [loud, quiet] = [clientOf(house.url, house.key), clientOf(house.url, key)]
+    await addApiKey(app.database, quietId, 'key', key)
+    const [loud, quiet] = [clientOf(app.url, app.key), clientOf(app.url, key)]
     const dead = await startDeadServer()
     const live = await endpoint()
 
@@ -74,12 +74,12 @@ describe.each(BACKENDS)('on %s', (backend) => {
       loud,
       Array.from({ length: DEAD }, (_, n) => dead.urlOf(n)),
     )
-    await until('all are owed', async () => (await house.database.prisma.delivery.count()) === DEAD)
+    await until('all are owed', async () => (await app.database.prisma.delivery.count()) === DEAD)
     // The other project's job comes after a job for each dead server.
-    const owed = await house.database.prisma.delivery.findMany({ select: { id: true } })
-    house.queues.enqueue(
+    const pending = await app.database.prisma.delivery.findMany({ select: { id: true } })
+    app.queues.enqueue(
       'deliver',
-      owed.map(({ id }) => ({ id, wakes: 99 })),
+      pending.map(({ id }) => ({ id, dispatchCount: 99 })),
     )
     await until('the dead ones are asked', () => dead.hosts.size >= 50)
     await cancelled(quiet, [live.url])

@@ -3,9 +3,9 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { clientOf } from './support/api.ts'
 import { createDatabase } from './support/database.ts'
-import { startHouse } from './support/house.ts'
 import { BACKENDS } from './support/pipeline.ts'
 import { startRedis } from './support/redis.ts'
+import { startTestApp } from './support/test-app.ts'
 import { until } from './support/wait.ts'
 import { closeEndpoints, endpoint } from './support/webhook-endpoint.ts'
 
@@ -31,15 +31,15 @@ describe.each(BACKENDS)('on %s', (backend) => {
       closers.push(() => database.drop())
       const redis = backend === 'redis' ? await startRedis() : null
       if (redis) closers.push(() => redis.destroy())
-      const house = await startHouse({
+      const app = await startTestApp({
         databaseUrl: database.url,
         ...(redis && { redisUrl: redis.url }),
         env: { RECONCILE_INTERVAL_MS: '1000' },
         api: true,
         worker: true,
       })
-      closers.push(() => house.close())
-      const client = clientOf(house.url, house.key)
+      closers.push(() => app.close())
+      const client = clientOf(app.url, app.key)
       const dead = await endpoint(() => undefined)
       const arrived: number[] = []
       const live = await endpoint((response) => {
@@ -76,7 +76,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
       expect(beside[LIVE / 2]).toBeLessThan((alone.at(-1) ?? 0) + 1_000)
       const pending = { url: { startsWith: dead.url }, state: 'pending' } as const
       // The endpoint gets the events of the live generations too.
-      expect(await house.database.prisma.delivery.count({ where: pending })).toBe(isEndpoint ? DEAD + LIVE : DEAD)
+      expect(await app.database.prisma.delivery.count({ where: pending })).toBe(isEndpoint ? DEAD + LIVE : DEAD)
       expect(dead.seen.requests.length).toBeLessThanOrEqual(10)
     },
     120_000,

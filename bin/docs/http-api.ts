@@ -1,7 +1,7 @@
 // docs/http-api.md: the routes, read from the same document that the API serves at /openapi.json.
 
 import { buildApp } from '@reelqueue/api/app'
-import { openHouse } from '@reelqueue/shared/app-context'
+import { openAppContext } from '@reelqueue/shared/app-context'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { z } from 'zod'
@@ -73,9 +73,9 @@ export async function httpApiPage(): Promise<string> {
 /** The document of an API that is built and never started: no server is contacted. */
 export async function openapiDocument(): Promise<unknown> {
   const nowhere = { DATABASE_URL: 'postgresql://127.0.0.1:1/none', SECRET_KEY: Buffer.alloc(32).toString('base64') }
-  const house = openHouse(loadConfig(nowhere), createLogger('silent'))
+  const context = openAppContext(loadConfig(nowhere), createLogger('silent'))
   const app = await buildApp({
-    ...house,
+    ...context,
     waiter: { wait: async () => undefined, close: () => undefined },
     keys: { find: async () => null, recall: () => null },
     operators: { require: async () => undefined },
@@ -89,8 +89,8 @@ export async function openapiDocument(): Promise<unknown> {
       allowPrivateImageHosts: false,
       requestsPerMinutePerKey: undefined,
       slotsPerModel: {},
-      slots: house.config.UPSTREAM_MAX_IN_FLIGHT,
-      reconcileIntervalMs: house.config.RECONCILE_INTERVAL_MS,
+      slots: context.config.UPSTREAM_MAX_IN_FLIGHT,
+      reconcileIntervalMs: context.config.RECONCILE_INTERVAL_MS,
     },
   })
   try {
@@ -98,7 +98,7 @@ export async function openapiDocument(): Promise<unknown> {
     return app.swagger()
   } finally {
     await app.close()
-    await house.close()
+    await context.close()
   }
 }
 

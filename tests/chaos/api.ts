@@ -1,14 +1,14 @@
 // An API like `npm run start:api`, without the doctor (the doctor costs more than the rest, and has its own tests). The API dies at the
 // crash point named in its environment (`crash-points.ts`).
 
-import { openHouse } from '@reelqueue/shared/app-context'
+import { openAppContext } from '@reelqueue/shared/app-context'
 import { loadConfig } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { startApi } from '../../bin/api.ts'
 import { bootstrapProject } from '../../bin/bootstrap.ts'
 import { runCommand, runParts } from '../../bin/command.ts'
 import { crashPlan } from './crash-points.ts'
-import { minedHouse } from './mined-house.ts'
+import { minedContext } from './mined-context.ts'
 
 const STOP_BOUND_MS = 20_000
 
@@ -16,12 +16,12 @@ await runCommand(async () => {
   const config = loadConfig()
   const log = createLogger(config.LOG_LEVEL)
   await runParts(STOP_BOUND_MS, async (stops) => {
-    const house = openHouse(config, log)
-    stops.push(() => house.close())
-    await bootstrapProject(house)
+    const context = openAppContext(config, log)
+    stops.push(() => context.close())
+    await bootstrapProject(context)
     const api = await startApi(
-      minedHouse(
-        house,
+      minedContext(
+        context,
         crashPlan(process.env, async () => undefined),
       ),
     )

@@ -88,11 +88,11 @@ export function createClients(dice: Dice, urls: readonly string[], key: string, 
 
   async function accept(kind: Accepted['kind'], request: Request, idempotencyKey: string): Promise<void> {
     // Some clients send again after a 202, as if the answer had been lost.
-    const forgets = dice.chance(0.05)
+    const drops = dice.chance(0.05)
     const id = await ask(request, idempotencyKey)
     if (id === null) return
     accepted.push({ kind, id, key: idempotencyKey })
-    const again = forgets ? await ask(request, idempotencyKey) : id
+    const again = drops ? await ask(request, idempotencyKey) : id
     if (again !== id) wrong.push(`POST ${request.path} with ${idempotencyKey}: first ${id}, then ${again}`)
   }
 

@@ -16,7 +16,7 @@ export interface Mine {
   readonly at: number
 }
 
-export interface HouseProcess {
+export interface AppProcess {
   readonly role: Role
   readonly mine: Mine | null
   /** The log of this process only. */
@@ -39,7 +39,7 @@ export interface Start {
 }
 
 /** Starts a process of the app. */
-export function startProcess({ role, entries, name, folder, env, mine }: Start): HouseProcess {
+export function startProcess({ role, entries, name, folder, env, mine }: Start): AppProcess {
   const logFile = join(folder, `${name}.log`)
   const log = openSync(logFile, 'a')
   const crash = mine && { CRASH_POINT: mine.point, CRASH_AT: String(mine.at) }

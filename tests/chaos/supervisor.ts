@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import type { Entries } from './bundle.ts'
 import { type CrashPoint, MINE_STRUCK, WORKER_POINTS } from './crash-points.ts'
 import type { Dice } from './dice.ts'
-import { type Env, type HouseProcess, type Mine, type Role, startProcess } from './processes.ts'
+import { type AppProcess, type Env, type Mine, type Role, startProcess } from './processes.ts'
 import { lasting } from './redis-server.ts'
 
 export interface Life {
@@ -55,8 +55,8 @@ const API_MINED_SHARE = 0.2
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   const { dice, entries, folder, env, workers, apiPorts, mayMine } = options
   const lives: Life[] = []
-  const running = new Map<string, HouseProcess>()
-  const reasons = new Map<HouseProcess, 'kill' | 'stop' | 'stuck'>()
+  const running = new Map<string, AppProcess>()
+  const reasons = new Map<AppProcess, 'kill' | 'stop' | 'stuck'>()
   let calm = false
   let closing = false
   let count = 0
@@ -95,7 +95,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     }
   }
 
-  async function stop(one: HouseProcess): Promise<void> {
+  async function stop(one: AppProcess): Promise<void> {
     if (!isAlive(one)) return
     reasons.set(one, reasons.get(one) ?? 'stop')
     const tooLate = setTimeout(() => {
@@ -140,15 +140,15 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   }
 }
 
-function isAlive({ child }: HouseProcess): boolean {
+function isAlive({ child }: AppProcess): boolean {
   return child.exitCode === null && child.signalCode === null
 }
 
 /** Whether the process has logged the beginning of its work. */
-function isAtWork(one: HouseProcess): boolean {
+function isAtWork(one: AppProcess): boolean {
   return hasLogged(one, `"event":"${one.role}.started"`)
 }
 
-function hasLogged({ logFile }: HouseProcess, text: string): boolean {
+function hasLogged({ logFile }: AppProcess, text: string): boolean {
   return readFileSync(logFile, 'utf8').includes(text)
 }

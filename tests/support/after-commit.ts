@@ -8,15 +8,15 @@ import { createEndpoint } from '@reelqueue/shared/store/deliveries/endpoints'
 import { insertBatch } from '@reelqueue/shared/store/intake/batches'
 import { addApiKey, ensureProject } from '@reelqueue/shared/store/projects'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
-import { createTargets } from '@reelqueue/worker/targets'
+import { createOrigins } from '@reelqueue/worker/origins'
 import { vi } from 'vitest'
 import { clientOf } from './api.ts'
-import { startHouse } from './house.ts'
 import type { BACKENDS } from './pipeline.ts'
 import { startRedis } from './redis.ts'
 import { startScriptedUpstream } from './scripted-upstream.ts'
 import { seedDatabase } from './seed.ts'
 import { afterCommitOf, stepDeps } from './step-deps.ts'
+import { startTestApp } from './test-app.ts'
 import { until } from './wait.ts'
 
 export const HOOK = 'http://127.0.0.1:9/hook'
@@ -33,8 +33,8 @@ export async function startCounting(backend: (typeof BACKENDS)[number]) {
   const redis = backend === 'redis' ? await startRedis() : undefined
   const provider = await startScriptedUpstream()
   const env = { UPSTREAM_API_KEY: 'key', UPSTREAM_BASE_URL: provider.origin, UPSTREAM_MAX_IN_FLIGHT: '1000' }
-  const house = await startHouse({ databaseUrl: seed.url, ...(redis && { redisUrl: redis.url }), env, api: true })
-  const { queues, admitter, changer, fanOuts } = house.house
+  const app = await startTestApp({ databaseUrl: seed.url, ...(redis && { redisUrl: redis.url }), env, api: true })
+  const { queues, admitter, changer, fanOuts } = app.context
   const pollerStarts = vi.spyOn(queues.pollers, 'start')
   // A timer would add its job in the middle of a later test.
   const retriesSoon = vi.spyOn(queues, 'enqueueLater').mockReturnValue()
@@ -42,7 +42,7 @@ export async function startCounting(backend: (typeof BACKENDS)[number]) {
   const upstream = createGlobalAi({ baseUrl: provider.origin, apiKey: 'key', timeoutMs: 1_000 })
   const webhooks = createGuardedClient({ allowedNetworks: ['127.0.0.0/8'], timeoutMs: 1_000 })
   const { id: otherProjectId } = await ensureProject(seed.database, 'other', () => 'sealed')
-  await addApiKey(seed.database, seed.projectId, 'counting', house.key)
+  await addApiKey(seed.database, seed.projectId, 'counting', app.key)
   const known = new Set<string>()
   let marks = 0
 
@@ -59,10 +59,13 @@ export async function startCounting(backend: (typeof BACKENDS)[number]) {
       rows += 1 + (data.also?.length ?? 0)
       const table = TABLES[name]
       if (table === null) continue
-      const [row] = await seed.sql<{ wakes: number }>(`SELECT wakes FROM ${table} WHERE id = $1`, [data.id])
+      const [row] = await seed.sql<{ dispatchCount: number }>(
+        `SELECT wakes AS "dispatchCount" FROM ${table} WHERE id = $1`,
+        [data.id],
+      )
       // The dispatch count is part of the id of the job: with another one, the job would not be the row's next.
-      if (!id?.startsWith(`${data.id}.${row?.wakes}`))
-        throw new Error(`${id} has another dispatch count: ${row?.wakes}`)
+      if (!id?.startsWith(`${data.id}.${row?.dispatchCount}`))
+        throw new Error(`${id} has another dispatch count: ${row?.dispatchCount}`)
     }
     return rows
   }
@@ -70,15 +73,15 @@ export async function startCounting(backend: (typeof BACKENDS)[number]) {
   return {
     seed,
     provider,
-    house,
-    client: clientOf(house.url, house.key),
+    app,
+    client: clientOf(app.url, app.key),
     /** Of a worker that calls steps by hand. */
     deps: {
-      ...stepDeps(house),
-      afterCommit: afterCommitOf(house, () => admitter.admit(), noteRender),
+      ...stepDeps(app),
+      afterCommit: afterCommitOf(app, () => admitter.admit(), noteRender),
       upstream,
       webhooks,
-      targets: createTargets(),
+      origins: createOrigins(),
     },
     /** A batch that wants a webhook and has no generations yet. */
     async batch(): Promise<string> {
@@ -89,7 +92,7 @@ export async function startCounting(backend: (typeof BACKENDS)[number]) {
     },
     async endpoint(url: string, eventTypes: readonly string[] = []): Promise<string> {
       const id = newId('endpoint')
-      const sealedSecret = house.house.sealer.seal(house.webhookSecret, secretPlace(id))
+      const sealedSecret = app.context.sealer.seal(app.webhookSecret, secretPlace(id))
       await createEndpoint(seed.database, {
         id,
         projectId: seed.projectId,
@@ -129,7 +132,7 @@ export async function startCounting(backend: (typeof BACKENDS)[number]) {
       await seed.sql('UPDATE projects SET paused_at = NULL')
     },
     async close(): Promise<void> {
-      await house.close()
+      await app.close()
       await upstream.close()
       await webhooks.close()
       await provider.stop()

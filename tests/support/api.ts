@@ -10,7 +10,7 @@ import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { addApiKey, ensureProject, newApiKey } from '@reelqueue/shared/store/projects'
 import { afterAll, expect } from 'vitest'
 import { createDatabase, runSql, type TestDatabase } from './database.ts'
-import { type HouseOptions, startHouse, type TestHouse } from './house.ts'
+import { startTestApp, type TestApp, type TestAppOptions } from './test-app.ts'
 
 export interface Reply {
   readonly status: number
@@ -58,15 +58,15 @@ export function clientOf(base: string, key: string): Client {
 
 /** An API without a worker on a new database, for a test file that awaits this function at its top; closed after the tests. */
 export async function startApi(
-  env: HouseOptions['env'] = {},
-): Promise<{ database: TestDatabase; house: TestHouse; client: Client }> {
+  env: TestAppOptions['env'] = {},
+): Promise<{ database: TestDatabase; app: TestApp; client: Client }> {
   const database = await createDatabase()
-  const house = await startHouse({ databaseUrl: database.url, api: true, env })
+  const app = await startTestApp({ databaseUrl: database.url, api: true, env })
   afterAll(async () => {
-    await house.close()
+    await app.close()
     await database.drop()
   })
-  return { database, house, client: clientOf(house.url, house.key) }
+  return { database, app, client: clientOf(app.url, app.key) }
 }
 
 /** The reply's body, after a check for a refusal in the documented shape. */
@@ -103,11 +103,11 @@ export async function countRows(databaseUrl: string): Promise<Readonly<Record<(t
 
 /** A client with a key of a new project. */
 export async function clientOfNewProject(
-  { house, url, webhookSecret }: Pick<TestHouse, 'house' | 'url' | 'webhookSecret'>,
+  { context: app, url, webhookSecret }: Pick<TestApp, 'context' | 'url' | 'webhookSecret'>,
   name: string,
 ): Promise<Client> {
-  const project = await ensureProject(house.database, name, (id) => house.sealer.seal(webhookSecret, secretPlace(id)))
+  const project = await ensureProject(app.database, name, (id) => app.sealer.seal(webhookSecret, secretPlace(id)))
   const key = newApiKey()
-  await addApiKey(house.database, project.id, name, key)
+  await addApiKey(app.database, project.id, name, key)
   return clientOf(url, key)
 }

@@ -6,10 +6,10 @@ import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { type Adoption, adoptTask } from '@reelqueue/shared/store/lifecycle/adoption'
 import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion'
 import { failOverdue, recordPolls, type Seen } from '@reelqueue/shared/store/lifecycle/polling'
+import { recordOutcome } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import { retryGeneration } from '@reelqueue/shared/store/lifecycle/retries'
-import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
 import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
-import { LEASE_MS, pollOf, SETTLING, type Seed, type Submitting, wishFor } from './seed.ts'
+import { beginRequestFor, LEASE_MS, pollOf, SETTLING, type Seed, type Submitting } from './seed.ts'
 
 export const UNKNOWN = { kind: 'unknown', code: 'upstream_timeout', message: 'no answer', httpStatus: null } as const
 export const REFUSED = {
@@ -35,22 +35,23 @@ export const lockOf = (id: string) => `SELECT 1 FROM generations WHERE id = '${i
 
 export function attemptsOn(seed: Seed) {
   const { database } = seed
-  const settle = (submissionId: string, result: Parameters<typeof settleSubmission>[2]) =>
-    settleSubmission(database, submissionId, result, SETTLING)
+  const recordResult = (submissionId: string, result: Parameters<typeof recordOutcome>[2]) =>
+    recordOutcome(database, submissionId, result, SETTLING)
   const retry = (id: string) => retryGeneration(database, id)
   const admit = async () => {
     await admitGenerations(database, 100_000)
   }
   return {
-    begin: (id: string, ...asked: string[]) => beginSubmission(database, wishFor(id), 'globalai', LEASE_MS, asked),
-    settle,
+    begin: (id: string, ...asked: string[]) =>
+      beginSubmission(database, beginRequestFor(id), 'globalai', LEASE_MS, asked),
+    recordResult,
     retry,
     adopt: (id: string, taskId: string, adoption: Partial<Adoption> = {}) =>
       adoptTask(database, id, { ...BY_OPERATOR, taskId, ...adoption }),
     admit,
     async unknown(fields?: Parameters<Seed['submitting']>[0]): Promise<Submitting> {
       const open = await seed.submitting(fields)
-      await settle(open.submissionId, UNKNOWN)
+      await recordResult(open.submissionId, UNKNOWN)
       return open
     },
     /** A generation that failed at its deadline and is still polled. */
@@ -67,19 +68,24 @@ export function attemptsOn(seed: Seed) {
     complete: (id: string) => completeGeneration(database, id),
     /** Fails a rendering generation at its deadline, or earlier with another code; polls continue. */
     async fail(id: string, code: FailureCode): Promise<void> {
-      const { upstreamTaskId, wakes } = await seed.row(id)
-      await failOverdue(database, [{ id, upstreamTaskId: upstreamTaskId ?? '', wakes }], code, SETTLING.renderMaxMs)
+      const { upstreamTaskId, dispatchCount } = await seed.row(id)
+      await failOverdue(
+        database,
+        [{ id, upstreamTaskId: upstreamTaskId ?? '', dispatchCount }],
+        code,
+        SETTLING.renderMaxMs,
+      )
     },
     /** Records an answer of a poll about the row's present task, or about the task of an earlier claim (`seen`). */
     async answered(
       id: string,
       answer: TerminalAnswer,
-      seen: Partial<Pick<Seen, 'upstreamTaskId' | 'wakes'>> = {},
+      seen: Partial<Pick<Seen, 'upstreamTaskId' | 'dispatchCount'>> = {},
     ): Promise<void> {
-      const { upstreamTaskId, wakes } = { ...(await seed.row(id)), ...seen }
+      const { upstreamTaskId, dispatchCount } = { ...(await seed.row(id)), ...seen }
       if (upstreamTaskId === null) throw new Error(`${id} has no task`)
       await recordPolls(database, [
-        { id, upstreamTaskId, wakes, nextMs: 0, sawPending: false, pollFailures: 0, answer },
+        { id, upstreamTaskId, dispatchCount, nextMs: 0, sawPending: false, pollFailures: 0, answer },
       ])
     },
     typesOf: async (id: string) => (await seed.events(id)).map((event) => event.type.replace('generation.', '')),

@@ -3,7 +3,7 @@
 import type { Database } from '@reelqueue/shared/store/database'
 import {
   type AttemptRecord,
-  type DeliveryVerdict,
+  type DeliveryDecision,
   recordAttempt as recordOne,
 } from '@reelqueue/shared/store/deliveries/attempts'
 import type { ClaimedDelivery } from '@reelqueue/shared/store/deliveries/claimed-delivery'
@@ -17,8 +17,8 @@ async function claimOne(database: Database, wanted: Wanted, leaseMs: number): Pr
 
 export const claimDelivery = (database: Database, id: string, leaseMs: number) => claimOne(database, { id }, leaseMs)
 
-export const claimNextDelivery = (database: Database, target: string, leaseMs: number) =>
-  claimOne(database, { target }, leaseMs)
+export const claimNextDelivery = (database: Database, origin: string, leaseMs: number) =>
+  claimOne(database, { origin }, leaseMs)
 
-export const recordAttempt = (database: Database, attempt: AttemptRecord, verdict: DeliveryVerdict) =>
-  recordOne(database, { attempt, verdict })
+export const recordAttempt = (database: Database, attempt: AttemptRecord, decision: DeliveryDecision) =>
+  recordOne(database, { attempt, decision })

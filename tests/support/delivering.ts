@@ -8,19 +8,19 @@ import { Prisma } from '@reelqueue/shared/store/generated/client'
 import { moveGenerations } from '@reelqueue/shared/store/lifecycle/moves'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
+import { createOrigins } from '@reelqueue/worker/origins'
 import { attemptDue, type DeliverDeps } from '@reelqueue/worker/steps/deliver'
-import { createTargets } from '@reelqueue/worker/targets'
 import { afterAll, afterEach, beforeEach } from 'vitest'
-import { startHouse } from './house.ts'
 import { seedDatabase } from './seed.ts'
 import { stepDeps } from './step-deps.ts'
+import { startTestApp } from './test-app.ts'
 import { closeEndpoints } from './webhook-endpoint.ts'
 
 /** A delivering worker for the tests of a file: before each test no delivery is pending, and no endpoint exists. */
 export async function startDelivering() {
   const seed = await seedDatabase()
-  const house = await startHouse({ databaseUrl: seed.url })
-  const { sealer } = house.house
+  const app = await startTestApp({ databaseUrl: seed.url })
+  const { sealer } = app.context
   const webhooks = createGuardedClient({ allowedNetworks: ['127.0.0.0/8'], timeoutMs: 1_000 })
   const running = new AbortController()
   let deps: DeliverDeps
@@ -28,7 +28,7 @@ export async function startDelivering() {
   await seed.sql('UPDATE projects SET webhook_secret = $1', [sealer.seal(projectSecret, secretPlace(seed.projectId))])
 
   beforeEach(async () => {
-    deps = { ...stepDeps(house), webhooks, targets: createTargets() }
+    deps = { ...stepDeps(app), webhooks, origins: createOrigins() }
     await seed.sql(
       `UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, due_at = NULL, finished_at = now() WHERE state = 'pending'`,
     )
@@ -37,7 +37,7 @@ export async function startDelivering() {
   afterEach(closeEndpoints)
   afterAll(async () => {
     await webhooks.close()
-    await house.close()
+    await app.close()
     await seed.close()
   })
 
@@ -48,8 +48,8 @@ export async function startDelivering() {
     /** The dependencies of the present test. */
     deps: () => deps,
     async attempt(id: string, changed: Partial<DeliverDeps> = {}) {
-      const woken = await deps.batches.findWoken(id)
-      if (woken) await attemptDue({ ...deps, ...changed }, id, woken, running.signal)
+      const dispatched = await deps.batches.findDispatched(id)
+      if (dispatched) await attemptDue({ ...deps, ...changed }, id, dispatched, running.signal)
     },
     async addEndpoint(url: string, eventTypes: readonly string[] = [], more: Partial<NewEndpoint> = {}) {
       const secret = newWebhookSecret()
@@ -61,7 +61,7 @@ export async function startDelivering() {
       return { ...made.endpoint, secret }
     },
     /** Cancels generations with a webhook to `url`. @returns the pending deliveries to `url` */
-    async owed(url: string, count = 1): Promise<string[]> {
+    async pending(url: string, count = 1): Promise<string[]> {
       const ids: string[] = []
       for (let n = 0; n < count; n++) ids.push(await seed.queued({ webhookUrl: url }))
       await moveGenerations(seed.database.prisma, ids, 'cancel', { set: Prisma.sql`due_at = NULL` })

@@ -4,9 +4,9 @@ import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import type { Database } from '@reelqueue/shared/store/database'
 import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion'
 import { recordPolls } from '@reelqueue/shared/store/lifecycle/polling'
-import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { recordOutcome } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
-import { wishFor } from './seed.ts'
+import { beginRequestFor } from './seed.ts'
 
 const MINUTE_MS = 60_000
 const DELAYS = { firstPollMs: MINUTE_MS, renderMaxMs: MINUTE_MS }
@@ -16,7 +16,7 @@ export const VIDEO_URL = 'https://videos.example/clip.mp4'
 /** Submits a queued generation. @returns the id of its open submission */
 export async function openSubmission(database: Database, id: string): Promise<string> {
   while ((await admitGenerations(database, 100_000)).againMs === 0);
-  const begun = await beginSubmission(database, wishFor(id), 'test', MINUTE_MS)
+  const begun = await beginSubmission(database, beginRequestFor(id), 'test', MINUTE_MS)
   if (begun.kind !== 'begun') throw new Error(`${id} could not be submitted: ${begun.kind}`)
   return begun.intent.submissionId
 }
@@ -24,7 +24,7 @@ export async function openSubmission(database: Database, id: string): Promise<st
 /** Moves a queued generation to `processing`. @returns its upstream task id */
 export async function startGeneration(database: Database, id: string): Promise<string> {
   const taskId = `task_of_${id}`
-  await settleSubmission(database, await openSubmission(database, id), { kind: 'accepted', taskId }, DELAYS)
+  await recordOutcome(database, await openSubmission(database, id), { kind: 'accepted', taskId }, DELAYS)
   return taskId
 }
 
@@ -36,7 +36,7 @@ export async function endGeneration(database: Database, id: string, end: 'comple
       ? ({ kind: 'completed', videoUrl: VIDEO_URL, actualDuration: 4.04, cost: null } as const)
       : ({ kind: 'failed', code: 'upstream_failed', message: 'the provider said no', cost: null } as const)
   await recordPolls(database, [
-    { id, upstreamTaskId, wakes: 0, nextMs: null, sawPending: false, pollFailures: 0, answer },
+    { id, upstreamTaskId, dispatchCount: 0, nextMs: null, sawPending: false, pollFailures: 0, answer },
   ])
   await completeGeneration(database, id)
 }

@@ -46,7 +46,8 @@ function nameOf(id: string) {
 
 /** Inserts the row; moments of the model become moments before and after now. */
 export async function insertModelRow(sql: Sql, projectId: string, row: ModelRow): Promise<void> {
-  const { id, status, attempt, policy, errorCode, mayBeCharged, taskId, currentSubmissionId, wakes, videoUrl } = row
+  const { id, status, attempt, policy, errorCode, mayBeCharged, taskId, currentSubmissionId, dispatchCount, videoUrl } =
+    row
   const answer = row.answer ? JSON.stringify(row.answer) : null
   const isEnded = status === 'completed' || status === 'failed' || status === 'cancelled'
   const slotMs = row.slotUntilMs === null ? null : row.slotUntilMs - row.nowMs
@@ -58,7 +59,7 @@ export async function insertModelRow(sql: Sql, projectId: string, row: ModelRow)
       ${policy}::unknown_submission_policy, ${errorCode}, ${errorCode}, ${mayBeCharged},
       CASE WHEN ${row.cancelRequested} THEN now() END, CASE WHEN ${row.sinceAdmittedMs !== null} THEN now() END,
       CASE WHEN ${row.isDue} THEN now() END, ${UPSTREAM}, ${taskId}, ${answer}::jsonb, ${currentSubmissionId},
-      now() + ${slotMs}::float8 * interval '1 ms', ${wakes}, CASE WHEN ${isEnded} THEN now() END, now(), ${videoUrl},
+      now() + ${slotMs}::float8 * interval '1 ms', ${dispatchCount}, CASE WHEN ${isEnded} THEN now() END, now(), ${videoUrl},
       CASE WHEN ${videoUrl !== null} THEN now() END)`
   for (const one of row.submissions) {
     const [startedMs, settledMs, adoptedMs] = [one.startedAtMs, one.settledAtMs, one.adoptedAtMs].map((ms) =>
@@ -78,7 +79,7 @@ export async function readModelRows(sql: Sql, ids: readonly string[]): Promise<M
   const all = await sql.$queryRaw<{ ids: string[] }[]>`
     SELECT coalesce(array_agg(id), '{}') AS ids FROM submissions WHERE generation_id = ANY (${ids}::text[])`
   const snapshots = await readSnapshots(sql, ids, all[0]?.ids)
-  const rows = await sql.$queryRaw<Pick<ModelRow, 'id' | 'slotUntilMs' | 'wakes' | 'videoUrl'>[]>`
+  const rows = await sql.$queryRaw<Pick<ModelRow, 'id' | 'slotUntilMs' | 'dispatchCount' | 'videoUrl'>[]>`
     SELECT id, (extract(epoch FROM slot_until) * 1000)::float8 AS "slotUntilMs", wakes, video_url AS "videoUrl"
     FROM generations WHERE id = ANY (${ids}::text[])`
   return new Map(

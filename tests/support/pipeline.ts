@@ -6,9 +6,9 @@ import { Webhook } from 'standardwebhooks'
 import { expect } from 'vitest'
 import { clientOf, generationOf } from './api.ts'
 import { createDatabase } from './database.ts'
-import { type HouseOptions, startHouse, type TestHouse } from './house.ts'
 import { startRedis, type TestRedis } from './redis.ts'
 import { type Relay, startRelay } from './relay.ts'
+import { startTestApp, type TestApp, type TestAppOptions } from './test-app.ts'
 import { until } from './wait.ts'
 import { closeEndpoints, endpoint } from './webhook-endpoint.ts'
 
@@ -27,8 +27,8 @@ export interface Receipt {
 }
 
 export interface Pipeline {
-  readonly api: TestHouse
-  readonly workers: readonly TestHouse[]
+  readonly api: TestApp
+  readonly workers: readonly TestApp[]
   readonly redis: TestRedis | null
   /** The relay between the apps and their Redis. */
   readonly relay: Relay | null
@@ -54,9 +54,9 @@ export interface Pipeline {
   /** Texts that no log may contain. */
   readonly secrets: readonly string[]
   /** Starts a further worker, as a separate app. */
-  startWorker(): Promise<TestHouse>
+  startWorker(): Promise<TestApp>
   /** Stops the apps; the logs stay readable. */
-  stopHouses(): Promise<void>
+  stopTestApps(): Promise<void>
   close(): Promise<void>
 }
 
@@ -65,7 +65,7 @@ export interface PipelineOptions {
   readonly workers?: number
   /** Renders are faster than in the real world by this factor: at 1 a render takes about a minute and a half. */
   readonly speed?: number
-  readonly env?: HouseOptions['env']
+  readonly env?: TestAppOptions['env']
   /** Whether Redis is down at first; `redis.restart()` starts Redis. */
   readonly redisLater?: boolean
 }
@@ -84,7 +84,7 @@ export async function startPipeline({ backend, workers = 2, speed = 300, env, re
     refusedOnce.add(id)
     response.writeHead(refuse ? 500 : 204).end()
   })
-  const options: HouseOptions = {
+  const options: TestAppOptions = {
     databaseUrl: database.url,
     ...(relay && { redisUrl: `redis://127.0.0.1:${relay.port}` }),
     env: {
@@ -96,10 +96,10 @@ export async function startPipeline({ backend, workers = 2, speed = 300, env, re
       ...env,
     },
   }
-  const api = await startHouse({ ...options, api: true })
-  const running: TestHouse[] = []
+  const api = await startTestApp({ ...options, api: true })
+  const running: TestApp[] = []
   const startWorker = async () => {
-    const worker = await startHouse({ ...options, worker: true })
+    const worker = await startTestApp({ ...options, worker: true })
     running.push(worker)
     return worker
   }
@@ -113,8 +113,8 @@ export async function startPipeline({ backend, workers = 2, speed = 300, env, re
     return reply.json<{ total: number; submissions: { prompt: string }[] }>()
   }
   const get = async (id: string) => generationOf(await client.get(`/v1/generations/${id}`))
-  const stopHouses = async () => {
-    await Promise.all([api, ...running].map((house) => house.close()))
+  const stopTestApps = async () => {
+    await Promise.all([api, ...running].map((app) => app.close()))
   }
 
   return {
@@ -167,16 +167,16 @@ export async function startPipeline({ backend, workers = 2, speed = 300, env, re
     },
     totalSubmissions: async () => (await requests()).total,
     async logs() {
-      const lines = await Promise.all([api, ...running].map((house) => house.logLines()))
+      const lines = await Promise.all([api, ...running].map((app) => app.logLines()))
       return lines
         .flat()
         .map((line) => JSON.stringify(line))
         .join('\n')
     },
     startWorker,
-    stopHouses,
+    stopTestApps,
     async close() {
-      await stopHouses()
+      await stopTestApps()
       await simulator.close()
       await closeEndpoints()
       await relay?.cut()

@@ -5,7 +5,7 @@ import { newId } from '@reelqueue/contract/terms/ids'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { type Database, openDatabase } from '@reelqueue/shared/store/database'
 import { type Event, insertGenerations, type NewGeneration } from '@reelqueue/shared/store/intake/generations'
-import { settleSubmission } from '@reelqueue/shared/store/lifecycle/settlement'
+import { recordOutcome } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import { type BeginResult, beginSubmission, type Intent } from '@reelqueue/shared/store/lifecycle/submissions'
 import { ensureProject } from '@reelqueue/shared/store/projects'
 import pg from 'pg'
@@ -41,7 +41,7 @@ export interface Seed {
 }
 
 /** A rendering generation as claimed by its poller. */
-export const pollOf = (id: string) => ({ id, upstreamTaskId: taskIdOf(id), wakes: 0 })
+export const pollOf = (id: string) => ({ id, upstreamTaskId: taskIdOf(id), dispatchCount: 0 })
 
 export interface Submitting {
   readonly id: string
@@ -70,7 +70,10 @@ export async function seedDatabase(): Promise<Seed> {
   }
   const submitting: Seed['submitting'] = async (fields) => {
     const id = await admitted(fields)
-    return { id, submissionId: intentOf(await beginSubmission(database, wishFor(id), UPSTREAM, LEASE_MS)).submissionId }
+    return {
+      id,
+      submissionId: intentOf(await beginSubmission(database, beginRequestFor(id), UPSTREAM, LEASE_MS)).submissionId,
+    }
   }
   return {
     url,
@@ -82,7 +85,7 @@ export async function seedDatabase(): Promise<Seed> {
     submitting,
     async processing(fields) {
       const { id, submissionId } = await submitting(fields)
-      await settleSubmission(database, submissionId, { kind: 'accepted', taskId: taskIdOf(id) }, SETTLING)
+      await recordOutcome(database, submissionId, { kind: 'accepted', taskId: taskIdOf(id) }, SETTLING)
       return id
     },
     row: (id) => rowOf(database, id),
@@ -124,7 +127,7 @@ export async function seedDatabase(): Promise<Seed> {
 }
 
 /** A request to submit, with a new submission id. */
-export const wishFor = (generationId: string) => ({ generationId, submissionId: newId('submission') })
+export const beginRequestFor = (generationId: string) => ({ generationId, submissionId: newId('submission') })
 
 /** The accepted task id of a `processing` generation. */
 export function taskIdOf(generationId: string): string {

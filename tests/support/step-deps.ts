@@ -6,11 +6,11 @@ import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { createGuardedClient } from '@reelqueue/shared/webhooks/guarded-client'
 import type { UpstreamDeps, WorkerSettings } from '@reelqueue/worker/deps'
 import { createMicroBatches } from '@reelqueue/worker/micro-batches'
-import type { TestHouse } from './house.ts'
+import type { TestApp } from './test-app.ts'
 
 /** After-commit work as in a worker, except that `admit` and `noteRender` replace admission and statistics. */
 export function afterCommitOf(
-  { queues }: Pick<TestHouse, 'queues'>,
+  { queues }: Pick<TestApp, 'queues'>,
   admit: () => void = () => undefined,
   noteRender: (generationId: string) => void = () => undefined,
 ) {
@@ -18,11 +18,11 @@ export function afterCommitOf(
 }
 
 /** Admits nothing, sends no webhook to a private address, knows no render times, and is never random. */
-export function stepDeps({ house }: TestHouse, settings: Partial<WorkerSettings> = {}): Omit<UpstreamDeps, 'upstream'> {
+export function stepDeps({ context }: TestApp, settings: Partial<WorkerSettings> = {}): Omit<UpstreamDeps, 'upstream'> {
   return {
-    ...house,
-    batches: createMicroBatches(house),
-    afterCommit: afterCommitOf(house),
+    ...context,
+    batches: createMicroBatches(context),
+    afterCommit: afterCommitOf(context),
     scheduleOf: () => null,
     isProven: () => true,
     webhooks: createGuardedClient({ allowedNetworks: [] }),

@@ -6,7 +6,7 @@ import type { BatchChanger } from '@reelqueue/shared/runtime/batch-changer'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { SlotsPerModel } from '@reelqueue/shared/store/admission/admission'
 import type { Database } from '@reelqueue/shared/store/database'
-import type { Stored, Wish } from '@reelqueue/shared/store/intake/generations'
+import type { AcceptRequest, Stored } from '@reelqueue/shared/store/intake/generations'
 import type { Sealer } from '@reelqueue/shared/webhooks/seal'
 import type { AskTask } from './ask-task.ts'
 import type { BacklogLimit } from './backlog-limit.ts'
@@ -22,7 +22,7 @@ export interface ApiDeps {
    * Stores a generation; null when the idempotency key is taken or the API key is not valid. Simultaneous requests
    * share a commit.
    */
-  readonly accept: (wish: Wish) => Promise<Stored | null>
+  readonly accept: (request: AcceptRequest) => Promise<Stored | null>
   readonly backend: QueueBackend
   readonly queues: AppQueues
   readonly afterCommit: AfterCommit

@@ -3,7 +3,7 @@
 import { newId } from '@reelqueue/contract/terms/ids'
 import { Problem } from '@reelqueue/contract/terms/problem'
 import { isTerminal } from '@reelqueue/contract/terms/status'
-import { type GenerationFacts, type GenerationJson, toGenerationJson } from '@reelqueue/contract/wire/generation'
+import { type GenerationJson, type GenerationRow, toGenerationJson } from '@reelqueue/contract/wire/generation'
 import type { NormalRequest } from '@reelqueue/contract/wire/generation-request'
 import { estimateWaitMs, keptSlotsTaken, RATE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
 import { remainingMs } from '@reelqueue/shared/domain/render-times'
@@ -24,7 +24,7 @@ export async function acceptGeneration(
   reply: FastifyReply,
   route: string,
   normal: NormalRequest,
-): Promise<GenerationFacts> {
+): Promise<GenerationRow> {
   const { project, keyHash } = request
   const idempotency = idempotencyOf(request.headers['idempotency-key'], route, normal)
   const row = newGeneration(project, normal, idempotency)
@@ -63,7 +63,7 @@ async function findWinner(
  * A row just inserted, unchanged since. Listed field by field: spreading three objects costs more than checking the
  * request.
  */
-function justAccepted(row: NewGeneration, { createdAt, onUnknownSubmission }: Stored): GenerationFacts {
+function justAccepted(row: NewGeneration, { createdAt, onUnknownSubmission }: Stored): GenerationRow {
   return {
     id: row.id,
     status: 'queued',

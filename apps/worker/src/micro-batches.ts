@@ -1,20 +1,20 @@
 // Groups the database calls of simultaneous steps: one statement and one commit for many steps.
 
 import type { Logger } from '@reelqueue/shared/runtime/log'
-import { ALONE, microBatch } from '@reelqueue/shared/runtime/micro-batch'
+import { microBatch, SINGLE_ROW } from '@reelqueue/shared/runtime/micro-batch'
 import { type Turns, takeTurns } from '@reelqueue/shared/runtime/turns'
 import { type Database, halfOf, UncertainCommit } from '@reelqueue/shared/store/database'
-import { type Judged, recordAttempt, recordAttempts } from '@reelqueue/shared/store/deliveries/attempts'
+import { type FinishedAttempt, recordAttempt, recordAttempts } from '@reelqueue/shared/store/deliveries/attempts'
 import type { ClaimedDelivery } from '@reelqueue/shared/store/deliveries/claimed-delivery'
 import { claimDeliveries, claimDelivery, type Wanted } from '@reelqueue/shared/store/deliveries/claims'
-import { findWokenDeliveries, type WokenDelivery } from '@reelqueue/shared/store/deliveries/deliveries'
-import { type Acceptance, settleAccepted, settleOneAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
+import { type DispatchedDelivery, findDispatchedDeliveries } from '@reelqueue/shared/store/deliveries/deliveries'
+import { type Acceptance, recordAccepted, recordOneAccepted } from '@reelqueue/shared/store/lifecycle/acceptance'
 import { completeGeneration, completeGenerations } from '@reelqueue/shared/store/lifecycle/completion'
 import type { Moved } from '@reelqueue/shared/store/lifecycle/moves'
-import type { Settled } from '@reelqueue/shared/store/lifecycle/settlement'
+import type { RecordedOutcome } from '@reelqueue/shared/store/lifecycle/record-outcome'
 import {
+  type BeginRequest,
   type BeginResult,
-  type BeginWish,
   beginSubmission,
   beginSubmissions,
 } from '@reelqueue/shared/store/lifecycle/submissions'
@@ -29,20 +29,20 @@ interface MicroBatchDeps {
 
 export interface MicroBatches {
   /** Begins the submission of a generation. */
-  begin(wish: LeasedWish): Promise<BeginResult>
-  accept(acceptance: Acceptance): Promise<Settled>
+  begin(request: LeasedBeginRequest): Promise<BeginResult>
+  accept(acceptance: Acceptance): Promise<RecordedOutcome>
   complete(generationId: string): Promise<Moved[]>
-  findWoken(deliveryId: string): Promise<WokenDelivery | null>
+  findDispatched(deliveryId: string): Promise<DispatchedDelivery | null>
   claim(wanted: Wanted): Promise<ClaimedDelivery | null>
-  record(judged: Judged): Promise<void>
+  record(finished: FinishedAttempt): Promise<void>
   /**
    * Turns for single-row work without a task id; limited to half of the connections. Recording a task id, which would
    * be lost with this process, never waits for these turns.
    */
-  readonly alone: Turns
+  readonly singleRow: Turns
 }
 
-export interface LeasedWish extends BeginWish {
+export interface LeasedBeginRequest extends BeginRequest {
   readonly upstream: string
   readonly leaseMs: number
 }
@@ -59,7 +59,7 @@ const DELIVERING_EVERY_MS = 10
 
 export function createMicroBatches({ database, log }: MicroBatchDeps): MicroBatches {
   const onError = (error: unknown) => log.error({ event: 'microbatch.failed', err: error })
-  const alone = takeTurns(halfOf(database))
+  const singleRow = takeTurns(halfOf(database))
   const noting = <T>(statement: RefusedStatement, id: string, run: () => Promise<T>) =>
     notingUnstorable(database, statement, id, run)
   const common = { sizeMax: SIZE_MAX, everyMs: EVERY_MS, isCommon: isCommonFailure, onError }
@@ -68,46 +68,47 @@ export function createMicroBatches({ database, log }: MicroBatchDeps): MicroBatc
       ...common,
       // After an uncertain commit, the single-row fallback would find committed intents and not recognise them.
       isCommon: (error) => error instanceof UncertainCommit || isCommonFailure(error),
-      run: async (wishes) => {
+      run: async (requests) => {
         // All requests of a worker have the same upstream and lease.
-        const [{ upstream, leaseMs } = { upstream: '', leaseMs: 0 }] = wishes
-        return (await beginSubmissions(database, wishes, upstream, leaseMs)).map(orAlone)
+        const [{ upstream, leaseMs } = { upstream: '', leaseMs: 0 }] = requests
+        return (await beginSubmissions(database, requests, upstream, leaseMs)).map(orSingleRow)
       },
-      alone: {
-        run: ({ upstream, leaseMs, ...wish }) =>
-          noting('submit', wish.generationId, () => beginSubmission(database, wish, upstream, leaseMs)),
-        turns: alone,
+      singleRow: {
+        run: ({ upstream, leaseMs, ...request }) =>
+          noting('submit', request.generationId, () => beginSubmission(database, request, upstream, leaseMs)),
+        turns: singleRow,
       },
     }),
     accept: microBatch({
       ...common,
-      run: async (acceptances) => (await settleAccepted(database, acceptances)).map(orAlone),
-      alone: { run: (acceptance) => settleOneAccepted(database, acceptance), turns: takeTurns(halfOf(database)) },
+      run: async (acceptances) => (await recordAccepted(database, acceptances)).map(orSingleRow),
+      singleRow: { run: (acceptance) => recordOneAccepted(database, acceptance), turns: takeTurns(halfOf(database)) },
     }),
     complete: microBatch({
       ...common,
-      run: async (ids) => (await completeGenerations(database, ids)).map(orAlone),
-      alone: { run: (id) => noting('end', id, () => completeGeneration(database, id)), turns: alone },
+      run: async (ids) => (await completeGenerations(database, ids)).map(orSingleRow),
+      singleRow: { run: (id) => noting('end', id, () => completeGeneration(database, id)), turns: singleRow },
     }),
-    findWoken: microBatch({ ...common, run: (ids) => findWokenDeliveries(database, ids) }),
+    findDispatched: microBatch({ ...common, run: (ids) => findDispatchedDeliveries(database, ids) }),
     claim: microBatch({
       ...common,
       everyMs: DELIVERING_EVERY_MS,
       run: (wanted) => claimDeliveries(database, wanted, DELIVERY_LEASE_MS),
-      alone: { run: (wanted) => claimDelivery(database, wanted, DELIVERY_LEASE_MS), turns: alone },
+      singleRow: { run: (wanted) => claimDelivery(database, wanted, DELIVERY_LEASE_MS), turns: singleRow },
     }),
     record: microBatch({
       ...common,
       everyMs: DELIVERING_EVERY_MS,
-      run: async (judged) => (await recordAttempts(database, judged)).map((isDone) => (isDone ? undefined : ALONE)),
-      alone: {
-        run: (judged) => noting('deliver', judged.attempt.deliveryId, () => recordAttempt(database, judged)),
-        turns: alone,
+      run: async (finished) =>
+        (await recordAttempts(database, finished)).map((isDone) => (isDone ? undefined : SINGLE_ROW)),
+      singleRow: {
+        run: (finished) => noting('deliver', finished.attempt.deliveryId, () => recordAttempt(database, finished)),
+        turns: singleRow,
       },
     }),
-    alone,
+    singleRow,
   }
 }
 
 /** A shared statement returns null for a row that needs the single-row fallback. */
-const orAlone = <T>(value: T | null): T | typeof ALONE => value ?? ALONE
+const orSingleRow = <T>(value: T | null): T | typeof SINGLE_ROW => value ?? SINGLE_ROW

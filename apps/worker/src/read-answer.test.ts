@@ -32,7 +32,7 @@ function read(answer: PollAnswer, poll: Partial<DuePoll> = {}) {
     seconds: null,
     size: null,
     pollFailures: 0,
-    wakes: 0,
+    dispatchCount: 0,
     isAdopted: false,
     ...poll,
   }
@@ -65,7 +65,7 @@ describe('readAnswer', () => {
         expect(record).toEqual({
           id: 'gen_1',
           upstreamTaskId: 'sora_1',
-          wakes: 0,
+          dispatchCount: 0,
           nextMs: 0,
           sawPending: false,
           pollFailures: 0,

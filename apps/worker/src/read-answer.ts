@@ -21,8 +21,8 @@ export interface Reading {
 
 /** The consequences of an answer for the row. */
 export function readAnswer(poll: DuePoll, answer: PollAnswer, context: PollContext, limits: PollLimits): Reading {
-  const { id, upstreamTaskId, elapsedMs, wakes } = poll
-  const base = { id, upstreamTaskId, wakes }
+  const { id, upstreamTaskId, elapsedMs, dispatchCount } = poll
+  const base = { id, upstreamTaskId, dispatchCount }
   if (answer.kind === 'completed' || answer.kind === 'failed') {
     return { record: { ...base, nextMs: 0, sawPending: false, pollFailures: 0, answer }, overdue: null }
   }

@@ -9,6 +9,7 @@ import { createCaution } from './caution.ts'
 import { countAnswers } from './count-answers.ts'
 import { createDeliveryTurns } from './delivery-turns.ts'
 import type { StepDeps } from './deps.ts'
+import { createOrigins } from './origins.ts'
 import { createPollSchedules } from './poll-schedules.ts'
 import { createPollWindow } from './poll-window.ts'
 import { createRenderNotes } from './render-notes.ts'
@@ -21,7 +22,6 @@ import { probeForever } from './steps/probe.ts'
 import { purgeForever } from './steps/purge.ts'
 import { reconcileForever } from './steps/reconcile.ts'
 import { submit } from './steps/submit.ts'
-import { createTargets } from './targets.ts'
 
 /**
  * Concurrent jobs of each queue, each job with up to five rows. Submit jobs mostly wait for the provider; deliver jobs
@@ -93,7 +93,7 @@ export function startWorker(
     stopped.push(() => window.idle())
   }
   start('complete', (id) => complete(deps, id))
-  const delivering = { ...deps, targets: createTargets() }
+  const delivering = { ...deps, origins: createOrigins() }
   const turns = createDeliveryTurns((id, error) => onFailure('deliver', id, error), stopping.signal)
   start('deliver', (id) => deliver(delivering, turns, id, stopping.signal))
   stopped.push(async () => {

@@ -47,7 +47,9 @@ async function recordAll(deps: UpstreamDeps, answered: readonly Answered[]): Pro
     records.map((reading) => reading.record),
   )
   const ended = readings.filter((reading) => reading.record.answer !== null)
-  deps.afterCommit({ due: { complete: ended.map(({ record }) => ({ id: record.id, wakes: record.wakes + 1 })) } })
+  deps.afterCommit({
+    due: { complete: ended.map(({ record }) => ({ id: record.id, dispatchCount: record.dispatchCount + 1 })) },
+  })
 }
 
 /**

@@ -2,7 +2,7 @@
 // here waits or throws. A job that is lost afterwards only delays its row: the row stays due, and reconcile enqueues it again.
 
 import { isTerminal } from '@reelqueue/contract/terms/status'
-import type { RowToEnqueue } from './domain/wake-up.ts'
+import type { RowToEnqueue } from './domain/row-to-enqueue.ts'
 import type { Queues } from './queues/queues.ts'
 import type { Moved } from './store/lifecycle/moves.ts'
 
@@ -46,7 +46,7 @@ export type AppQueues = Omit<Queues, 'enqueue' | 'enqueueBatches' | 'enqueueLate
 const DELIVERIES_PER_PAGE = 50
 
 /** A new delivery has never been dispatched. Of many deliveries to one origin the store returns few (DELIVERIES_TO_ENQUEUE). */
-const newDelivery = (id: string): RowToEnqueue => ({ id, wakes: 0 })
+const newDelivery = (id: string): RowToEnqueue => ({ id, dispatchCount: 0 })
 
 export function createAfterCommit({ queues, admit, noteRender }: AfterCommitPorts): AfterCommit {
   return ({

@@ -21,7 +21,7 @@ import type { Sealer } from './webhooks/seal.ts'
 import { sealerOf } from './webhooks/sealer.ts'
 
 /** The parts that API and worker stand on; `config` has `DATABASE_URL` and `SECRET_KEY`. */
-export interface House {
+export interface AppContext {
   readonly config: Config
   readonly log: Logger
   readonly database: Database
@@ -38,7 +38,7 @@ export interface House {
 }
 
 /** Opens the house. @throws ConfigError when `DATABASE_URL` or `SECRET_KEY` is missing */
-export function openHouse(config: Config, log: Logger): House {
+export function openAppContext(config: Config, log: Logger): AppContext {
   const databaseUrl = required(config, 'DATABASE_URL')
   const sealer = sealerOf(config)
   const stopping = new AbortController()

@@ -54,13 +54,13 @@ function isAfter(event: EventRow | undefined, other: EventRow): boolean {
 export function everyEndIsDelivered({ generations, batches, events, deliveries, receipts }: Evidence): string[] {
   const wanted = new Set([...generations, ...batches].flatMap((row) => (row.webhookUrl === null ? [] : [row.id])))
   const confirmed = new Set(receipts.flatMap((receipt) => (receipt.confirmed ? [receipt.webhookId] : [])))
-  const owed = events.filter(
+  const pending = events.filter(
     (event) =>
       (ENDS.includes(event.type) || event.type === BATCH_COMPLETED) &&
       wanted.has(event.generationId ?? event.batchId ?? ''),
   )
   return [
-    ...owed.filter((event) => !confirmed.has(event.id)).map((event) => `${event.id} (${event.type}) never arrived`),
+    ...pending.filter((event) => !confirmed.has(event.id)).map((event) => `${event.id} (${event.type}) never arrived`),
     ...deliveries
       .filter((one) => one.state !== 'succeeded')
       .map((one) => `the delivery of ${one.eventId} is ${one.state}`),

@@ -20,14 +20,14 @@ const OVERDUE_MIN_MS = 60_000
 /** Polls refused for this long are a lasting fault: rendering generations would fail at the deadline. */
 const POLLS_REFUSED_MS = 300_000
 
-export const overdueGraceMs = ({ reconcileIntervalMs }: ApiSettings) =>
+export const overdueToleranceMs = ({ reconcileIntervalMs }: ApiSettings) =>
   Math.max(OVERDUE_MIN_MS, OVERDUE_ROUNDS * reconcileIntervalMs)
 
 export function healthRoutes(serve: Serve<'anyone'>, { database, backend, settings }: ApiDeps): void {
   const testWrite = createWriteTest(database)
   const look = shareLooks(async () => {
     const [overdue, writing, queue, gate, kept, polls, unstorable] = await Promise.all([
-      probe(async () => overdueWork(database, overdueGraceMs(settings))),
+      probe(async () => overdueWork(database, overdueToleranceMs(settings))),
       probe(testWrite),
       probe(async () => backend.ping()),
       probe(async () => readGate(database)),

@@ -11,7 +11,7 @@ import { Counter, Gauge, Registry } from 'prom-client'
 import type { ApiDeps } from '../deps.ts'
 import { shareLooks } from '../share-looks.ts'
 import type { Serve } from '../typed-app.ts'
-import { overdueGraceMs } from './health.ts'
+import { overdueToleranceMs } from './health.ts'
 
 export function metricsRoute(serve: Serve<'operator'>, deps: ApiDeps): void {
   const look = shareLooks(() => scrape(deps))
@@ -23,7 +23,7 @@ async function scrape({ database, settings }: ApiDeps): Promise<string> {
   const [open, gate, overdue, slow, answers, unstorable] = await Promise.all([
     countOpenWork(database),
     readGate(database),
-    overdueWork(database, overdueGraceMs(settings)),
+    overdueWork(database, overdueToleranceMs(settings)),
     countSlowRenders(database),
     readAnswerCounts(database),
     countUnstorable(database),

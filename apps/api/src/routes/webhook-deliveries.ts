@@ -31,8 +31,8 @@ export function webhookDeliveryRoutes(serve: Serve<'key'>, { database, afterComm
     const endpoint = endpointId === null ? null : await findEndpoint(database, project.id, endpointId)
     if (endpointId !== null && (endpoint === null || endpoint.disabledAt !== null))
       throw new Problem('endpoint_disabled')
-    const wakes = await redeliver(database, id)
-    afterCommit({ due: { deliver: [{ id, wakes }] } })
+    const dispatchCount = await redeliver(database, id)
+    afterCommit({ due: { deliver: [{ id, dispatchCount }] } })
     const location = `/v1/webhook_deliveries/${id}`
     return reply
       .code(202)

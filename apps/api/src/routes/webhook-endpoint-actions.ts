@@ -7,7 +7,7 @@ import { secretPlace } from '@reelqueue/shared/domain/sealed-places'
 import { findDelivery } from '@reelqueue/shared/store/deliveries/delivery-log'
 import { testEndpoint } from '@reelqueue/shared/store/deliveries/endpoint-events'
 import { rotateSecret } from '@reelqueue/shared/store/deliveries/endpoints'
-import { redeliverFailed, someToWake } from '@reelqueue/shared/store/deliveries/redelivery'
+import { redeliverFailed, someToEnqueue } from '@reelqueue/shared/store/deliveries/redelivery'
 import { newWebhookSecret } from '@reelqueue/shared/webhooks/sign'
 import type { ApiDeps } from '../deps.ts'
 import { mustFindEndpoint, toJson } from '../endpoints.ts'
@@ -36,7 +36,7 @@ export function webhookEndpointActionRoutes(serve: Serve<'key'>, { database, aft
     const endpoint = await mustFindEndpoint(database, project, params.id)
     if (endpoint.disabledAt !== null) throw new Problem('endpoint_disabled')
     const redelivered = await redeliverFailed(database, endpoint, new Date(body.since))
-    afterCommit({ due: { deliver: await someToWake(database, endpoint.id) } })
+    afterCommit({ due: { deliver: await someToEnqueue(database, endpoint.id) } })
     return reply.code(202).send({ redelivered })
   })
 }

@@ -1,9 +1,9 @@
 // What an attempt means for the delivery and for the origin. Pure.
 
 import { nextAttemptDelayMs } from '@reelqueue/shared/domain/retry-schedule'
-import type { DeliveryVerdict } from '@reelqueue/shared/store/deliveries/attempts'
+import type { DeliveryDecision } from '@reelqueue/shared/store/deliveries/attempts'
 import type { SendOutcome } from '@reelqueue/shared/webhooks/send-outcome'
-import type { Conduct } from '../targets.ts'
+import type { OriginHealth } from '../origins.ts'
 import type { Outcome } from './send.ts'
 
 export const HTTP_GONE = 410
@@ -14,12 +14,12 @@ const SLOW_MS = 2_000
 const QUICK_MS = 250
 
 /** The origin's behaviour in an attempt. Pure. */
-export function conductOf({
+export function healthOf({
   kind,
   errorClass,
   httpStatus,
   durationMs,
-}: Pick<Outcome, 'kind' | 'errorClass' | 'httpStatus' | 'durationMs'>): Conduct {
+}: Pick<Outcome, 'kind' | 'errorClass' | 'httpStatus' | 'durationMs'>): OriginHealth {
   if (errorClass !== null && SILENT.includes(errorClass)) return 'silent'
   if (httpStatus === null) return 'unknown'
   if (durationMs > SLOW_MS) return 'slow'
@@ -33,11 +33,11 @@ const SILENT: readonly string[] = ['dns', 'connect', 'tls', 'timeout', 'reset', 
  * The outcome of an attempt. Pure; `random` is from 0 to 1.
  * @param attempt number in the retry schedule
  */
-export function verdictOf(
+export function decisionOf(
   outcome: Pick<SendOutcome, 'kind' | 'httpStatus' | 'retryAfterMs' | 'final'> & { readonly errorClass: string | null },
   attempt: number,
   random: number,
-): DeliveryVerdict {
+): DeliveryDecision {
   if (outcome.kind === 'delivered') return { state: 'succeeded' }
   // With 410 a receiver asks for no more webhooks.
   if (outcome.final || outcome.httpStatus === HTTP_GONE) return { state: 'failed' }

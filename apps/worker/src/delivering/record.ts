@@ -4,7 +4,7 @@ import type { ClaimedDelivery } from '@reelqueue/shared/store/deliveries/claimed
 import { disableEndpoint, FAILING_MAX_MS, noteFailing } from '@reelqueue/shared/store/deliveries/endpoint-events'
 import type { SendOutcome } from '@reelqueue/shared/webhooks/send-outcome'
 import type { StepDeps } from '../deps.ts'
-import { HTTP_GONE, verdictOf } from './outcome.ts'
+import { decisionOf, HTTP_GONE } from './outcome.ts'
 import type { Outcome } from './send.ts'
 
 /** Longer waits are left to reconcile: a job for each waiting delivery would make Redis grow with the backlog. */
@@ -16,7 +16,7 @@ const ALLOW_NETWORK = 'To allow a private network, name the network in WEBHOOK_A
 export async function record(deps: StepDeps, delivery: ClaimedDelivery, outcome: Outcome): Promise<void> {
   const { batches, log, afterCommit } = deps
   const { httpStatus, errorClass, message, replySnippet, durationMs } = outcome
-  const verdict = verdictOf(outcome, delivery.scheduled, deps.random())
+  const decision = decisionOf(outcome, delivery.scheduled, deps.random())
   const made = {
     deliveryId: delivery.id,
     attempt: delivery.attempt,
@@ -26,7 +26,7 @@ export async function record(deps: StepDeps, delivery: ClaimedDelivery, outcome:
     replySnippet,
     durationMs,
   }
-  await batches.record({ attempt: made, verdict })
+  await batches.record({ attempt: made, decision })
   const line = {
     deliveryId: delivery.id,
     eventId: delivery.event.id,
@@ -35,14 +35,14 @@ export async function record(deps: StepDeps, delivery: ClaimedDelivery, outcome:
     outcome: outcome.kind,
     errorClass,
     httpStatus,
-    state: verdict.state,
+    state: decision.state,
     durationMs: Math.round(durationMs),
   }
   if ('cause' in outcome) log.error({ event: 'deliver.not_built', ...line, err: outcome.cause })
   else if (errorClass === 'refused_address') log.warn({ event: 'deliver.address_refused', ...line, fix: ALLOW_NETWORK })
   else log.info({ event: 'deliver.attempted', ...line })
-  if (verdict.state === 'pending' && verdict.retryMs <= LATER_MAX_MS)
-    afterCommit({ retry: { deliveryId: delivery.id, delayMs: verdict.retryMs } })
+  if (decision.state === 'pending' && decision.retryMs <= LATER_MAX_MS)
+    afterCommit({ retry: { deliveryId: delivery.id, delayMs: decision.retryMs } })
   if (delivery.endpoint && errorClass !== 'internal') await noteEndpoint(deps, delivery, delivery.endpoint, outcome)
 }
 
@@ -59,8 +59,8 @@ async function noteEndpoint(
   const isGivenUp = failingSince !== null && Date.now() - failingSince.getTime() > FAILING_MAX_MS
   if (!failing || !(isGone || isGivenUp)) return
   const reason = isGone ? 'gone' : 'failing'
-  const owed = await disableEndpoint(database, { id, url }, reason)
-  if (owed === null) return
+  const deliveryIds = await disableEndpoint(database, { id, url }, reason)
+  if (deliveryIds === null) return
   log.warn({ event: 'endpoint.disabled', endpointId: id, reason })
-  afterCommit({ deliveries: owed })
+  afterCommit({ deliveries: deliveryIds })
 }

@@ -2,22 +2,22 @@
 
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
 import type { Wanted } from '@reelqueue/shared/store/deliveries/claims'
-import type { WokenDelivery } from '@reelqueue/shared/store/deliveries/deliveries'
+import { startCoolDown } from '@reelqueue/shared/store/deliveries/cool-downs'
+import type { DispatchedDelivery } from '@reelqueue/shared/store/deliveries/deliveries'
 import { cancelUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
-import { restTarget } from '@reelqueue/shared/store/deliveries/target-rests'
-import { conductOf } from '../delivering/outcome.ts'
+import { healthOf } from '../delivering/outcome.ts'
 import { record } from '../delivering/record.ts'
 import { NOT_BUILT, send } from '../delivering/send.ts'
 import type { DeliveryTurns } from '../delivery-turns.ts'
 import type { StepDeps } from '../deps.ts'
-import type { Conduct, Targets } from '../targets.ts'
+import type { OriginHealth, Origins } from '../origins.ts'
 
 export interface DeliverDeps extends StepDeps {
-  readonly targets: Targets
+  readonly origins: Origins
 }
 
 /** Time limit of a run on due deliveries of its origin; afterwards other runs have a turn. */
-const CHAIN_MAX_MS = 10_000
+const DRAIN_MAX_MS = 10_000
 
 /** Takes in the delivery of a job; the attempt begins when the project has a turn. */
 export async function deliver(
@@ -26,14 +26,14 @@ export async function deliver(
   id: string,
   stopping: AbortSignal,
 ): Promise<StepOutcome> {
-  const woken = await deps.batches.findWoken(id)
+  const dispatched = await deps.batches.findDispatched(id)
   // After the origin's cool-down, reconcile enqueues the delivery again.
-  if (!woken || (woken.isResting && woken.unwantedEndpointId === null)) return { kind: 'done' }
+  if (!dispatched || (dispatched.isCoolingDown && dispatched.unwantedEndpointId === null)) return { kind: 'done' }
   turns.add({
     id,
-    projectId: woken.projectId,
-    isProven: () => deps.targets.isProven(woken.target),
-    run: () => attemptDue(deps, id, woken, stopping),
+    projectId: dispatched.projectId,
+    isProven: () => deps.origins.isProven(dispatched.origin),
+    run: () => attemptDue(deps, id, dispatched, stopping),
   })
   return { kind: 'done' }
 }
@@ -46,44 +46,44 @@ export async function deliver(
 export async function attemptDue(
   deps: DeliverDeps,
   deliveryId: string,
-  { target, isDue, isResting, unwantedEndpointId }: WokenDelivery,
+  { origin, isDue, isCoolingDown, unwantedEndpointId }: DispatchedDelivery,
   stopping: AbortSignal,
 ): Promise<void> {
   const { database, queues } = deps
   if (unwantedEndpointId !== null) await cancelUnwanted(database, unwantedEndpointId)
-  if (isResting) return
-  const endsAt = performance.now() + CHAIN_MAX_MS
-  const chains: Promise<unknown>[] = []
+  if (isCoolingDown) return
+  const endsAt = performance.now() + DRAIN_MAX_MS
+  const loops: Promise<unknown>[] = []
   const errors: unknown[] = []
-  const begin = (first: Wanted) => chains.push(chain(first).catch((error) => errors.push(error)))
+  const begin = (first: Wanted) => loops.push(drain(first).catch((error) => errors.push(error)))
 
-  async function chain(first: Wanted): Promise<void> {
+  async function drain(first: Wanted): Promise<void> {
     let wanted = first
     let before: Made | null = null
     try {
       for (;;) {
-        const made = await deliverOne(deps, target, wanted)
+        const made = await deliverOne(deps, origin, wanted)
         // The record of a successful attempt is written during the next attempt; a failed attempt is recorded first,
         // because the consequences affect the next attempt.
         await before?.recorded
         before = made
         if (made === null || stopping.aborted) return
         if (!made.succeeded) await made.recorded
-        wanted = { target }
+        wanted = { origin }
         if (performance.now() >= endsAt) {
           // Enqueued under the id of a finished delivery: the job looks for any due delivery of the origin.
           queues.enqueueAgain('deliver', made.id)
           return
         }
-        if (deps.targets.takeRoomAgain(target)) begin(wanted)
+        if (deps.origins.takeRoomAgain(origin)) begin(wanted)
       }
     } finally {
       await before?.recorded
     }
   }
-  begin(isDue && unwantedEndpointId === null ? { id: deliveryId } : { target })
+  begin(isDue && unwantedEndpointId === null ? { id: deliveryId } : { origin })
   // Each loop may start further loops before its end.
-  for (const ended of chains) await ended
+  for (const ended of loops) await ended
   if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors, 'several deliveries failed')
 }
 
@@ -95,27 +95,27 @@ interface Made {
 }
 
 /** @returns null when nothing was claimed; otherwise more deliveries may be due */
-async function deliverOne(deps: DeliverDeps, target: string, wanted: Wanted): Promise<Made | null> {
-  const { database, batches, targets, log } = deps
-  const admission = targets.enter(target)
-  if (admission.kind !== 'go') return null
-  let conduct: Conduct = 'unknown'
+async function deliverOne(deps: DeliverDeps, origin: string, wanted: Wanted): Promise<Made | null> {
+  const { database, batches, origins, log } = deps
+  const permit = origins.enter(origin)
+  if (permit.kind !== 'go') return null
+  let health: OriginHealth = 'unknown'
   try {
     let delivery = await batches.claim(wanted)
     // Deliveries rejected during the claim rely on this loop, so claim again.
-    while (!delivery && targets.takeTurnedAway(target)) delivery = await batches.claim({ target })
+    while (!delivery && origins.takeOverflow(origin)) delivery = await batches.claim({ origin })
     if (!delivery) return null
     const outcome = await send(deps, delivery).catch((cause: unknown) => ({ ...NOT_BUILT, cause }))
-    conduct = conductOf(outcome)
+    health = healthOf(outcome)
     const recorded = record(deps, delivery, outcome)
     recorded.catch(() => undefined)
     return { id: delivery.id, succeeded: outcome.kind === 'delivered', recorded }
   } finally {
-    const forMs = targets.leave(target, conduct)
+    const forMs = origins.leave(origin, health)
     if (forMs !== null) {
-      log.warn({ event: 'deliver.cooling_down', origin: target, forMs })
-      await restTarget(database, target, forMs)
-      await giveUpWaiting(database, target)
+      log.warn({ event: 'deliver.cooling_down', origin, forMs })
+      await startCoolDown(database, origin, forMs)
+      await giveUpWaiting(database, origin)
     }
   }
 }

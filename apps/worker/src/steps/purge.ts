@@ -17,7 +17,7 @@ const ROWS_MAX = 500
  */
 const PAGE_MAX_MS = 300
 /** Pause between two sweeps. */
-const REST_MS = 60_000
+const PAUSE_MS = 60_000
 
 type PurgeDeps = Pick<StepDeps, 'database' | 'log' | 'settings'>
 
@@ -29,7 +29,7 @@ export async function purgeForever(deps: PurgeDeps & Pick<StepDeps, 'random'>, s
     } catch (error) {
       deps.log.error({ event: 'history.purge_failed', err: error })
     }
-    await pause(REST_MS * (0.8 + 0.4 * deps.random()), signal)
+    await pause(PAUSE_MS * (0.8 + 0.4 * deps.random()), signal)
   }
 }
 

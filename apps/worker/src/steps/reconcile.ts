@@ -4,14 +4,14 @@
 import { ensurePollers, readPollers } from '@reelqueue/shared/queues/pollers'
 import type { QueueName } from '@reelqueue/shared/queues/queues'
 import { pause } from '@reelqueue/shared/runtime/clock'
+import { purgeCoolDowns } from '@reelqueue/shared/store/deliveries/cool-downs'
 import { cancelUnwanted, findUnwanted } from '@reelqueue/shared/store/deliveries/delivery-ends'
-import { forgetRests } from '@reelqueue/shared/store/deliveries/target-rests'
 import { finishBatches } from '@reelqueue/shared/store/intake/batches'
 import {
   claimOverdueDeliveries,
   claimOverdueGenerations,
   endedBatches,
-  endGraces,
+  requeueNow,
 } from '@reelqueue/shared/store/lifecycle/overdue'
 import { isWorkAhead } from '../adjust-pollers.ts'
 import type { StepDeps } from '../deps.ts'
@@ -19,7 +19,7 @@ import type { StepDeps } from '../deps.ts'
 /** Rows of a claim. */
 const PAGE = 500
 /** Rows of a kind requeued by a statement. */
-const GRACES_PAGE = 5_000
+const REQUEUE_PAGE = 5_000
 /** Page limit of a round: the next round, or another worker, continues. */
 const PAGES_MAX = 20
 /** Reconcile adds no jobs to a queue with more waiting jobs. */
@@ -47,7 +47,7 @@ export async function reconcile(deps: StepDeps): Promise<void> {
     recover(deps, 'endpoints', cancelPending),
     recover(deps, 'batches', finishEnded),
     recover(deps, 'changes', takeOverChanges),
-    recover(deps, 'cool_downs', ({ database }) => forgetRests(database)),
+    recover(deps, 'cool_downs', ({ database }) => purgeCoolDowns(database)),
   ])
   deps.afterCommit({ admissionDue: true })
 }
@@ -66,18 +66,18 @@ async function recoverPollers(deps: StepDeps): Promise<void> {
   const { lost, resting } = await readPollers(poll)
   const hasDropped = queues.takeDropped()
   if (hasDropped || lost.length > 0) {
-    let hastened = 0
+    let requeued = 0
     try {
-      await inPages(GRACES_PAGE, async () => {
-        const count = await endGraces(database, GRACES_PAGE)
-        hastened += count
+      await inPages(REQUEUE_PAGE, async () => {
+        const count = await requeueNow(database, REQUEUE_PAGE)
+        requeued += count
         return count
       })
     } catch (error) {
       if (hasDropped) queues.returnDropped()
       throw error
     }
-    if (hastened > 0) log.info({ event: 'reconcile.requeued', rows: hastened })
+    if (requeued > 0) log.info({ event: 'reconcile.requeued', rows: requeued })
   }
   // Work that becomes due soon makes pollers busy, but the call can be lost.
   if (resting.length > 0 && (await isWorkAhead(deps))) await ensurePollers(poll, resting, 'busy')

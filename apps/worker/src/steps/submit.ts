@@ -14,20 +14,20 @@ import {
   hold,
   noteAcceptance,
   noteAnswer,
-  noteSilence,
+  noteFailure,
   takeRequests,
 } from '@reelqueue/shared/store/admission/submitting-gate'
 import { UncertainCommit } from '@reelqueue/shared/store/database'
-import { completeFormerTask } from '@reelqueue/shared/store/lifecycle/retries'
 import {
-  type Settled,
+  type RecordedOutcome,
+  recordOutcome,
+  recordUnsent,
   type SubmissionResult,
-  settleSubmission,
-  settleUnsent,
-} from '@reelqueue/shared/store/lifecycle/settlement'
+} from '@reelqueue/shared/store/lifecycle/record-outcome'
+import { completePreviousTask } from '@reelqueue/shared/store/lifecycle/retries'
 import {
+  type BeginRequest,
   type BeginResult,
-  type BeginWish,
   beginSubmission,
   type Intent,
 } from '@reelqueue/shared/store/lifecycle/submissions'
@@ -55,7 +55,7 @@ export async function submit(deps: UpstreamDeps, generationId: string): Promise<
   const { requestsPerMinute } = deps.settings
   if (requestsPerMinute === undefined) return await submitNow(deps, generationId)
   const { database, upstream, batches } = deps
-  const taken = await batches.alone(() => takeRequests(database, upstream.name, 1, requestsPerMinute))
+  const taken = await batches.singleRow(() => takeRequests(database, upstream.name, 1, requestsPerMinute))
   if (taken === 0) {
     // The delay is random, so waiting submissions do not all retry at the same moment.
     return { kind: 'later', delayMs: Math.max(TURN_MIN_MS, 60_000 / requestsPerMinute) * (1 + deps.random()) }
@@ -64,18 +64,18 @@ export async function submit(deps: UpstreamDeps, generationId: string): Promise<
   const outcome = await submitNow(deps, generationId, () => {
     sent = true
   })
-  if (!sent) await batches.alone(() => giveBackRequests(database, upstream.name, 1))
+  if (!sent) await batches.singleRow(() => giveBackRequests(database, upstream.name, 1))
   return outcome
 }
 
 async function submitNow(deps: UpstreamDeps, generationId: string, onSending?: () => void): Promise<StepOutcome> {
-  const wish = { generationId, submissionId: newId('submission') }
+  const request = { generationId, submissionId: newId('submission') }
   let begun: BeginResult
   try {
-    begun = await begin(deps, wish)
+    begun = await begin(deps, request)
   } catch (error) {
     if (!(error instanceof UncertainCommit)) throw error
-    return await giveUpUnsent(deps, wish, error)
+    return await giveUpUnsent(deps, request, error)
   }
   switch (begun.kind) {
     case 'moved_on':
@@ -88,7 +88,7 @@ async function submitNow(deps: UpstreamDeps, generationId: string, onSending?: (
     case 'wait':
       return begun.waitMs <= LATER_MAX_MS ? { kind: 'later', delayMs: begun.waitMs } : { kind: 'done' }
     case 'expired':
-      return follow(deps, generationId, await settle(deps, begun.submissionId, EXPIRED, 0), 0)
+      return follow(deps, generationId, await recordResult(deps, begun.submissionId, EXPIRED, 0), 0)
     case 'begun':
       onSending?.()
       return await payFor(deps, generationId, begun.intent)
@@ -103,8 +103,8 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
   if (signal && outcome.kind !== 'accepted') await tellGate(deps, signal, intent)
   const result = resultOf(deps, outcome, intent, signal)
   const pollAfterMs = firstPollMs(deps.scheduleOf(intent.request), generationId, deps.settings.poll)
-  const settled = await settle(deps, intent.submissionId, result, pollAfterMs)
-  if (settled.isGateClosed && signal?.kind === 'refusal') await releaseOthers(deps, signal)
+  const recorded = await recordResult(deps, intent.submissionId, result, pollAfterMs)
+  if (recorded.isGateClosed && signal?.kind === 'refusal') await releaseOthers(deps, signal)
   const durationMs = Math.round(performance.now() - intent.preparedAtMs)
   deps.log.info({
     event: 'submit.recorded',
@@ -113,14 +113,14 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
     attempt: intent.number,
     outcome: result.kind,
     ...(result.kind === 'accepted' ? { upstreamTaskId: result.taskId } : { code: result.code }),
-    status: settled.status,
+    status: recorded.status,
     durationMs,
   })
-  const next = follow(deps, generationId, settled, result.kind === 'rejected' ? result.backoffMs : 0)
+  const next = follow(deps, generationId, recorded, result.kind === 'rejected' ? result.backoffMs : 0)
   // After the follow-up steps: checking the task may take a while, and may fail.
   if (outcome.kind === 'accepted') {
-    const isTaken = !settled.isDuplicate && (await isTaskKnown(deps, outcome.taskId))
-    await tellGate(deps, { kind: isTaken ? 'answered' : 'silence' }, intent, isTaken)
+    const isTaken = !recorded.isDuplicate && (await isTaskKnown(deps, outcome.taskId))
+    await tellGate(deps, { kind: isTaken ? 'answered' : 'failure' }, intent, isTaken)
   }
   return next
 }
@@ -130,9 +130,9 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
  * answer.
  */
 async function tellGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent, isAccepted = false): Promise<void> {
-  if (signal.kind === 'answered' && !intent.isAfterSilence) return
+  if (signal.kind === 'answered' && !intent.isAfterFailure) return
   // All submissions write the same row: without turns, writers waiting for the row lock would take every connection.
-  await deps.batches.alone(() => writeGate(deps, signal, intent, isAccepted))
+  await deps.batches.singleRow(() => writeGate(deps, signal, intent, isAccepted))
 }
 
 async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent, isAccepted: boolean): Promise<void> {
@@ -143,8 +143,8 @@ async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent,
         await (isAccepted ? noteAcceptance : noteAnswer)(database, upstream.name)
         afterCommit({ admissionDue: true })
         return
-      case 'silence':
-        if (await noteSilence(database, upstream.name, intent.isAfterSilence, isProven() ? 1 : UNPROVEN_WEIGHT)) {
+      case 'failure':
+        if (await noteFailure(database, upstream.name, intent.isAfterFailure, isProven() ? 1 : UNPROVEN_WEIGHT)) {
           // Release the admitted generations, so that only generations admitted for the trial are submitted.
           log.error({ event: 'gate.closed', cause: 'unreachable', released: await releaseAdmitted(database, null) })
         }
@@ -156,7 +156,7 @@ async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent,
       case 'refusal':
         // The refusal is counted in the transaction that records the outcome (store/lifecycle/refusals.ts). The refusal shows
         // that the provider is reachable.
-        if (intent.isAfterSilence) await noteAnswer(database, upstream.name)
+        if (intent.isAfterFailure) await noteAnswer(database, upstream.name)
     }
   } catch (error) {
     log.error({ event: 'gate.unrecorded', signal: signal.kind, err: error })
@@ -178,8 +178,8 @@ async function releaseOthers(
 }
 
 /** Begins a submission; a retry first polls the tasks of previous attempts for a finished video. */
-async function begin(deps: UpstreamDeps, wish: BeginWish): Promise<BeginResult> {
-  const { generationId } = wish
+async function begin(deps: UpstreamDeps, request: BeginRequest): Promise<BeginResult> {
+  const { generationId } = request
   const { database, batches, upstream, log } = deps
   const leaseMs = deps.settings.upstreamTimeoutMs + LEASE_MARGIN_MS
   const asked: string[] = []
@@ -187,14 +187,14 @@ async function begin(deps: UpstreamDeps, wish: BeginWish): Promise<BeginResult> 
   for (;;) {
     const begun =
       asked.length === 0
-        ? await batches.begin({ ...wish, upstream: upstream.name, leaseMs })
-        : await batches.alone(() => beginSubmission(database, wish, upstream.name, leaseMs, asked))
+        ? await batches.begin({ ...request, upstream: upstream.name, leaseMs })
+        : await batches.singleRow(() => beginSubmission(database, request, upstream.name, leaseMs, asked))
     if (begun.kind !== 'ask_first') return begun
     const { taskId } = begun
     const answer = await upstream.poll(taskId)
     log.info({ event: 'submit.previous_task_polled', generationId, upstreamTaskId: taskId, answer: answer.kind })
     if (answer.kind === 'completed') {
-      deps.afterCommit({ moved: await completeFormerTask(database, generationId, taskId, answer) })
+      deps.afterCommit({ moved: await completePreviousTask(database, generationId, taskId, answer) })
       return { kind: 'moved_on' }
     }
     // A single bad answer does not justify paying again, so the poll is repeated.
@@ -246,33 +246,33 @@ function resultOf(
  * Records an outcome. An outcome with a task id is retried until Postgres is back: without the record, the payment is
  * lost.
  */
-async function settle(
+async function recordResult(
   { database, batches, log, upstream }: UpstreamDeps,
   submissionId: string,
   result: SubmissionResult,
   pollAfterMs: number,
-): Promise<Settled> {
+): Promise<RecordedOutcome> {
   const options = { firstPollMs: pollAfterMs, renderMaxMs: upstream.facts.renderMaxMs }
   const upstreamTaskId = result.kind === 'accepted' ? result.taskId : null
   return await untilRecorded(log, result.kind, { submissionId, upstreamTaskId }, () =>
     result.kind === 'accepted'
       ? batches.accept({ submissionId, taskId: result.taskId, reply: result.reply ?? null, ...options })
-      : batches.alone(() => settleSubmission(database, submissionId, result, options)),
+      : batches.singleRow(() => recordOutcome(database, submissionId, result, options)),
   )
 }
 
 /** The reply to the intent's commit was lost. Committed or not, nothing was sent, and only this process knows. */
-async function giveUpUnsent(deps: UpstreamDeps, wish: BeginWish, cause: UncertainCommit): Promise<StepOutcome> {
+async function giveUpUnsent(deps: UpstreamDeps, request: BeginRequest, cause: UncertainCommit): Promise<StepOutcome> {
   const { database, batches, log, upstream } = deps
   const { class: _, retryAfterMs, ...rejected } = GIVEN_UP
   const result = { ...rejected, backoffMs: submitBackoffMs(1, retryAfterMs, deps.random()) }
   const options = { firstPollMs: 0, renderMaxMs: upstream.facts.renderMaxMs }
-  const settled = await untilRecorded(log, 'unsent', { ...wish }, () =>
-    batches.alone(() => settleUnsent(database, wish, result, options)),
+  const recorded = await untilRecorded(log, 'unsent', { ...request }, () =>
+    batches.singleRow(() => recordUnsent(database, request, result, options)),
   )
-  if (settled === null) throw cause
-  log.warn({ event: 'submit.unsent', ...wish, status: settled.status })
-  return follow(deps, wish.generationId, settled, result.backoffMs)
+  if (recorded === null) throw cause
+  log.warn({ event: 'submit.unsent', ...request, status: recorded.status })
+  return follow(deps, request.generationId, recorded, result.backoffMs)
 }
 
 async function untilRecorded<T>(
@@ -294,10 +294,10 @@ async function untilRecorded<T>(
   }
 }
 
-function follow(deps: UpstreamDeps, generationId: string, settled: Settled, backoffMs: number): StepOutcome {
+function follow(deps: UpstreamDeps, generationId: string, recorded: RecordedOutcome, backoffMs: number): StepOutcome {
   // A new task exists, or a previous task is to be polled again.
-  deps.afterCommit({ moved: settled.moved, pollsDue: settled.status !== 'submitting' })
-  if (settled.status !== 'submitting') return { kind: 'done' }
+  deps.afterCommit({ moved: recorded.moved, pollsDue: recorded.status !== 'submitting' })
+  if (recorded.status !== 'submitting') return { kind: 'done' }
   deps.log.info({ event: 'submit.retry_scheduled', generationId, backoffMs })
   return backoffMs <= LATER_MAX_MS ? { kind: 'later', delayMs: backoffMs } : { kind: 'done' }
 }

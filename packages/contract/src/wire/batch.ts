@@ -120,7 +120,7 @@ export const batchJson = z
   .meta({ id: 'Batch' })
 export type BatchJson = z.output<typeof batchJson>
 
-export interface BatchFacts {
+export interface BatchRow {
   readonly id: string
   readonly parentId: string | null
   readonly total: number
@@ -132,7 +132,7 @@ export interface BatchFacts {
   readonly completedAt: Date | null
 }
 
-export function toBatchJson(row: BatchFacts, byStatus: Readonly<Record<Status, number>>): BatchJson {
+export function toBatchJson(row: BatchRow, byStatus: Readonly<Record<Status, number>>): BatchJson {
   return {
     id: row.id,
     object: 'batch',
@@ -148,13 +148,13 @@ export function toBatchJson(row: BatchFacts, byStatus: Readonly<Record<Status, n
   }
 }
 
-function statusOf(row: BatchFacts, counts: Readonly<Record<Status, number>>): BatchJson['status'] {
+function statusOf(row: BatchRow, counts: Readonly<Record<Status, number>>): BatchJson['status'] {
   if (isOver(row, counts)) return 'completed'
   return row.cancelRequestedAt === null ? 'in_progress' : 'cancelling'
 }
 
 /** The counts are newer than `completed_at`, which is written a moment after the last generation ended. */
-function isOver({ completedAt }: BatchFacts, counts: Readonly<Record<Status, number>>): boolean {
+function isOver({ completedAt }: BatchRow, counts: Readonly<Record<Status, number>>): boolean {
   return completedAt !== null || counts.queued + counts.submitting + counts.processing === 0
 }
 
@@ -185,7 +185,7 @@ export const resultJson = z
   })
   .meta({ id: 'BatchResult' })
 
-export interface ResultFacts {
+export interface ResultRow {
   readonly id: string
   readonly customId: string | null
   readonly status: Status
@@ -196,7 +196,7 @@ export interface ResultFacts {
 }
 
 /** One line of a batch's results. */
-export function toResultJson(row: ResultFacts): z.output<typeof resultJson> {
+export function toResultJson(row: ResultRow): z.output<typeof resultJson> {
   return {
     id: row.id,
     custom_id: row.customId,
@@ -212,7 +212,7 @@ const batchSnapshot = z.object({ completed_at: z.iso.datetime(), counts: counts.
 
 /** The batch at the time of the event: no change of the batch was under way any more. */
 export function batchAtEvent(
-  row: Omit<BatchFacts, 'cancelRequestedAt' | 'wantedPriority'>,
+  row: Omit<BatchRow, 'cancelRequestedAt' | 'wantedPriority'>,
   eventData: unknown,
 ): BatchJson {
   const { completed_at, counts: recorded } = batchSnapshot.parse(eventData)

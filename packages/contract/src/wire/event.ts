@@ -14,7 +14,7 @@ export const eventJson = z
   .meta({ id: 'Event' })
 export type EventJson = z.output<typeof eventJson>
 
-export interface EventFacts {
+export interface EventRow {
   readonly id: string
   readonly type: string
   readonly sequence: number
@@ -22,7 +22,7 @@ export interface EventFacts {
   readonly data: unknown
 }
 
-export function toEventJson(event: EventFacts): EventJson {
+export function toEventJson(event: EventRow): EventJson {
   return {
     id: event.id,
     object: 'event',

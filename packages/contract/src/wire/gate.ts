@@ -32,7 +32,7 @@ export const gateJson = z
   })
   .meta({ id: 'Submitting' })
 
-export interface GateFacts {
+export interface GateRow {
   readonly isOpen: boolean
   readonly pausedAt: Date | null
   readonly pausedReason: string | null
@@ -45,7 +45,7 @@ export interface GateFacts {
 
 const iso = (at: Date | null) => at?.toISOString() ?? null
 
-export function toGateJson(gate: GateFacts): z.output<typeof gateJson> {
+export function toGateJson(gate: GateRow): z.output<typeof gateJson> {
   return {
     object: 'submitting',
     open: gate.isOpen,

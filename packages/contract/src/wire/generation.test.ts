@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { type GenerationFacts, generationAtEvent, generationJson, toGenerationJson } from './generation.ts'
+import { type GenerationRow, generationAtEvent, generationJson, toGenerationJson } from './generation.ts'
 
 const at = (time: string) => new Date(`2026-01-02T${time}.000Z`)
 
-const COMPLETED: GenerationFacts = {
+const COMPLETED: GenerationRow = {
   id: 'gen_01',
   status: 'completed',
   model: 'openAiSora2Plus',
@@ -78,7 +78,7 @@ describe('generationAtEvent', () => {
 
   it('gives the very same text before and after the row has moved on', () => {
     const then = { status: 'processing', upstream_task_id: 'sora_1', submitted_at: '2026-01-02T10:00:00.000Z' }
-    const row: GenerationFacts = {
+    const row: GenerationRow = {
       ...COMPLETED,
       status: 'processing',
       videoUrl: null,

@@ -98,7 +98,7 @@ export const generationJson = z
 export type GenerationJson = z.output<typeof generationJson>
 
 /** The fields of the row that make a reply; times as Date. */
-export interface GenerationFacts {
+export interface GenerationRow {
   readonly id: string
   readonly status: Status
   readonly model: string
@@ -129,7 +129,7 @@ export interface GenerationFacts {
 const iso = (instant: Date | null) => instant?.toISOString() ?? null
 
 /** The reply for a row. */
-export function toGenerationJson(row: GenerationFacts): GenerationJson {
+export function toGenerationJson(row: GenerationRow): GenerationJson {
   return {
     id: row.id,
     object: 'video.generation',
@@ -193,10 +193,10 @@ const NOTHING_YET = {
 } as const
 
 /** The fields of the row that no event contains. */
-export type UntoldFacts = Omit<GenerationFacts, keyof typeof NOTHING_YET>
+export type RowBesideEvent = Omit<GenerationRow, keyof typeof NOTHING_YET>
 
 /** The generation at the time of the event: the same at every attempt, independent of later changes of the row. */
-export function generationAtEvent(row: UntoldFacts, eventData: unknown): GenerationJson {
+export function generationAtEvent(row: RowBesideEvent, eventData: unknown): GenerationJson {
   const then = definedOnly(generationSnapshot.parse(eventData))
   // Events of an older release do not contain the two further fields that change: priority and cancel request.
   const cancelRequestedAt = then.priority === undefined ? row.cancelRequestedAt : null

@@ -49,7 +49,7 @@ export const projectChange = z
   })
   .meta({ id: 'ProjectChange' })
 
-export interface ProjectFacts {
+export interface ProjectRow {
   readonly id: string
   readonly name: string
   readonly onUnknownSubmission: 'fail' | 'resubmit'
@@ -58,7 +58,7 @@ export interface ProjectFacts {
   readonly createdAt: Date
 }
 
-export function toProjectJson(row: ProjectFacts): ProjectJson {
+export function toProjectJson(row: ProjectRow): ProjectJson {
   return {
     id: row.id,
     object: 'project',

@@ -2,7 +2,7 @@
 // seconds here.
 
 import { z } from 'zod'
-import type { GenerationFacts } from './generation.ts'
+import type { GenerationRow } from './generation.ts'
 
 export const upstreamTaskJson = z
   .object({
@@ -27,7 +27,7 @@ const UPSTREAM_STATUS = {
   cancelled: 'failed',
 } as const
 
-export function toUpstreamTaskJson(row: GenerationFacts): UpstreamTaskJson {
+export function toUpstreamTaskJson(row: GenerationRow): UpstreamTaskJson {
   return {
     id: row.id,
     object: 'video.generation',

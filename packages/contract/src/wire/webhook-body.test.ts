@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { STATUSES, type Status } from '../terms/status.ts'
 import { toBatchJson } from './batch.ts'
-import { type GenerationFacts, toGenerationJson } from './generation.ts'
+import { type GenerationRow, toGenerationJson } from './generation.ts'
 import { METADATA_BYTES_MAX } from './generation-request.ts'
 import {
   batchSubject,
@@ -15,7 +15,7 @@ import { webhookEvent } from './webhook-event.ts'
 
 const AT = new Date('2026-11-25T20:00:00.000Z')
 const EVENT = { id: 'evt_1', type: 'generation.failed', sequence: 4, createdAt: AT, data: {} }
-const ROW: GenerationFacts = {
+const ROW: GenerationRow = {
   id: 'gen_1',
   status: 'failed',
   model: 'openAiSora2Plus',
@@ -42,7 +42,7 @@ const ROW: GenerationFacts = {
   submittedAt: AT,
   finishedAt: AT,
 }
-const bodyOf = (row: Partial<GenerationFacts>, payload: 'full' | 'thin') =>
+const bodyOf = (row: Partial<GenerationRow>, payload: 'full' | 'thin') =>
   webhookBody(EVENT, generationSubject(toGenerationJson({ ...ROW, ...row })), payload)
 
 const LONG = {

@@ -4,7 +4,7 @@
 
 import { utf8Bytes } from '../text/utf8-bytes.ts'
 import type { BatchJson } from './batch.ts'
-import type { EventFacts } from './event.ts'
+import type { EventRow } from './event.ts'
 import type { GenerationJson } from './generation.ts'
 
 export const WEBHOOK_PAYLOADS = ['full', 'thin'] as const
@@ -41,7 +41,7 @@ export function endpointSubject(eventData: unknown): WebhookSubject {
  * The body of a Standard Webhook. A full body longer than `WEBHOOK_BODY_BYTES_MAX` is replaced by a thin body, with the
  * reason. `sequence` is the number of the event among the events of its subject.
  */
-export function webhookBody(event: EventFacts, { full, thin }: WebhookSubject, payload: WebhookPayload): string {
+export function webhookBody(event: EventRow, { full, thin }: WebhookSubject, payload: WebhookPayload): string {
   const { id, type, sequence } = event
   const timestamp = event.createdAt.toISOString()
   if (payload === 'full') {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { type DeliveryFacts, toDeliveryJson } from './webhook-delivery.ts'
+import { type DeliveryRow, toDeliveryJson } from './webhook-delivery.ts'
 
 const SOON = new Date(Date.now() + 600_000)
-const PENDING: DeliveryFacts = {
+const PENDING: DeliveryRow = {
   id: 'dlv_1',
   state: 'pending',
   eventId: 'evt_1',
@@ -16,7 +16,7 @@ const PENDING: DeliveryFacts = {
   finishedAt: null,
   isUnwanted: false,
   isBehindOthers: false,
-  restsUntil: null,
+  coolDownUntil: null,
   log: [],
 }
 const failed = (number: number) => ({
@@ -30,7 +30,7 @@ const failed = (number: number) => ({
 })
 
 describe('why a delivery is held', () => {
-  it.each<[string, Partial<DeliveryFacts>, string | null]>([
+  it.each<[string, Partial<DeliveryRow>, string | null]>([
     ['put off without an attempt: its server rests', {}, 'server_resting'],
     ['delivered anew, and put off', { attempts: 3, attemptsBefore: 3, log: [failed(3)] }, 'server_resting'],
     ['after a failed attempt: by the schedule', { attempts: 2, log: [failed(2)] }, 'retry_scheduled'],
@@ -38,7 +38,7 @@ describe('why a delivery is held', () => {
     ['while its first attempt is under way: nothing', { attempts: 1 }, null],
     [
       'when it is due, and its server rests',
-      { nextAttemptAt: new Date(Date.now() - 1), restsUntil: SOON, isBehindOthers: true },
+      { nextAttemptAt: new Date(Date.now() - 1), coolDownUntil: SOON, isBehindOthers: true },
       'server_resting',
     ],
     ['when it is due: nothing', { nextAttemptAt: new Date(Date.now() - 1) }, null],
@@ -58,7 +58,7 @@ describe('why a delivery is held', () => {
     expect(held).toEqual(reason === null ? null : { reason, until: SOON.toISOString() })
   })
 
-  it.each<[string, Partial<DeliveryFacts>, string]>([
+  it.each<[string, Partial<DeliveryRow>, string]>([
     [
       'due, while others are under way to its server',
       { nextAttemptAt: new Date(Date.now() - 2_000), isBehindOthers: true },

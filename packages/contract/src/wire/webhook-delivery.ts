@@ -60,7 +60,7 @@ export const redeliverSince = z
   })
   .meta({ id: 'RedeliverSince' })
 
-export interface AttemptFacts {
+export interface AttemptRow {
   readonly number: number
   readonly createdAt: Date
   readonly durationMs: number
@@ -70,7 +70,7 @@ export interface AttemptFacts {
   readonly replySnippet: string | null
 }
 
-export interface DeliveryFacts {
+export interface DeliveryRow {
   readonly id: string
   readonly state: (typeof DELIVERY_STATES)[number]
   readonly eventId: string
@@ -88,18 +88,18 @@ export interface DeliveryFacts {
   /** The delivery is due, and other deliveries to its origin are under way. */
   readonly isBehindOthers: boolean
   /** The delivery is due, and its origin is in a cool-down until then. */
-  readonly restsUntil: Date | null
+  readonly coolDownUntil: Date | null
   /** The last attempt first; all attempts, or only the last attempt. */
-  readonly log: readonly AttemptFacts[]
+  readonly log: readonly AttemptRow[]
 }
 
 /** Null: the delivery has ended, is about to be attempted, or is being attempted. */
-function holdOf(row: DeliveryFacts): DeliveryJson['held'] {
+function holdOf(row: DeliveryRow): DeliveryJson['held'] {
   const { state, attempts, attemptsBefore, nextAttemptAt } = row
   if (state !== 'pending' || nextAttemptAt === null) return null
   if (row.isUnwanted) return { reason: 'endpoint_disabled', until: null }
   if (nextAttemptAt.getTime() <= Date.now()) {
-    if (row.restsUntil) return { reason: 'server_resting', until: row.restsUntil.toISOString() }
+    if (row.coolDownUntil) return { reason: 'server_resting', until: row.coolDownUntil.toISOString() }
     return row.isBehindOthers ? { reason: 'server_busy', until: null } : null
   }
   const until = nextAttemptAt.toISOString()
@@ -109,7 +109,7 @@ function holdOf(row: DeliveryFacts): DeliveryJson['held'] {
   return row.log[0]?.number === attempts ? { reason: 'retry_scheduled', until } : null
 }
 
-export function toDeliveryJson(row: DeliveryFacts): DeliveryJson {
+export function toDeliveryJson(row: DeliveryRow): DeliveryJson {
   const [last] = row.log
   return {
     id: row.id,
@@ -130,11 +130,11 @@ export function toDeliveryJson(row: DeliveryFacts): DeliveryJson {
   }
 }
 
-export function toDeliveryWithLog(row: DeliveryFacts): z.output<typeof deliveryWithLog> {
+export function toDeliveryWithLog(row: DeliveryRow): z.output<typeof deliveryWithLog> {
   return { ...toDeliveryJson(row), log: row.log.map(toAttemptJson) }
 }
 
-function toAttemptJson(row: AttemptFacts): z.output<typeof attemptJson> {
+function toAttemptJson(row: AttemptRow): z.output<typeof attemptJson> {
   return {
     number: row.number,
     at: row.createdAt.toISOString(),

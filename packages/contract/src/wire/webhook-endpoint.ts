@@ -131,7 +131,7 @@ export const endpointDeleted = z
   .object({ id: z.string(), object: z.literal('webhook_endpoint'), deleted: z.literal(true) })
   .meta({ id: 'WebhookEndpointDeleted' })
 
-interface EndpointFacts {
+interface EndpointRow {
   readonly id: string
   readonly url: string
   readonly description: string | null
@@ -146,7 +146,7 @@ interface EndpointFacts {
   readonly createdAt: Date
 }
 
-export function toEndpointJson(row: EndpointFacts): EndpointJson {
+export function toEndpointJson(row: EndpointRow): EndpointJson {
   return {
     id: row.id,
     object: 'webhook_endpoint',

@@ -21,7 +21,7 @@ describe('the estimate of a batch', () => {
     expect(estimateBatch(input, stats)).toEqual({ endsInMs: 60_000, amount: 80 })
   })
 
-  it('is by the slots before there is a pace, and by the pace afterwards', () => {
+  it('is by the slots before there is an admission rate, and by the rate afterwards', () => {
     expect(estimateBatch({ ...input, waiting: 100 }, stats).endsInMs).toBe(10 * 60_000)
     const rate = { admitted: 20, minutes: 10 }
     expect(estimateBatch({ ...input, waiting: 100, rate }, stats).endsInMs).toBe(50 * 60_000 + 60_000)

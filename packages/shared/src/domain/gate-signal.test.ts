@@ -33,9 +33,9 @@ describe('gateSignal', () => {
   })
 
   it.each<Answered>([{ kind: 'unknown' }, rejected({ class: 'unreachable' })])(
-    'of $kind $class is silence',
+    'of $kind $class is a failure',
     (answer) => {
-      expect(gateSignal(answer)).toEqual({ kind: 'silence' })
+      expect(gateSignal(answer)).toEqual({ kind: 'failure' })
     },
   )
 

@@ -4,7 +4,7 @@
 import type { RefusalClass } from './refusal.ts'
 
 /** After this many submissions in a row without an answer, no more are spent until the provider answers again. */
-export const SILENCES_MAX = 5
+export const FAILURES_MAX = 5
 /**
  * After this many equal refusals of requests in a row, without an acceptance in between, the gate closes with the words
  * of the refusal.
@@ -30,7 +30,7 @@ const REFUSAL_CHARS_MAX = 300
 
 /** The meaning of a submission's answer for all other submissions. */
 export type GateSignal =
-  | { readonly kind: 'answered' | 'silence' }
+  | { readonly kind: 'answered' | 'failure' }
   | { readonly kind: 'hold'; readonly forMs: number }
   /** `key` is equal for equal refusals; `refusal` is the text for operators. */
   | { readonly kind: 'refusal'; readonly class: RefusalClass; readonly key: string; readonly refusal: string }
@@ -47,11 +47,11 @@ export interface Answered {
 export function gateSignal(answer: Answered): GateSignal {
   const { kind, code = '', message = '', retryAfterMs } = answer
   if (kind === 'accepted') return { kind: 'answered' }
-  if (kind === 'unknown') return { kind: 'silence' }
+  if (kind === 'unknown') return { kind: 'failure' }
   const refusalClass = answer.class ?? 'request'
   switch (refusalClass) {
     case 'unreachable':
-      return { kind: 'silence' }
+      return { kind: 'failure' }
     case 'rate':
     case 'capacity':
       return { kind: 'hold', forMs: Math.min(retryAfterMs ?? HOLD_DEFAULT_MS, HOLD_MAX_MS) }

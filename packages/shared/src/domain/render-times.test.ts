@@ -38,7 +38,7 @@ describe('the buckets', () => {
 })
 
 describe('render times', () => {
-  it('take each clip with the weight of one, wherever it ended, and never forget more than a fiftieth for it', () => {
+  it('take each clip with the weight of one, wherever it ended, and never lose more than a fiftieth for it', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(ms, ms), { maxLength: 30 }), (clips) => {
         let times = NO_RENDER_TIMES
@@ -68,7 +68,7 @@ describe('render times', () => {
     expect(share).toBeLessThan(0.15)
   })
 
-  it('follow scouts, whose clips count for several, to where nobody else looks', () => {
+  it('follow exploration polls, whose clips count for several, to times without other polls', () => {
     const slow = after(1_000, 199_000, 200_000)
     let times = slow
     for (let clip = 0; clip < 100; clip++) {

@@ -1,6 +1,6 @@
 // The waits of the submit step: before the next submission, and before the next try to record an outcome.
 
-import type { Settlement } from './lifecycle/consequence.ts'
+import type { OutcomeInput } from './lifecycle/consequence.ts'
 
 /**
  * Back-off in ms before the next submission after a certain refusal: 1 s doubling to 60 s with ±20 % jitter, never
@@ -24,7 +24,7 @@ const KNOWN_HERE_WAIT_MAX_MS = 1_000
  * up. Knowledge that only this process has is never given up, and its wait ends at 1 s: a task id, without which a
  * render is paid for nothing, or the fact that nothing was sent.
  */
-export function recordAgainMs(state: Settlement['state'] | 'unsent', tries: number): number | null {
+export function recordAgainMs(state: OutcomeInput['state'] | 'unsent', tries: number): number | null {
   const isKnownHereOnly = state === 'accepted' || state === 'unsent'
   if (!isKnownHereOnly && tries >= RECORD_TRIES_MAX) return null
   return Math.min(250 * 2 ** Math.min(tries, 10), isKnownHereOnly ? KNOWN_HERE_WAIT_MAX_MS : RECORD_WAIT_MAX_MS)

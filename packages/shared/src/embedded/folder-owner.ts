@@ -77,12 +77,12 @@ async function createWhole(path: string, content: string): Promise<boolean> {
   }
 }
 
-/** Removes the file only while its content is still `judged`; a claim written in between is put back. */
-async function removeStale(path: string, judged: string): Promise<void> {
+/** Removes the file only while its content is still `staleContent`; a claim written in between is put back. */
+async function removeStale(path: string, staleContent: string): Promise<void> {
   const grave = `${path}.${randomUUID()}`
   const moved = await rename(path, grave).then(() => true, ifMissing(false))
   if (!moved) return
-  if ((await readFile(grave, 'utf8')) === judged) await rm(grave)
+  if ((await readFile(grave, 'utf8')) === staleContent) await rm(grave)
   else await rename(grave, path)
 }
 

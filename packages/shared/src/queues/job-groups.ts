@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import type { JobsOptions } from 'bullmq'
-import type { RowToEnqueue } from '../domain/wake-up.ts'
+import type { RowToEnqueue } from '../domain/row-to-enqueue.ts'
 import type { JobData, QueueBackend } from './queue-backend.ts'
 
 /** Rows enqueued at the same moment share a job. */
@@ -23,7 +23,7 @@ export function retentionOn(backend: QueueBackend): JobsOptions {
 /** Part of the job id: a retained job of another group with the same first row must not suppress the new job. */
 export const hashOf = (rows: readonly RowToEnqueue[]) =>
   createHash('sha1')
-    .update(rows.map(({ id, wakes }) => `${id}.${wakes}`).join())
+    .update(rows.map(({ id, dispatchCount }) => `${id}.${dispatchCount}`).join())
     .digest('hex')
 
 /** How many rows the jobs carry. */

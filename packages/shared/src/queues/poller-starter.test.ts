@@ -8,7 +8,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-it('wakes at once, and shares one wake-up a second among all that ask meanwhile', () => {
+it('starts pollers at once, then once a second for all calls in between', () => {
   const add = vi.fn()
   const starter = createPollerStarter(add)
   for (let n = 0; n < 100; n++) starter.start()
@@ -23,7 +23,7 @@ it('wakes at once, and shares one wake-up a second among all that ask meanwhile'
   expect(add).toHaveBeenCalledTimes(3)
 })
 
-it('wakes nobody any more once it is closed', () => {
+it('starts no poller after it is closed', () => {
   const add = vi.fn()
   const starter = createPollerStarter(add)
   starter.start()
@@ -33,7 +33,7 @@ it('wakes nobody any more once it is closed', () => {
   expect(add).toHaveBeenCalledTimes(1)
 })
 
-it('wakes nobody while lanes are seen to be busy, and does again when they rest or are seen no more', () => {
+it('starts no poller while pollers are seen to be busy, and starts them again when they rest or are seen no more', () => {
   const add = vi.fn()
   const starter = createPollerStarter(add)
   starter.seen(true)

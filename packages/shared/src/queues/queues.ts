@@ -1,7 +1,7 @@
 // The five queues, and the only way to add jobs. A job is a hint: a job carries the id of a row, and a lost job is legal, because reconcile
 // finds the row. So no reply to a caller waits until a job is added.
 
-import type { RowToEnqueue } from '../domain/wake-up.ts'
+import type { RowToEnqueue } from '../domain/row-to-enqueue.ts'
 import { withTimeout } from '../runtime/clock.ts'
 import { hashOf, type NewJob, ROWS_PER_JOB, retentionOn, rowsOf } from './job-groups.ts'
 import { createPollerStarter, type PollerStarter } from './poller-starter.ts'
@@ -104,9 +104,13 @@ export function openQueues(
     for (let at = 0; at < rows.length; at += ROWS_PER_JOB) {
       const [first, ...others] = rows.slice(at, at + ROWS_PER_JOB)
       if (!first) break
-      const { id, wakes } = first
+      const { id, dispatchCount } = first
       const data = others.length > 0 ? { id, also: others.map((one) => one.id) } : { id }
-      jobs.push({ name, data, opts: { jobId: `${id}.${wakes}${others.length > 0 ? `-${hashOf(others)}` : ''}` } })
+      jobs.push({
+        name,
+        data,
+        opts: { jobId: `${id}.${dispatchCount}${others.length > 0 ? `-${hashOf(others)}` : ''}` },
+      })
     }
     addJobs(name, jobs)
   }

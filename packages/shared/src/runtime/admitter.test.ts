@@ -8,7 +8,7 @@ function scripted() {
     resolve: (result: { admitted: string[]; againMs: number | null }) => void
     reject: (error: Error) => void
   }[] = []
-  const woken: string[] = []
+  const enqueued: string[] = []
   const errors: unknown[] = []
   let runs = 0
   const admitter = createAdmitter<string>({
@@ -16,7 +16,7 @@ function scripted() {
       runs++
       return new Promise((resolve, reject) => open.push({ resolve, reject }))
     },
-    enqueue: (admitted: readonly string[]) => woken.push(...admitted),
+    enqueue: (admitted: readonly string[]) => enqueued.push(...admitted),
     onError: (error) => errors.push(error),
     stopping: stopping.signal,
   })
@@ -28,7 +28,7 @@ function scripted() {
     if (!run) throw new Error('no run is under way')
     return run
   }
-  return { admitter, stopping, woken, errors, next, turn, runs: () => runs, open: () => open.length }
+  return { admitter, stopping, enqueued, errors, next, turn, runs: () => runs, open: () => open.length }
 }
 
 describe('the admitter', () => {
@@ -50,14 +50,14 @@ describe('the admitter', () => {
     expect(runs()).toBe(3)
   })
 
-  it('wakes what each run admitted, and goes on while there may be more', async () => {
-    const { admitter, woken, next, turn, runs } = scripted()
+  it('enqueues what each run admitted, and goes on while there may be more', async () => {
+    const { admitter, enqueued, next, turn, runs } = scripted()
     admitter.admit()
     ;(await next()).resolve({ admitted: ['a', 'b'], againMs: 0 })
     await turn()
     ;(await next()).resolve({ admitted: ['c'], againMs: null })
     await admitter.idle()
-    expect(woken).toEqual(['a', 'b', 'c'])
+    expect(enqueued).toEqual(['a', 'b', 'c'])
     expect(runs()).toBe(2)
   })
 
@@ -73,7 +73,7 @@ describe('the admitter', () => {
   })
 
   it('survives a failed run: the next call runs again', async () => {
-    const { admitter, woken, errors, next } = scripted()
+    const { admitter, enqueued, errors, next } = scripted()
     admitter.admit()
     ;(await next()).reject(new Error('no database'))
     await admitter.idle()
@@ -81,18 +81,18 @@ describe('the admitter', () => {
     admitter.admit()
     ;(await next()).resolve({ admitted: ['a'], againMs: null })
     await admitter.idle()
-    expect(woken).toEqual(['a'])
+    expect(enqueued).toEqual(['a'])
   })
 
   it('runs again by itself when it is told to, unless it is stopping', async () => {
-    const { admitter, stopping, woken, next, turn, runs } = scripted()
+    const { admitter, stopping, enqueued, next, turn, runs } = scripted()
     admitter.admit()
     ;(await next()).resolve({ admitted: [], againMs: 5 })
     await admitter.idle()
     while (runs() < 2) await turn()
     ;(await next()).resolve({ admitted: ['a'], againMs: 5 })
     await admitter.idle()
-    expect(woken).toEqual(['a'])
+    expect(enqueued).toEqual(['a'])
     stopping.abort()
     await new Promise((resolve) => setTimeout(resolve, 20))
     expect(runs()).toBe(2)

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { ALONE, type MicroBatchPorts, microBatch } from './micro-batch.ts'
+import { type MicroBatchPorts, microBatch, SINGLE_ROW } from './micro-batch.ts'
 import { takeTurns } from './turns.ts'
 
 /** Doubles numbers; a negative number fails its micro-batch. */
@@ -65,11 +65,11 @@ describe('a micro-batch', () => {
   })
 
   it('that fails is tried one by one, and says why', async () => {
-    const runAlone = async (key: number) => {
+    const runSingleRow = async (key: number) => {
       if (key < 0) throw new Error('negative')
       return key * 2
     }
-    const { double, errors } = doubling({ alone: { run: runAlone, turns: takeTurns(5) } })
+    const { double, errors } = doubling({ singleRow: { run: runSingleRow, turns: takeTurns(5) } })
     const results = await Promise.allSettled([double(1), double(-1), double(2)])
     expect(results.map((one) => one.status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
     expect(errors).toEqual([new Error('negative among 1,-1,2')])
@@ -85,7 +85,7 @@ describe('a micro-batch', () => {
       running -= 1
       return key
     }
-    const { double } = doubling({ sizeMax: 50, alone: { run, turns: takeTurns(3) } })
+    const { double } = doubling({ sizeMax: 50, singleRow: { run, turns: takeTurns(3) } })
     const keys = Array.from({ length: 50 }, (_, index) => -index)
     expect(await Promise.all(keys.map(double))).toEqual(keys)
     expect(most).toBe(3)
@@ -97,8 +97,8 @@ describe('a micro-batch', () => {
       release = resolve
     })
     const double = microBatch<number, number>({
-      run: async (keys) => keys.map((key) => (key === 7 ? ALONE : key * 2)),
-      alone: {
+      run: async (keys) => keys.map((key) => (key === 7 ? SINGLE_ROW : key * 2)),
+      singleRow: {
         run: async (key) => {
           await released
           return key * 3
@@ -109,11 +109,11 @@ describe('a micro-batch', () => {
       sizeMax: 10,
       everyMs: 0,
     })
-    const alone = double(7)
+    const singleRow = double(7)
     expect(await Promise.all([double(1), double(2)])).toEqual([2, 4])
     expect(await double(3)).toBe(6)
     release()
-    expect(await alone).toBe(21)
+    expect(await singleRow).toBe(21)
   })
 
   it('that hangs holds up the next one for a second at the most', async () => {
@@ -130,8 +130,8 @@ describe('a micro-batch', () => {
   })
 
   it('that fails for a reason common to all fails as a whole, and the next one runs', async () => {
-    const runAlone = async () => expect.unreachable()
-    const { double, errors } = doubling({ alone: { run: runAlone, turns: takeTurns(1) }, isCommon: () => true })
+    const runSingleRow = async () => expect.unreachable()
+    const { double, errors } = doubling({ singleRow: { run: runSingleRow, turns: takeTurns(1) }, isCommon: () => true })
     const results = await Promise.allSettled([double(1), double(-1)])
     expect(results.map((one) => one.status)).toEqual(['rejected', 'rejected'])
     expect(errors).toEqual([])

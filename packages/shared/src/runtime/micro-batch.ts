@@ -8,16 +8,16 @@ import { withTimeout } from './clock.ts'
 import type { Turns } from './turns.ts'
 
 /** The answer for a key that needs a closer look: the single-row fallback carries the key out, and the micro-batch does not wait. */
-export const ALONE = Symbol('alone')
+export const SINGLE_ROW = Symbol('single row')
 
 export interface MicroBatchPorts<Key, Value> {
   /** Returns one answer per key, in the order of the keys; an Error where a single key failed. */
-  readonly run: (keys: readonly Key[]) => Promise<readonly (Value | Error | typeof ALONE)[]>
+  readonly run: (keys: readonly Key[]) => Promise<readonly (Value | Error | typeof SINGLE_ROW)[]>
   /**
    * The single-row fallback: for keys answered with ALONE, and for every key when `run` throws, so that one bad key cannot fail the rest.
    * `turns` bounds the concurrency, because each fallback takes a connection.
    */
-  readonly alone?: { readonly run: (key: Key) => Promise<Value>; readonly turns: Turns }
+  readonly singleRow?: { readonly run: (key: Key) => Promise<Value>; readonly turns: Turns }
   /** Whether a failure affects every key alike (such as Postgres away), so that the single-row fallback would only add load. */
   readonly isCommon?: (error: unknown) => boolean
   /** Receives the error of a micro-batch whose keys then go to the single-row fallback. */
@@ -32,23 +32,23 @@ const WAIT_MAX_MS = 1_000
 
 /** @returns a function for a single key; concurrent calls share a micro-batch, and each call rejects only for the failure of its own key */
 export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key: Key) => Promise<Value> {
-  const { run, alone, isCommon = () => false, onError, sizeMax, everyMs } = ports
+  const { run, singleRow, isCommon = () => false, onError, sizeMax, everyMs } = ports
   /** Resolves when every micro-batch so far has begun, and the latest has ended or hangs. */
   let tail: Promise<unknown> = Promise.resolve()
   let latest: Promise<unknown> = tail
   let nextAt = 0
 
-  async function runAll(keys: readonly Key[]): Promise<readonly (Value | Error | typeof ALONE)[]> {
+  async function runAll(keys: readonly Key[]): Promise<readonly (Value | Error | typeof SINGLE_ROW)[]> {
     try {
       return await run(keys)
     } catch (error) {
-      if (!alone || isCommon(error)) throw error
+      if (!singleRow || isCommon(error)) throw error
       onError(error)
-      return keys.map(() => ALONE)
+      return keys.map(() => SINGLE_ROW)
     }
   }
 
-  const loader = new DataLoader<Key, Value | typeof ALONE>(
+  const loader = new DataLoader<Key, Value | typeof SINGLE_ROW>(
     (keys) => {
       const running = runAll(keys)
       latest = running.catch(() => undefined)
@@ -73,8 +73,8 @@ export function microBatch<Key, Value>(ports: MicroBatchPorts<Key, Value>): (key
   )
   return async (key) => {
     const value = await loader.load(key)
-    if (value !== ALONE) return value
-    if (!alone) throw new Error('a batch left a key alone that nobody carries out alone')
-    return await alone.turns(() => alone.run(key))
+    if (value !== SINGLE_ROW) return value
+    if (!singleRow) throw new Error('a batch left a key alone that nobody carries out alone')
+    return await singleRow.turns(() => singleRow.run(key))
   }
 }

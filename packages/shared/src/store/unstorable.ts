@@ -12,7 +12,7 @@ export type RefusedStatement =
   | 'claim'
   | 'record'
   | 'end'
-  | 'wake'
+  | 'enqueue'
   | 'admit'
   | 'submit'
   | 'deliver'

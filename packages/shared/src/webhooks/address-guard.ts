@@ -8,13 +8,13 @@ import ipaddr from 'ipaddr.js'
 type Address = ipaddr.IPv4 | ipaddr.IPv6
 type Network = [Address, number]
 
-export type AddressVerdict =
+export type AddressDecision =
   /** `exempt`: the operator named the network of the address. */
   | { readonly allowed: true; readonly exempt: boolean }
   /** `range`: the name of the forbidden range, e.g. `private`, `loopback`, `6to4`. */
   | { readonly allowed: false; readonly range: string }
 
-export type AddressGuard = (address: string) => AddressVerdict
+export type AddressGuard = (address: string) => AddressDecision
 
 const GLOBAL_UNICAST: Network = ipaddr.parseCIDR('2000::/3')
 const NAT64_WELL_KNOWN: Network = ipaddr.parseCIDR('64:ff9b::/96')

@@ -72,15 +72,15 @@ type Check = (address: string, whose: string) => Error | null
 
 function createCheck({ guard }: GuardedConnectOptions, anywhere: boolean): Check {
   return (address, whose) => {
-    const verdict = guard(address)
+    const decision = guard(address)
     // The address stays unnamed: the message goes to a tenant, and the name may belong to the operator's internal network.
-    if (!verdict.allowed)
+    if (!decision.allowed)
       return new RefusedAddressError(
         whose === 'this'
-          ? `webhooks may not be sent to this address: ${verdict.range}; whoever runs Reelqueue may allow its network`
-          : `${whose} resolves to an address no webhook may be sent to: ${verdict.range}`,
+          ? `webhooks may not be sent to this address: ${decision.range}; whoever runs Reelqueue may allow its network`
+          : `${whose} resolves to an address no webhook may be sent to: ${decision.range}`,
       )
-    return anywhere || verdict.exempt
+    return anywhere || decision.exempt
       ? null
       : new InsecureUrlError('webhooks may only be sent over https: use https in the URL')
   }

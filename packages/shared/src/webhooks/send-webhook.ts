@@ -97,23 +97,23 @@ export function send(
 /** `failure`: the error that interrupted the exchange; null when the reply ended or enough of the reply was read. */
 export function outcomeOf(reply: Reply, failure: Failure | null, durationMs: number): SendOutcome {
   // A status that already means failure says more than the later break of the body.
-  const verdict = verdictOfStatus(reply.httpStatus) ?? failure
+  const decision = decisionOfStatus(reply.httpStatus) ?? failure
   return {
-    kind: verdict === null ? 'delivered' : 'failed',
+    kind: decision === null ? 'delivered' : 'failed',
     httpStatus: reply.httpStatus,
-    errorClass: verdict?.errorClass ?? null,
-    message: verdict?.message ?? `the endpoint answered ${reply.httpStatus}`,
+    errorClass: decision?.errorClass ?? null,
+    message: decision?.message ?? `the endpoint answered ${reply.httpStatus}`,
     replySnippet: reply.snippet(),
     durationMs,
     retryAfterMs: reply.retryAfterMs,
-    final: FINAL.includes(verdict?.errorClass ?? null),
+    final: FINAL.includes(decision?.errorClass ?? null),
   }
 }
 
 /** A repeated attempt cannot help. */
 const FINAL: readonly (SendErrorClass | null)[] = ['refused_address', 'invalid_url', 'insecure_url']
 
-function verdictOfStatus(httpStatus: number | null): Failure | null {
+function decisionOfStatus(httpStatus: number | null): Failure | null {
   if (httpStatus === null || (httpStatus >= 200 && httpStatus < 300)) return null
   return httpStatus >= 300 && httpStatus < 400
     ? { errorClass: 'redirect', message: `the endpoint answered ${httpStatus}; redirects are not followed` }

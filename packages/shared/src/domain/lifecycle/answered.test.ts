@@ -125,8 +125,8 @@ describe('the outcome of the current submission', () => {
     expect(isRefusalDecisive(open(), answeredBy('a', BUSY))).toBe(true)
     expect(isRefusalDecisive(open({ cancelRequested: true }), refused)).toBe(false)
     expect(isRefusalDecisive(generation('cancelled', [submission('a', 'started')]), refused)).toBe(false)
-    const spare = generation('submitting', [submission('a', 'accepted'), submission('b', 'started')])
-    expect(isRefusalDecisive(spare, answeredBy('b', REFUSED))).toBe(false)
+    const unused = generation('submitting', [submission('a', 'accepted'), submission('b', 'started')])
+    expect(isRefusalDecisive(unused, answeredBy('b', REFUSED))).toBe(false)
   })
 })
 
@@ -198,7 +198,7 @@ describe('a late outcome', () => {
 })
 
 describe('a task that another submission has', () => {
-  const spare = (row: Partial<LedgerRow>, fields: Partial<Snapshot> = {}) =>
+  const unused = (row: Partial<LedgerRow>, fields: Partial<Snapshot> = {}) =>
     generation(
       'submitting',
       [submission('a', 'accepted', row), submission('b', 'started', { attempt: fields.attempt ?? 1 })],
@@ -213,7 +213,7 @@ describe('a task that another submission has', () => {
     ['that the provider has forgotten', { startedAtMs: NOW - ASKED_ABOUT_MS }, {}, false],
     ['after a cancel', {}, { cancelRequested: true }, false],
   ])('%s', (_, row, fields, isTaken) => {
-    const plan = decide(spare(row, fields), answeredBy('b', BUSY))
+    const plan = decide(unused(row, fields), answeredBy('b', BUSY))
     expect(plan.row.currentSubmissionId).toBe(isTaken ? 'a' : undefined)
   })
 
@@ -224,7 +224,7 @@ describe('a task that another submission has', () => {
   })
 
   it('is polled after a refusal, and not while another task is polled', () => {
-    expect(decide(spare({}, { attempt: 2 }), answeredBy('b', REFUSED))).toMatchObject({ move: 'fail', askAbout: 'a' })
+    expect(decide(unused({}, { attempt: 2 }), answeredBy('b', REFUSED))).toMatchObject({ move: 'fail', askAbout: 'a' })
     const polled = generation('failed', [submission('a', 'unknown'), submission('b', 'rejected')], { isDue: true })
     expect(decide(polled, answeredBy('a', ACCEPTED)).askAbout).toBeNull()
     expect(decide({ ...polled, isDue: false }, answeredBy('a', ACCEPTED)).askAbout).toBe('a')

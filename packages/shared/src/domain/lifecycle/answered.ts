@@ -3,10 +3,10 @@
 
 import { FAILURES } from '@reelqueue/contract/terms/failure'
 import { type Consequence, consequenceOf, SUBMIT_RETRY_MAX_MS } from './consequence.ts'
-import type { Answered, SettleOptions, SubmissionResult } from './outcome.ts'
+import type { Answered, RecordOptions, SubmissionResult } from './outcome.ts'
 import { type LedgerAddition, type LedgerChange, NOTHING, type Plan, type RowChanges } from './plan.ts'
 import { type Snapshot, submissionOf, unknownCount } from './snapshot.ts'
-import { spareTask, withLedger } from './tasks.ts'
+import { unusedTask, withLedger } from './tasks.ts'
 
 const UNKNOWN = { code: 'submission_unknown', message: FAILURES.submission_unknown }
 
@@ -25,12 +25,12 @@ export function answered(snapshot: Snapshot, outcome: Answered): Plan {
   const write = (plan: Pick<Plan, 'move' | 'row'>): Plan => ({ ...plan, ledger, added, askAbout: null })
 
   if (!isCurrent || result.kind !== 'accepted') {
-    const spare = spareTask(after, added?.id ?? submissionId)
-    if (spare?.taskId) {
+    const unused = unusedTask(after, added?.id ?? submissionId)
+    if (unused?.taskId) {
       // The submission that is left may be rendering as well.
       const isLeftUnknown = submissionOf(after, snapshot.currentSubmissionId)?.state === 'unknown'
       const slotMs = isLeftUnknown ? options.renderMaxMs : null
-      const row = { ...rendering(spare.taskId, options), currentSubmissionId: spare.id, slotMs }
+      const row = { ...rendering(unused.taskId, options), currentSubmissionId: unused.id, slotMs }
       return write(snapshot.status === 'submitting' ? { move: 'accept', row } : acceptedLate(row))
     }
   }
@@ -118,7 +118,7 @@ function consequence(after: Snapshot, result: SubmissionResult, isReleased: bool
 function carriedOut(
   consequence: Consequence,
   result: SubmissionResult,
-  options: SettleOptions,
+  options: RecordOptions,
 ): Pick<Plan, 'move' | 'row'> {
   // A task that may be rendering keeps its slot, whatever the next status of the generation.
   const left: RowChanges =
@@ -141,7 +141,7 @@ function carriedOut(
 }
 
 /** The row of a generation whose task is polled from now on. */
-function rendering(taskId: string, { firstPollMs }: SettleOptions): RowChanges {
+function rendering(taskId: string, { firstPollMs }: RecordOptions): RowChanges {
   return { taskId, renderFrom: 'submission', isCharged: true, error: null, dueMs: firstPollMs }
 }
 

@@ -1,6 +1,6 @@
 // Whether a generation is submitted now: decided again before each payment, under the row lock.
 
-import { currentOf, rememberedTasks, type Snapshot } from './snapshot.ts'
+import { currentOf, previousTasks, type Snapshot } from './snapshot.ts'
 
 export type Beginning =
   | { readonly kind: 'begin' }
@@ -36,8 +36,8 @@ export function beginning(snapshot: Snapshot, { isHeld, askedTaskIds }: BeginCon
     return { kind: 'moved_on' }
   }
   if (isHeld) return { kind: 'held' }
-  const former = rememberedTasks(snapshot).find(
+  const previous = previousTasks(snapshot).find(
     (row) => row.attempt < attempt && row.taskId !== null && !askedTaskIds.includes(row.taskId),
   )
-  return former?.taskId ? { kind: 'ask_first', taskId: former.taskId } : { kind: 'begin' }
+  return previous?.taskId ? { kind: 'ask_first', taskId: previous.taskId } : { kind: 'begin' }
 }

@@ -3,12 +3,12 @@ import { describe, expect, it } from 'vitest'
 import {
   type Consequence,
   consequenceOf,
-  type Settlement,
+  type OutcomeInput,
   type SubmissionContext,
   UNKNOWN_SUBMISSIONS_MAX,
 } from './consequence.ts'
 
-const SETTLEMENTS: readonly Settlement[] = [
+const OUTCOMES: readonly OutcomeInput[] = [
   { state: 'accepted' },
   { state: 'rejected', retryable: true, isReleased: false },
   { state: 'rejected', retryable: false, isReleased: false },
@@ -25,35 +25,35 @@ const CONTEXTS: readonly SubmissionContext[] = [true, false].flatMap((cancelRequ
 )
 
 /** The rules in the order in which a person would state them, independent of the code's order. */
-function expected(settlement: Settlement, context: SubmissionContext): Consequence {
+function expected(outcome: OutcomeInput, context: SubmissionContext): Consequence {
   if (context.cancelRequested) return 'cancel'
-  if (settlement.state === 'accepted') return 'process'
-  if (settlement.state === 'rejected' && settlement.isReleased) return 'release'
-  const certain = settlement.state === 'rejected' && settlement.retryable && !context.retriesExhausted
-  const asked = settlement.state === 'unknown' && context.policy === 'resubmit' && context.unknownCount <= 1
+  if (outcome.state === 'accepted') return 'process'
+  if (outcome.state === 'rejected' && outcome.isReleased) return 'release'
+  const certain = outcome.state === 'rejected' && outcome.retryable && !context.retriesExhausted
+  const asked = outcome.state === 'unknown' && context.policy === 'resubmit' && context.unknownCount <= 1
   return certain || asked ? 'submit_again' : 'fail'
 }
 
-const table = SETTLEMENTS.flatMap((settlement) => CONTEXTS.map((context) => ({ settlement, context })))
+const table = OUTCOMES.flatMap((outcome) => CONTEXTS.map((context) => ({ outcome, context })))
 
 describe('consequenceOf', () => {
-  it.each(table)('of $settlement in $context', ({ settlement, context }) => {
-    expect(consequenceOf(settlement, context)).toBe(expected(settlement, context))
+  it.each(table)('of $outcome in $context', ({ outcome, context }) => {
+    expect(consequenceOf(outcome, context)).toBe(expected(outcome, context))
   })
 
   it('never pays again without a certain refusal or an explicit resubmit, and for unknown outcomes at most once', () => {
     const life = fc.record({
-      settlements: fc.array(fc.constantFrom(...SETTLEMENTS), { minLength: 1, maxLength: 30 }),
+      outcomes: fc.array(fc.constantFrom(...OUTCOMES), { minLength: 1, maxLength: 30 }),
       policy: fc.constantFrom('fail' as const, 'resubmit' as const),
       cancelAfter: fc.option(fc.nat(30), { nil: null }),
     })
     fc.assert(
-      fc.property(life, ({ settlements, policy, cancelAfter }) => {
+      fc.property(life, ({ outcomes, policy, cancelAfter }) => {
         let unknownCount = 0
-        for (const [index, settlement] of settlements.entries()) {
-          if (settlement.state === 'unknown') unknownCount++
+        for (const [index, outcome] of outcomes.entries()) {
+          if (outcome.state === 'unknown') unknownCount++
           const cancelRequested = cancelAfter !== null && index >= cancelAfter
-          const consequence = consequenceOf(settlement, {
+          const consequence = consequenceOf(outcome, {
             cancelRequested,
             policy,
             unknownCount,
@@ -61,7 +61,7 @@ describe('consequenceOf', () => {
           })
           if (consequence !== 'submit_again') break
           expect(cancelRequested).toBe(false)
-          if (settlement.state !== 'rejected') expect([settlement.state, policy]).toEqual(['unknown', 'resubmit'])
+          if (outcome.state !== 'rejected') expect([outcome.state, policy]).toEqual(['unknown', 'resubmit'])
         }
         expect(unknownCount).toBeLessThanOrEqual(policy === 'fail' ? 1 : UNKNOWN_SUBMISSIONS_MAX)
       }),

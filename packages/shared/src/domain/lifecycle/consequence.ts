@@ -1,7 +1,7 @@
 // The consequence of a recorded outcome for the generation of its current submission.
 
 /** The outcome of one submission, as the ledger records it. */
-export type Settlement =
+export type OutcomeInput =
   | { readonly state: 'accepted' }
   /** `isReleased`: the refusal is not about this generation (gate-signal.ts). */
   | { readonly state: 'rejected'; readonly retryable: boolean; readonly isReleased: boolean }
@@ -29,14 +29,14 @@ export const SUBMIT_RETRY_MAX_MS = 24 * 3_600_000
  * INVARIANT: only a certain refusal, or an explicit `resubmit` within its bound, leads to another submission; a
  * requested cancel forbids any further submission.
  */
-export function consequenceOf(settlement: Settlement, context: SubmissionContext): Consequence {
+export function consequenceOf(outcome: OutcomeInput, context: SubmissionContext): Consequence {
   if (context.cancelRequested) return 'cancel'
-  switch (settlement.state) {
+  switch (outcome.state) {
     case 'accepted':
       return 'process'
     case 'rejected':
-      if (settlement.isReleased) return 'release'
-      return settlement.retryable && !context.retriesExhausted ? 'submit_again' : 'fail'
+      if (outcome.isReleased) return 'release'
+      return outcome.retryable && !context.retriesExhausted ? 'submit_again' : 'fail'
     case 'unknown':
       return context.policy === 'resubmit' && context.unknownCount < UNKNOWN_SUBMISSIONS_MAX ? 'submit_again' : 'fail'
   }

@@ -9,7 +9,7 @@ import { withLedger } from './tasks.ts'
 export interface ModelRow extends Snapshot {
   readonly slotUntilMs: number | null
   /** The dispatch count. */
-  readonly wakes: number
+  readonly dispatchCount: number
   readonly videoUrl: string | null
 }
 
@@ -33,7 +33,7 @@ export function carriedOut(before: ModelRow, plan: Plan): ModelRow {
     mayBeCharged: before.mayBeCharged || row.isCharged === true,
     sinceAdmittedMs:
       row.isAdmitted === undefined ? before.sinceAdmittedMs : row.isAdmitted ? (before.sinceAdmittedMs ?? 0) : null,
-    wakes: before.wakes + (row.isDispatchedAnew ? 1 : 0),
+    dispatchCount: before.dispatchCount + (row.isDispatchedAnew ? 1 : 0),
     attempt: row.attempt ?? before.attempt,
     errorCode: isCompleted ? null : row.error === undefined ? before.errorCode : (row.error?.code ?? null),
     answer: isCompleted ? null : row.answer === undefined ? before.answer : row.answer,

@@ -22,7 +22,7 @@ export type SubmissionEnd =
     }
   | { readonly kind: 'unknown'; readonly code: string; readonly message: string; readonly httpStatus: number | null }
 
-export interface SettleOptions {
+export interface RecordOptions {
   /** Delay before the first poll. */
   readonly firstPollMs: number
   /**
@@ -36,7 +36,7 @@ export interface Answered {
   readonly kind: 'answered'
   readonly submissionId: string
   readonly result: SubmissionResult
-  readonly options: SettleOptions
+  readonly options: RecordOptions
   /** Another submission was answered with the same task: the answer says nothing about this submission. */
   readonly isDuplicate: boolean
   /** The refusal is not about this generation (store/refusals.ts). */

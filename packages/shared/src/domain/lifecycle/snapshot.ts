@@ -55,12 +55,12 @@ export function submissionOf({ submissions }: Snapshot, id: string | null): Ledg
 export const currentOf = (snapshot: Snapshot) => submissionOf(snapshot, snapshot.currentSubmissionId)
 
 /** The accepted submissions whose task may still give a video: the current submission first, then the latest. */
-export function rememberedTasks({ submissions, currentSubmissionId, nowMs }: Snapshot): LedgerRow[] {
-  const remembered = submissions.filter(
+export function previousTasks({ submissions, currentSubmissionId, nowMs }: Snapshot): LedgerRow[] {
+  const previous = submissions.filter(
     (row) => row.state === 'accepted' && !row.hasRenderFailed && row.startedAtMs > nowMs - ASKED_ABOUT_MS,
   )
   const isCurrent = (row: LedgerRow) => row.id === currentSubmissionId
-  return [...remembered.filter(isCurrent), ...remembered.filter((row) => !isCurrent(row)).reverse()]
+  return [...previous.filter(isCurrent), ...previous.filter((row) => !isCurrent(row)).reverse()]
 }
 
 /**

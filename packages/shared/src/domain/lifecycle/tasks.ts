@@ -3,7 +3,7 @@
 
 import { afterMove } from '@reelqueue/contract/terms/status'
 import type { LedgerAddition, LedgerChange, Plan } from './plan.ts'
-import { currentOf, type LedgerRow, rememberedTasks, type Snapshot } from './snapshot.ts'
+import { currentOf, type LedgerRow, previousTasks, type Snapshot } from './snapshot.ts'
 
 /** The snapshot with changes of its submissions. */
 export function withLedger(
@@ -42,17 +42,17 @@ function changed(row: LedgerRow, change: LedgerChange, nowMs: number): LedgerRow
  * @param snapshot after the outcome was recorded
  * @param answeredId the submission whose outcome was just recorded
  */
-export function spareTask(snapshot: Snapshot, answeredId: string): LedgerRow | null {
+export function unusedTask(snapshot: Snapshot, answeredId: string): LedgerRow | null {
   const { status, attempt, errorCode, cancelRequested } = snapshot
   if (cancelRequested || !(status === 'queued' || status === 'submitting' || errorCode === 'submission_unknown'))
     return null
   const current = currentOf(snapshot)
   if (current?.state !== 'rejected' && current?.state !== 'unknown') return null
   const isNew = (row: LedgerRow) => row.settledAtMs !== null && row.settledAtMs > current.startedAtMs
-  const spare = rememberedTasks(snapshot).find(
+  const unused = previousTasks(snapshot).find(
     (row) => row.id !== current.id && (row.attempt === attempt || row.id === answeredId || isNew(row)),
   )
-  return spare ?? null
+  return unused ?? null
 }
 
 /**
@@ -68,5 +68,5 @@ export function thenAskAbout(snapshot: Snapshot, plan: Plan): Plan {
   const after = { ...withLedger(snapshot, ledger, added), currentSubmissionId }
   const current = currentOf(after)
   if (current?.state !== 'rejected' && !current?.hasRenderFailed) return plan
-  return { ...plan, askAbout: rememberedTasks(after)[0]?.id ?? null }
+  return { ...plan, askAbout: previousTasks(after)[0]?.id ?? null }
 }

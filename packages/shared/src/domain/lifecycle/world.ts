@@ -58,7 +58,7 @@ const QUEUED: ModelRow = {
   submissions: [],
   nowMs: 1_000_000_000,
   slotUntilMs: null,
-  wakes: 0,
+  dispatchCount: 0,
   videoUrl: null,
 }
 
@@ -168,7 +168,7 @@ export class World {
     const { row } = this
     const isPolled = (row.status === 'processing' || row.status === 'failed') && row.isDue && row.answer === null
     const answer = isPolled && row.taskId !== null ? this.provider.poll(row.taskId, fate) : undefined
-    if (answer) this.row = { ...row, answer, wakes: row.wakes + 1 }
+    if (answer) this.row = { ...row, answer, dispatchCount: row.dispatchCount + 1 }
   }
 
   /** As the pollers: the generation fails, and polls go on. */

@@ -7,7 +7,7 @@ import { pollTimeoutMs } from '../../domain/poll-plan.ts'
 import type { RenderRequest } from '../../domain/render-request.ts'
 import { exchange } from '../http/exchange.ts'
 import { keepReply } from '../http/keep-reply.ts'
-import { readSilentCreate, readSilentPoll } from '../http/silence.ts'
+import { readUnansweredCreate, readUnansweredPoll } from '../http/no-answer.ts'
 import { wellFormed } from '../http/storable-text.ts'
 import { HEAD_BYTES_MAX, tolerantConnect } from '../http/tolerant-connect.ts'
 import { createTunnelAgent } from '../http/tunnel.ts'
@@ -48,7 +48,7 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: Ups
     const resultPath = `${path}/v1/result/${encodeURIComponent(wellFormed(taskId))}`
     const request = { origin, path: resultPath, method: 'GET', headers } as const
     const reply = await exchange(polls, request, pollTimeoutMs(timeoutMs))
-    const answer = reply.kind === 'silence' ? readSilentPoll(reply) : parsePoll(reply, [apiKey])
+    const answer = reply.kind === 'silence' ? readUnansweredPoll(reply) : parsePoll(reply, [apiKey])
     return answer.kind === 'completed' ? { ...answer, linkLifeMs: FACTS.linkLifeMs } : answer
   }
 
@@ -79,7 +79,7 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: Ups
       const answer = await exchange(creates, create, timeoutMs)
       const reading =
         answer.kind === 'silence'
-          ? readSilentCreate(answer)
+          ? readUnansweredCreate(answer)
           : parseCreate(answer, [apiKey, request.prompt], request.prompt)
       return { ...reading, reply: keepReply(answer, [apiKey, request.prompt]) }
     },

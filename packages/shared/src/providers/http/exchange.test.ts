@@ -25,9 +25,9 @@ function controller() {
 
 test('a request given up while connecting is never written when the connection comes after all', async () => {
   const agent = stalledAgent()
-  const silence = exchange(agent, request, 500)
+  const noAnswer = exchange(agent, request, 500)
   await vi.advanceTimersByTimeAsync(500)
-  expect(await silence).toEqual({ kind: 'silence', sent: false, timedOut: true, cause: 'TIMEOUT', received: '' })
+  expect(await noAnswer).toEqual({ kind: 'silence', sent: false, timedOut: true, cause: 'TIMEOUT', received: '' })
   const late = controller()
   agent.handlers[0]?.onRequestStart?.(late, null)
   expect(late.abort).toHaveBeenCalledOnce()
@@ -45,21 +45,21 @@ test('a request that was started is never started again', async () => {
 
 test('a request given up after it was started is aborted and counts as sent', async () => {
   const agent = stalledAgent()
-  const silence = exchange(agent, request, 500)
+  const noAnswer = exchange(agent, request, 500)
   const running = controller()
   agent.handlers[0]?.onRequestStart?.(running, null)
   await vi.runAllTimersAsync()
-  expect(await silence).toMatchObject({ sent: true, timedOut: true })
+  expect(await noAnswer).toMatchObject({ sent: true, timedOut: true })
   expect(running.abort).toHaveBeenCalledOnce()
 })
 
 test('an interim answer (HTTP 103) is not the answer', async () => {
   const agent = stalledAgent()
-  const silence = exchange(agent, request, 500)
+  const noAnswer = exchange(agent, request, 500)
   const running = controller()
   const handler = agent.handlers[0]
   handler?.onRequestStart?.(running, null)
   handler?.onResponseStart?.(running, 103, {})
   handler?.onResponseError?.(running, Object.assign(new Error('gone'), { code: 'ECONNRESET' }))
-  expect(await silence).toEqual({ kind: 'silence', sent: true, timedOut: false, cause: 'ECONNRESET', received: '' })
+  expect(await noAnswer).toEqual({ kind: 'silence', sent: true, timedOut: false, cause: 'ECONNRESET', received: '' })
 })

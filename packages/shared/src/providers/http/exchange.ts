@@ -5,9 +5,9 @@
 import { Buffer } from 'node:buffer'
 import type { Dispatcher } from 'undici'
 import { parseRetryAfter } from '../../domain/retry-after.ts'
+import { networkCause } from './no-answer.ts'
 import { readBody } from './read-body.ts'
-import type { Reply, Silence } from './reply.ts'
-import { networkCause } from './silence.ts'
+import type { NoAnswer, Reply } from './reply.ts'
 
 const ANSWER_BYTES_MAX = 1_048_576
 /** A longer Retry-After must not delay a generation beyond the video link's life of a day. */
@@ -37,7 +37,7 @@ export function exchange(
   agent: Pick<Dispatcher, 'dispatch'>,
   request: Dispatcher.DispatchOptions,
   timeoutMs: number,
-): Promise<Reply | Silence> {
+): Promise<Reply | NoAnswer> {
   return new Promise((resolve) => {
     let sent = false
     let settled = false

@@ -1,5 +1,5 @@
 // The result of an HTTP exchange with the provider, before interpretation. Pure types: exchange.ts creates the values,
-// silence.ts and the readers of each provider interpret the values.
+// no-answer.ts and the readers of each provider interpret the values.
 
 /** A reply with a status line. If `text` is only the beginning of the body, `cut` gives the reason. */
 export interface Reply {
@@ -17,7 +17,7 @@ export interface Reply {
 }
 
 /** No status line arrived. */
-export interface Silence {
+export interface NoAnswer {
   readonly kind: 'silence'
   /** INVARIANT: false only when no byte of the request can have left, now or later. */
   readonly sent: boolean

@@ -1,8 +1,8 @@
 // Admission: the backlog waits in Postgres, and only as many generations as there are slots go to the queue.
 
 import { models } from '@reelqueue/contract/terms/models'
-import { SILENCES_MAX } from '../../domain/gate-signal.ts'
-import type { RowToEnqueue } from '../../domain/wake-up.ts'
+import { FAILURES_MAX } from '../../domain/gate-signal.ts'
+import type { RowToEnqueue } from '../../domain/row-to-enqueue.ts'
 import { type Database, type Sql, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
 import { sqlState } from '../sql-state.ts'
@@ -17,7 +17,7 @@ const ROWS_MAX = 20_000
 /** Up to this number of waiting projects, all projects are compared; otherwise only the projects whose turn is next. */
 const FEW_PROJECTS = 200
 /** Time for the submit job to begin. Afterwards the next round of reconcile enqueues an admitted row again. */
-const WAKE_GRACE_MS = 2_000
+const LOST_JOB_MS = 2_000
 /** An arbitrary number, the same in every process. */
 export const ADMISSION_LOCK = 7_301_001
 /** For the admission lock, and for locks on rows other than the admitted rows. A longer lock is not waited for. */
@@ -30,7 +30,7 @@ const PASSED_OVER_MAX = 2_000
 /** The wait before slots are given out that were left because of locked rows. */
 const LOCKED_AGAIN_MS = 100
 /** Further rows in the order of their turns, in the place of locked rows. */
-const SPARE = 50
+const EXTRA_ROWS = 50
 
 /**
  * The order of turns: the project with fewer slots, then the project that has waited longer for a slot, and within a
@@ -107,7 +107,7 @@ export async function admitGenerations(
 }
 
 /** The statement for the rows whose turn it is: admit, or only look. */
-const ADMITTING = Prisma.sql`UPDATE generations SET admitted_at = now(), due_at = now() + ${WAKE_GRACE_MS} * interval '1 ms'
+const ADMITTING = Prisma.sql`UPDATE generations SET admitted_at = now(), due_at = now() + ${LOST_JOB_MS} * interval '1 ms'
         WHERE id = ANY (ARRAY(SELECT id FROM locked))
         RETURNING id, wakes, project_id`
 const LOOKING = Prisma.sql`SELECT id, wakes, project_id FROM generations WHERE id = ANY (ARRAY(SELECT id FROM locked))`
@@ -150,7 +150,7 @@ async function giveSlots(tx: Sql, slots: number, slotsPerModel: SlotsPerModel, a
         SELECT CASE WHEN ${SUBMITTING_PAUSED} THEN 0
           WHEN (SELECT "isOn" FROM trial) AND (SELECT sum(starting) FROM held) > 0 THEN 0
           ELSE least(CASE WHEN (SELECT "isOn" FROM trial)
-              OR EXISTS (SELECT 1 FROM upstream_gates WHERE silences >= ${SILENCES_MAX - 1}) THEN 1 END,
+              OR EXISTS (SELECT 1 FROM upstream_gates WHERE silences >= ${FAILURES_MAX - 1}) THEN 1 END,
             greatest(0, ${slots} - (SELECT ${taken(Prisma.sql`${slots}::int`)} FROM held))) END AS slots
       ), cap AS MATERIALIZED (
         SELECT model, slots, (SELECT ${taken(Prisma.sql`cap.slots`)} FROM held WHERE held.model = cap.model) AS taken
@@ -173,7 +173,7 @@ async function giveSlots(tx: Sql, slots: number, slotsPerModel: SlotsPerModel, a
         -- Where they are many, those first that have no slot; of these, whoever has waited longest for one.
         SELECT id AS project_id FROM projects
         WHERE (SELECT "isCrowded" FROM room) AND paused_at IS NULL AND id NOT IN (SELECT project_id FROM held) AND ${HAS_WORK}
-        ORDER BY last_admitted_at NULLS FIRST, id LIMIT (SELECT n FROM room) + ${SPARE}::int
+        ORDER BY last_admitted_at NULLS FIRST, id LIMIT (SELECT n FROM room) + ${EXTRA_ROWS}::int
       ), share AS (
         -- While so many have no slot, nobody gets a second one.
         SELECT CASE WHEN (SELECT count(*) FROM idle) >= n THEN least(n, 1) ELSE n END AS each FROM room
@@ -181,7 +181,7 @@ async function giveSlots(tx: Sql, slots: number, slotsPerModel: SlotsPerModel, a
         SELECT project_id FROM few WHERE NOT (SELECT "isCrowded" FROM room)
         UNION ALL SELECT project_id FROM idle
         UNION ALL SELECT DISTINCT project_id FROM held
-          WHERE (SELECT "isCrowded" FROM room) AND (SELECT count(*) FROM idle) < (SELECT n FROM room) + ${SPARE}::int
+          WHERE (SELECT "isCrowded" FROM room) AND (SELECT count(*) FROM idle) < (SELECT n FROM room) + ${EXTRA_ROWS}::int
       ), waiting AS (
         SELECT chosen.project_id, first.model FROM chosen CROSS JOIN LATERAL (
           SELECT model FROM generations
@@ -232,7 +232,7 @@ async function giveSlots(tx: Sql, slots: number, slotsPerModel: SlotsPerModel, a
         FROM candidate WHERE max_in_flight IS NULL OR turn <= max_in_flight
       ), next AS (
         SELECT id, row_number() OVER (ORDER BY ${ORDER}) AS number FROM ranked WHERE cap IS NULL OR model_turn <= cap
-        ORDER BY ${ORDER} LIMIT (SELECT n FROM room) + ${SPARE}::int
+        ORDER BY ${ORDER} LIMIT (SELECT n FROM room) + ${EXTRA_ROWS}::int
       ), locked AS MATERIALIZED (
         -- What somebody has locked is passed over, for nobody else may wait for it.
         SELECT id FROM generations
@@ -250,7 +250,7 @@ async function giveSlots(tx: Sql, slots: number, slotsPerModel: SlotsPerModel, a
         UPDATE projects SET last_admitted_at = clock_timestamp()
         WHERE id = ANY (ARRAY(SELECT id FROM projects WHERE id IN (SELECT project_id FROM admitted) FOR NO KEY UPDATE SKIP LOCKED))
       )
-      SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'wakes', wakes)), '[]') AS admitted, ${GATE_OPENS_MS} AS "opensInMs",
+      SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'dispatchCount', wakes)), '[]') AS admitted, ${GATE_OPENS_MS} AS "opensInMs",
         (SELECT slots FROM free)::int AS slots, (SELECT n FROM room)::int AS room, (SELECT "isCrowded" FROM room) AS "isCrowded",
         (SELECT count(*) FROM next)::int AS next
       FROM admitted`

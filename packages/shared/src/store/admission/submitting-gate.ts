@@ -1,7 +1,7 @@
 // The submission gate, over all workers: what an operator paused, and what the provider's answers have closed. Rows in
 // Postgres, so wiping Redis opens no gate.
 
-import { SILENCES_MAX } from '../../domain/gate-signal.ts'
+import { FAILURES_MAX } from '../../domain/gate-signal.ts'
 import type { RefusalClass } from '../../domain/refusal.ts'
 import type { Database } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
@@ -67,7 +67,7 @@ export async function readGate({ prisma }: Database): Promise<Gate> {
       CASE WHEN account_retry_at IS NOT NULL THEN account_refusal END AS "refusal",
       -- A worker of an earlier version closes for the account only.
       CASE WHEN account_retry_at IS NOT NULL THEN coalesce(refusal_class, 'account') END AS "refusalClass",
-      account_retry_at AS "refusalRetryAt", greatest(0, silences - ${SILENCES_MAX})::int AS "silentTrials",
+      account_retry_at AS "refusalRetryAt", greatest(0, silences - ${FAILURES_MAX})::int AS "silentTrials",
       extract(epoch FROM now() - unreachable_since)::float8 * 1000 AS "unreachableForMs",
       CASE WHEN hold_until > now() THEN hold_until END AS "holdUntil",
       NOT (${SUBMITTING_PAUSED} OR ${AFTER_REFUSAL}) AS "isOpen"
@@ -99,7 +99,7 @@ export async function setPaused(
 /** A worker starts, perhaps with a corrected key or address: a gate closed by refusals or silence is tried at once. */
 export async function tryNow({ prisma }: Database, upstream: string): Promise<void> {
   await prisma.$executeRaw`
-    UPDATE upstream_gates SET silences = ${SILENCES_MAX} WHERE upstream = ${upstream} AND silences > ${SILENCES_MAX}`
+    UPDATE upstream_gates SET silences = ${FAILURES_MAX} WHERE upstream = ${upstream} AND silences > ${FAILURES_MAX}`
   await prisma.$executeRaw`
     UPDATE upstream_gates SET account_retry_at = now() WHERE upstream = ${upstream} AND account_retry_at > now()`
 }
@@ -112,26 +112,26 @@ export async function hold({ prisma }: Database, upstream: string, forMs: number
 }
 
 /**
- * Counts a submission without an answer. Up to `SILENCES_MAX`, unanswered submissions in a row count. Beyond, only
- * submissions count that were tried after the gate had closed (`isAfterSilence`); submissions already under way do not
+ * Counts a submission without an answer. Up to `FAILURES_MAX`, unanswered submissions in a row count. Beyond, only
+ * submissions count that were tried after the gate had closed (`isAfterFailure`); submissions already under way do not
  * count.
- * @param weight how much the submission counts, up to `SILENCES_MAX`
+ * @param weight how much the submission counts, up to `FAILURES_MAX`
  * @returns whether the submission closed the gate
  */
-export async function noteSilence(
+export async function noteFailure(
   { prisma }: Database,
   upstream: string,
-  isAfterSilence: boolean,
+  isAfterFailure: boolean,
   weight: number,
 ): Promise<boolean> {
   await prisma.$executeRaw`INSERT INTO upstream_gates (upstream) VALUES (${upstream}) ON CONFLICT DO NOTHING`
   const [row] = await prisma.$queryRaw<{ closed: boolean }[]>`
     WITH before AS (SELECT upstream, silences FROM upstream_gates WHERE upstream = ${upstream}
-      AND unreachable_since IS NULL AND (silences < ${SILENCES_MAX} OR ${isAfterSilence}) FOR UPDATE)
+      AND unreachable_since IS NULL AND (silences < ${FAILURES_MAX} OR ${isAfterFailure}) FOR UPDATE)
     UPDATE upstream_gates gate SET
-      silences = CASE WHEN before.silences >= ${SILENCES_MAX} THEN before.silences + 1
-        ELSE least(${SILENCES_MAX}, before.silences + ${weight}::int) END,
-      unreachable_since = CASE WHEN before.silences + ${weight}::int >= ${SILENCES_MAX} THEN now() END
+      silences = CASE WHEN before.silences >= ${FAILURES_MAX} THEN before.silences + 1
+        ELSE least(${FAILURES_MAX}, before.silences + ${weight}::int) END,
+      unreachable_since = CASE WHEN before.silences + ${weight}::int >= ${FAILURES_MAX} THEN now() END
     FROM before WHERE gate.upstream = before.upstream
     RETURNING gate.unreachable_since IS NOT NULL AS closed`
   return row?.closed ?? false
@@ -171,11 +171,11 @@ async function giveBackSlots(database: Database): Promise<void> {
 
 /** The provider accepted a submission: a gate closed by refusals is open, unless a refusal has just closed the gate. */
 export async function noteAcceptance(database: Database, upstream: string): Promise<void> {
-  const [gate] = await database.prisma.$queryRaw<{ silences: number }[]>`
-    SELECT silences FROM upstream_gates WHERE upstream = ${upstream}`
+  const [gate] = await database.prisma.$queryRaw<{ failures: number }[]>`
+    SELECT silences AS failures FROM upstream_gates WHERE upstream = ${upstream}`
   await noteAnswer(database, upstream)
   // With fewer silences there was no outage, and submissions with an unknown outcome may well be rendering.
-  if ((gate?.silences ?? 0) >= SILENCES_MAX) await giveBackSlots(database)
+  if ((gate?.failures ?? 0) >= FAILURES_MAX) await giveBackSlots(database)
   await database.prisma.$executeRaw`
     UPDATE upstream_gates SET ${NO_REFUSAL} WHERE upstream = ${upstream} AND account_retry_at <= now()`
 }

@@ -16,42 +16,47 @@ export interface AttemptRecord {
 }
 
 /** The outcome of an attempt: success, another attempt after `retryMs`, or the end without success. */
-export type DeliveryVerdict =
+export type DeliveryDecision =
   | { readonly state: 'succeeded' }
   | { readonly state: 'pending'; readonly retryMs: number }
   | { readonly state: 'failed' }
 
 /** A finished attempt with its outcome. */
-export interface Judged {
+export interface FinishedAttempt {
   readonly attempt: AttemptRecord
-  readonly verdict: DeliveryVerdict
+  readonly decision: DeliveryDecision
 }
 
 /**
  * Logs attempts and records their outcomes in one statement. A success ends the delivery even when its lease was lost.
  * A failure counts only for the attempt under way, and not after a redelivery.
  * @returns for each attempt whether it is recorded: not when another transaction locks the delivery, or an earlier
- * attempt in `judged` has the same delivery
+ * attempt in `finished` has the same delivery
  */
-export async function recordAttempts(database: Database, judged: readonly Judged[]): Promise<boolean[]> {
-  const firsts = judged.filter((one, index) => judged.findIndex((other) => isSameDelivery(one, other)) === index)
+export async function recordAttempts(database: Database, finished: readonly FinishedAttempt[]): Promise<boolean[]> {
+  const firsts = finished.filter((one, index) => finished.findIndex((other) => isSameDelivery(one, other)) === index)
   const recorded = await withRetry(() => record(database, firsts, Prisma.sql`SKIP LOCKED`))
-  return judged.map((one) => firsts.includes(one) && recorded.has(one.attempt.deliveryId))
+  return finished.map((one) => firsts.includes(one) && recorded.has(one.attempt.deliveryId))
 }
 
-const isSameDelivery = (one: Judged, other: Judged) => one.attempt.deliveryId === other.attempt.deliveryId
+const isSameDelivery = (one: FinishedAttempt, other: FinishedAttempt) =>
+  one.attempt.deliveryId === other.attempt.deliveryId
 
 /** Records one attempt, and waits for a locked row. */
-export async function recordAttempt(database: Database, judged: Judged): Promise<void> {
-  const recorded = await withRetry(() => record(database, [judged], Prisma.empty))
-  if (recorded.size === 0) throw new Error(`there is no delivery ${judged.attempt.deliveryId}`)
+export async function recordAttempt(database: Database, finished: FinishedAttempt): Promise<void> {
+  const recorded = await withRetry(() => record(database, [finished], Prisma.empty))
+  if (recorded.size === 0) throw new Error(`there is no delivery ${finished.attempt.deliveryId}`)
 }
 
-async function record({ prisma }: Database, judged: readonly Judged[], wait: Prisma.Sql): Promise<Set<string>> {
-  const of = <T>(read: (attempt: AttemptRecord) => T) => judged.map((one) => read(one.attempt))
+async function record(
+  { prisma }: Database,
+  finished: readonly FinishedAttempt[],
+  wait: Prisma.Sql,
+): Promise<Set<string>> {
+  const of = <T>(read: (attempt: AttemptRecord) => T) => finished.map((one) => read(one.attempt))
   const ids = of((attempt) => attempt.deliveryId)
   const numbers = of((attempt) => attempt.attempt)
-  const retryMs = judged.map(({ verdict }) => (verdict.state === 'pending' ? verdict.retryMs : null))
+  const retryMs = finished.map(({ decision }) => (decision.state === 'pending' ? decision.retryMs : null))
   const rows = await prisma.$queryRaw<{ id: string }[]>(sql.named('recordAttempts', 'prepared')`
     WITH free AS (
       SELECT id
@@ -75,21 +80,21 @@ async function record({ prisma }: Database, judged: readonly Judged[], wait: Pri
       )
       WHERE made.delivery_id IN (SELECT id FROM free)
       ON CONFLICT (delivery_id, number) DO NOTHING
-    ), judged AS (
+    ), decided AS (
       UPDATE deliveries
-      SET state = verdict.state, next_attempt_at = now() + verdict.retry_ms * interval '1 ms',
-        due_at = now() + verdict.retry_ms * interval '1 ms',
-        finished_at = CASE WHEN verdict.state <> 'pending' THEN now() END
+      SET state = decision.state, next_attempt_at = now() + decision.retry_ms * interval '1 ms',
+        due_at = now() + decision.retry_ms * interval '1 ms',
+        finished_at = CASE WHEN decision.state <> 'pending' THEN now() END
       FROM unnest(
         ${ids}::text[], ${numbers}::int[],
-        ${judged.map((one) => one.verdict.state)}::text[]::delivery_state[], ${retryMs}::float8[]
-      ) AS verdict (id, number, state, retry_ms)
+        ${finished.map((one) => one.decision.state)}::text[]::delivery_state[], ${retryMs}::float8[]
+      ) AS decision (id, number, state, retry_ms)
       WHERE deliveries.id = ANY (ARRAY(SELECT id FROM free))
-        AND deliveries.id = verdict.id
+        AND deliveries.id = decision.id
         AND deliveries.state = 'pending'
         AND (
-          verdict.state = 'succeeded'
-          OR (attempts = verdict.number AND attempts_before < verdict.number)
+          decision.state = 'succeeded'
+          OR (attempts = decision.number AND attempts_before < decision.number)
         )
     )
     SELECT id

@@ -57,7 +57,7 @@ export type ClaimedEvent = Pick<Event, 'id' | 'type' | 'sequence' | 'createdAt' 
 export interface ClaimedRow extends Omit<ClaimedEvent, 'id'> {
   readonly id: string
   readonly projectId: string
-  readonly target: string
+  readonly origin: string
   readonly url: string
   readonly payload: WebhookPayload
   readonly attempt: number
@@ -74,7 +74,7 @@ export interface ClaimedRow extends Omit<ClaimedEvent, 'id'> {
 
 type InJson<T> = { [K in keyof T]: T[K] extends Date ? string : T[K] extends Date | null ? string | null : T[K] }
 
-export const UNTOLD = Prisma.sql`
+export const NOT_IN_EVENTS = Prisma.sql`
   json_build_object(
     'id', id, 'model', model, 'prompt', prompt, 'size', size, 'seconds', seconds,
     'inputReference', input_reference, 'batchId', batch_id, 'customId', custom_id,

@@ -8,11 +8,11 @@ import { sqlState } from '../sql-state.ts'
 import { isCommonFailure } from '../unavailable.ts'
 import { isStorable } from '../unstorable.ts'
 import { notingUnstorable } from '../unstorable-search.ts'
-import { type ClaimedDelivery, type ClaimedRow, dated, UNTOLD } from './claimed-delivery.ts'
+import { type ClaimedDelivery, type ClaimedRow, dated, NOT_IN_EVENTS } from './claimed-delivery.ts'
+import { isCoolingDown } from './cool-downs.ts'
 import { UNWANTED } from './deliveries.ts'
 import { readSealedHeaders } from './endpoint-headers.ts'
 import { moveDeliveries } from './moved-urls.ts'
-import { rests } from './target-rests.ts'
 
 /**
  * Begins the next attempt with a lease. An attempt without a recorded outcome at the end of the lease counts as lost.
@@ -25,7 +25,7 @@ const begin = (leaseMs: number) => Prisma.sql`
     due_at = now() + ${leaseMs} * interval '1 ms'`
 
 /** A claim request: a named delivery, or any due delivery to an origin. */
-export type Wanted = { readonly id: string } | { readonly target: string }
+export type Wanted = { readonly id: string } | { readonly origin: string }
 
 /**
  * Claims deliveries for `leaseMs`. The results are in the order of `wanted`: null when no attempt is due or another
@@ -38,7 +38,7 @@ export async function claimDeliveries(
   leaseMs: number,
 ): Promise<(ClaimedDelivery | Error | null)[]> {
   const ids = wanted.flatMap((one) => ('id' in one ? one.id : []))
-  const targets = wanted.flatMap((one) => ('target' in one ? one.target : []))
+  const origins = wanted.flatMap((one) => ('origin' in one ? one.origin : []))
   const rows = await withRetry(() =>
     prisma.$queryRaw<ClaimedRow[]>(sql.named('claimDeliveries', 'prepared')`
       WITH named AS (
@@ -46,14 +46,14 @@ export async function claimDeliveries(
         FROM deliveries
         WHERE id = ANY (${ids}::text[])
           AND next_attempt_at <= now()
-          AND NOT ${rests('deliveries.target')}
+          AND NOT ${isCoolingDown('deliveries.target')}
           AND ${isStorable('deliveries.id')}
         FOR UPDATE SKIP LOCKED
       ), next AS (
         SELECT due.id
         FROM (
           SELECT target, count(*)
-          FROM unnest(${targets}::text[]) AS target
+          FROM unnest(${origins}::text[]) AS target
           GROUP BY target
         ) asked
         CROSS JOIN LATERAL (
@@ -67,14 +67,14 @@ export async function claimDeliveries(
           LIMIT asked.count
           FOR UPDATE SKIP LOCKED
         ) due
-        WHERE NOT ${rests('asked.target')}
+        WHERE NOT ${isCoolingDown('asked.target')}
       ), claimed AS (
         ${begin(leaseMs)}
         WHERE id = ANY (ARRAY(SELECT id FROM named UNION ALL SELECT id FROM next))
         RETURNING id, target, url, payload, attempts, attempts_before, event_id, endpoint_id,
           project_id
       )
-      SELECT claimed.id, claimed.project_id AS "projectId", claimed.target, claimed.url,
+      SELECT claimed.id, claimed.project_id AS "projectId", claimed.target AS origin, claimed.url,
         claimed.payload, claimed.attempts AS attempt,
         claimed.attempts - claimed.attempts_before AS scheduled, event.id AS "eventId", event.type,
         event.sequence, event.created_at AS "createdAt", event.data,
@@ -83,7 +83,7 @@ export async function claimDeliveries(
         endpoint.failing_since AS "failingSince", endpoint.headers,
         coalesce(endpoint.secret, project.webhook_secret) AS secret,
         coalesce(endpoint.previous_secrets, project.previous_secrets) AS "previousSecrets",
-        (SELECT ${UNTOLD} FROM generations WHERE id = event.generation_id) AS generation
+        (SELECT ${NOT_IN_EVENTS} FROM generations WHERE id = event.generation_id) AS generation
       FROM claimed
       JOIN events event ON event.id = claimed.event_id
       JOIN projects project ON project.id = claimed.project_id
@@ -94,7 +94,7 @@ export async function claimDeliveries(
   const left = new Set(rows)
   const handOut = (one: Wanted) => {
     const row = [...left].find((other) =>
-      'id' in one ? other.id === one.id : other.target === one.target && !ids.includes(other.id),
+      'id' in one ? other.id === one.id : other.origin === one.origin && !ids.includes(other.id),
     )
     if (row) left.delete(row)
     return row
@@ -162,21 +162,21 @@ export async function claimDelivery(
     if (sqlState(error) === undefined || isCommonFailure(error)) throw error
     // The refused row fails again when claimed by id, and is then noted. If another worker noted the row first, `next`
     // is another delivery.
-    const next = await nextFor(database, wanted.target)
+    const next = await nextFor(database, wanted.origin)
     return next === null ? null : await claimById(next)
   }
 }
 
 /** The delivery that a claim for the origin would take. */
-async function nextFor({ prisma }: Database, target: string): Promise<string | null> {
+async function nextFor({ prisma }: Database, origin: string): Promise<string | null> {
   const [row] = await prisma.$queryRaw<{ id: string }[]>(sql.named('nextDelivery')`
     SELECT id
     FROM deliveries
-    WHERE ${dueFor(target)} AND NOT ${UNWANTED} AND ${isStorable('deliveries.id')}
+    WHERE ${dueFor(origin)} AND NOT ${UNWANTED} AND ${isStorable('deliveries.id')}
     ORDER BY next_attempt_at
     LIMIT 1`)
   return row?.id ?? null
 }
 
-const dueFor = (target: Prisma.Sql | string) =>
-  Prisma.sql`target = ${target} AND state = 'pending' AND next_attempt_at <= now()`
+const dueFor = (origin: Prisma.Sql | string) =>
+  Prisma.sql`target = ${origin} AND state = 'pending' AND next_attempt_at <= now()`

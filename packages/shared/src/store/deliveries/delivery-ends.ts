@@ -57,11 +57,11 @@ const GIVE_UP_PAGES_MAX = 20
 const DUE_MAX = Prisma.raw(`interval '5 days'`)
 
 /** Ends as failed the deliveries that have been due for days: up to 20,000 of one origin, the longest due first. */
-export async function giveUpWaiting(database: Database, target: string): Promise<void> {
+export async function giveUpWaiting(database: Database, origin: string): Promise<void> {
   const pick = (among: Prisma.Sql) => Prisma.sql`
     SELECT id
     FROM deliveries
-    WHERE target = ${target}
+    WHERE target = ${origin}
       AND state = 'pending'
       AND next_attempt_at < now() - ${DUE_MAX}
       AND ${isStorable('deliveries.id')} ${among}

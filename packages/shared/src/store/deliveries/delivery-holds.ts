@@ -3,8 +3,8 @@
 import type { Database } from '../database.ts'
 import type { Delivery, DeliveryAttempt } from '../generated/client.ts'
 import { sql } from '../sql.ts'
+import { findCoolDowns } from './cool-downs.ts'
 import { PRESENT_URL } from './moved-urls.ts'
-import { findRests } from './target-rests.ts'
 
 export interface LoggedDelivery extends Delivery {
   readonly event: { readonly type: string; readonly generationId: string | null; readonly batchId: string | null }
@@ -13,12 +13,12 @@ export interface LoggedDelivery extends Delivery {
   /** The delivery has been due for a moment, and other deliveries to its origin are under way. */
   readonly isBehindOthers: boolean
   /** The delivery is due, and its origin is in a cool-down until then. */
-  readonly restsUntil: Date | null
+  readonly coolDownUntil: Date | null
   /** The last attempt first. */
   readonly log: readonly DeliveryAttempt[]
 }
 
-type ReadDelivery = Omit<LoggedDelivery, 'isUnwanted' | 'isBehindOthers' | 'restsUntil'> & {
+type ReadDelivery = Omit<LoggedDelivery, 'isUnwanted' | 'isBehindOthers' | 'coolDownUntil'> & {
   readonly endpoint: { readonly disabledAt: Date | null; readonly url: string } | null
 }
 
@@ -31,14 +31,14 @@ const DUE_FOR_A_MOMENT_MS = 1_000
  */
 export async function withHolds(prisma: Database['prisma'], rows: readonly ReadDelivery[]): Promise<LoggedDelivery[]> {
   const now = Date.now()
-  const targetsDueBefore = (at: number) => {
+  const originsDueBefore = (at: number) => {
     const due = rows.filter(({ nextAttemptAt }) => nextAttemptAt !== null && nextAttemptAt.getTime() <= at)
-    return [...new Set(due.map((row) => row.target))]
+    return [...new Set(due.map((row) => row.origin))]
   }
   const moving = rows.filter((row) => row.state === 'pending' && row.endpoint && row.endpoint.url !== row.url)
-  const [busy, resting, urls] = await Promise.all([
-    busyTargets({ prisma }, targetsDueBefore(now - DUE_FOR_A_MOMENT_MS)),
-    findRests({ prisma }, targetsDueBefore(now)),
+  const [busy, coolDowns, urls] = await Promise.all([
+    busyOrigins({ prisma }, originsDueBefore(now - DUE_FOR_A_MOMENT_MS)),
+    findCoolDowns({ prisma }, originsDueBefore(now)),
     presentUrls(
       prisma,
       moving.map(({ id }) => id),
@@ -48,8 +48,8 @@ export async function withHolds(prisma: Database['prisma'], rows: readonly ReadD
     ...row,
     url: urls.get(row.id) ?? row.url,
     isUnwanted: endpoint !== null && endpoint.disabledAt !== null,
-    isBehindOthers: busy.has(row.target),
-    restsUntil: resting.get(row.target) ?? null,
+    isBehindOthers: busy.has(row.origin),
+    coolDownUntil: coolDowns.get(row.origin) ?? null,
   }))
 }
 
@@ -70,14 +70,14 @@ async function presentUrls(prisma: Database['prisma'], ids: readonly string[]): 
 const NEXT_MAX = 200
 
 /** The origins with a delivery under way: its attempt has begun and is not in the log yet. */
-export async function busyTargets(
+export async function busyOrigins(
   { prisma }: Pick<Database, 'prisma'>,
-  targets: readonly string[],
+  origins: readonly string[],
 ): Promise<Set<string>> {
-  if (targets.length === 0) return new Set()
-  const rows = await prisma.$queryRaw<{ target: string }[]>(sql.named('busyTargets')`
-    SELECT asked.target
-    FROM unnest(${targets}::text[]) AS asked (target)
+  if (origins.length === 0) return new Set()
+  const rows = await prisma.$queryRaw<{ origin: string }[]>(sql.named('busyOrigins')`
+    SELECT asked.target AS origin
+    FROM unnest(${origins}::text[]) AS asked (target)
     WHERE EXISTS (
       SELECT 1
       FROM (
@@ -96,5 +96,5 @@ export async function busyTargets(
         WHERE delivery_id = next.id AND number = next.attempts
       )
     )`)
-  return new Set(rows.map((row) => row.target))
+  return new Set(rows.map((row) => row.origin))
 }

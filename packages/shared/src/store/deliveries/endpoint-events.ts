@@ -73,7 +73,7 @@ export async function disableEndpoint(
     const failing = row.failingSince?.toISOString() ?? null
     const facts = { endpoint_id: id, url, reason, failing_since: failing }
     const eventId = await recordEndpointEvent(tx, id, ENDPOINT_DISABLED, facts)
-    const owed = await tx.$queryRaw<{ id: string }[]>(sql.named('createDisabledDeliveries')`
+    const deliveryIds = await tx.$queryRaw<{ id: string }[]>(sql.named('createDisabledDeliveries')`
       WITH fact AS (
         SELECT id, project_id, type, NULL::text AS webhook_url
         FROM events
@@ -81,11 +81,11 @@ export async function disableEndpoint(
       ), created AS (${CREATE_DELIVERIES})
       SELECT id
       FROM created`)
-    return owed.map((delivery) => delivery.id)
+    return deliveryIds.map((delivery) => delivery.id)
   }
-  const owed = await withRetry(() => database.prisma.$transaction(disable))
-  if (owed !== null) await cancelUnwanted(database, id)
-  return owed
+  const deliveryIds = await withRetry(() => database.prisma.$transaction(disable))
+  if (deliveryIds !== null) await cancelUnwanted(database, id)
+  return deliveryIds
 }
 
 /** Notes that the endpoint fails from now on, or works again. Writes nothing when this is known. */

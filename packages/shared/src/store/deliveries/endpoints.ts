@@ -6,9 +6,9 @@ import { type Database, isUniqueViolation, type Sql, withRetry } from '../databa
 import type { WebhookEndpoint, WebhookPayload } from '../generated/client.ts'
 import { rotation } from '../rotation.ts'
 import { sql } from '../sql.ts'
+import { endCoolDown } from './cool-downs.ts'
 import { cancelUnwanted } from './delivery-ends.ts'
 import { isSameOrigin, readSealedHeaders } from './endpoint-headers.ts'
-import { endRest } from './target-rests.ts'
 
 export type { WebhookEndpoint }
 
@@ -140,7 +140,7 @@ export async function changeEndpoint(
         ...(enabled === false && !before.isDisabled && { disabledAt: new Date(), disabledReason: 'by_request' }),
       },
     })
-    if (moves) await endRest(tx, endpoint.projectId, before.url)
+    if (moves) await endCoolDown(tx, endpoint.projectId, before.url)
     return { kind: 'changed', endpoint }
   }
   try {

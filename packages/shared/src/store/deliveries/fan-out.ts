@@ -10,7 +10,7 @@ import { isStorable } from '../unstorable.ts'
 import { claimStorable } from '../unstorable-search.ts'
 
 /** The largest number of deliveries to one origin that are enqueued together. */
-export const WOKEN_PER_TARGET = 20
+export const ENQUEUED_PER_ORIGIN = 20
 
 /**
  * Makes a delivery id at a fifth of the cost of new_id('dlv'), for statements that make thousands of ids. The time part
@@ -53,7 +53,7 @@ export const CREATE_DELIVERIES = Prisma.sql`
 export const DELIVERIES_TO_ENQUEUE = Prisma.sql`
   SELECT jsonb_agg(jsonb_build_object('id', id, 'event_id', event_id))
   FROM (SELECT id, event_id, row_number() OVER (PARTITION BY target) AS turn FROM created) each
-  WHERE turn <= ${WOKEN_PER_TARGET}`
+  WHERE turn <= ${ENQUEUED_PER_ORIGIN}`
 
 /** Notes the events in `fact` that may have a receiver. `fanOutPage` creates their deliveries. */
 export const CREATE_LATER = Prisma.sql`
@@ -100,7 +100,7 @@ export async function fanOutPage(database: Database, projectId: string, rows: nu
     FOR UPDATE SKIP LOCKED`
   const pages = await claimStorable(database, 'fan_out', pick, (picked) =>
     withRetry(() =>
-      database.prisma.$queryRaw<{ events: number; woken: { id: string }[] | null }[]>(sql.named(
+      database.prisma.$queryRaw<{ events: number; enqueued: { id: string }[] | null }[]>(sql.named(
         'fanOutPage',
         'prepared',
       )`
@@ -114,11 +114,11 @@ export async function fanOutPage(database: Database, projectId: string, rows: nu
           JOIN events event ON event.id = done.id
           LEFT JOIN generations generation ON generation.id = event.generation_id
         ), created AS (${CREATE_DELIVERIES})
-        SELECT (SELECT count(*)::int FROM done) AS events, (${DELIVERIES_TO_ENQUEUE}) AS woken`),
+        SELECT (SELECT count(*)::int FROM done) AS events, (${DELIVERIES_TO_ENQUEUE}) AS enqueued`),
     ),
   )
   return {
     events: pages.reduce((sum, page) => sum + page.events, 0),
-    deliveryIds: pages.flatMap((page) => (page.woken ?? []).map((delivery) => delivery.id)),
+    deliveryIds: pages.flatMap((page) => (page.enqueued ?? []).map((delivery) => delivery.id)),
   }
 }

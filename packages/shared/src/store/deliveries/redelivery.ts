@@ -1,11 +1,11 @@
 // Deliveries that start again at the request of a caller.
 
 import { idBefore } from '@reelqueue/contract/terms/ids'
-import type { RowToEnqueue } from '../../domain/wake-up.ts'
+import type { RowToEnqueue } from '../../domain/row-to-enqueue.ts'
 import { type Database, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
 import { sql } from '../sql.ts'
-import { WOKEN_PER_TARGET } from './fan-out.ts'
+import { ENQUEUED_PER_ORIGIN } from './fan-out.ts'
 import { PRESENT_URL } from './moved-urls.ts'
 
 /**
@@ -20,13 +20,13 @@ const ANEW = Prisma.sql`
  * count
  */
 export async function redeliver({ prisma }: Database, id: string): Promise<number> {
-  const [row] = await prisma.$queryRaw<{ wakes: number }[]>(sql.named('redeliver')`
+  const [row] = await prisma.$queryRaw<{ dispatchCount: number }[]>(sql.named('redeliver')`
     UPDATE deliveries
     SET ${ANEW}
     WHERE id = ${id}
-    RETURNING wakes`)
+    RETURNING wakes AS "dispatchCount"`)
   if (!row) throw new Error(`there is no delivery ${id}`)
-  return row.wakes
+  return row.dispatchCount
 }
 
 /** Rows of one statement. */
@@ -79,10 +79,10 @@ export async function redeliverFailed(
 }
 
 /** Enough jobs for the due deliveries of an endpoint: the worker's drain loop goes on with the rest. */
-export async function someToWake({ prisma }: Database, endpointId: string): Promise<RowToEnqueue[]> {
-  return await prisma.$queryRaw<RowToEnqueue[]>(sql.named('someToWake')`
-    SELECT id, wakes
+export async function someToEnqueue({ prisma }: Database, endpointId: string): Promise<RowToEnqueue[]> {
+  return await prisma.$queryRaw<RowToEnqueue[]>(sql.named('someToEnqueue')`
+    SELECT id, wakes AS "dispatchCount"
     FROM deliveries
     WHERE endpoint_id = ${endpointId} AND state = 'pending' AND next_attempt_at <= now()
-    LIMIT ${WOKEN_PER_TARGET}`)
+    LIMIT ${ENQUEUED_PER_ORIGIN}`)
 }

@@ -29,7 +29,7 @@ export interface NewGeneration {
 }
 
 /** A request for one generation, with the hash of its API key. */
-export interface Wish {
+export interface AcceptRequest {
   readonly row: NewGeneration
   readonly keyHash: string
 }
@@ -41,28 +41,31 @@ export interface Stored {
 }
 
 /**
- * Accepts concurrent requests in one statement and one commit. The results are in the order of `wishes`.
+ * Accepts concurrent requests in one statement and one commit. The results are in the order of `requests`.
  * @returns null when the idempotency key is taken or the API key is not valid
  */
-export async function acceptGenerations({ prisma }: Database, wishes: readonly Wish[]): Promise<(Stored | null)[]> {
+export async function acceptGenerations(
+  { prisma }: Database,
+  requests: readonly AcceptRequest[],
+): Promise<(Stored | null)[]> {
   // Sorted by idempotency key, so that two processes do not wait for each other's keys. A remaining deadlock is
   // retried.
-  const sorted = wishes.toSorted((one, other) => {
+  const sorted = requests.toSorted((one, other) => {
     if (keyOf(one) === keyOf(other)) return 0
     return keyOf(one) < keyOf(other) ? -1 : 1
   })
-  const rows = sorted.map((wish) => wish.row)
+  const rows = sorted.map((request) => request.row)
   const stored = await withRetry(() =>
     insertGenerations(
       prisma,
       rows,
-      sorted.map((wish) => wish.keyHash),
+      sorted.map((request) => request.keyHash),
     ),
   )
-  return wishes.map(({ row }) => stored.get(row.id) ?? null)
+  return requests.map(({ row }) => stored.get(row.id) ?? null)
 }
 
-const keyOf = ({ row }: Wish) => row.idempotencyKey ?? ''
+const keyOf = ({ row }: AcceptRequest) => row.idempotencyKey ?? ''
 
 /**
  * Inserts generations with their first events in one statement. A missing policy for unknown submissions comes from the
@@ -80,7 +83,7 @@ export async function insertGenerations(
       WHERE EXISTS (
         SELECT 1
         FROM api_keys
-        WHERE api_keys.hash = (${keyHashes}::text[])[wish.number] AND revoked_at IS NULL
+        WHERE api_keys.hash = (${keyHashes}::text[])[request.number] AND revoked_at IS NULL
       )`
     : Prisma.empty
   const inserted = await tx.$queryRaw<(Stored & { id: string })[]>(sql.named('insertGenerations', 'prepared')`
@@ -94,7 +97,7 @@ export async function insertGenerations(
         priority, metadata, "webhookUrl", "idempotencyKey", "idempotencyHash", "retryOf",
         coalesce(
           "onUnknownSubmission",
-          (SELECT on_unknown_submission FROM projects WHERE projects.id = wish."projectId")
+          (SELECT on_unknown_submission FROM projects WHERE projects.id = request."projectId")
         )
       -- As one text: an array for each column costs more here and there.
       FROM ROWS
@@ -106,12 +109,12 @@ export async function insertGenerations(
           "onUnknownSubmission" unknown_submission_policy
         )
       )
-      WITH ORDINALITY AS wish (
+      WITH ORDINALITY AS request (
         id, "projectId", "batchId", "customId", model, prompt, size, seconds, "inputReference",
         priority, metadata, "webhookUrl", "idempotencyKey", "idempotencyHash", "retryOf",
         "onUnknownSubmission", number
       ) ${isAlive}
-      ORDER BY wish.number
+      ORDER BY request.number
       ON CONFLICT (project_id, idempotency_key)
       WHERE idempotency_key IS NOT NULL DO NOTHING
       RETURNING id, project_id, created_at, on_unknown_submission

@@ -1,16 +1,16 @@
 // The ordinary outcome of submissions, for many rows in one statement: accepted, as expected. Every other outcome is decided
-// row by row (settlement.ts).
+// row by row (record-outcome.ts).
 
 import { MOVES } from '@reelqueue/contract/terms/status'
 import type { KeptReply } from '../../domain/kept-reply.ts'
-import type { SettleOptions } from '../../domain/lifecycle/outcome.ts'
+import type { RecordOptions } from '../../domain/lifecycle/outcome.ts'
 import { type Database, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
 import { type Moved, moveGenerations } from './moves.ts'
-import { type Settled, settleSubmission } from './settlement.ts'
+import { type RecordedOutcome, recordOutcome } from './record-outcome.ts'
 
 /** An accepted submission: the ordinary outcome. */
-export interface Acceptance extends SettleOptions {
+export interface Acceptance extends RecordOptions {
   readonly submissionId: string
   readonly taskId: string
   readonly reply?: KeptReply | null
@@ -21,10 +21,10 @@ export interface Acceptance extends SettleOptions {
  * the acceptance is not ordinary (cancel requested, submission not current, outcome already recorded) or another
  * transaction locks the row.
  */
-export async function settleAccepted(
+export async function recordAccepted(
   database: Database,
   acceptances: readonly Acceptance[],
-): Promise<(Settled | null)[]> {
+): Promise<(RecordedOutcome | null)[]> {
   const accepted = await withRetry(() => acceptOrdinary(database, acceptances))
   return acceptances.map(({ submissionId }) => {
     const moved = accepted.get(submissionId)
@@ -32,11 +32,11 @@ export async function settleAccepted(
   })
 }
 
-export async function settleOneAccepted(
+export async function recordOneAccepted(
   database: Database,
   { submissionId, taskId, reply = null, ...options }: Acceptance,
-): Promise<Settled> {
-  return await settleSubmission(database, submissionId, { kind: 'accepted', taskId, reply }, options)
+): Promise<RecordedOutcome> {
+  return await recordOutcome(database, submissionId, { kind: 'accepted', taskId, reply }, options)
 }
 
 /**
@@ -51,7 +51,7 @@ async function acceptOrdinary({ prisma }: Database, acceptances: readonly Accept
   const answer = (id: string, field: keyof Acceptance) =>
     Prisma.sql`((SELECT answers FROM given) -> ${Prisma.raw(id)} ->> ${Prisma.raw(`'${field}'`)})`
   // Generations are locked before their ledger rows, as everywhere in the store.
-  const first = Prisma.sql`
+  const ctes = Prisma.sql`
     given AS (
       SELECT ${answers}::jsonb AS answers
     ),
@@ -86,7 +86,7 @@ async function acceptOrdinary({ prisma }: Database, acceptances: readonly Accept
     error_message = NULL,
     due_at = now() + ${answer('g.current_submission_id', 'firstPollMs')}::float8 * interval '1 ms'`
   const which = Prisma.sql`id IN (SELECT generation_id FROM settled)`
-  const told = Prisma.sql`current_submission_id AS "submissionId"`
-  const moved = await moveGenerations<{ submissionId: string }>(prisma, which, 'accept', { first, set, told })
+  const extraColumns = Prisma.sql`current_submission_id AS "submissionId"`
+  const moved = await moveGenerations<{ submissionId: string }>(prisma, which, 'accept', { ctes, set, extraColumns })
   return new Map(moved.map(({ submissionId, ...move }) => [submissionId, move]))
 }

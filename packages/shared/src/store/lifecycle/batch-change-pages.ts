@@ -6,7 +6,7 @@ import { sql } from '../sql.ts'
 import { hasOther, LEASE, MARKED, QUEUED, some, UNDER_WAY } from './batch-changes.ts'
 import { type ChangeCursor, type ChangedPage, cancelPage, priorityPage, STORABLE } from './batch-pages.ts'
 
-interface Wish {
+interface RequestedChange {
   readonly cancelRequestedAt: Date | null
   readonly cancelRendering: boolean
   readonly wantedPriority: number | null
@@ -23,18 +23,18 @@ export async function changePage(
   cursor: ChangeCursor,
   renderMaxMs: number,
 ): Promise<ChangedPage> {
-  const [wish] = await database.prisma.$queryRaw<Wish[]>(sql.named('renewChangeLease')`
+  const [change] = await database.prisma.$queryRaw<RequestedChange[]>(sql.named('renewChangeLease')`
     UPDATE batches
     SET change_until = ${LEASE}
     WHERE id = ${batchId} AND ${MARKED}
     RETURNING cancel_requested_at AS "cancelRequestedAt", cancel_rendering AS "cancelRendering",
       wanted_priority AS "wantedPriority"`)
-  if (!wish) return { changed: 0, moved: [], after: null, isOver: true }
-  const page = wish.cancelRequestedAt
-    ? await cancelPage(database, batchId, cursor, wish.cancelRendering ? renderMaxMs : null)
-    : await priorityPage(database, batchId, cursor, wish.wantedPriority ?? 0)
+  if (!change) return { changed: 0, moved: [], after: null, isOver: true }
+  const page = change.cancelRequestedAt
+    ? await cancelPage(database, batchId, cursor, change.cancelRendering ? renderMaxMs : null)
+    : await priorityPage(database, batchId, cursor, change.wantedPriority ?? 0)
   if (page.after !== null) return { ...page, isOver: false }
-  return { ...page, isOver: (await takeOff(database, batchId, wish)) || (await isRefused(database, batchId)) }
+  return { ...page, isOver: (await takeOff(database, batchId, change)) || (await isRefused(database, batchId)) }
 }
 
 /** Whether all rows left by the present mark are unstorable and must not be tried yet. */
@@ -56,8 +56,8 @@ async function isRefused({ prisma }: Database, batchId: string): Promise<boolean
 }
 
 /** Removes the mark, unless rows are left or a new request has changed the mark. */
-async function takeOff({ prisma }: Database, batchId: string, wish: Wish): Promise<boolean> {
-  const { cancelRequestedAt, cancelRendering, wantedPriority } = wish
+async function takeOff({ prisma }: Database, batchId: string, change: RequestedChange): Promise<boolean> {
+  const { cancelRequestedAt, cancelRendering, wantedPriority } = change
   const taken = cancelRequestedAt
     ? await prisma.$executeRaw(sql.named('takeOffCancel')`
       UPDATE batches

@@ -62,9 +62,9 @@ export async function cancelPage(
     LIMIT ${rows}
     FOR UPDATE SKIP LOCKED`
   const moved = await claimStorable(database, 'change', queued, (picked) => {
-    const first = Prisma.sql`page AS MATERIALIZED (${picked})`
+    const ctes = Prisma.sql`page AS MATERIALIZED (${picked})`
     return withRetry(() =>
-      moveGenerations(prisma, Prisma.sql`id IN (SELECT id FROM page)`, 'cancel', { first, set, fanOut: 'later' }),
+      moveGenerations(prisma, Prisma.sql`id IN (SELECT id FROM page)`, 'cancel', { ctes, set, fanOut: 'later' }),
     )
   })
   if (moved.length === rows) return { changed: rows, moved, after: lastOf(moved) }

@@ -8,8 +8,8 @@ import type { Sql } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
 import { sql } from '../sql.ts'
 import { COMPLETED } from './completed.ts'
-import { NOT_BEFORE } from './former-tasks.ts'
 import { type Moved, moveGenerations } from './moves.ts'
+import { NOT_BEFORE } from './previous-tasks.ts'
 
 export interface Planned {
   readonly snapshot: Pick<Snapshot, 'id'>
@@ -45,7 +45,7 @@ type Changes = readonly (readonly [id: string, row: RowChanges])[]
 async function moveRows(tx: Sql, move: MoveName, changes: Changes): Promise<Moved[]> {
   const ids = changes.map(([id]) => id)
   const set = move === 'complete' || move === 'completeLate' ? Prisma.sql`${COMPLETED}, ${SLOT}` : CHANGED
-  const moved = await moveGenerations(tx, ids, move, { first: given(changes), set })
+  const moved = await moveGenerations(tx, ids, move, { ctes: given(changes), set })
   // The rows are locked, and the plans are made for their present status.
   if (moved.length !== ids.length) throw new Error(`${move} moved ${moved.length} of ${ids.length} locked generations`)
   return moved

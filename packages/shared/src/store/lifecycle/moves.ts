@@ -27,9 +27,9 @@ export interface MoveDetails {
   /** A further condition beside the status. */
   readonly guard?: Prisma.Sql
   /** Prepended common table expressions. The other parts may name them. */
-  readonly first?: Prisma.Sql
+  readonly ctes?: Prisma.Sql
   /** Extra columns to return for each moved row, with their names. */
-  readonly told?: Prisma.Sql
+  readonly extraColumns?: Prisma.Sql
   /** When the deliveries of the events are created: `later` is for moves of very many rows (see fan-out.ts). Default: `now`. */
   readonly fanOut?: 'now' | 'later'
 }
@@ -38,29 +38,29 @@ export interface MoveDetails {
  * Moves the generations whose status allows the move. All other generations stay unchanged (another process was first).
  * `which`: ids, or a condition on the table.
  * Rows are locked in id order, so concurrent moves of several rows cannot deadlock with each other.
- * @returns the moved rows, each with the columns of `told`
+ * @returns the moved rows, each with the columns of `extraColumns`
  */
-export async function moveGenerations<Told = unknown>(
+export async function moveGenerations<Extra = unknown>(
   tx: Sql,
   which: readonly string[] | Prisma.Sql,
   move: MoveName,
-  { set, guard, first, told, fanOut = 'now' }: MoveDetails = {},
-): Promise<(Moved & Told)[]> {
+  { set, guard, ctes, extraColumns, fanOut = 'now' }: MoveDetails = {},
+): Promise<(Moved & Extra)[]> {
   if ('length' in which && which.length === 0) return []
   const condition = 'length' in which ? Prisma.sql`id = ANY (${which}::text[])` : which
   const { from, to } = MOVES[move]
   const finishedAt = isTerminal(to) ? Prisma.sql`now()` : Prisma.sql`NULL`
   // A move by a condition is rare and may be large, so its own plan is worth the planning time.
-  const planning = first || 'length' in which ? 'prepared' : 'planned'
-  const tables = first ? Prisma.sql`${first}, ` : Prisma.empty
+  const planning = ctes || 'length' in which ? 'prepared' : 'planned'
+  const tables = ctes ? Prisma.sql`${ctes}, ` : Prisma.empty
   const assignments = set ? Prisma.sql`, ${set}` : Prisma.empty
   const guarded = guard ? Prisma.sql`AND ${guard}` : Prisma.empty
-  const columns = told ? Prisma.sql`, ${told}` : Prisma.empty
+  const columns = extraColumns ? Prisma.sql`, ${extraColumns}` : Prisma.empty
   const [created, toEnqueue] =
     fanOut === 'now'
       ? [Prisma.sql`created AS (${CREATE_DELIVERIES})`, DELIVERIES_TO_ENQUEUE]
       : [Prisma.sql`later AS (${CREATE_LATER})`, Prisma.sql`NULL::jsonb`]
-  const rows = await tx.$queryRaw<(MovedRow & Told)[]>(sql.named(moveStatement(move), planning)`
+  const rows = await tx.$queryRaw<(MovedRow & Extra)[]>(sql.named(moveStatement(move), planning)`
     WITH ${tables}moved AS (
       UPDATE generations g
       SET status = ${to}::generation_status, event_seq = g.event_seq + 1,
@@ -79,12 +79,13 @@ export async function moveGenerations<Told = unknown>(
     ), ${created}
     SELECT g.id, g.batch_id AS "batchId", g.event_id AS "eventId"${columns},
       -- With the first row, once: a join would compare each with each.
-      CASE WHEN row_number() OVER () = 1 THEN (${toEnqueue}) END AS woken
+      CASE WHEN row_number() OVER () = 1 THEN (${toEnqueue}) END AS enqueued
     FROM moved g`)
-  const owed = new Map<string, string[]>()
-  for (const { event_id: eventId, id } of rows[0]?.woken ?? []) owed.set(eventId, [...(owed.get(eventId) ?? []), id])
-  return rows.map(({ eventId, woken: _, ...row }) => {
-    return { ...row, status: to, deliveryIds: owed.get(eventId) ?? [] } as Moved & Told
+  const byEvent = new Map<string, string[]>()
+  for (const { event_id: eventId, id } of rows[0]?.enqueued ?? [])
+    byEvent.set(eventId, [...(byEvent.get(eventId) ?? []), id])
+  return rows.map(({ eventId, enqueued: _, ...row }) => {
+    return { ...row, status: to, deliveryIds: byEvent.get(eventId) ?? [] } as Moved & Extra
   })
 }
 
@@ -95,7 +96,7 @@ interface MovedRow {
   readonly id: string
   readonly batchId: string | null
   readonly eventId: string
-  readonly woken: readonly { readonly id: string; readonly event_id: string }[] | null
+  readonly enqueued: readonly { readonly id: string; readonly event_id: string }[] | null
 }
 
 /** Timestamps in JSON have the format of the API: ISO 8601 in UTC with milliseconds. */

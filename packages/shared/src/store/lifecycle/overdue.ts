@@ -1,32 +1,32 @@
 // The rows that reconcile looks for: their queue job was lost. Claims are bounded pages, safe with several workers.
 
 import type { Status } from '@reelqueue/contract/terms/status'
-import { owedStep } from '../../domain/owed-step.ts'
-import type { RowToEnqueue } from '../../domain/wake-up.ts'
+import { dueStep } from '../../domain/due-step.ts'
+import type { RowToEnqueue } from '../../domain/row-to-enqueue.ts'
 import type { Database } from '../database.ts'
-import { WOKEN_PER_TARGET } from '../deliveries/fan-out.ts'
-import { rests } from '../deliveries/target-rests.ts'
+import { isCoolingDown } from '../deliveries/cool-downs.ts'
+import { ENQUEUED_PER_ORIGIN } from '../deliveries/fan-out.ts'
 import { Prisma } from '../generated/client.ts'
 import { ALL_ENDED } from '../intake/batches.ts'
 import { sql } from '../sql.ts'
 import { isStorable } from '../unstorable.ts'
 import { claimStorable } from '../unstorable-search.ts'
 
-const GRACE_MAX_S = 120
+const BACK_OFF_MAX_S = 120
 /**
  * Redelivery back-off: how long a row is left alone after it was enqueued. The back-off doubles from 15 s up to two
  * minutes.
  */
-const GRACE = Prisma.raw(`least(15 * 2 ^ least(wakes, 3), ${GRACE_MAX_S}) * interval '1 second'`)
-const IN_GRACE = Prisma.raw(`due_at > now() AND due_at <= now() + interval '${GRACE_MAX_S} seconds'`)
+const BACK_OFF = Prisma.raw(`least(15 * 2 ^ least(wakes, 3), ${BACK_OFF_MAX_S}) * interval '1 second'`)
+const IN_BACK_OFF = Prisma.raw(`due_at > now() AND due_at <= now() + interval '${BACK_OFF_MAX_S} seconds'`)
 
 export interface OverdueGenerations {
   readonly submit: readonly RowToEnqueue[]
   readonly complete: readonly RowToEnqueue[]
 }
 
-/** The conditions for a row to need each step: `owedStep` in SQL. */
-const OWES = {
+/** The conditions for a row to need each step: `dueStep` in SQL. */
+const NEEDS_STEP = {
   submit: Prisma.raw(`status IN ('queued', 'submitting') AND answer IS NULL`),
   complete: Prisma.raw('answer IS NOT NULL'),
 }
@@ -42,8 +42,8 @@ export async function claimOverdueGenerations(
 ): Promise<OverdueGenerations> {
   if (steps.length === 0) return { submit: [], complete: [] }
   // Added to the condition of the partial index, because the planner needs that condition word for word.
-  const owes = Prisma.join(
-    steps.map((step) => OWES[step]),
+  const needsStep = Prisma.join(
+    steps.map((step) => NEEDS_STEP[step]),
     ' OR ',
   )
   const pick = (among: Prisma.Sql) => Prisma.sql`
@@ -52,23 +52,23 @@ export async function claimOverdueGenerations(
     WHERE due_at <= now()
       AND due_at IS NOT NULL
       AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
-      AND (${owes})
+      AND (${needsStep})
       AND ${isStorable('generations.id')} ${among}
     ORDER BY due_at
     LIMIT ${limit}
     FOR UPDATE SKIP LOCKED`
-  const rows = await claimStorable(database, 'wake', pick, (picked) =>
+  const rows = await claimStorable(database, 'enqueue', pick, (picked) =>
     database.prisma.$queryRaw<(RowToEnqueue & { status: Status; hasAnswer: boolean })[]>(sql.named(
       'claimOverdueGenerations',
     )`
       UPDATE generations
-      SET wakes = wakes + 1, due_at = now() + ${GRACE}
+      SET wakes = wakes + 1, due_at = now() + ${BACK_OFF}
       WHERE id = ANY (ARRAY(${picked}))
-      RETURNING id, wakes, status::text, answer IS NOT NULL AS "hasAnswer"`),
+      RETURNING id, wakes AS "dispatchCount", status::text, answer IS NOT NULL AS "hasAnswer"`),
   )
   return {
-    submit: rows.filter((row) => owedStep(row) === 'submit'),
-    complete: rows.filter((row) => owedStep(row) === 'complete'),
+    submit: rows.filter((row) => dueStep(row) === 'submit'),
+    complete: rows.filter((row) => dueStep(row) === 'complete'),
   }
 }
 
@@ -106,7 +106,7 @@ export async function claimOverdueDeliveries(database: Database, limit: number):
           ORDER BY random()
         ) AS turn
       FROM known
-      WHERE next_attempt_at <= now() AND NOT ${rests('known.target')}
+      WHERE next_attempt_at <= now() AND NOT ${isCoolingDown('known.target')}
     )
     SELECT due.id
     FROM (SELECT target FROM asked ORDER BY turn, random()) AS shuffled
@@ -119,16 +119,16 @@ export async function claimOverdueDeliveries(database: Database, limit: number):
         AND due_at <= now()
         AND ${isStorable('deliveries.id')} ${among}
       ORDER BY next_attempt_at
-      LIMIT ${WOKEN_PER_TARGET}
+      LIMIT ${ENQUEUED_PER_ORIGIN}
       FOR UPDATE SKIP LOCKED
     ) due
     LIMIT ${limit}`
-  return await claimStorable(database, 'wake', pick, (picked) =>
+  return await claimStorable(database, 'enqueue', pick, (picked) =>
     database.prisma.$queryRaw<RowToEnqueue[]>(sql.named('claimOverdueDeliveries')`
       UPDATE deliveries
-      SET wakes = wakes + 1, due_at = now() + ${GRACE}
+      SET wakes = wakes + 1, due_at = now() + ${BACK_OFF}
       WHERE id = ANY (ARRAY(${picked}))
-      RETURNING id, wakes`),
+      RETURNING id, wakes AS "dispatchCount"`),
   )
 }
 
@@ -137,12 +137,12 @@ export async function claimOverdueDeliveries(database: Database, limit: number):
  * jobs were lost. Rows that wait for a lease, a submission back-off or their next attempt keep waiting.
  * @returns the number of rows
  */
-export async function endGraces(database: Database, limit: number): Promise<number> {
+export async function requeueNow(database: Database, limit: number): Promise<number> {
   const { prisma } = database
   const generations = (among: Prisma.Sql) => Prisma.sql`
     SELECT id
     FROM generations g
-    WHERE ${IN_GRACE}
+    WHERE ${IN_BACK_OFF}
       AND due_at IS NOT NULL
       AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
       AND NOT (
@@ -162,22 +162,22 @@ export async function endGraces(database: Database, limit: number): Promise<numb
     SELECT id
     FROM deliveries
     WHERE state = 'pending'
-      AND ${IN_GRACE}
+      AND ${IN_BACK_OFF}
       AND next_attempt_at <= now()
       AND ${isStorable('deliveries.id')} ${among}
     ORDER BY due_at
     LIMIT ${limit}
     FOR UPDATE SKIP LOCKED`
   const ended = await Promise.all([
-    claimStorable(database, 'wake', generations, (picked) =>
-      prisma.$queryRaw<unknown[]>(sql.named('endGracesOfGenerations')`
+    claimStorable(database, 'enqueue', generations, (picked) =>
+      prisma.$queryRaw<unknown[]>(sql.named('requeueGenerations')`
         UPDATE generations
         SET due_at = now()
         WHERE id = ANY (ARRAY(${picked}))
         RETURNING 1`),
     ),
-    claimStorable(database, 'wake', deliveries, (picked) =>
-      prisma.$queryRaw<unknown[]>(sql.named('endGracesOfDeliveries')`
+    claimStorable(database, 'enqueue', deliveries, (picked) =>
+      prisma.$queryRaw<unknown[]>(sql.named('requeueDeliveries')`
         UPDATE deliveries
         SET due_at = now()
         WHERE id = ANY (ARRAY(${picked}))

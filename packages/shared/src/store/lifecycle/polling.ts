@@ -19,7 +19,7 @@ export interface DuePoll extends RenderProfile {
   /** Since the submission began; for an adopted task, since the adoption. */
   readonly elapsedMs: number
   readonly pollFailures: number
-  readonly wakes: number
+  readonly dispatchCount: number
   /** The task was adopted by hand. */
   readonly isAdopted: boolean
 }
@@ -42,7 +42,7 @@ export async function claimDuePolls(database: Database, limit: number, leaseMs: 
     (picked) => database.prisma.$queryRaw<DuePoll[]>`
       UPDATE generations SET due_at = now() + ${leaseMs} * interval '1 ms'
       WHERE id = ANY (ARRAY(${picked}))
-      RETURNING id, upstream_task_id AS "upstreamTaskId", status::text, model, seconds, size, poll_failures AS "pollFailures", wakes,
+      RETURNING id, upstream_task_id AS "upstreamTaskId", status::text, model, seconds, size, poll_failures AS "pollFailures", wakes AS "dispatchCount",
         EXISTS (SELECT 1 FROM submissions s WHERE s.id = current_submission_id AND s.adopted_at IS NOT NULL) AS "isAdopted",
         extract(epoch FROM now() - submitted_at)::float8 * 1000 AS "elapsedMs"`,
   )
@@ -83,7 +83,7 @@ export interface Seen {
    * The dispatch count of the claim. After an answer, a retry or an adoption the row has another count, even with the
    * same task.
    */
-  readonly wakes: number
+  readonly dispatchCount: number
 }
 
 /**
@@ -91,7 +91,7 @@ export interface Seen {
  * attempt.
  */
 export const asSeen = (polls: readonly Seen[]) => Prisma.sql`(g.id, g.upstream_task_id, g.wakes) IN (
-  SELECT * FROM unnest(${polls.map((one) => one.id)}::text[], ${polls.map((one) => one.upstreamTaskId)}::text[], ${polls.map((one) => one.wakes)}::int[]))
+  SELECT * FROM unnest(${polls.map((one) => one.id)}::text[], ${polls.map((one) => one.upstreamTaskId)}::text[], ${polls.map((one) => one.dispatchCount)}::int[]))
   -- Else Postgres, which expects few of them, joins each with each.
   IS TRUE`
 
@@ -130,7 +130,7 @@ async function record({ prisma }: Database, polls: readonly PollRecord[]): Promi
     FROM unnest(
       ${polls.map((poll) => poll.id)}::text[],
       ${polls.map((poll) => poll.upstreamTaskId)}::text[],
-      ${polls.map((poll) => poll.wakes)}::int[],
+      ${polls.map((poll) => poll.dispatchCount)}::int[],
       ${polls.map((poll) => poll.nextMs)}::float8[],
       ${polls.map((poll) => poll.sawPending)}::boolean[],
       ${polls.map((poll) => poll.pollFailures)}::int[],

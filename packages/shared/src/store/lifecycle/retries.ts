@@ -32,7 +32,7 @@ export async function retryGeneration({ prisma }: Database, id: string): Promise
  * Completes a retry before its payment: the task of a previous attempt has a video after all.
  * @returns no moves when the generation has moved on
  */
-export async function completeFormerTask(
+export async function completePreviousTask(
   { prisma }: Database,
   id: string,
   taskId: string,

@@ -1,4 +1,4 @@
-// The ledger of paid acts, before the act: the intent is committed before the POST. settlement.ts records the outcome.
+// The ledger of paid acts, before the act: the intent is committed before the POST. record-outcome.ts records the outcome.
 
 import { beginning, type Beginning as Decided } from '../../domain/lifecycle/begin.ts'
 import type { Snapshot } from '../../domain/lifecycle/snapshot.ts'
@@ -21,7 +21,7 @@ export interface Intent {
   readonly number: number
   readonly request: RenderRequest
   /** Earlier submissions were refused or not answered, so an answer to this submission is worth noting. */
-  readonly isAfterSilence: boolean
+  readonly isAfterFailure: boolean
   /** `performance.now()` just before the commit. The lease began only slightly earlier. */
   readonly preparedAtMs: number
 }
@@ -33,7 +33,7 @@ interface LockedGeneration extends RenderRequest {
   readonly isHeld: boolean
   /** Milliseconds until the wait requested by the provider is over; null when another cause holds the generation. */
   readonly gateOpensMs: number | null
-  readonly isAfterSilence: boolean
+  readonly isAfterFailure: boolean
   /** Submissions of this attempt. */
   readonly submissions: number
 }
@@ -41,11 +41,11 @@ interface LockedGeneration extends RenderRequest {
 interface Beginning extends RenderRequest {
   readonly submissionId: string
   readonly submissionsBefore: number
-  readonly isAfterSilence: boolean
+  readonly isAfterFailure: boolean
 }
 
 /** One caller's request to submit. */
-export interface BeginWish {
+export interface BeginRequest {
   readonly generationId: string
   /** Unique to this request. With this id the caller finds the intent when the answer to its COMMIT is lost. */
   readonly submissionId: string
@@ -53,18 +53,18 @@ export interface BeginWish {
 
 /**
  * Commits the intents of the generations that still need a submission, in one statement. The results are in the order
- * of `wishes`: null when the generation needs a closer look or another transaction locks the row.
+ * of `requests`: null when the generation needs a closer look or another transaction locks the row.
  * @param leaseMs without an outcome after this time the submission counts as unknown
  * @throws UncertainCommit when the intents may have been committed: no request may be sent (settleUnsent)
  */
 export async function beginSubmissions(
   database: Database,
-  wishes: readonly BeginWish[],
+  requests: readonly BeginRequest[],
   upstream: string,
   leaseMs: number,
 ): Promise<(BeginResult | null)[]> {
-  const begun = await withRetry(() => beginOrdinary(database, wishes, upstream, leaseMs))
-  return wishes.map(({ generationId, submissionId }) => {
+  const begun = await withRetry(() => beginOrdinary(database, requests, upstream, leaseMs))
+  return requests.map(({ generationId, submissionId }) => {
     const intent = begun.get(generationId)
     // INVARIANT: an intent belongs to one caller.
     return intent?.submissionId === submissionId ? { kind: 'begun', intent } : null
@@ -74,16 +74,16 @@ export async function beginSubmissions(
 /** Begins the first submission of admitted generations that nothing holds back. @returns the intents by generation */
 async function beginOrdinary(
   database: Database,
-  wishes: readonly BeginWish[],
+  requests: readonly BeginRequest[],
   upstream: string,
   leaseMs: number,
 ): Promise<Map<string, Intent>> {
-  const generationIds = wishes.map((wish) => wish.generationId)
+  const generationIds = requests.map((request) => request.generationId)
   // Looked up by id: a join would compare every row with every request.
   const submissionIds = JSON.stringify(
-    Object.fromEntries(wishes.map(({ generationId, submissionId }) => [generationId, submissionId])),
+    Object.fromEntries(requests.map(({ generationId, submissionId }) => [generationId, submissionId])),
   )
-  const first = Prisma.sql`given AS (SELECT ${submissionIds}::jsonb AS ids), ready AS MATERIALIZED (
+  const ctes = Prisma.sql`given AS (SELECT ${submissionIds}::jsonb AS ids), ready AS MATERIALIZED (
       SELECT id FROM generations g
       WHERE id = ANY (${generationIds}::text[]) AND status = 'queued' AND admitted_at IS NOT NULL AND attempt = 1
         AND NOT ${SUBMITTING_PAUSED}
@@ -97,19 +97,19 @@ async function beginOrdinary(
       RETURNING generation_id
     )`
   const set = begun(Prisma.sql`(SELECT ids FROM given) ->> g.id`, upstream, leaseMs)
-  const told = Prisma.sql`current_submission_id AS "submissionId", model, prompt, size, seconds, input_reference AS "inputReference",
+  const extraColumns = Prisma.sql`current_submission_id AS "submissionId", model, prompt, size, seconds, input_reference AS "inputReference",
     (SELECT count(*)::int FROM submissions s WHERE s.generation_id = g.id) AS "submissionsBefore",
-    ${AFTER_TROUBLE} AS "isAfterSilence"`
+    ${AFTER_TROUBLE} AS "isAfterFailure"`
   const which = Prisma.sql`id IN (SELECT generation_id FROM intent)`
   const { rows, preparedAtMs } = await transact(database, async (tx) => ({
-    rows: await moveGenerations<Beginning>(tx, which, 'submit', { first, set, told }),
+    rows: await moveGenerations<Beginning>(tx, which, 'submit', { ctes, set, extraColumns }),
     preparedAtMs: performance.now(),
   }))
   return new Map(
     rows.map(
-      ({ id, submissionId, submissionsBefore, isAfterSilence, model, prompt, size, seconds, inputReference }) => {
+      ({ id, submissionId, submissionsBefore, isAfterFailure, model, prompt, size, seconds, inputReference }) => {
         const request = { model, prompt, size, seconds, inputReference }
-        return [id, { submissionId, number: submissionsBefore + 1, request, isAfterSilence, preparedAtMs }]
+        return [id, { submissionId, number: submissionsBefore + 1, request, isAfterFailure, preparedAtMs }]
       },
     ),
   )
@@ -132,7 +132,7 @@ function begun(submissionId: Prisma.Sql, upstream: string, leaseMs: number): Pri
  */
 export async function beginSubmission(
   database: Database,
-  { generationId, submissionId }: BeginWish,
+  { generationId, submissionId }: BeginRequest,
   upstream: string,
   leaseMs: number,
   askedTaskIds: readonly string[] = [],
@@ -140,7 +140,7 @@ export async function beginSubmission(
   return await withRetry(() =>
     transact(database, async (tx) => {
       const [generation] = await tx.$queryRaw<LockedGeneration[]>`
-        SELECT ${AFTER_TROUBLE} AS "isAfterSilence", ${GATE_OPENS_MS} AS "gateOpensMs",
+        SELECT ${AFTER_TROUBLE} AS "isAfterFailure", ${GATE_OPENS_MS} AS "gateOpensMs",
           ${SUBMITTING_PAUSED} OR ${BEING_CANCELLED}
             OR EXISTS (SELECT 1 FROM projects WHERE projects.id = g.project_id AND paused_at IS NOT NULL) AS "isHeld",
           model, prompt, size, seconds, input_reference AS "inputReference",
@@ -167,9 +167,9 @@ export async function beginSubmission(
       const set = begun(Prisma.sql`${submissionId}`, upstream, leaseMs)
       if (snapshot.status === 'queued') await moveGenerations(tx, [generationId], 'submit', { set })
       else await tx.$executeRaw`UPDATE generations SET ${set} WHERE id = ${generationId}`
-      const { model, prompt, size, seconds, inputReference, isAfterSilence } = generation
+      const { model, prompt, size, seconds, inputReference, isAfterFailure } = generation
       const request = { model, prompt, size, seconds, inputReference }
-      const intent = { submissionId, number: submissions + 1, request, isAfterSilence, preparedAtMs: performance.now() }
+      const intent = { submissionId, number: submissions + 1, request, isAfterFailure, preparedAtMs: performance.now() }
       return { kind: 'begun', intent }
     }),
   )

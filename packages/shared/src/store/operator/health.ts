@@ -2,7 +2,7 @@
 
 import { idBefore } from '@reelqueue/contract/terms/ids'
 import type { Database } from '../database.ts'
-import { rests } from '../deliveries/target-rests.ts'
+import { isCoolingDown } from '../deliveries/cool-downs.ts'
 import { Prisma } from '../generated/client.ts'
 import { sql } from '../sql.ts'
 import { sqlState } from '../sql-state.ts'
@@ -17,20 +17,20 @@ export interface Overdue {
 }
 
 /** The longest redelivery back-off of reconcile. A row that is due later waits for another reason. */
-const GRACE = Prisma.raw(`interval '2 minutes'`)
+const TOLERANCE = Prisma.raw(`interval '2 minutes'`)
 
 /** Rows that were due before this moment are overdue; the statement below defines `since`. */
 const SINCE = Prisma.sql`(SELECT at FROM since)`
 
 /**
- * Counts rows that have been due for `graceMs` without attention, and names the stalled steps. Doubles as a ping.
+ * Counts rows that have been due for `toleranceMs` without attention, and names the stalled steps. Doubles as a ping.
  * Bounded: counts at most 1,000 rows of each kind. An unstorable row is overdue when its next try is overdue. A dead
  * receiver makes nothing overdue: its deliveries wait for their turns, and their jobs are taken.
  */
-export async function overdueWork({ prisma }: Database, graceMs: number): Promise<Overdue> {
+export async function overdueWork({ prisma }: Database, toleranceMs: number): Promise<Overdue> {
   const [row] = await prisma.$queryRaw<Overdue[]>(sql.named('overdueWork')`
     WITH since AS (
-      SELECT now() - ${graceMs} * interval '1 ms' AS at
+      SELECT now() - ${toleranceMs} * interval '1 ms' AS at
     ),
     -- Workers of an earlier version note no step: a step without a note is judged by its rows.
     quiet AS (
@@ -42,7 +42,7 @@ export async function overdueWork({ prisma }: Database, graceMs: number): Promis
         OR EXISTS (
           SELECT 1
           FROM delivery_attempts
-          WHERE id > ${idBefore('attempt', Date.now() - graceMs)}
+          WHERE id > ${idBefore('attempt', Date.now() - toleranceMs)}
         ) AS now
     ), stalled AS (
       SELECT step
@@ -53,7 +53,7 @@ export async function overdueWork({ prisma }: Database, graceMs: number): Promis
           FROM (
               SELECT admitted_at, status
               FROM generations
-              WHERE due_at <= now() + ${GRACE}
+              WHERE due_at <= now() + ${TOLERANCE}
                 AND due_at IS NOT NULL
                 AND (status IN ('queued', 'submitting') OR answer IS NOT NULL)
                 AND ${isStorable('generations.id', SINCE)}
@@ -72,14 +72,14 @@ export async function overdueWork({ prisma }: Database, graceMs: number): Promis
           FROM (
               SELECT target, next_attempt_at
               FROM deliveries
-              WHERE due_at <= now() + ${GRACE}
+              WHERE due_at <= now() + ${TOLERANCE}
                 AND state = 'pending'
                 AND ${isStorable('deliveries.id', SINCE)}
               ORDER BY due_at
               LIMIT 1000
             ) AS due,
             since
-          WHERE due.next_attempt_at < since.at AND NOT ${rests('due.target')}
+          WHERE due.next_attempt_at < since.at AND NOT ${isCoolingDown('due.target')}
         )
     )
     SELECT least(1000, count(*))::int AS count,
@@ -119,7 +119,7 @@ export async function overdueWork({ prisma }: Database, graceMs: number): Promis
             AND ${isStorable('deliveries.id', SINCE)}
           LIMIT 1000
         ) AS due
-        WHERE NOT ${rests('due.target')}
+        WHERE NOT ${isCoolingDown('due.target')}
       )
     ) AS overdue`)
   return row ?? { count: 0, stalled: [] }

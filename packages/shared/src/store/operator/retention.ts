@@ -112,7 +112,7 @@ const oldGenerations = (age: Age, after: string, last: string, among: Prisma.Sql
         OFFSET 0
       )
     )
-    AND NOT ${owesDelivery(Prisma.sql`events.generation_id = g.id`)}
+    AND NOT ${hasPendingDelivery(Prisma.sql`events.generation_id = g.id`)}
     AND ${isStorable('g.id')} ${among}
   ORDER BY id
   FOR UPDATE SKIP LOCKED`
@@ -124,7 +124,7 @@ const oldBatches = (age: Age, after: string, last: string, among: Prisma.Sql) =>
     AND id <= ${last}
     AND completed_at < ${before(age)}
     AND NOT EXISTS (SELECT 1 FROM generations WHERE generations.batch_id = b.id OFFSET 0)
-    AND NOT ${owesDelivery(Prisma.sql`events.batch_id = b.id`)}
+    AND NOT ${hasPendingDelivery(Prisma.sql`events.batch_id = b.id`)}
     AND ${isStorable('b.id')} ${among}
   ORDER BY id
   FOR UPDATE SKIP LOCKED`
@@ -161,7 +161,7 @@ const HAS_PENDING = Prisma.sql`
       OFFSET 0
     )
   )`
-const owesDelivery = (which: Prisma.Sql) =>
+const hasPendingDelivery = (which: Prisma.Sql) =>
   Prisma.sql`EXISTS (SELECT 1 FROM events WHERE ${which} AND ${HAS_PENDING} OFFSET 0)`
 
 async function purge(

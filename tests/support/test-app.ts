@@ -4,7 +4,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type House, openHouse } from '@reelqueue/shared/app-context'
+import { type AppContext, openAppContext } from '@reelqueue/shared/app-context'
 import type { Queues } from '@reelqueue/shared/queues/queues'
 import { loadConfig, type VariableName } from '@reelqueue/shared/runtime/config'
 import { createLogger } from '@reelqueue/shared/runtime/log'
@@ -18,7 +18,7 @@ const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 'w').toString('base64')}`
 const OPERATOR_PASSWORD = 'operator-password'
 const SECRET_KEY = Buffer.alloc(32, 's').toString('base64')
 
-export interface HouseOptions {
+export interface TestAppOptions {
   /** A private database of the test (`createDatabase`). */
   readonly databaseUrl: string
   /** Absent: the queues run on Postgres. */
@@ -29,7 +29,7 @@ export interface HouseOptions {
   readonly worker?: boolean
 }
 
-export interface TestHouse {
+export interface TestApp {
   /** The base URL of the API, without a trailing slash. @throws Error when the app has no API */
   readonly url: string
   /** An API key of the project `default`. */
@@ -43,7 +43,7 @@ export interface TestHouse {
   /** The configuration, without the URLs of Postgres and Redis. */
   readonly environment: Readonly<Record<string, string>>
   /** The app context, for starting further parts. */
-  readonly house: House
+  readonly context: AppContext
   /** Every log line so far, also after `close`. */
   logLines(): Promise<Record<string, unknown>[]>
   /** Stops in order, like a signal: the running work ends first. */
@@ -51,7 +51,7 @@ export interface TestHouse {
 }
 
 /** Starts the requested parts, on a port chosen by the system. */
-export async function startHouse({ databaseUrl, redisUrl, env, api, worker }: HouseOptions): Promise<TestHouse> {
+export async function startTestApp({ databaseUrl, redisUrl, env, api, worker }: TestAppOptions): Promise<TestApp> {
   const folder = await mkdtemp(join(tmpdir(), 'reelqueue-house-'))
   const logFile = join(folder, 'house.log')
   const environment: Record<string, string> = {
@@ -65,10 +65,10 @@ export async function startHouse({ databaseUrl, redisUrl, env, api, worker }: Ho
     ...env,
   }
   const config = loadConfig({ ...environment, DATABASE_URL: databaseUrl, REDIS_URL: redisUrl })
-  const house = openHouse(config, createLogger(config.LOG_LEVEL, logFile))
-  await bootstrapProject(house)
-  const runningApi = api ? await startApi(house) : undefined
-  const runningWorker = worker ? startWorkerIn(house) : undefined
+  const context = openAppContext(config, createLogger(config.LOG_LEVEL, logFile))
+  await bootstrapProject(context)
+  const runningApi = api ? await startApi(context) : undefined
+  const runningWorker = worker ? startWorkerIn(context) : undefined
   let logged: string | undefined
 
   return {
@@ -80,9 +80,9 @@ export async function startHouse({ databaseUrl, redisUrl, env, api, worker }: Ho
     webhookSecret: WEBHOOK_SECRET,
     login: { authorization: `Basic ${btoa(`operator:${environment.OPERATOR_PASSWORD}`)}` },
     environment,
-    database: house.database,
-    queues: house.queues,
-    house,
+    database: context.database,
+    queues: context.queues,
+    context,
     async logLines() {
       const text = logged ?? (await readFile(logFile, 'utf8'))
       return text
@@ -93,7 +93,7 @@ export async function startHouse({ databaseUrl, redisUrl, env, api, worker }: Ho
     async close() {
       if (logged !== undefined) return
       await Promise.all([runningApi?.close(), runningWorker?.close()])
-      await house.close()
+      await context.close()
       logged = await readFile(logFile, 'utf8')
       await rm(folder, { recursive: true, force: true })
     },

@@ -1,17 +1,17 @@
 import { describe, expect, it } from 'vitest'
-import { createTargets } from './targets.ts'
+import { createOrigins } from './origins.ts'
 
 function atWork() {
   let now = 0
-  const targets = createTargets(() => now)
+  const origins = createOrigins(() => now)
   const pass = (ms: number) => {
     now += ms
   }
-  const silence = (origin: string) => {
-    expect(targets.enter(origin)).toEqual({ kind: 'go' })
-    return targets.leave(origin, 'silent')
+  const fail = (origin: string) => {
+    expect(origins.enter(origin)).toEqual({ kind: 'go' })
+    return origins.leave(origin, 'silent')
   }
-  return { ...targets, pass, silence }
+  return { ...origins, pass, fail }
 }
 
 describe('a server', () => {
@@ -25,18 +25,18 @@ describe('a server', () => {
   })
 
   it('whose last answer was quick has fifty, until one is not, or does not come', () => {
-    for (const conduct of ['answered', 'silent'] as const) {
+    for (const health of ['answered', 'silent'] as const) {
       const { enter, leave } = atWork()
       enter('a')
       leave('a', 'quick')
       for (let n = 0; n < 50; n++) expect(enter('a').kind).toBe('go')
       expect(enter('a').kind).toBe('busy')
-      leave('a', conduct)
+      leave('a', health)
       expect(enter('a').kind).toBe('busy')
     }
   })
 
-  it('has room again for each who was told that it is busy, once it answers quickly', () => {
+  it('has room for each delivery that was rejected as busy, once it answers quickly', () => {
     const { enter, leave, takeRoomAgain } = atWork()
     for (let n = 0; n < 12; n++) enter('a')
     expect(takeRoomAgain('a')).toBe(false)
@@ -74,20 +74,20 @@ describe('a server', () => {
     expect(enter('a').kind).toBe('go')
   })
 
-  it('that does not answer five times in a row is left alone, each time for longer, up to five minutes', () => {
-    const { silence, pass } = atWork()
-    for (let n = 0; n < 4; n++) expect(silence('a')).toBeNull()
-    const rests = [silence('a')]
+  it('that does not answer five times in a row cools down, each time for longer, up to five minutes', () => {
+    const { fail, pass } = atWork()
+    for (let n = 0; n < 4; n++) expect(fail('a')).toBeNull()
+    const coolDowns = [fail('a')]
     for (let n = 0; n < 5; n++) {
-      pass(rests.at(-1) ?? 0)
-      rests.push(silence('a'))
+      pass(coolDowns.at(-1) ?? 0)
+      coolDowns.push(fail('a'))
     }
-    expect(rests).toEqual([30_000, 60_000, 120_000, 240_000, 300_000, 300_000])
+    expect(coolDowns).toEqual([30_000, 60_000, 120_000, 240_000, 300_000, 300_000])
   })
 
-  it('is tried by one for all after its rest, and trusted again once it answers', () => {
-    const { enter, leave, silence, pass } = atWork()
-    for (let n = 0; n < 5; n++) silence('a')
+  it('gets one attempt after its cool-down, and is trusted again once it answers', () => {
+    const { enter, leave, fail, pass } = atWork()
+    for (let n = 0; n < 5; n++) fail('a')
     pass(30_000)
     expect(enter('a').kind).toBe('go')
     expect(enter('a').kind).toBe('busy')
@@ -97,17 +97,17 @@ describe('a server', () => {
     expect(enter('a').kind).toBe('go')
   })
 
-  it('tells once that somebody was turned away', () => {
-    const { enter, takeTurnedAway } = atWork()
+  it('tells once that a delivery was rejected as busy', () => {
+    const { enter, takeOverflow } = atWork()
     for (let n = 0; n < 10; n++) enter('a')
-    expect(takeTurnedAway('a')).toBe(false)
+    expect(takeOverflow('a')).toBe(false)
     enter('a')
-    expect([takeTurnedAway('a'), takeTurnedAway('a'), takeTurnedAway('b')]).toEqual([true, false, false])
+    expect([takeOverflow('a'), takeOverflow('a'), takeOverflow('b')]).toEqual([true, false, false])
   })
 
   it('is neither trusted nor given up by an attempt that did not ask it', () => {
-    const { enter, leave, silence, pass } = atWork()
-    for (let n = 0; n < 5; n++) silence('a')
+    const { enter, leave, fail, pass } = atWork()
+    for (let n = 0; n < 5; n++) fail('a')
     pass(30_000)
     enter('a')
     leave('a', 'unknown')
@@ -116,10 +116,10 @@ describe('a server', () => {
     expect(leave('a', 'silent')).toBe(60_000)
   })
 
-  it('is left alone once for all that were under way to it', () => {
+  it('has one cool-down for all deliveries that were under way', () => {
     const { enter, leave } = atWork()
     for (let n = 0; n < 10; n++) enter('a')
-    const rests = Array.from({ length: 10 }, () => leave('a', 'silent'))
-    expect(rests.filter((rest) => rest !== null)).toEqual([30_000])
+    const coolDowns = Array.from({ length: 10 }, () => leave('a', 'silent'))
+    expect(coolDowns.filter((rest) => rest !== null)).toEqual([30_000])
   })
 })

@@ -4,5 +4,5 @@
  */
 export interface RowToEnqueue {
   readonly id: string
-  readonly wakes: number
+  readonly dispatchCount: number
 }

@@ -5,7 +5,7 @@ import { newId } from '@reelqueue/contract/terms/ids'
 import { MOVES, type Status } from '@reelqueue/contract/terms/status'
 import { isRefusalDecisive, isSubmittedAgain } from '../../domain/lifecycle/answered.ts'
 import { decide } from '../../domain/lifecycle/decide.ts'
-import type { Answered, SubmissionResult as Result, SettleOptions } from '../../domain/lifecycle/outcome.ts'
+import type { Answered, RecordOptions, SubmissionResult as Result } from '../../domain/lifecycle/outcome.ts'
 import type { Snapshot } from '../../domain/lifecycle/snapshot.ts'
 import { type Database, isUniqueViolation, type Sql, withRetry } from '../database.ts'
 import { carryOut } from './carry-out.ts'
@@ -13,12 +13,12 @@ import type { Moved } from './moves.ts'
 import { findTaskHolder, reclaimTask } from './reclaim.ts'
 import { type CountedRefusal, countRefusal, type GateRefusal } from './refusals.ts'
 import { readSnapshots } from './snapshots.ts'
-import type { BeginWish } from './submissions.ts'
+import type { BeginRequest } from './submissions.ts'
 
 /** The outcome of a submission. `refusal`: set when a refusal may concern all submissions, not only this generation. */
 export type SubmissionResult = Result & { readonly refusal?: GateRefusal }
 
-export interface Settled {
+export interface RecordedOutcome {
   /** The new status of the generation; `unchanged` when the generation had moved on without this submission. */
   readonly status: Status | 'unchanged'
   readonly moved: readonly Moved[]
@@ -34,18 +34,18 @@ export interface Settled {
  * answered with the task. When another generation has adopted the task by hand, the task is taken away there, and the
  * result contains the moves of that generation too.
  */
-export async function settleSubmission(
+export async function recordOutcome(
   database: Database,
   submissionId: string,
   result: SubmissionResult,
-  options: SettleOptions,
-): Promise<Settled> {
+  options: RecordOptions,
+): Promise<RecordedOutcome> {
   try {
-    return await settle(database, submissionId, result, options)
+    return await recordResult(database, submissionId, result, options)
   } catch (error) {
     if (result.kind !== 'accepted' || !isUniqueViolation(error)) throw error
     // Another submission recorded the same task at the same moment. The second run sees the other row.
-    return await settle(database, submissionId, result, options)
+    return await recordResult(database, submissionId, result, options)
   }
 }
 
@@ -54,37 +54,37 @@ export async function settleSubmission(
  * INVARIANT: only the caller that made the submission id knows that no request was sent.
  * @returns null when the intent was not committed, and never will be
  */
-export async function settleUnsent(
+export async function recordUnsent(
   { prisma }: Database,
-  { generationId, submissionId }: BeginWish,
+  { generationId, submissionId }: BeginRequest,
   result: SubmissionResult & { readonly kind: 'rejected' },
-  options: SettleOptions,
-): Promise<Settled | null> {
+  options: RecordOptions,
+): Promise<RecordedOutcome | null> {
   return await withRetry(() =>
     prisma.$transaction(async (tx) => {
       // The transaction of the intent held this lock. When we get the lock, that transaction has ended.
       await tx.$queryRaw`SELECT 1 FROM generations WHERE id = ${generationId} FOR UPDATE`
       const intents = await tx.$queryRaw<unknown[]>`SELECT 1 FROM submissions WHERE id = ${submissionId}`
-      return intents.length === 0 ? null : await settleWithin(tx, submissionId, result, options)
+      return intents.length === 0 ? null : await recordWithin(tx, submissionId, result, options)
     }),
   )
 }
 
-async function settle(
+async function recordResult(
   { prisma }: Database,
   submissionId: string,
   result: SubmissionResult,
-  options: SettleOptions,
-): Promise<Settled> {
-  return await withRetry(() => prisma.$transaction((tx) => settleWithin(tx, submissionId, result, options)))
+  options: RecordOptions,
+): Promise<RecordedOutcome> {
+  return await withRetry(() => prisma.$transaction((tx) => recordWithin(tx, submissionId, result, options)))
 }
 
-async function settleWithin(
+async function recordWithin(
   tx: Sql,
   submissionId: string,
   result: SubmissionResult,
-  options: SettleOptions,
-): Promise<Settled> {
+  options: RecordOptions,
+): Promise<RecordedOutcome> {
   const id = await lockGenerationOf(tx, submissionId)
   const holder = result.kind === 'accepted' ? await findTaskHolder(tx, submissionId, result.taskId) : null
   const adopter = holder?.isAdopted && holder.generationId !== id ? holder : null

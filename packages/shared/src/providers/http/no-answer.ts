@@ -3,12 +3,12 @@
 // after, so a list of codes could not decide.)
 
 import type { PollAnswer, SubmitOutcome } from '../port.ts'
-import type { Silence } from './reply.ts'
+import type { NoAnswer } from './reply.ts'
 
 /** The outcome of a submission without a reply: rejected when nothing was sent, otherwise unknown. */
-export function readSilentCreate(silence: Silence): SubmitOutcome {
-  const { code, message } = describe(silence)
-  if (silence.sent) return { kind: 'unknown', code, message, httpStatus: null }
+export function readUnansweredCreate(noAnswer: NoAnswer): SubmitOutcome {
+  const { code, message } = describe(noAnswer)
+  if (noAnswer.sent) return { kind: 'unknown', code, message, httpStatus: null }
   return {
     kind: 'rejected',
     class: 'unreachable',
@@ -21,23 +21,23 @@ export function readSilentCreate(silence: Silence): SubmitOutcome {
 }
 
 /** A poll without a reply says nothing about the task. */
-export function readSilentPoll(silence: Silence): PollAnswer {
-  return { kind: 'unavailable', httpStatus: null, ...describe(silence), retryAfterMs: null }
+export function readUnansweredPoll(noAnswer: NoAnswer): PollAnswer {
+  return { kind: 'unavailable', httpStatus: null, ...describe(noAnswer), retryAfterMs: null }
 }
 
-function describe(silence: Silence): { code: string; message: string } {
-  if (!silence.sent) {
+function describe(noAnswer: NoAnswer): { code: string; message: string } {
+  if (!noAnswer.sent) {
     return {
       code: 'upstream_unreachable',
-      message: `The provider could not be reached${throughProxy(silence.cause)} (${silence.cause}); nothing was sent.`,
+      message: `The provider could not be reached${throughProxy(noAnswer.cause)} (${noAnswer.cause}); nothing was sent.`,
     }
   }
-  if (silence.timedOut) {
+  if (noAnswer.timedOut) {
     return { code: 'upstream_timeout', message: 'The provider did not answer in time after the request was sent.' }
   }
   return {
     code: 'upstream_connection_lost',
-    message: `The connection was lost after the request was sent (${silence.cause}).`,
+    message: `The connection was lost after the request was sent (${noAnswer.cause}).`,
   }
 }
 

@@ -4,7 +4,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe } from 'node:diagnostics_channel'
 import { MOVES, type MoveName } from '@reelqueue/contract/terms/status'
-import type { House } from '@reelqueue/shared/app-context'
+import type { AppContext } from '@reelqueue/shared/app-context'
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import type { QueueBackend } from '@reelqueue/shared/queues/queue-backend'
 import type { Database } from '@reelqueue/shared/store/database'
@@ -21,8 +21,8 @@ interface Job {
 /** Concurrent steps share statements: a shared statement counts for the step that asked first. */
 const jobs = new AsyncLocalStorage<Job>()
 
-export function minedHouse(house: House, pass: Pass): House {
-  return { ...house, database: minedDatabase(house.database, pass), backend: minedBackend(house.backend, pass) }
+export function minedContext(context: AppContext, pass: Pass): AppContext {
+  return { ...context, database: minedDatabase(context.database, pass), backend: minedBackend(context.backend, pass) }
 }
 
 function minedBackend(backend: QueueBackend, pass: Pass): QueueBackend {

@@ -4,7 +4,7 @@
 import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
 import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion'
 import { claimDuePolls, failOverdue } from '@reelqueue/shared/store/lifecycle/polling'
-import { completeFormerTask } from '@reelqueue/shared/store/lifecycle/retries'
+import { completePreviousTask } from '@reelqueue/shared/store/lifecycle/retries'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { attemptsOn, lockOf, NO_VIDEO, REFUSED, UNKNOWN, VIDEO } from './support/attempts.ts'
 import { intentOf, LEASE_MS, pollOf, SETTLING, type Seed, seedDatabase, taskIdOf } from './support/seed.ts'
@@ -19,15 +19,15 @@ afterAll(() => seed.close())
 
 const secondOf = (id: string) => `sora_second_${id}`
 async function taskOf(id: string) {
-  const { upstreamTaskId, wakes } = await seed.row(id)
-  return { id, upstreamTaskId: upstreamTaskId ?? '', wakes }
+  const { upstreamTaskId, dispatchCount } = await seed.row(id)
+  return { id, upstreamTaskId: upstreamTaskId ?? '', dispatchCount }
 }
 /** Failed at the deadline, retried, and rendering again with another task. */
 async function twiceRendered(): Promise<string> {
   const id = await attempts.overdue()
   await attempts.retryAdmitted(id)
   const { submissionId } = intentOf(await attempts.begin(id, taskIdOf(id)))
-  await attempts.settle(submissionId, { kind: 'accepted', taskId: secondOf(id) })
+  await attempts.recordResult(submissionId, { kind: 'accepted', taskId: secondOf(id) })
   return id
 }
 
@@ -48,7 +48,7 @@ describe('a retry after a deadline', () => {
 
   it('completes with the video that the old task has after all, and pays nothing', async () => {
     const id = await retried()
-    expect(await completeFormerTask(seed.database, id, taskIdOf(id), VIDEO)).toHaveLength(2)
+    expect(await completePreviousTask(seed.database, id, taskIdOf(id), VIDEO)).toHaveLength(2)
     const row = await seed.row(id)
     expect(row).toMatchObject({
       status: 'completed',
@@ -65,13 +65,13 @@ describe('a retry after a deadline', () => {
   it('leaves a generation alone that has gone on to pay meanwhile', async () => {
     const id = await retried()
     await attempts.begin(id, taskIdOf(id))
-    expect(await completeFormerTask(seed.database, id, taskIdOf(id), VIDEO)).toEqual([])
+    expect(await completePreviousTask(seed.database, id, taskIdOf(id), VIDEO)).toEqual([])
     expect((await seed.row(id)).status).toBe('submitting')
   })
 
   it('that is refused goes on asking about the old task, whose late success still counts', async () => {
     const id = await retried()
-    await attempts.settle(intentOf(await attempts.begin(id, taskIdOf(id))).submissionId, REFUSED)
+    await attempts.recordResult(intentOf(await attempts.begin(id, taskIdOf(id))).submissionId, REFUSED)
     const row = await seed.row(id)
     expect(row).toMatchObject({ status: 'failed', errorCode: REFUSED.code, upstreamTaskId: taskIdOf(id) })
     expect(row.dueAt).toBeInstanceOf(Date)
@@ -82,11 +82,11 @@ describe('a retry after a deadline', () => {
 
   it('is asked about again by the retry after that one, however that one ended, and its video is taken', async () => {
     const id = await retried()
-    await attempts.settle(intentOf(await attempts.begin(id, taskIdOf(id))).submissionId, UNKNOWN)
+    await attempts.recordResult(intentOf(await attempts.begin(id, taskIdOf(id))).submissionId, UNKNOWN)
     await attempts.retry(id)
     await attempts.admit()
     expect(await attempts.begin(id)).toEqual({ kind: 'ask_first', taskId: taskIdOf(id) })
-    expect(await completeFormerTask(seed.database, id, taskIdOf(id), VIDEO)).toHaveLength(2)
+    expect(await completePreviousTask(seed.database, id, taskIdOf(id), VIDEO)).toHaveLength(2)
     expect(await seed.row(id)).toMatchObject({ status: 'completed', upstreamTaskId: taskIdOf(id), attempt: 3 })
   })
 
@@ -94,16 +94,16 @@ describe('a retry after a deadline', () => {
     const { id, submissionId } = await attempts.unknown()
     await attempts.retry(id)
     await attempts.admit()
-    await attempts.settle(intentOf(await attempts.begin(id)).submissionId, REFUSED)
+    await attempts.recordResult(intentOf(await attempts.begin(id)).submissionId, REFUSED)
     expect((await seed.row(id)).dueAt).toBeNull()
-    await attempts.settle(submissionId, { kind: 'accepted', taskId: taskIdOf(id) })
+    await attempts.recordResult(submissionId, { kind: 'accepted', taskId: taskIdOf(id) })
     expect(await seed.row(id)).toMatchObject({ status: 'failed', upstreamTaskId: taskIdOf(id) })
     await attempts.answered(id, VIDEO)
     await completeGeneration(seed.database, id)
     expect(await seed.row(id)).toMatchObject({ status: 'completed' })
   })
 
-  it('asks about every former task, the latest first', async () => {
+  it('asks about the tasks of all previous attempts, the latest first', async () => {
     const id = await twiceRendered()
     await failOverdue(seed.database, [await taskOf(id)], 'deadline_exceeded', SETTLING.renderMaxMs)
     await attempts.retryAdmitted(id)
@@ -112,7 +112,7 @@ describe('a retry after a deadline', () => {
     expect((await attempts.begin(id, secondOf(id), taskIdOf(id))).kind).toBe('begun')
   })
 
-  it('that ends by the verdict of the provider goes on asking about the old task, and no more about its own', async () => {
+  it('that fails by an answer of the provider goes on polling the old task, and no more its own', async () => {
     const id = await twiceRendered()
     await attempts.answered(id, NO_VIDEO)
     await completeGeneration(seed.database, id)
@@ -130,7 +130,7 @@ describe('a retry after a deadline', () => {
     expect((await attempts.typesOf(id)).filter((type) => type === 'failed')).toHaveLength(2)
   })
 
-  it('that ends by the verdict of the provider is completed by a late success of the old task', async () => {
+  it('that fails by an answer of the provider is completed by a late success of the old task', async () => {
     const id = await twiceRendered()
     await attempts.answered(id, NO_VIDEO)
     await completeGeneration(seed.database, id)
@@ -142,25 +142,25 @@ describe('a retry after a deadline', () => {
   it('that was refused for now asks about the old task again before it submits again, and takes its video', async () => {
     const id = await retried()
     const { submissionId } = intentOf(await attempts.begin(id, taskIdOf(id)))
-    expect(await completeFormerTask(seed.database, id, taskIdOf(id), VIDEO)).toEqual([])
-    await attempts.settle(submissionId, { ...REFUSED, retryable: true, backoffMs: 0 })
+    expect(await completePreviousTask(seed.database, id, taskIdOf(id), VIDEO)).toEqual([])
+    await attempts.recordResult(submissionId, { ...REFUSED, retryable: true, backoffMs: 0 })
     expect(await attempts.begin(id)).toEqual({ kind: 'ask_first', taskId: taskIdOf(id) })
-    expect(await completeFormerTask(seed.database, id, taskIdOf(id), VIDEO)).toHaveLength(2)
+    expect(await completePreviousTask(seed.database, id, taskIdOf(id), VIDEO)).toHaveLength(2)
     expect((await seed.row(id)).status).toBe('completed')
   })
 
   it('keeps the day of a task that was found by hand as short as it may be', async () => {
     const { id, submissionId } = await seed.submitting()
-    await attempts.settle(submissionId, REFUSED)
+    await attempts.recordResult(submissionId, REFUSED)
     await attempts.adopt(id, taskIdOf(id))
     await failOverdue(seed.database, [await taskOf(id)], 'deadline_exceeded', SETTLING.renderMaxMs)
     await attempts.retryAdmitted(id)
-    await attempts.settle(intentOf(await attempts.begin(id, taskIdOf(id))).submissionId, REFUSED)
+    await attempts.recordResult(intentOf(await attempts.begin(id, taskIdOf(id))).submissionId, REFUSED)
     const row = await seed.row(id)
     expect(row).toMatchObject({ upstreamTaskId: taskIdOf(id), lastPendingAt: row.createdAt })
     await attempts.retryAdmitted(id)
     await attempts.begin(id)
-    await completeFormerTask(seed.database, id, taskIdOf(id), VIDEO)
+    await completePreviousTask(seed.database, id, taskIdOf(id), VIDEO)
     expect((await seed.row(id)).videoUrlExpiresAt?.getTime()).toBe(row.createdAt.getTime() + 24 * 3_600_000)
   })
 
@@ -171,15 +171,15 @@ describe('a retry after a deadline', () => {
     expect(inMs).toBeGreaterThan(LEASE_MS - 10_000)
   })
 
-  it('a lane that judged the old task late cannot fail the new attempt', async () => {
+  it('a poller with a late answer about the old task cannot fail the new attempt', async () => {
     const id = await retried()
     const { submissionId } = intentOf(await attempts.begin(id, taskIdOf(id)))
-    await attempts.settle(submissionId, { kind: 'accepted', taskId: secondOf(id) })
+    await attempts.recordResult(submissionId, { kind: 'accepted', taskId: secondOf(id) })
     expect(await failOverdue(seed.database, [pollOf(id)], 'deadline_exceeded', SETTLING.renderMaxMs)).toEqual([])
     expect((await seed.row(id)).status).toBe('processing')
   })
 
-  it('asks nothing when the provider has forgotten the task', async () => {
+  it('polls nothing when the provider has forgotten the task', async () => {
     const id = await retried()
     await seed.sql(`UPDATE submissions SET started_at = now() - interval '25 hours' WHERE generation_id = $1`, [id])
     expect((await attempts.begin(id)).kind).toBe('begun')
@@ -211,7 +211,7 @@ describe('the first submission, when it turns out to be accepted after its resub
   const first = (id: string) => ({ kind: 'accepted', taskId: taskIdOf(id) }) as const
   async function resubmitted() {
     const { id, submissionId } = await seed.submitting({ onUnknownSubmission: 'resubmit' })
-    await attempts.settle(submissionId, UNKNOWN)
+    await attempts.recordResult(submissionId, UNKNOWN)
     return { id, first: submissionId, second: intentOf(await attempts.begin(id)).submissionId }
   }
 
@@ -222,9 +222,9 @@ describe('the first submission, when it turns out to be accepted after its resub
   ])('is taken when that one %s, and nothing is paid again', async (_, outcome) => {
     for (const order of ['before', 'after'] as const) {
       const { id, first: submissionId, second } = await resubmitted()
-      if (order === 'before') await attempts.settle(submissionId, first(id))
-      await attempts.settle(second, outcome)
-      if (order === 'after') await attempts.settle(submissionId, first(id))
+      if (order === 'before') await attempts.recordResult(submissionId, first(id))
+      await attempts.recordResult(second, outcome)
+      if (order === 'after') await attempts.recordResult(submissionId, first(id))
       // A refusal is certain: the failure has been reported, and a late success still counts.
       const status = order === 'after' && outcome === REFUSED ? 'failed' : 'processing'
       const row = await seed.row(id)
@@ -236,8 +236,8 @@ describe('the first submission, when it turns out to be accepted after its resub
 
   it('is left when that one is accepted too, and asked about when its render fails', async () => {
     const { id, first: submissionId, second } = await resubmitted()
-    await attempts.settle(submissionId, first(id))
-    await attempts.settle(second, { kind: 'accepted', taskId: secondOf(id) })
+    await attempts.recordResult(submissionId, first(id))
+    await attempts.recordResult(second, { kind: 'accepted', taskId: secondOf(id) })
     expect((await seed.row(id)).upstreamTaskId).toBe(secondOf(id))
     await attempts.answered(id, NO_VIDEO)
     await completeGeneration(seed.database, id)
@@ -251,13 +251,13 @@ describe('the first submission, when it turns out to be accepted after its resub
   it('brings nothing back that was cancelled', async () => {
     const { id, first: submissionId, second } = await resubmitted()
     await cancelGeneration(seed.database, id, SETTLING.renderMaxMs)
-    await attempts.settle(submissionId, first(id))
-    await attempts.settle(second, UNKNOWN)
+    await attempts.recordResult(submissionId, first(id))
+    await attempts.recordResult(second, UNKNOWN)
     expect((await seed.row(id)).status).toBe('cancelled')
   })
 })
 
-describe('the acceptance of a former attempt, when it comes', () => {
+describe('the late acceptance of a previous attempt', () => {
   const late = (id: string) => ({ kind: 'accepted', taskId: taskIdOf(id) }) as const
 
   it.each([
@@ -267,8 +267,8 @@ describe('the acceptance of a former attempt, when it comes', () => {
     const { id, submissionId } = await attempts.unknown()
     await attempts.retryAdmitted(id)
     const second = intentOf(await attempts.begin(id)).submissionId
-    await attempts.settle(submissionId, late(id))
-    await attempts.settle(second, outcome)
+    await attempts.recordResult(submissionId, late(id))
+    await attempts.recordResult(second, outcome)
     const row = await seed.row(id)
     expect(row).toMatchObject({ status: 'processing', upstreamTaskId: taskIdOf(id), attempt: 2 })
     // An unknown task may be rendering too.
@@ -278,10 +278,10 @@ describe('the acceptance of a former attempt, when it comes', () => {
 
   it('after a retry, is taken also of the submission before the last one', async () => {
     const { id, submissionId } = await seed.submitting({ onUnknownSubmission: 'resubmit' })
-    await attempts.settle(submissionId, UNKNOWN)
-    await attempts.settle(intentOf(await attempts.begin(id)).submissionId, UNKNOWN)
+    await attempts.recordResult(submissionId, UNKNOWN)
+    await attempts.recordResult(intentOf(await attempts.begin(id)).submissionId, UNKNOWN)
     await attempts.retry(id)
-    await attempts.settle(submissionId, late(id))
+    await attempts.recordResult(submissionId, late(id))
     expect(await seed.row(id)).toMatchObject({
       status: 'processing',
       upstreamTaskId: taskIdOf(id),
@@ -296,7 +296,7 @@ describe('the acceptance of a former attempt, when it comes', () => {
     await attempts.answered(id, NO_VIDEO)
     await completeGeneration(seed.database, id)
     expect((await seed.row(id)).dueAt).toBeNull()
-    await attempts.settle(submissionId, late(id))
+    await attempts.recordResult(submissionId, late(id))
     expect(await seed.row(id)).toMatchObject({
       status: 'failed',
       upstreamTaskId: taskIdOf(id),

@@ -6,37 +6,37 @@ import { Prisma } from '../generated/client.ts'
 import { sql } from '../sql.ts'
 
 /** SQL condition: the origin is in its cool-down. @param target the column with the origin */
-export const rests = (target: string) =>
-  Prisma.raw(`EXISTS (SELECT 1 FROM target_rests rest WHERE rest.target = ${target} AND rest.until > now())`)
+export const isCoolingDown = (origin: string) =>
+  Prisma.raw(`EXISTS (SELECT 1 FROM target_rests rest WHERE rest.target = ${origin} AND rest.until > now())`)
 
 /** Starts a cool-down of an origin for once to twice `forMs`, for all workers. A longer cool-down stays. */
-export async function restTarget({ prisma }: Database, target: string, forMs: number): Promise<void> {
+export async function startCoolDown({ prisma }: Database, origin: string, forMs: number): Promise<void> {
   await withRetry(() =>
-    prisma.$executeRaw(sql.named('restTarget')`
+    prisma.$executeRaw(sql.named('startCoolDown')`
       INSERT INTO target_rests (target, until)
-      VALUES (${target}, now() + ${forMs} * (1 + random()) * interval '1 ms')
+      VALUES (${origin}, now() + ${forMs} * (1 + random()) * interval '1 ms')
       ON CONFLICT (target) DO UPDATE
       SET until = greatest(target_rests.until, excluded.until)`),
   )
 }
 
 /** The ends of the present cool-downs of these origins, by origin. */
-export async function findRests(
+export async function findCoolDowns(
   { prisma }: Pick<Database, 'prisma'>,
-  targets: readonly string[],
+  origins: readonly string[],
 ): Promise<Map<string, Date>> {
-  if (targets.length === 0) return new Map()
-  const rows = await prisma.$queryRaw<{ target: string; until: Date }[]>(sql.named('findRests')`
-    SELECT target, until
+  if (origins.length === 0) return new Map()
+  const rows = await prisma.$queryRaw<{ origin: string; until: Date }[]>(sql.named('findCoolDowns')`
+    SELECT target AS origin, until
     FROM target_rests
-    WHERE target = ANY (${targets}::text[]) AND until > now()`)
-  return new Map(rows.map(({ target, until }) => [target, until]))
+    WHERE target = ANY (${origins}::text[]) AND until > now()`)
+  return new Map(rows.map(({ origin, until }) => [origin, until]))
 }
 
 /** Ends the cool-down of a URL's origin: the deliveries go to another URL now, so they need not wait. */
-export async function endRest(tx: Sql, projectId: string, url: string): Promise<void> {
+export async function endCoolDown(tx: Sql, projectId: string, url: string): Promise<void> {
   // The same expression as the generated column `target` of `deliveries`.
-  await tx.$executeRaw(sql.named('endRest')`
+  await tx.$executeRaw(sql.named('endCoolDown')`
     DELETE FROM target_rests
     WHERE target = ${projectId}
       || ' '
@@ -47,8 +47,8 @@ export async function endRest(tx: Sql, projectId: string, url: string): Promise<
 const PAGE = 1_000
 
 /** Deletes cool-downs that are over. Otherwise the rows of origins without new deliveries would stay for ever. */
-export async function forgetRests({ prisma }: Database): Promise<void> {
-  await prisma.$executeRaw(sql.named('forgetRests')`
+export async function purgeCoolDowns({ prisma }: Database): Promise<void> {
+  await prisma.$executeRaw(sql.named('purgeCoolDowns')`
     DELETE FROM target_rests
     WHERE target = ANY (
       ARRAY(
