@@ -74,7 +74,7 @@ async function timeOf(databaseUrl: string, slots: number): Promise<{ admitted: n
       await admitGenerations(database, slots)
       await database.prisma.$executeRaw`DELETE FROM upstream_gates`
     },
-    words: 'RECURSIVE held',
+    name: 'giveSlots',
     counted: 'SELECT count(*)::int AS count FROM generations WHERE admitted_at = now()::timestamptz(3)',
   })
   return { admitted: count, ms }

@@ -27,7 +27,7 @@ export async function measureDeliveries({ databaseUrl }: Servers): Promise<strin
         await claimOverdueDeliveries(database, PAGE)
         await database.prisma.$executeRaw`UPDATE deliveries SET wakes = 0, due_at = next_attempt_at WHERE wakes > 0`
       },
-      words: 'RECURSIVE known',
+      name: 'claimOverdueDeliveries',
       counted: 'SELECT count(*)::int AS count FROM deliveries WHERE wakes > 0',
     })
     note(`reconcile's look: ${what}`, count, ms, cpuMs)

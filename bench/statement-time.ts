@@ -2,6 +2,7 @@
 // too.
 
 import { type Database, openDatabase, PLANNING } from '@reelqueue/shared/store/database'
+import { nameOf } from '@reelqueue/shared/store/sql'
 import pg from 'pg'
 import { cpuSeconds } from './cpu.ts'
 import { median } from './requests.ts'
@@ -11,8 +12,8 @@ const ROUNDS = 7
 export interface StatementToTime {
   /** Sends the statement; called once. */
   readonly act: (database: Database) => Promise<unknown>
-  /** Text that only this statement contains. */
-  readonly words: string
+  /** The name of the statement (store/sql.ts). */
+  readonly name: string
   /** A query run after each round, before the rollback: the number of affected rows, as `count`. */
   readonly counted: string
 }
@@ -20,14 +21,14 @@ export interface StatementToTime {
 /** @returns ms: the median of the rounds; cpuMs: the processor time per round, on Linux; count: the rows of the last round */
 export async function timeStatement(
   databaseUrl: string,
-  { act, words, counted }: StatementToTime,
+  { act, name, counted }: StatementToTime,
 ): Promise<{ count: number; ms: number; cpuMs: number | null }> {
   const database = openDatabase(databaseUrl, console.error)
   const statements: { text: string; values: unknown[] }[] = []
   const original = pg.Client.prototype.query
   pg.Client.prototype.query = function (this: pg.Client, ...given: unknown[]) {
     const [config, values] = given as [string | { text: string; values?: unknown[] }, unknown[]?]
-    if (typeof config !== 'string' && config.text.includes(words))
+    if (typeof config !== 'string' && nameOf(config.text) === name)
       statements.push({ text: config.text, values: config.values ?? values ?? [] })
     return Reflect.apply(original, this, given)
   } as typeof original

@@ -6,14 +6,9 @@ import { join } from 'node:path'
 import { ROOT, sources } from './sources.ts'
 import { formatSource } from './sql/templates.ts'
 
-/** Folders whose SQL is still in the layout of its authors, except for some files. */
-const NOT_YET =
-  /store\/(admission|lifecycle)\/(?!(acceptance|batch-[a-z-]+|cancellation|carry-out|completed|completion|moves|overdue|reclaim|render-stats|snapshots)\.ts)/
-
 const isWriting = process.argv.includes('--write')
 
 for (const name of sources(['packages/shared/src/store'])) {
-  if (NOT_YET.test(name)) continue
   const before = readFileSync(join(ROOT, name), 'utf8')
   const { source, faults } = formatSource(before)
   for (const fault of faults) fail(`${name}:${fault}`)

@@ -3,6 +3,8 @@
 // store's own, recorded on the way to Postgres.
 
 import { newId } from '@reelqueue/contract/terms/ids'
+import { findLastPosition } from '@reelqueue/shared/store/admission/queue-position'
+import { noteAcceptance, noteFailure, readGate, takeRequests } from '@reelqueue/shared/store/admission/submitting-gate'
 import { findCoolDowns } from '@reelqueue/shared/store/deliveries/cool-downs'
 import { findDispatchedDeliveries } from '@reelqueue/shared/store/deliveries/deliveries'
 import { findUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'
@@ -22,6 +24,7 @@ import {
   claimOverdueGenerations,
   endedBatches,
 } from '@reelqueue/shared/store/lifecycle/overdue'
+import { claimDuePolls } from '@reelqueue/shared/store/lifecycle/polling'
 import {
   countSlowRenders,
   readRenderEstimate,
@@ -58,6 +61,11 @@ const NOT_RUN = new Set([
   'findLastEndpointEvent',
   'pickForgotten',
   'priorityPage',
+  'countRefusal',
+  'wasRefusedAlone',
+  'leaseGeneration',
+  'readAdopted',
+  'isFull',
 ])
 
 let seed: Seed
@@ -123,11 +131,17 @@ async function runStatements(): Promise<void> {
   await claimOverdueGenerations(database, 10, ['submit', 'complete'])
   await endedBatches(database, 10)
   await finishBatches(database, [batchId])
+  await findLastPosition(database, batchId, 15)
   await markCancelled(database, batchId, true)
   await claimChange(database, { not: [] })
   await changePage(database, batchId, { after: '', rows: 5 }, 1)
   await nextToFanOut(database, '')
   await fanOutPage(database, projectId, 5)
+  await readGate(database)
+  await noteFailure(database, 'globalai', false, 1)
+  await noteAcceptance(database, 'globalai')
+  await takeRequests(database, 'globalai', 1, 60)
+  await claimDuePolls(database, 10, 1_000)
   await cancelGeneration(database, id, 60_000)
 }
 

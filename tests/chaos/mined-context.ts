@@ -47,8 +47,6 @@ type Call = (...args: unknown[]) => PromiseLike<unknown>
 /** A raw statement: its text, without nested fragments, and its values. */
 type Statement = readonly unknown[]
 
-/** The claim of polls has no name yet. */
-const says = ([text]: Statement, words: string) => Array.isArray(text) && text.join('?').includes(words)
 const nameIn = ([sql]: Statement) => (sql instanceof Prisma.Sql ? nameOf(sql.sql) : null)
 const valuesIn = ([sql, ...values]: Statement) => (sql instanceof Prisma.Sql ? sql.values : values)
 
@@ -117,12 +115,7 @@ function minedDatabase(database: Database, pass: Pass): Database {
     if (to !== null && (job?.queue === 'complete' || job?.queue === 'poll')) return await end(job, statement)
     if (job?.queue === 'deliver' && nameIn(statement) === 'recordAttempts') await pass('deliver.sent')
     const rows = await call('$queryRaw', statement)
-    if (
-      job?.queue === 'poll' &&
-      (nameIn(statement) === 'claimDuePolls' || says(statement, 'UPDATE generations')) &&
-      isSome(rows)
-    )
-      await pass('poll.claimed')
+    if (job?.queue === 'poll' && nameIn(statement) === 'claimDuePolls' && isSome(rows)) await pass('poll.claimed')
     if (job?.queue === 'deliver' && nameIn(statement) === 'claimDeliveries' && isSome(rows))
       await pass('deliver.claimed')
     if (!job && nameIn(statement) === 'insertGenerations') await pass('accept.committed')

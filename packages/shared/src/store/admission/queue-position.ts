@@ -3,6 +3,7 @@
 import { models } from '@reelqueue/contract/terms/models'
 import type { AdmissionRate } from '../../domain/queue-estimate.ts'
 import type { Database } from '../database.ts'
+import { sql } from '../sql.ts'
 import { AFTER_REFUSAL, SUBMITTING_PAUSED } from './submitting-gate.ts'
 
 /** The queue position of a generation is counted up to this. */
@@ -32,25 +33,63 @@ export async function findQueuePosition(
   overMinutes: number,
   positionsMax = POSITIONS_MAX,
 ): Promise<QueuePosition> {
-  const [row] = await prisma.$queryRaw<(Omit<QueuePosition, 'rate'> & AdmissionRate)[]>`
-    SELECT
-      (SELECT least(${positionsMax}, coalesce(sum(ahead), 0))::int FROM unnest(${Object.keys(models)}::text[]) AS of (model),
-        -- Two ranges of the index for each model; nothing behind the generation is looked at.
-        LATERAL (SELECT count(*) AS ahead FROM (
-          (SELECT 1 FROM generations WHERE project_id = ${projectId} AND model = of.model AND status = 'queued' AND admitted_at IS NULL
-            AND priority > ${priority} LIMIT ${positionsMax})
-          UNION ALL
-          (SELECT 1 FROM generations WHERE project_id = ${projectId} AND model = of.model AND status = 'queued' AND admitted_at IS NULL
-            AND priority = ${priority} AND id < ${id} LIMIT ${positionsMax})) AS before) AS counted) AS ahead,
+  const [row] = await prisma.$queryRaw<(Omit<QueuePosition, 'rate'> & AdmissionRate)[]>(sql.named('findQueuePosition')`
+    SELECT (
+        SELECT least(${positionsMax}, coalesce(sum(ahead), 0))::int
+        FROM unnest(${Object.keys(models)}::text[]) AS of (model),
+          -- Two ranges of the index for each model; nothing behind the generation is looked at.
+          LATERAL (
+            SELECT count(*) AS ahead
+            FROM (
+              (
+                SELECT 1
+                FROM generations
+                WHERE project_id = ${projectId}
+                  AND model = of.model
+                  AND status = 'queued'
+                  AND admitted_at IS NULL
+                  AND priority > ${priority}
+                LIMIT ${positionsMax}
+              )
+              UNION ALL
+              (
+                SELECT 1
+                FROM generations
+                WHERE project_id = ${projectId}
+                  AND model = of.model
+                  AND status = 'queued'
+                  AND admitted_at IS NULL
+                  AND priority = ${priority}
+                  AND id < ${id}
+                LIMIT ${positionsMax}
+              )
+            ) AS before
+          ) AS counted
+      ) AS ahead,
       (SELECT paused_at IS NOT NULL FROM projects WHERE id = ${projectId}) AS "isProjectPaused",
       ${SUBMITTING_PAUSED} OR ${AFTER_REFUSAL} AS "isSubmittingHeld",
-      (SELECT count(*)::int FROM (SELECT 1 FROM generations
-        WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing') LIMIT ${POSITIONS_MAX}) AS own) AS "slotsInFlight",
-      (SELECT count(*)::int FROM (SELECT 1 FROM generations
-        WHERE slot_until > now() AND slot_until IS NOT NULL LIMIT ${POSITIONS_MAX}) AS late) AS "slotsKept",
+      (
+        SELECT count(*)::int
+        FROM (
+          SELECT 1
+          FROM generations
+          WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing')
+          LIMIT ${POSITIONS_MAX}
+        ) AS own
+      ) AS "slotsInFlight",
+      (
+        SELECT count(*)::int
+        FROM (
+          SELECT 1
+          FROM generations
+          WHERE slot_until > now() AND slot_until IS NOT NULL
+          LIMIT ${POSITIONS_MAX}
+        ) AS late
+      ) AS "slotsKept",
       coalesce(sum(count), 0)::int AS admitted,
       coalesce(extract(epoch FROM now() - min(minute)) / 60, 0)::float8 AS minutes
-    FROM admissions WHERE project_id = ${projectId} AND minute > now() - ${overMinutes} * interval '1 minute'`
+    FROM admissions
+    WHERE project_id = ${projectId} AND minute > now() - ${overMinutes} * interval '1 minute'`)
   if (!row) throw new Error('an aggregate without a row')
   const { admitted, minutes, ...position } = row
   return { ...position, rate: { admitted, minutes } }
@@ -65,13 +104,20 @@ export async function findLastPosition(
   batchId: string,
   overMinutes: number,
 ): Promise<QueuePosition | null> {
-  const [last] = await database.prisma.$queryRaw<{ id: string; projectId: string; priority: number }[]>`
-    SELECT id, project_id AS "projectId", priority FROM generations
-    WHERE batch_id = ${batchId} AND status = 'queued' AND admitted_at IS NULL ORDER BY priority, id DESC LIMIT 1`
+  const [last] = await database.prisma.$queryRaw<{ id: string; projectId: string; priority: number }[]>(sql.named(
+    'findLastPosition',
+  )`
+    SELECT id, project_id AS "projectId", priority
+    FROM generations
+    WHERE batch_id = ${batchId} AND status = 'queued' AND admitted_at IS NULL
+    ORDER BY priority, id DESC
+    LIMIT 1`)
   return last ? await findQueuePosition(database, last, overMinutes, BATCH_POSITIONS_MAX) : null
 }
 
 /** Deletes admission counts that no estimate reads. */
 export async function purgeOldAdmissions({ prisma }: Database): Promise<void> {
-  await prisma.$executeRaw`DELETE FROM admissions WHERE minute < now() - interval '1 day'`
+  await prisma.$executeRaw(
+    sql.named('purgeOldAdmissions')`DELETE FROM admissions WHERE minute < now() - interval '1 day'`,
+  )
 }

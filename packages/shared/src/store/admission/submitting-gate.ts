@@ -5,21 +5,36 @@ import { FAILURES_MAX } from '../../domain/gate-signal.ts'
 import type { RefusalClass } from '../../domain/refusal.ts'
 import type { Database } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { isStorable } from '../unstorable.ts'
 import { claimStorable } from '../unstorable-search.ts'
 
 /** SQL condition without a table, for statements that admit or submit: some gate is closed. */
-export const SUBMITTING_PAUSED = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates
-  WHERE paused_at IS NOT NULL OR unreachable_since IS NOT NULL OR account_retry_at > now() OR hold_until > now())`
+export const SUBMITTING_PAUSED = Prisma.sql`
+  EXISTS (
+    SELECT 1
+    FROM upstream_gates
+    WHERE paused_at IS NOT NULL
+      OR unreachable_since IS NOT NULL
+      OR account_retry_at > now()
+      OR hold_until > now()
+  )`
 
 /** Milliseconds until the wait requested by the provider is over; null while another cause holds the gate. */
-export const GATE_OPENS_MS = Prisma.sql`(SELECT ceil(extract(epoch FROM max(greatest(hold_until, account_retry_at)) - now()) * 1000)::float8
-  FROM upstream_gates WHERE paused_at IS NULL AND unreachable_since IS NULL)`
+export const GATE_OPENS_MS = Prisma.sql`
+  (
+    SELECT ceil(
+      extract(epoch FROM max(greatest(hold_until, account_retry_at)) - now()) * 1000
+    )::float8
+    FROM upstream_gates
+    WHERE paused_at IS NULL AND unreachable_since IS NULL
+  )`
 
 /** SQL condition: a refusal had closed the gate. One submission at a time is tried, until a submission is accepted. */
 export const AFTER_REFUSAL = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHERE account_retry_at IS NOT NULL)`
 /** SQL condition: an acceptance is worth noting. */
-export const AFTER_TROUBLE = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0 OR account_retry_at IS NOT NULL)`
+export const AFTER_TROUBLE = Prisma.sql`
+  EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0 OR account_retry_at IS NOT NULL)`
 
 const GIVE_BACK_PAGE = 500
 
@@ -44,7 +59,8 @@ export interface Gate {
   readonly isOpen: boolean
 }
 
-const NO_REFUSAL = Prisma.sql`account_retry_at = NULL, account_refusal = NULL, refusal_class = NULL, refused_project_id = NULL,
+const NO_REFUSAL = Prisma.sql`
+  account_retry_at = NULL, account_refusal = NULL, refusal_class = NULL, refused_project_id = NULL,
   refusal_closings = 0, refusal_key = NULL, refusals = 0, refusals_from = NULL`
 
 const OPEN: Gate = {
@@ -62,16 +78,22 @@ const OPEN: Gate = {
 
 /** The row of the alphabetically first upstream, with `isOpen` over all upstreams; without a row, an open gate. */
 export async function readGate({ prisma }: Database): Promise<Gate> {
-  const [row] = await prisma.$queryRaw<Gate[]>`
-    SELECT paused_at AS "pausedAt", paused_reason AS "pausedReason", unreachable_since AS "unreachableSince",
+  const [row] = await prisma.$queryRaw<Gate[]>(sql.named('readGate')`
+    SELECT paused_at AS "pausedAt", paused_reason AS "pausedReason",
+      unreachable_since AS "unreachableSince",
       CASE WHEN account_retry_at IS NOT NULL THEN account_refusal END AS "refusal",
       -- A worker of an earlier version closes for the account only.
-      CASE WHEN account_retry_at IS NOT NULL THEN coalesce(refusal_class, 'account') END AS "refusalClass",
-      account_retry_at AS "refusalRetryAt", greatest(0, silences - ${FAILURES_MAX})::int AS "silentTrials",
+      CASE
+        WHEN account_retry_at IS NOT NULL THEN coalesce(refusal_class, 'account')
+      END AS "refusalClass",
+      account_retry_at AS "refusalRetryAt",
+      greatest(0, silences - ${FAILURES_MAX})::int AS "silentTrials",
       extract(epoch FROM now() - unreachable_since)::float8 * 1000 AS "unreachableForMs",
       CASE WHEN hold_until > now() THEN hold_until END AS "holdUntil",
       NOT (${SUBMITTING_PAUSED} OR ${AFTER_REFUSAL}) AS "isOpen"
-    FROM upstream_gates ORDER BY upstream LIMIT 1`
+    FROM upstream_gates
+    ORDER BY upstream
+    LIMIT 1`)
   return row ?? OPEN
 }
 
@@ -85,30 +107,40 @@ export async function setPaused(
   paused: boolean,
   reason: string | null = null,
 ): Promise<void> {
-  await prisma.$executeRaw`
-    INSERT INTO upstream_gates (upstream, paused_at, paused_reason) VALUES (${upstream}, CASE WHEN ${paused} THEN now() END, ${reason})
-    ON CONFLICT (upstream) DO UPDATE SET
-      paused_reason = CASE WHEN ${paused} THEN coalesce(${reason}, upstream_gates.paused_reason) END,
-      paused_at = CASE WHEN ${paused} THEN coalesce(upstream_gates.paused_at, now()) END`
+  await prisma.$executeRaw(sql.named('setPaused')`
+    INSERT INTO upstream_gates (upstream, paused_at, paused_reason)
+    VALUES (${upstream}, CASE WHEN ${paused} THEN now() END, ${reason})
+    ON CONFLICT (upstream) DO UPDATE
+    SET paused_reason = CASE
+        WHEN ${paused} THEN coalesce(${reason}, upstream_gates.paused_reason)
+      END,
+      paused_at = CASE WHEN ${paused} THEN coalesce(upstream_gates.paused_at, now()) END`)
   if (paused) return
-  await prisma.$executeRaw`
-    UPDATE upstream_gates SET silences = 0, unreachable_since = NULL, hold_until = NULL, ${NO_REFUSAL}
-    WHERE upstream = ${upstream}`
+  await prisma.$executeRaw(sql.named('resumeSubmitting')`
+    UPDATE upstream_gates
+    SET silences = 0, unreachable_since = NULL, hold_until = NULL, ${NO_REFUSAL}
+    WHERE upstream = ${upstream}`)
 }
 
 /** A worker starts, perhaps with a corrected key or address: a gate closed by refusals or silence is tried at once. */
 export async function tryNow({ prisma }: Database, upstream: string): Promise<void> {
-  await prisma.$executeRaw`
-    UPDATE upstream_gates SET silences = ${FAILURES_MAX} WHERE upstream = ${upstream} AND silences > ${FAILURES_MAX}`
-  await prisma.$executeRaw`
-    UPDATE upstream_gates SET account_retry_at = now() WHERE upstream = ${upstream} AND account_retry_at > now()`
+  await prisma.$executeRaw(sql.named('trySilentGateNow')`
+    UPDATE upstream_gates
+    SET silences = ${FAILURES_MAX}
+    WHERE upstream = ${upstream} AND silences > ${FAILURES_MAX}`)
+  await prisma.$executeRaw(sql.named('tryRefusedGateNow')`
+    UPDATE upstream_gates
+    SET account_retry_at = now()
+    WHERE upstream = ${upstream} AND account_retry_at > now()`)
 }
 
 /** The provider asked to wait this long. */
 export async function hold({ prisma }: Database, upstream: string, forMs: number): Promise<void> {
-  await prisma.$executeRaw`
-    INSERT INTO upstream_gates (upstream, hold_until) VALUES (${upstream}, now() + ${forMs} * interval '1 ms')
-    ON CONFLICT (upstream) DO UPDATE SET hold_until = greatest(upstream_gates.hold_until, excluded.hold_until)`
+  await prisma.$executeRaw(sql.named('holdGate')`
+    INSERT INTO upstream_gates (upstream, hold_until)
+    VALUES (${upstream}, now() + ${forMs} * interval '1 ms')
+    ON CONFLICT (upstream) DO UPDATE
+    SET hold_until = greatest(upstream_gates.hold_until, excluded.hold_until)`)
 }
 
 /**
@@ -124,16 +156,30 @@ export async function noteFailure(
   isAfterFailure: boolean,
   weight: number,
 ): Promise<boolean> {
-  await prisma.$executeRaw`INSERT INTO upstream_gates (upstream) VALUES (${upstream}) ON CONFLICT DO NOTHING`
-  const [row] = await prisma.$queryRaw<{ closed: boolean }[]>`
-    WITH before AS (SELECT upstream, silences FROM upstream_gates WHERE upstream = ${upstream}
-      AND unreachable_since IS NULL AND (silences < ${FAILURES_MAX} OR ${isAfterFailure}) FOR UPDATE)
-    UPDATE upstream_gates gate SET
-      silences = CASE WHEN before.silences >= ${FAILURES_MAX} THEN before.silences + 1
-        ELSE least(${FAILURES_MAX}, before.silences + ${weight}::int) END,
-      unreachable_since = CASE WHEN before.silences + ${weight}::int >= ${FAILURES_MAX} THEN now() END
-    FROM before WHERE gate.upstream = before.upstream
-    RETURNING gate.unreachable_since IS NOT NULL AS closed`
+  await prisma.$executeRaw(sql.named('addGateOfFailure')`
+    INSERT INTO upstream_gates (upstream)
+    VALUES (${upstream})
+    ON CONFLICT DO NOTHING`)
+  const [row] = await prisma.$queryRaw<{ closed: boolean }[]>(sql.named('noteFailure')`
+    WITH before AS (
+      SELECT upstream, silences
+      FROM upstream_gates
+      WHERE upstream = ${upstream}
+        AND unreachable_since IS NULL
+        AND (silences < ${FAILURES_MAX} OR ${isAfterFailure})
+      FOR UPDATE
+    )
+    UPDATE upstream_gates gate
+    SET silences = CASE
+        WHEN before.silences >= ${FAILURES_MAX} THEN before.silences + 1
+        ELSE least(${FAILURES_MAX}, before.silences + ${weight}::int)
+      END,
+      unreachable_since = CASE
+        WHEN before.silences + ${weight}::int >= ${FAILURES_MAX} THEN now()
+      END
+    FROM before
+    WHERE gate.upstream = before.upstream
+    RETURNING gate.unreachable_since IS NOT NULL AS closed`)
   return row?.closed ?? false
 }
 
@@ -142,15 +188,19 @@ export async function noteFailure(
  * @returns whether this call opened the gate, and not another worker before
  */
 export async function openHalf({ prisma }: Database, upstream: string): Promise<boolean> {
-  const opened = await prisma.$executeRaw`
-    UPDATE upstream_gates SET unreachable_since = NULL WHERE upstream = ${upstream} AND unreachable_since IS NOT NULL`
+  const opened = await prisma.$executeRaw(sql.named('openHalf')`
+    UPDATE upstream_gates
+    SET unreachable_since = NULL
+    WHERE upstream = ${upstream} AND unreachable_since IS NOT NULL`)
   return opened > 0
 }
 
 /** The provider answered a submission: the count of silences starts again, and a gate closed by silence is open. */
 export async function noteAnswer({ prisma }: Database, upstream: string): Promise<void> {
-  await prisma.$executeRaw`
-    UPDATE upstream_gates SET silences = 0, unreachable_since = NULL WHERE upstream = ${upstream} AND silences > 0`
+  await prisma.$executeRaw(sql.named('noteAnswer')`
+    UPDATE upstream_gates
+    SET silences = 0, unreachable_since = NULL
+    WHERE upstream = ${upstream} AND silences > 0`)
 }
 
 /**
@@ -159,25 +209,38 @@ export async function noteAnswer({ prisma }: Database, upstream: string): Promis
  */
 async function giveBackSlots(database: Database): Promise<void> {
   const pick = (among: Prisma.Sql) => Prisma.sql`
-    SELECT id FROM generations
-    WHERE slot_until > now() AND slot_until IS NOT NULL AND error_code = 'submission_unknown'
+    SELECT id
+    FROM generations
+    WHERE slot_until > now()
+      AND slot_until IS NOT NULL
+      AND error_code = 'submission_unknown'
       AND ${isStorable('generations.id')} ${among}
-    ORDER BY id LIMIT ${GIVE_BACK_PAGE} FOR UPDATE SKIP LOCKED`
-  const giveBack = (picked: Prisma.Sql) => database.prisma.$queryRaw<unknown[]>`
-    UPDATE generations SET slot_until = NULL WHERE id = ANY (ARRAY(${picked})) RETURNING 1`
+    ORDER BY id
+    LIMIT ${GIVE_BACK_PAGE}
+    FOR UPDATE SKIP LOCKED`
+  const giveBack = (picked: Prisma.Sql) =>
+    database.prisma.$queryRaw<unknown[]>(sql.named('giveBackSlots')`
+      UPDATE generations
+      SET slot_until = NULL
+      WHERE id = ANY (ARRAY(${picked}))
+      RETURNING 1`)
   // A short page may only lack unstorable rows.
   while ((await claimStorable(database, 'admit', pick, giveBack)).length > 0);
 }
 
 /** The provider accepted a submission: a gate closed by refusals is open, unless a refusal has just closed the gate. */
 export async function noteAcceptance(database: Database, upstream: string): Promise<void> {
-  const [gate] = await database.prisma.$queryRaw<{ failures: number }[]>`
-    SELECT silences AS failures FROM upstream_gates WHERE upstream = ${upstream}`
+  const [gate] = await database.prisma.$queryRaw<{ failures: number }[]>(sql.named('readSilences')`
+    SELECT silences AS failures
+    FROM upstream_gates
+    WHERE upstream = ${upstream}`)
   await noteAnswer(database, upstream)
   // With fewer silences there was no outage, and submissions with an unknown outcome may well be rendering.
   if ((gate?.failures ?? 0) >= FAILURES_MAX) await giveBackSlots(database)
-  await database.prisma.$executeRaw`
-    UPDATE upstream_gates SET ${NO_REFUSAL} WHERE upstream = ${upstream} AND account_retry_at <= now()`
+  await database.prisma.$executeRaw(sql.named('noteAcceptance')`
+    UPDATE upstream_gates
+    SET ${NO_REFUSAL}
+    WHERE upstream = ${upstream} AND account_retry_at <= now()`)
 }
 
 /**
@@ -191,21 +254,41 @@ export async function takeRequests(
   perMinute: number,
 ): Promise<number> {
   const burst = Math.max(1, perMinute / 6)
-  const take = () => prisma.$queryRaw<{ taken: number }[]>`
-    WITH gate AS (
-      SELECT least(${burst}::float8, coalesce(requests + ${perMinute / 60}::float8 * extract(epoch FROM clock_timestamp() - requests_at)::float8, ${burst}::float8)) AS available
-      FROM upstream_gates WHERE upstream = ${upstream} FOR UPDATE
-    )
-    UPDATE upstream_gates SET requests_at = clock_timestamp(), requests = available - least(${wanted}, floor(available))
-    FROM gate WHERE upstream = ${upstream}
-    RETURNING least(${wanted}, floor(available))::int AS taken`
+  const take = () =>
+    prisma.$queryRaw<{ taken: number }[]>(sql.named('takeRequests')`
+      WITH gate AS (
+        SELECT least(
+          ${burst}::float8,
+          coalesce(
+            requests
+              + ${perMinute / 60}::float8 * extract(
+                epoch FROM clock_timestamp() - requests_at
+              )::float8,
+            ${burst}::float8
+          )
+        ) AS available
+        FROM upstream_gates
+        WHERE upstream = ${upstream}
+        FOR UPDATE
+      )
+      UPDATE upstream_gates
+      SET requests_at = clock_timestamp(), requests = available - least(${wanted}, floor(available))
+      FROM gate
+      WHERE upstream = ${upstream}
+      RETURNING least(${wanted}, floor(available))::int AS taken`)
   const [row] = await take()
   if (row) return Math.max(0, row.taken)
-  await prisma.$executeRaw`INSERT INTO upstream_gates (upstream) VALUES (${upstream}) ON CONFLICT DO NOTHING`
+  await prisma.$executeRaw(sql.named('addGateOfRequests')`
+    INSERT INTO upstream_gates (upstream)
+    VALUES (${upstream})
+    ON CONFLICT DO NOTHING`)
   return (await take())[0]?.taken ?? 0
 }
 
 /** Gives back taken requests that were not sent. */
 export async function giveBackRequests({ prisma }: Database, upstream: string, unused: number): Promise<void> {
-  await prisma.$executeRaw`UPDATE upstream_gates SET requests = requests + ${unused} WHERE upstream = ${upstream}`
+  await prisma.$executeRaw(sql.named('giveBackRequests')`
+    UPDATE upstream_gates
+    SET requests = requests + ${unused}
+    WHERE upstream = ${upstream}`)
 }

@@ -5,8 +5,10 @@ import { newId } from '@reelqueue/contract/terms/ids'
 import type { Status } from '@reelqueue/contract/terms/status'
 import { canHaveMadeTask } from '../../domain/lifecycle/asked.ts'
 import { decide } from '../../domain/lifecycle/decide.ts'
-import { ADMISSION_LOCK, type SlotsPerModel } from '../admission/admission.ts'
+import { ADMISSION_LOCK } from '../admission/admission.ts'
+import type { SlotsPerModel } from '../admission/taken-slots.ts'
 import { type Database, isUniqueViolation, type Sql, withRetry } from '../database.ts'
+import { sql } from '../sql.ts'
 import { carryOut } from './carry-out.ts'
 import type { Moved } from './moves.ts'
 import { lockSnapshot } from './snapshots.ts'
@@ -77,9 +79,11 @@ async function adopt({ prisma }: Database, id: string, adoption: Adoption): Prom
 
 /** Whether a submission of another generation has the task. */
 async function isOfOther(tx: Sql, id: string, taskId: string): Promise<boolean> {
-  const rows = await tx.$queryRaw<unknown[]>`
-    SELECT 1 FROM submissions s JOIN generations g ON g.id = ${id}
-    WHERE s.upstream = g.upstream AND s.upstream_task_id = ${taskId}`
+  const rows = await tx.$queryRaw<unknown[]>(sql.named('isOfOther')`
+    SELECT 1
+    FROM submissions s
+    JOIN generations g ON g.id = ${id}
+    WHERE s.upstream = g.upstream AND s.upstream_task_id = ${taskId}`)
   return rows.length > 0
 }
 
@@ -89,14 +93,24 @@ async function isOfOther(tx: Sql, id: string, taskId: string): Promise<boolean> 
  */
 async function isFull(tx: Sql, id: string, { slots, slotsPerModel }: Adoption): Promise<boolean> {
   // A separate statement, as in admission: generations admitted at this moment are counted.
-  await tx.$executeRaw`SELECT pg_advisory_xact_lock(${ADMISSION_LOCK})`
-  const [generation] = await tx.$queryRaw<{ projectId: string; model: string }[]>`
-    SELECT project_id AS "projectId", model FROM generations WHERE id = ${id}`
+  await tx.$executeRaw(sql.named('lockAdmissionForAdoption')`SELECT pg_advisory_xact_lock(${ADMISSION_LOCK})`)
+  const [generation] = await tx.$queryRaw<{ projectId: string; model: string }[]>(sql.named('readAdopted')`
+    SELECT project_id AS "projectId", model
+    FROM generations
+    WHERE id = ${id}`)
   const { projectId = '', model = '' } = generation ?? {}
-  const [row] = await tx.$queryRaw<{ isFull: boolean }[]>`
-    SELECT count(*) >= ${slots}::int OR count(*) FILTER (WHERE model = ${model}) >= ${slotsPerModel[model] ?? slots}::int
-      OR coalesce(count(*) FILTER (WHERE project_id = ${projectId})
-        >= (SELECT max_in_flight FROM projects WHERE id = ${projectId}), false) AS "isFull"
-    FROM generations WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing')`
+  const [row] = await tx.$queryRaw<{ isFull: boolean }[]>(sql.named('isFull')`
+    SELECT count(*) >= ${slots}::int
+      OR count(*) FILTER (WHERE model = ${model}) >= ${slotsPerModel[model] ?? slots}::int
+      OR coalesce(
+        count(*) FILTER (WHERE project_id = ${projectId}) >= (
+          SELECT max_in_flight
+          FROM projects
+          WHERE id = ${projectId}
+        ),
+        false
+      ) AS "isFull"
+    FROM generations
+    WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing')`)
   return row?.isFull ?? false
 }

@@ -8,6 +8,7 @@ import { decide } from '../../domain/lifecycle/decide.ts'
 import type { Answered, RecordOptions, SubmissionResult as Result } from '../../domain/lifecycle/outcome.ts'
 import type { Snapshot } from '../../domain/lifecycle/snapshot.ts'
 import { type Database, isUniqueViolation, type Sql, withRetry } from '../database.ts'
+import { sql } from '../sql.ts'
 import { carryOut } from './carry-out.ts'
 import type { Moved } from './moves.ts'
 import { findTaskHolder, reclaimTask } from './reclaim.ts'
@@ -63,8 +64,10 @@ export async function recordUnsent(
   return await withRetry(() =>
     prisma.$transaction(async (tx) => {
       // The transaction of the intent held this lock. When we get the lock, that transaction has ended.
-      await tx.$queryRaw`SELECT 1 FROM generations WHERE id = ${generationId} FOR UPDATE`
-      const intents = await tx.$queryRaw<unknown[]>`SELECT 1 FROM submissions WHERE id = ${submissionId}`
+      await tx.$queryRaw(sql.named('lockUnsent')`SELECT 1 FROM generations WHERE id = ${generationId} FOR UPDATE`)
+      const intents = await tx.$queryRaw<unknown[]>(
+        sql.named('findIntent')`SELECT 1 FROM submissions WHERE id = ${submissionId}`,
+      )
       return intents.length === 0 ? null : await recordWithin(tx, submissionId, result, options)
     }),
   )
@@ -109,9 +112,11 @@ async function recordWithin(
 
 /** The generation is locked before its ledger row, as everywhere in the store: the opposite order could deadlock. */
 async function lockGenerationOf(tx: Sql, submissionId: string): Promise<string> {
-  const [generation] = await tx.$queryRaw<{ id: string }[]>`
-    SELECT id FROM generations
-    WHERE id = (SELECT generation_id FROM submissions WHERE id = ${submissionId}) FOR UPDATE`
+  const [generation] = await tx.$queryRaw<{ id: string }[]>(sql.named('lockGenerationOf')`
+    SELECT id
+    FROM generations
+    WHERE id = (SELECT generation_id FROM submissions WHERE id = ${submissionId})
+    FOR UPDATE`)
   if (!generation) throw new Error(`submission ${submissionId} is not in the ledger`)
   return generation.id
 }

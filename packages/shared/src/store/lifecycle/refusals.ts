@@ -11,6 +11,7 @@ import {
 } from '../../domain/gate-signal.ts'
 import type { RefusalClass } from '../../domain/refusal.ts'
 import type { Sql } from '../database.ts'
+import { sql } from '../sql.ts'
 
 export interface GateRefusal {
   readonly upstream: string
@@ -42,19 +43,35 @@ export async function countRefusal(
   if (await wasRefusedAlone(tx, generationId, code)) return { isReleased: false, isGateClosed: false }
   const { upstream, key } = refusal
   // The gate's row stays locked until the commit: concurrent refusals are counted one after another.
-  const [row] = await tx.$queryRaw<{ refusals: number }[]>`
+  const [row] = await tx.$queryRaw<{ refusals: number }[]>(sql.named('countRefusal')`
     INSERT INTO upstream_gates AS gate (upstream, refusal_key, refusals, refusals_from)
-    SELECT ${upstream}, ${key}, 1, current_submission_id FROM generations WHERE id = ${generationId}
-    ON CONFLICT (upstream) DO UPDATE SET
-      refusals = CASE WHEN gate.refusal_key = excluded.refusal_key AND NOT EXISTS (
-          -- Ids ascend with age.
-          SELECT 1 FROM submissions WHERE id > gate.refusals_from AND state = 'accepted')
-        THEN gate.refusals + 1 ELSE 1 END,
-      refusals_from = CASE WHEN gate.refusal_key = excluded.refusal_key AND NOT EXISTS (
-          SELECT 1 FROM submissions WHERE id > gate.refusals_from AND state = 'accepted')
-        THEN gate.refusals_from ELSE excluded.refusals_from END,
+    SELECT ${upstream}, ${key}, 1, current_submission_id
+    FROM generations
+    WHERE id = ${generationId}
+    ON CONFLICT (upstream) DO UPDATE
+    SET refusals = CASE
+        WHEN gate.refusal_key = excluded.refusal_key
+          AND NOT EXISTS (
+            -- Ids ascend with age.
+            SELECT 1
+            FROM submissions
+            WHERE id > gate.refusals_from AND state = 'accepted'
+          )
+          THEN gate.refusals + 1
+        ELSE 1
+      END,
+      refusals_from = CASE
+        WHEN gate.refusal_key = excluded.refusal_key
+          AND NOT EXISTS (
+            SELECT 1
+            FROM submissions
+            WHERE id > gate.refusals_from AND state = 'accepted'
+          )
+          THEN gate.refusals_from
+        ELSE excluded.refusals_from
+      END,
       refusal_key = excluded.refusal_key
-    RETURNING refusals`
+    RETURNING refusals`)
   const refusals = row?.refusals ?? 1
   const isFree = isNobodysFault(refusal.class)
   const isGateClosed = isFree || refusals >= SAME_REFUSALS_MAX
@@ -69,13 +86,19 @@ async function close(
 ): Promise<void> {
   const maxMs = refusalClass === 'account' ? ACCOUNT_RETRY_MAX_MS : REFUSAL_RETRY_MAX_MS
   // Submissions in flight when the gate closed do not make the wait longer.
-  await tx.$executeRaw`
-    UPDATE upstream_gates SET account_refusal = ${words}, refusal_class = ${refusalClass},
+  await tx.$executeRaw(sql.named('closeGate')`
+    UPDATE upstream_gates
+    SET account_refusal = ${words}, refusal_class = ${refusalClass},
       refused_project_id = (SELECT project_id FROM generations WHERE id = ${generationId}),
       refusal_closings = refusal_closings + CASE WHEN account_retry_at > now() THEN 0 ELSE 1 END,
-      account_retry_at = CASE WHEN account_retry_at > now() THEN account_retry_at
-        ELSE now() + least(${maxMs}::float8, ${REFUSAL_RETRY_MIN_MS}::float8 * 2 ^ least(refusal_closings, 10)) * interval '1 ms' END
-    WHERE upstream = ${upstream}`
+      account_retry_at = CASE
+        WHEN account_retry_at > now() THEN account_retry_at
+        ELSE now()
+          + least(
+            ${maxMs}::float8, ${REFUSAL_RETRY_MIN_MS}::float8 * 2 ^ least(refusal_closings, 10)
+          ) * interval '1 ms'
+      END
+    WHERE upstream = ${upstream}`)
 }
 
 /**
@@ -83,13 +106,23 @@ async function close(
  * generation was accepted. Then the account is not the cause.
  */
 async function wasRefusedAlone(tx: Sql, generationId: string, code: string): Promise<boolean> {
-  const [row] = await tx.$queryRaw<{ alone: boolean }[]>`
+  const [row] = await tx.$queryRaw<{ alone: boolean }[]>(sql.named('wasRefusedAlone')`
     SELECT EXISTS (
-      SELECT 1 FROM submissions mine JOIN generations g ON g.id = mine.generation_id AND g.attempt = mine.attempt
-      WHERE mine.generation_id = ${generationId} AND mine.id <> g.current_submission_id
-        AND mine.state = 'rejected' AND mine.error_code = ${code} AND EXISTS (
-        -- Ids ascend with age.
-        SELECT 1 FROM submissions other
-        WHERE other.id > mine.id AND other.state = 'accepted' AND other.generation_id <> mine.generation_id)) AS alone`
+      SELECT 1
+      FROM submissions mine
+      JOIN generations g ON g.id = mine.generation_id AND g.attempt = mine.attempt
+      WHERE mine.generation_id = ${generationId}
+        AND mine.id <> g.current_submission_id
+        AND mine.state = 'rejected'
+        AND mine.error_code = ${code}
+        AND EXISTS (
+          -- Ids ascend with age.
+          SELECT 1
+          FROM submissions other
+          WHERE other.id > mine.id
+            AND other.state = 'accepted'
+            AND other.generation_id <> mine.generation_id
+        )
+    ) AS alone`)
   return row?.alone ?? false
 }

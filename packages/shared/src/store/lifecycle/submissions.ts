@@ -6,6 +6,7 @@ import type { RenderRequest } from '../../domain/render-request.ts'
 import { AFTER_TROUBLE, GATE_OPENS_MS, SUBMITTING_PAUSED } from '../admission/submitting-gate.ts'
 import { type Database, type Sql, transact, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
+import { sql } from '../sql.ts'
 import { BEING_CANCELLED } from './batch-changes.ts'
 import { moveGenerations } from './moves.ts'
 import { readSnapshots } from './snapshots.ts'
@@ -83,21 +84,38 @@ async function beginOrdinary(
   const submissionIds = JSON.stringify(
     Object.fromEntries(requests.map(({ generationId, submissionId }) => [generationId, submissionId])),
   )
-  const ctes = Prisma.sql`given AS (SELECT ${submissionIds}::jsonb AS ids), ready AS MATERIALIZED (
-      SELECT id FROM generations g
-      WHERE id = ANY (${generationIds}::text[]) AND status = 'queued' AND admitted_at IS NOT NULL AND attempt = 1
+  const ctes = Prisma.sql`
+    given AS (
+      SELECT ${submissionIds}::jsonb AS ids
+    ),
+    ready AS MATERIALIZED (
+      SELECT id
+      FROM generations g
+      WHERE id = ANY (${generationIds}::text[])
+        AND status = 'queued'
+        AND admitted_at IS NOT NULL
+        AND attempt = 1
         AND NOT ${SUBMITTING_PAUSED}
-        AND NOT EXISTS (SELECT 1 FROM projects WHERE projects.id = g.project_id AND paused_at IS NOT NULL)
+        AND NOT EXISTS (
+          SELECT 1
+          FROM projects
+          WHERE projects.id = g.project_id AND paused_at IS NOT NULL
+        )
         AND NOT ${BEING_CANCELLED}
-      ORDER BY id FOR UPDATE OF g SKIP LOCKED
-    ), intent AS (
+      ORDER BY id
+      FOR UPDATE OF g SKIP LOCKED
+    ),
+    intent AS (
       INSERT INTO submissions (id, generation_id, upstream, attempt, started_at, lease_until)
-      SELECT (SELECT ids FROM given) ->> id, id, ${upstream}, 1, clock_timestamp(), clock_timestamp() + ${leaseMs} * interval '1 ms'
+      SELECT (SELECT ids FROM given) ->> id, id, ${upstream}, 1, clock_timestamp(),
+        clock_timestamp() + ${leaseMs} * interval '1 ms'
       FROM ready
       RETURNING generation_id
     )`
   const set = begun(Prisma.sql`(SELECT ids FROM given) ->> g.id`, upstream, leaseMs)
-  const extraColumns = Prisma.sql`current_submission_id AS "submissionId", model, prompt, size, seconds, input_reference AS "inputReference",
+  const extraColumns = Prisma.sql`
+    current_submission_id AS "submissionId", model, prompt, size, seconds,
+    input_reference AS "inputReference",
     (SELECT count(*)::int FROM submissions s WHERE s.generation_id = g.id) AS "submissionsBefore",
     ${AFTER_TROUBLE} AS "isAfterFailure"`
   const which = Prisma.sql`id IN (SELECT generation_id FROM intent)`
@@ -120,7 +138,8 @@ async function beginOrdinary(
  * finds the lease expired.
  */
 function begun(submissionId: Prisma.Sql, upstream: string, leaseMs: number): Prisma.Sql {
-  return Prisma.sql`current_submission_id = ${submissionId}, upstream = ${upstream}, upstream_task_id = NULL,
+  return Prisma.sql`
+    current_submission_id = ${submissionId}, upstream = ${upstream}, upstream_task_id = NULL,
     submitted_at = NULL, due_at = clock_timestamp() + ${leaseMs + 1_000} * interval '1 ms'`
 }
 
@@ -139,14 +158,24 @@ export async function beginSubmission(
 ): Promise<BeginResult> {
   return await withRetry(() =>
     transact(database, async (tx) => {
-      const [generation] = await tx.$queryRaw<LockedGeneration[]>`
+      const [generation] = await tx.$queryRaw<LockedGeneration[]>(sql.named('readGateForSubmission')`
         SELECT ${AFTER_TROUBLE} AS "isAfterFailure", ${GATE_OPENS_MS} AS "gateOpensMs",
-          ${SUBMITTING_PAUSED} OR ${BEING_CANCELLED}
-            OR EXISTS (SELECT 1 FROM projects WHERE projects.id = g.project_id AND paused_at IS NOT NULL) AS "isHeld",
+          ${SUBMITTING_PAUSED}
+            OR ${BEING_CANCELLED}
+            OR EXISTS (
+              SELECT 1
+              FROM projects
+              WHERE projects.id = g.project_id AND paused_at IS NOT NULL
+            ) AS "isHeld",
           model, prompt, size, seconds, input_reference AS "inputReference",
-          (SELECT count(*)::int FROM submissions s
-            WHERE s.generation_id = g.id AND s.attempt = g.attempt) AS submissions
-        FROM generations g WHERE id = ${generationId} FOR UPDATE`
+          (
+            SELECT count(*)::int
+            FROM submissions s
+            WHERE s.generation_id = g.id AND s.attempt = g.attempt
+          ) AS submissions
+        FROM generations g
+        WHERE id = ${generationId}
+        FOR UPDATE`)
       const [snapshot] = generation ? await readSnapshots(tx, [generationId]) : []
       if (!generation || !snapshot) return { kind: 'moved_on' }
       const { submissions, isHeld } = generation
@@ -154,19 +183,23 @@ export async function beginSubmission(
       if (decided.kind === 'held') return await hold(tx, snapshot, generation)
       if (decided.kind === 'ask_first') {
         // Keeps other workers away during the question to the provider.
-        await tx.$executeRaw`
-          UPDATE generations SET due_at = clock_timestamp() + ${leaseMs} * interval '1 ms' WHERE id = ${generationId}`
+        await tx.$executeRaw(sql.named('leaseGeneration')`
+          UPDATE generations
+          SET due_at = clock_timestamp() + ${leaseMs} * interval '1 ms'
+          WHERE id = ${generationId}`)
       }
       if (decided.kind !== 'begin') return decided
 
       // clock_timestamp: the transaction may have waited for the lock, and the lease begins now.
-      await tx.$executeRaw`
+      await tx.$executeRaw(sql.named('insertSubmission')`
         INSERT INTO submissions (id, generation_id, upstream, attempt, started_at, lease_until)
-        VALUES (${submissionId}, ${generationId}, ${upstream}, ${snapshot.attempt}, clock_timestamp(),
-          clock_timestamp() + ${leaseMs} * interval '1 ms')`
+        VALUES (
+          ${submissionId}, ${generationId}, ${upstream}, ${snapshot.attempt}, clock_timestamp(),
+          clock_timestamp() + ${leaseMs} * interval '1 ms'
+        )`)
       const set = begun(Prisma.sql`${submissionId}`, upstream, leaseMs)
       if (snapshot.status === 'queued') await moveGenerations(tx, [generationId], 'submit', { set })
-      else await tx.$executeRaw`UPDATE generations SET ${set} WHERE id = ${generationId}`
+      else await tx.$executeRaw(sql.named('setIntent')`UPDATE generations SET ${set} WHERE id = ${generationId}`)
       const { model, prompt, size, seconds, inputReference, isAfterFailure } = generation
       const request = { model, prompt, size, seconds, inputReference }
       const intent = { submissionId, number: submissions + 1, request, isAfterFailure, preparedAtMs: performance.now() }
@@ -179,9 +212,10 @@ export async function beginSubmission(
 async function hold(tx: Sql, { id, status }: Snapshot, { gateOpensMs }: LockedGeneration): Promise<BeginResult> {
   const isResubmission = status === 'submitting'
   const waitMs = Math.min(Math.max(gateOpensMs ?? HELD_MS, HELD_MIN_MS), HELD_MS)
-  await tx.$executeRaw`
-    UPDATE generations SET wakes = wakes + 1, admitted_at = CASE WHEN ${isResubmission} THEN admitted_at END,
+  await tx.$executeRaw(sql.named('holdGeneration')`
+    UPDATE generations
+    SET wakes = wakes + 1, admitted_at = CASE WHEN ${isResubmission} THEN admitted_at END,
       due_at = CASE WHEN ${isResubmission} THEN now() + ${waitMs} * interval '1 ms' END
-    WHERE id = ${id}`
+    WHERE id = ${id}`)
   return isResubmission ? { kind: 'wait', waitMs } : { kind: 'held' }
 }
