@@ -80,7 +80,7 @@ export async function readModelRows(sql: Sql, ids: readonly string[]): Promise<M
     SELECT coalesce(array_agg(id), '{}') AS ids FROM submissions WHERE generation_id = ANY (${ids}::text[])`
   const snapshots = await readSnapshots(sql, ids, all[0]?.ids)
   const rows = await sql.$queryRaw<Pick<ModelRow, 'id' | 'slotUntilMs' | 'dispatchCount' | 'videoUrl'>[]>`
-    SELECT id, (extract(epoch FROM slot_until) * 1000)::float8 AS "slotUntilMs", wakes, video_url AS "videoUrl"
+    SELECT id, (extract(epoch FROM slot_until) * 1000)::float8 AS "slotUntilMs", wakes AS "dispatchCount", video_url AS "videoUrl"
     FROM generations WHERE id = ANY (${ids}::text[])`
   return new Map(
     snapshots.flatMap((snapshot) => {
