@@ -448,7 +448,7 @@ describe('one refusal', () => {
         operator,
       ),
       'a page of the dashboard without a login': await send('GET', `${app.url}/admin/queues`, undefined, named),
-      'the documents': await send('GET', `${app.url}/docs/static/swagger-ui.css`, undefined, named),
+      'the documents': await send('GET', `${app.url}/docs/scalar.js`, undefined, named),
       metrics: await send('GET', `${app.url}/metrics`, undefined, operator),
       'an address that cannot be decoded': await send('GET', `${app.url}/v1/%E0%A4%A`, undefined, named),
       'an unknown expectation': await send('POST', `${app.url}/v1/generations`, undefined, {

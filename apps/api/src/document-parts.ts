@@ -1,19 +1,30 @@
 // The parts of the OpenAPI document that Fastify's schemas cannot say: headers of replies, lines of a batch, webhooks.
 
+import { STATUS_CODES } from 'node:http'
 import { ROUTES } from '@reelqueue/contract/routes'
 import { LINES_TYPES } from '@reelqueue/contract/routes/batches'
 import type { Route } from '@reelqueue/contract/routes/route'
 import '@reelqueue/contract/wire/webhook-event'
+import { tidySchemas } from './document-schemas.ts'
 
 type Headers = Readonly<Record<string, object>>
 interface Operation {
   operationId: keyof typeof ROUTES
-  requestBody?: { content: Record<string, { schema: object }> }
-  responses: Record<string, { headers?: Headers }>
+  requestBody?: {
+    required?: boolean
+    content: Record<string, { schema: { $ref?: string; type?: string }; example?: unknown }>
+  }
+  responses: Record<string, { description: string; headers?: Headers }>
+}
+interface BatchExample {
+  readonly defaults: object
+  readonly items: readonly object[]
 }
 interface Document {
   paths: Record<string, Record<string, Operation>>
-  components: { schemas: Record<string, { properties: Record<string, { items?: object }> }> }
+  components: {
+    schemas: Record<string, { properties: Record<string, { items?: object }>; example?: object }>
+  }
   webhooks?: object
 }
 
@@ -38,21 +49,47 @@ function headersOf(row: Route, status: string): Headers {
   }
 }
 
-/** Completes the document in place. */
+/** What `@fastify/swagger` writes when a schema has no description. */
+const NO_DESCRIPTION = 'Default Response'
+
+/** Adds what Fastify's schemas cannot say, and names the schemas. */
 export function completeDocument<T>(made: T): T {
   const document = made as unknown as Document
   for (const operation of Object.values(document.paths).flatMap((methods) => Object.values(methods))) {
-    const row = ROUTES[operation.operationId]
-    for (const [status, response] of Object.entries(operation.responses)) response.headers = headersOf(row, status)
+    const row: Route = ROUTES[operation.operationId]
+    if (operation.requestBody && row.body?.safeParse(undefined).success) operation.requestBody.required = false
+    // The reference page and other tools show the example of a media type, not that of its schema. (`examples` of zod's metadata would be lost
+    // for a schema that transforms.)
+    for (const media of Object.values(operation.requestBody?.content ?? {})) {
+      const name = media.schema.$ref?.split('/').at(-1) ?? ''
+      media.example = document.components.schemas[name]?.example
+    }
+    for (const [status, response] of Object.entries(operation.responses)) {
+      response.headers = headersOf(row, status)
+      if (response.description === NO_DESCRIPTION) response.description = STATUS_CODES[status] ?? status
+    }
   }
   const item = ref('GenerationDefaultsInput')
   const lines = document.paths[ROUTES.createBatch.path]?.post?.requestBody?.content ?? {}
-  for (const type of LINES_TYPES) lines[type] = { schema: item }
-  const { items } = document.components.schemas.BatchRequestInput?.properties ?? {}
-  if (items) items.items = item
+  const { properties, example: batch } = document.components.schemas.BatchRequestInput ?? {}
+  const example = linesOf(batch as BatchExample)
+  for (const type of LINES_TYPES) {
+    const schema = {
+      ...text,
+      contentMediaType: type,
+      contentSchema: item,
+      description: 'One JSON object in each line.',
+    }
+    lines[type] = { schema, example }
+  }
+  if (properties?.items) properties.items.items = item
   document.webhooks = { event: { post: WEBHOOK } }
-  return made
+  return tidySchemas(document) as T
 }
+
+/** A batch as JSON Lines. */
+const linesOf = ({ defaults, items }: BatchExample) =>
+  items.map((item) => `${JSON.stringify({ ...defaults, ...item })}\n`).join('')
 
 const WEBHOOK = {
   operationId: 'receiveWebhook',
@@ -61,12 +98,11 @@ const WEBHOOK = {
   description:
     'Signed as Standard Webhooks 1.0.0 say: verify `webhook-id`, `webhook-timestamp` and `webhook-signature` before the body is used.',
   security: [],
-  parameters: ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => ({
-    in: 'header',
-    name,
-    required: true,
-    schema: text,
-  })),
+  parameters: Object.entries({
+    'webhook-id': 'The id of the event: the same at every attempt.',
+    'webhook-timestamp': 'The time of the attempt, in unix seconds.',
+    'webhook-signature': 'One or more signatures, separated by spaces.',
+  }).map(([name, description]) => ({ in: 'header', name, description, required: true, schema: text })),
   requestBody: { required: true, content: { 'application/json': { schema: ref('WebhookEvent') } } },
   responses: { '2XX': { description: 'Delivered. Anything else is tried again.' } },
 }

@@ -57,9 +57,9 @@ export const generationRoutes = {
     tag: 'Generations',
     summary: 'List generations, newest first',
     query: pageQuery.extend({
-      status: z.enum(STATUSES).optional(),
-      batch_id: z.string().min(1).optional(),
-      custom_id: z.string().min(1).optional(),
+      status: z.enum(STATUSES).optional().describe('Only generations in this status.'),
+      batch_id: z.string().min(1).optional().describe('Only generations of this batch.'),
+      custom_id: z.string().min(1).optional().describe('Only generations with this `custom_id`.'),
     }),
     replies: { 200: listOf(generationJson) },
     problems: ['validation_failed'],

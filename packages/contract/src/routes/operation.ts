@@ -17,7 +17,7 @@ export const operationRoutes = {
     tag: 'Operation',
     summary: 'Whether the process is alive',
     replies: { 200: z.object({ status: z.literal('ok') }) },
-    problems: [],
+    problems: ['malformed_request'],
   },
   getReadiness: {
     method: 'GET',

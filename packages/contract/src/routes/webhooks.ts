@@ -112,9 +112,9 @@ export const webhookRoutes = {
     tag: 'Webhooks',
     summary: 'List deliveries, newest first, each with its last attempt',
     query: pageQuery.extend({
-      state: z.enum(DELIVERY_STATES).optional(),
-      endpoint_id: z.string().optional(),
-      generation_id: z.string().optional(),
+      state: z.enum(DELIVERY_STATES).optional().describe('Only deliveries in this state.'),
+      endpoint_id: z.string().optional().describe('Only deliveries to this endpoint.'),
+      generation_id: z.string().optional().describe('Only deliveries of this generation.'),
       batch_id: z.string().optional().describe('Deliveries of the batch itself, not of its generations.'),
     }),
     replies: { 200: listOf(deliveryJson) },

@@ -13,4 +13,4 @@ export const adoptRequest = z
       .transform((id) => id.trim())
       .describe("The provider's id of the task, such as `sora_abc123def456`."),
   })
-  .meta({ id: 'AdoptRequest' })
+  .meta({ id: 'AdoptRequest', example: { upstream_task_id: 'sora_abc123def456' } })

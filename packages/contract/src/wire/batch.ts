@@ -18,9 +18,18 @@ export const batchRequest = z
       .min(1)
       .describe('1 to 50,000 generation requests, completed by `defaults`.'),
     webhook_url: webhookUrl.nullish().describe('For items without a `webhook_url`; also gets `batch.completed`.'),
-    metadata: metadata.nullish(),
+    metadata: metadata.nullish().describe('Any JSON object up to 16 KB; replies repeat it unchanged.'),
   })
-  .meta({ id: 'BatchRequest' })
+  .meta({
+    id: 'BatchRequest',
+    example: {
+      defaults: { model: 'openAiSora2Plus', aspect_ratio: '9:16', seconds: 4 },
+      items: [
+        { prompt: 'A fox in the snow', custom_id: 'fox' },
+        { prompt: 'An owl at night', custom_id: 'owl' },
+      ],
+    },
+  })
 
 /** A query field that contains JSON. */
 function jsonText<T extends z.ZodType>(schema: T) {
@@ -166,13 +175,13 @@ export const batchCancel = z
       .describe('Whether generations that are being submitted or rendered finish, or are cancelled too.'),
   })
   .nullish()
-  .meta({ id: 'BatchCancel' })
+  .meta({ id: 'BatchCancel', example: { rendering: 'finish' } })
 
 export const batchChange = z
   .strictObject({
     priority: z.int().min(-100).max(100).describe('For the queued generations of the batch; higher goes first.'),
   })
-  .meta({ id: 'BatchChange' })
+  .meta({ id: 'BatchChange', example: { priority: 10 } })
 
 export const resultJson = z
   .object({

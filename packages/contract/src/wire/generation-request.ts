@@ -181,14 +181,29 @@ function hasMoreCodePoints(text: string, max: number): boolean {
   return text.length > max && (text.length > 2 * max || [...text].length > max)
 }
 
-export const generationRequest = z.strictObject(shape).check(together).meta({ id: 'GenerationRequest' })
+/** Works as it is: the reference page sends it. */
+const EXAMPLE = {
+  model: 'openAiSora2Plus',
+  prompt: 'A fox in the snow, at dawn',
+  aspect_ratio: '16:9',
+  seconds: 8,
+  custom_id: 'fox-1',
+}
+
+export const generationRequest = z
+  .strictObject(shape)
+  .check(together)
+  .meta({ id: 'GenerationRequest', example: EXAMPLE })
 export type GenerationRequest = z.output<typeof generationRequest>
 
 /** The same fields for clients of the upstream. Further fields are ignored, as the upstream does. */
-export const upstreamShapedRequest = z.object(shape).check(together).meta({ id: 'UpstreamShapedRequest' })
+export const upstreamShapedRequest = z
+  .object(shape)
+  .check(together)
+  .meta({ id: 'UpstreamShapedRequest', example: EXAMPLE })
 
 /** The fields of `defaults` in a batch: any field of its items. */
-export const generationDefaults = z.strictObject(shape).partial().meta({ id: 'GenerationDefaults' })
+export const generationDefaults = z.strictObject(shape).partial().meta({ id: 'GenerationDefaults', example: EXAMPLE })
 
 /** A request in normal form: aliases resolved, absent fields null. Equal requests have equal normal forms. */
 export interface NormalRequest {

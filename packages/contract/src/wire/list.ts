@@ -3,7 +3,7 @@
 import { z } from 'zod'
 
 export const pageQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(100).default(20),
+  limit: z.coerce.number().int().min(1).max(100).default(20).describe('The number of objects in a page.'),
   cursor: z.string().optional().describe('`next_cursor` of the previous page.'),
 })
 

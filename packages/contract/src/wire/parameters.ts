@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 
-export const byId = z.object({ id: z.string() })
+export const byId = z.object({ id: z.string().describe('The id of the object, as replies and lists show it.') })
 
 export const waitQuery = z.strictObject({
   wait: z.coerce

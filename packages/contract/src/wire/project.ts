@@ -47,7 +47,7 @@ export const projectChange = z
         'The maximum number of generations of the project in flight; null: only the slots of the installation limit it.',
       ),
   })
-  .meta({ id: 'ProjectChange' })
+  .meta({ id: 'ProjectChange', example: { on_unknown_submission: 'fail' } })
 
 export interface ProjectRow {
   readonly id: string

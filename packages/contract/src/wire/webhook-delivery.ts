@@ -58,7 +58,7 @@ export const redeliverSince = z
   .strictObject({
     since: z.iso.datetime({ offset: true }).describe('Only deliveries created since this time.'),
   })
-  .meta({ id: 'RedeliverSince' })
+  .meta({ id: 'RedeliverSince', example: { since: '2026-01-01T00:00:00Z' } })
 
 export interface AttemptRow {
   readonly number: number

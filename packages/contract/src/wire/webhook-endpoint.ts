@@ -67,7 +67,10 @@ export const endpointRequest = z
     payload: payload.nullish(),
     headers: newHeaders.nullish(),
   })
-  .meta({ id: 'WebhookEndpointRequest' })
+  .meta({
+    id: 'WebhookEndpointRequest',
+    example: { url: 'https://example.com/webhooks', event_types: ['generation.completed', 'generation.failed'] },
+  })
 
 export const endpointChange = z
   .strictObject({
@@ -78,7 +81,7 @@ export const endpointChange = z
     headers: headerChanges.optional(),
     enabled: z.boolean().optional().describe('False: the endpoint gets no webhooks. True also resets `failing_since`.'),
   })
-  .meta({ id: 'WebhookEndpointChange' })
+  .meta({ id: 'WebhookEndpointChange', example: { description: 'Renders of the shop', enabled: true } })
 
 const DAY_S = 24 * 3_600
 
@@ -92,7 +95,7 @@ export const secretRotation = z
       .describe('The present secret also signs for this long, so that receivers can change over.'),
   })
   .nullish()
-  .meta({ id: 'SecretRotation' })
+  .meta({ id: 'SecretRotation', example: { overlap_seconds: DAY_S } })
 
 /** How long the previous secret still signs, in ms. */
 export function overlapMs(rotation: z.output<typeof secretRotation>): number {
