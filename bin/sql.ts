@@ -1,5 +1,5 @@
 // A part of `npm run format` (with --write) and of `npm run check`: the SQL of the store has one clause a line and at
-// most 100 columns. `sql-formatter` was tried: each column and each argument becomes a line, so files grow threefold.
+// most 100 columns. A clause, and not each column, has a line of its own, so that a statement stays on one screen.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
