@@ -2,7 +2,7 @@
 // says all that is enqueued and asked for. `submit` counts what was admitted: a generation of another project always waits.
 
 import type { PollAnswer } from '@reelqueue/shared/providers/port'
-import { noteFailure } from '@reelqueue/shared/store/admission/submitting-gate'
+import { noteFailure } from '@reelqueue/shared/store/admission/gate-answers'
 import { startCoolDown } from '@reelqueue/shared/store/deliveries/cool-downs'
 import { complete } from '@reelqueue/worker/steps/complete'
 import { attemptDue } from '@reelqueue/worker/steps/deliver'

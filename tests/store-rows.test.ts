@@ -3,8 +3,10 @@
 // store's own, recorded on the way to Postgres.
 
 import { newId } from '@reelqueue/contract/terms/ids'
+import { noteAcceptance, noteFailure } from '@reelqueue/shared/store/admission/gate-answers'
 import { findLastPosition } from '@reelqueue/shared/store/admission/queue-position'
-import { noteAcceptance, noteFailure, readGate, takeRequests } from '@reelqueue/shared/store/admission/submitting-gate'
+import { takeRequests } from '@reelqueue/shared/store/admission/request-rate'
+import { readGate } from '@reelqueue/shared/store/admission/submitting-gate'
 import { findCoolDowns } from '@reelqueue/shared/store/deliveries/cool-downs'
 import { findDispatchedDeliveries } from '@reelqueue/shared/store/deliveries/deliveries'
 import { findUnwanted, giveUpWaiting } from '@reelqueue/shared/store/deliveries/delivery-ends'

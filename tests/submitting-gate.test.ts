@@ -4,14 +4,9 @@
 import { silentTrialWaitMs } from '@reelqueue/shared/domain/gate-signal'
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
 import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
-import {
-  noteFailure,
-  openHalf,
-  readGate,
-  setPaused,
-  takeRequests,
-  tryNow,
-} from '@reelqueue/shared/store/admission/submitting-gate'
+import { noteFailure, openHalf } from '@reelqueue/shared/store/admission/gate-answers'
+import { takeRequests } from '@reelqueue/shared/store/admission/request-rate'
+import { readGate, setPaused, tryNow } from '@reelqueue/shared/store/admission/submitting-gate'
 import { openDatabase } from '@reelqueue/shared/store/database'
 import { ensureProject, pauseProject } from '@reelqueue/shared/store/projects'
 import { probe } from '@reelqueue/worker/steps/probe'

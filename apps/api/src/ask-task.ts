@@ -4,7 +4,7 @@
 import { Later, Problem } from '@reelqueue/contract/terms/problem'
 import type { Upstream } from '@reelqueue/shared/providers/port'
 import { fairTurns } from '@reelqueue/shared/runtime/fair-turns'
-import { takeRequests } from '@reelqueue/shared/store/admission/submitting-gate'
+import { takeRequests } from '@reelqueue/shared/store/admission/request-rate'
 import type { Database } from '@reelqueue/shared/store/database'
 
 /**

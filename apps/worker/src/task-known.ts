@@ -4,7 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { PollAnswer, Upstream } from '@reelqueue/shared/providers/port'
 import { withTimeout } from '@reelqueue/shared/runtime/clock'
-import { takeRequests } from '@reelqueue/shared/store/admission/submitting-gate'
+import { takeRequests } from '@reelqueue/shared/store/admission/request-rate'
 import type { UpstreamDeps } from './deps.ts'
 
 /** A provider may need a moment before a new task is found. */

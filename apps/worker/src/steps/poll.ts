@@ -3,7 +3,7 @@
 
 import { pollTimeoutMs } from '@reelqueue/shared/domain/poll-plan'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
-import { giveBackRequests, takeRequests } from '@reelqueue/shared/store/admission/submitting-gate'
+import { giveBackRequests, takeRequests } from '@reelqueue/shared/store/admission/request-rate'
 import { claimDuePolls } from '@reelqueue/shared/store/lifecycle/polling'
 import { adjustPollers } from '../adjust-pollers.ts'
 import type { UpstreamDeps } from '../deps.ts'

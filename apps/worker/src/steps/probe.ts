@@ -2,7 +2,9 @@
 
 import { silentTrialWaitMs } from '@reelqueue/shared/domain/gate-signal'
 import { pause } from '@reelqueue/shared/runtime/clock'
-import { openHalf, readGate, takeRequests, tryNow } from '@reelqueue/shared/store/admission/submitting-gate'
+import { openHalf } from '@reelqueue/shared/store/admission/gate-answers'
+import { takeRequests } from '@reelqueue/shared/store/admission/request-rate'
+import { readGate, tryNow } from '@reelqueue/shared/store/admission/submitting-gate'
 import type { UpstreamDeps } from '../deps.ts'
 
 /** Time between two looks at the gate, ±20 %: the end of an outage should be noticed soon. */

@@ -5,22 +5,13 @@ import { FAILURES } from '@reelqueue/contract/terms/failure'
 import { newId } from '@reelqueue/contract/terms/ids'
 import { type GateSignal, gateSignal } from '@reelqueue/shared/domain/gate-signal'
 import { firstPollMs } from '@reelqueue/shared/domain/poll-plan'
-import { recordAgainMs, submitBackoffMs } from '@reelqueue/shared/domain/submission'
+import { submitBackoffMs } from '@reelqueue/shared/domain/submission'
 import type { SubmitOutcome } from '@reelqueue/shared/providers/port'
 import type { StepOutcome } from '@reelqueue/shared/queues/consumer'
-import { releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
-import {
-  giveBackRequests,
-  hold,
-  noteAcceptance,
-  noteAnswer,
-  noteFailure,
-  takeRequests,
-} from '@reelqueue/shared/store/admission/submitting-gate'
+import { giveBackRequests, takeRequests } from '@reelqueue/shared/store/admission/request-rate'
 import { UncertainCommit } from '@reelqueue/shared/store/database'
 import {
   type RecordedOutcome,
-  recordOutcome,
   recordUnsent,
   type SubmissionResult,
 } from '@reelqueue/shared/store/lifecycle/record-outcome'
@@ -32,6 +23,8 @@ import {
   type Intent,
 } from '@reelqueue/shared/store/lifecycle/submissions'
 import type { UpstreamDeps } from '../deps.ts'
+import { recordResult, untilRecorded } from '../submitting/record-result.ts'
+import { releaseOthers, tellGate } from '../submitting/tell-gate.ts'
 import { isTaskKnown } from '../task-known.ts'
 
 /**
@@ -39,17 +32,20 @@ import { isTaskKnown } from '../task-known.ts'
  * unknown.
  */
 const LEASE_MARGIN_MS = 30_000
+
 /** A worker paused for longer than this after the intent does not POST: the lease may be about to end. */
 const INTENT_AGE_MAX_MS = 5_000
+
 /** Minimum delay after the request limit was reached. */
 const TURN_MIN_MS = 1_000
+
 /** Limit of failed polls, over all tasks of previous attempts, before submitting without an answer. */
 const UNAVAILABLE_MAX = 3
+
 const ASK_AGAIN_MS = 500
+
 /** Longer waits are left to reconcile. */
 const LATER_MAX_MS = 60_000
-/** A failure counts this many times while the base URL may be wrong. */
-const UNPROVEN_WEIGHT = 3
 
 export async function submit(deps: UpstreamDeps, generationId: string): Promise<StepOutcome> {
   const { requestsPerMinute } = deps.settings
@@ -125,58 +121,6 @@ async function payFor(deps: UpstreamDeps, generationId: string, intent: Intent):
   return next
 }
 
-/**
- * Tells the gate the meaning of this answer for all other submissions. A failure here must not prevent recording the
- * answer.
- */
-async function tellGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent, isAccepted = false): Promise<void> {
-  if (signal.kind === 'answered' && !intent.isAfterFailure) return
-  // All submissions write the same row: without turns, writers waiting for the row lock would take every connection.
-  await deps.batches.singleRow(() => writeGate(deps, signal, intent, isAccepted))
-}
-
-async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent, isAccepted: boolean): Promise<void> {
-  const { database, upstream, log, afterCommit, isProven } = deps
-  try {
-    switch (signal.kind) {
-      case 'answered':
-        await (isAccepted ? noteAcceptance : noteAnswer)(database, upstream.name)
-        afterCommit({ admissionDue: true })
-        return
-      case 'failure':
-        if (await noteFailure(database, upstream.name, intent.isAfterFailure, isProven() ? 1 : UNPROVEN_WEIGHT)) {
-          // Release the admitted generations, so that only generations admitted for the trial are submitted.
-          log.error({ event: 'gate.closed', cause: 'unreachable', released: await releaseAdmitted(database, null) })
-        }
-        return
-      case 'hold':
-        await hold(database, upstream.name, signal.forMs)
-        log.warn({ event: 'gate.cooling_down', forMs: signal.forMs })
-        return
-      case 'refusal':
-        // The refusal is counted in the transaction that records the outcome (store/lifecycle/refusals.ts). The refusal shows
-        // that the provider is reachable.
-        if (intent.isAfterFailure) await noteAnswer(database, upstream.name)
-    }
-  } catch (error) {
-    log.error({ event: 'gate.unrecorded', signal: signal.kind, err: error })
-  }
-}
-
-/** After a refusal closed the gate, admitted generations give back their slots. */
-async function releaseOthers(
-  deps: UpstreamDeps,
-  { class: cause, refusal }: GateSignal & { kind: 'refusal' },
-): Promise<void> {
-  const { database, log } = deps
-  try {
-    const released = await releaseAdmitted(database, null)
-    log.error({ event: 'gate.closed', cause, refusal, released })
-  } catch (error) {
-    log.error({ event: 'gate.unrecorded', signal: 'refusal', err: error })
-  }
-}
-
 /** Begins a submission; a retry first polls the tasks of previous attempts for a finished video. */
 async function begin(deps: UpstreamDeps, request: BeginRequest): Promise<BeginResult> {
   const { generationId } = request
@@ -242,25 +186,6 @@ function resultOf(
   return { ...rejected, ...refusal, backoffMs: submitBackoffMs(intent.number, retryAfterMs, random()) }
 }
 
-/**
- * Records an outcome. An outcome with a task id is retried until Postgres is back: without the record, the payment is
- * lost.
- */
-async function recordResult(
-  { database, batches, log, upstream }: UpstreamDeps,
-  submissionId: string,
-  result: SubmissionResult,
-  pollAfterMs: number,
-): Promise<RecordedOutcome> {
-  const options = { firstPollMs: pollAfterMs, renderMaxMs: upstream.facts.renderMaxMs }
-  const upstreamTaskId = result.kind === 'accepted' ? result.taskId : null
-  return await untilRecorded(log, result.kind, { submissionId, upstreamTaskId }, () =>
-    result.kind === 'accepted'
-      ? batches.accept({ submissionId, taskId: result.taskId, reply: result.reply ?? null, ...options })
-      : batches.singleRow(() => recordOutcome(database, submissionId, result, options)),
-  )
-}
-
 /** The reply to the intent's commit was lost. Committed or not, nothing was sent, and only this process knows. */
 async function giveUpUnsent(deps: UpstreamDeps, request: BeginRequest, cause: UncertainCommit): Promise<StepOutcome> {
   const { database, batches, log, upstream } = deps
@@ -273,25 +198,6 @@ async function giveUpUnsent(deps: UpstreamDeps, request: BeginRequest, cause: Un
   if (recorded === null) throw cause
   log.warn({ event: 'submit.unsent', ...request, status: recorded.status })
   return follow(deps, request.generationId, recorded, result.backoffMs)
-}
-
-async function untilRecorded<T>(
-  log: UpstreamDeps['log'],
-  outcome: Parameters<typeof recordAgainMs>[0],
-  of: { readonly submissionId: string; readonly generationId?: string; readonly upstreamTaskId?: string | null },
-  act: () => Promise<T>,
-): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await act()
-    } catch (error) {
-      // The ids are logged only the first time, so repeated lines are suppressed like those of any failure.
-      log.error({ event: 'submit.unrecorded', ...(tries === 1 && of), outcome, tries, err: error })
-      const againMs = recordAgainMs(outcome, tries)
-      if (againMs === null) throw error
-      await delay(againMs)
-    }
-  }
 }
 
 function follow(deps: UpstreamDeps, generationId: string, recorded: RecordedOutcome, backoffMs: number): StepOutcome {
