@@ -272,8 +272,9 @@ describe('what is delivered', () => {
       id: string
     }
     await by.post(`/v1/batches/${batchId}/cancel`)
+    // A cancelled batch only notes its events: their deliveries are created after the reply.
+    await expect.poll(() => deliveriesOf(`endpoint_id=${endpoint.id}`, by), { timeout: 10_000 }).toHaveLength(3)
     const ofEndpoint = await deliveriesOf(`endpoint_id=${endpoint.id}`, by)
-    expect(ofEndpoint).toHaveLength(3)
     const [first, second] = ofEndpoint
     await attempted(first?.id ?? '', { state: 'succeeded' })
     await attempted(second?.id ?? '', { state: 'failed' })

@@ -92,7 +92,7 @@ describe.each(DIALECTS.map((dialect) => [dialect.provider.name, dialect] as cons
       const outcome = await submit(act)
       expect(outcome.kind).toBe('unknown')
       expect(server.received).toHaveLength(1)
-      expect(gateSignal(outcome)).toEqual({ kind: 'silence' })
+      expect(gateSignal(outcome)).toEqual({ kind: 'failure' })
     })
 
     it('knows that nothing was sent where no server listens', async () => {
