@@ -99,7 +99,7 @@ test('Docker Compose lets no container write outside of its volumes or become mo
   expect(compose).not.toMatch(/PASSWORD: \w|requirepass \w|cap_add|privileged: true/)
 })
 
-test('ARCHITECTURE.md says which query each index serves', async () => {
+test('docs/scale.md says which query each index serves', async () => {
   const scripts = await Promise.all((await filesBelow('prisma/migrations', '.sql')).map(read))
   const indexes = new Set<string>()
   for (const [, what, name = ''] of scripts.join('\n').matchAll(/^(CREATE|DROP) (?:UNIQUE )?INDEX "(\w+)"/gm)) {
@@ -107,8 +107,17 @@ test('ARCHITECTURE.md says which query each index serves', async () => {
     else indexes.delete(name)
   }
   expect(indexes).toContain('generations_backlog_idx')
-  const architecture = await read('ARCHITECTURE.md')
-  expect([...indexes].filter((name) => !architecture.includes(`\`${name}\``))).toEqual([])
+  const scale = await read('docs/scale.md')
+  expect([...indexes].filter((name) => !scale.includes(`\`${name}\``))).toEqual([])
+})
+
+test('every file of the walk in ARCHITECTURE.md is there', async () => {
+  const [, walk = ''] = /## The walk of one generation\n([\s\S]*?)\n## /.exec(await read('ARCHITECTURE.md')) ?? []
+  const named = [...walk.matchAll(/`([\w/-]+\.ts)`/g)].map(([, name = '']) => name)
+  const sources = (await Promise.all(['apps', 'packages'].map((folder) => filesBelow(folder, '.ts')))).flat()
+  expect(named.length).toBeGreaterThan(25)
+  const tail = (name: string) => `/${name.replace(/^(worker|api|contract)\/(src\/)?/, '')}`
+  expect(named.filter((name) => !sources.some((path) => path.endsWith(tail(name))))).toEqual([])
 })
 
 test('every test that docs/guarantees.md names is there', async () => {
