@@ -1,6 +1,7 @@
 // `npm run bench -- --admission`: the cost of one admission run for Postgres, with many waiting projects, and behind a large batch that is
 // being cancelled. EXPLAIN ANALYZE runs the real statements of the store and rolls back; planning time counts too.
 
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import pg from 'pg'
 import type { Servers } from './servers.ts'
@@ -71,7 +72,7 @@ async function timeOf(databaseUrl: string, slots: number): Promise<{ admitted: n
     act: async (database) => {
       // A paused upstream admits nothing: the statement is recorded, and the backlog stays.
       await database.prisma.$executeRaw`INSERT INTO upstream_gates (upstream, paused_at) VALUES ('globalai', now())`
-      await admitGenerations(database, slots)
+      await admitGenerations(database, CONFIGURED, slots)
       await database.prisma.$executeRaw`DELETE FROM upstream_gates`
     },
     name: 'giveSlots',

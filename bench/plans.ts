@@ -2,6 +2,7 @@
 // are recorded on their way from the store to Postgres.
 
 import { newId } from '@reelqueue/contract/terms/ids'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { findQueuePosition } from '@reelqueue/shared/store/admission/queue-position'
 import { openDatabase, PLANNING } from '@reelqueue/shared/store/database'
@@ -57,9 +58,9 @@ export async function measurePlans({ databaseUrl }: Servers, generations: number
       'list batches': () => listBatches(database, projectId, 51),
       'count a batch by status': () => countByStatus(database, [batchId]),
       'results of a batch, a page': () => listResults(database, { id: batchId, projectId }, 1_000, ''),
-      'place in the queue': () => findQueuePosition(database, waiting, 15),
+      'place in the queue': () => findQueuePosition(database, CONFIGURED, waiting, 15),
       'backlog of a project': () => countWaiting(database, projectId, 500_000),
-      'admit 100': () => admitGenerations(database, 600),
+      'admit 100': () => admitGenerations(database, CONFIGURED, 600),
       'claim due polls': () => claimDuePolls(database, 100, 60_000),
       'look at polls to come': () => isPollDueWithin(database, 60_000),
       'claim overdue generations': () => claimOverdueGenerations(database, 500, ['submit', 'complete']),

@@ -81,7 +81,7 @@ export async function examineLedger(context: Pick<AppContext, 'config' | 'databa
 
 async function pauseSubmitting({ database, log }: Pick<AppContext, 'database' | 'log'>, reason: string): Promise<void> {
   await setPaused(database, CONFIGURED.name, true, reason)
-  await releaseAdmitted(database, null)
+  await releaseAdmitted(database, CONFIGURED)
   log.warn({ event: 'submitting.paused', reason, fix: 'POST /admin/submitting/resume; see docs/restoring.md' })
   console.error(
     `Submitting is paused: ${reason}. Nothing is paid for until an operator sends POST /admin/submitting/resume (docs/restoring.md says what to look at before).`,

@@ -1,6 +1,6 @@
 // The routes in the provider's shape: requests of the provider's clients are accepted, and replies have exactly the
 // provider's shape.
-import { upstreamTaskJson } from '@reelqueue/contract/wire/upstream-shape'
+import { globalAiTaskJson } from '@reelqueue/contract/wire/compat/globalai'
 import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
 import { describe, expect, it } from 'vitest'
 import { countRows, generationOf, MINIMAL, problemOf, type Reply, startApi } from './support/api.ts'
@@ -10,7 +10,7 @@ const { database, app, client } = await startApi()
 
 function taskOf(reply: Reply) {
   expect(reply.status, reply.text).toBe(200)
-  return upstreamTaskJson.strict().parse(JSON.parse(reply.text))
+  return globalAiTaskJson.strict().parse(JSON.parse(reply.text))
 }
 
 const create = async (fields: Record<string, unknown> = {}, headers = {}) =>

@@ -2,6 +2,7 @@
 // rows come later, two processes do not disturb each other, and another process finishes an interrupted change.
 
 import { batchJson } from '@reelqueue/contract/wire/batch'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { markCancelled, markPriority } from '@reelqueue/shared/store/lifecycle/batch-changes'
 import { beginSubmission, beginSubmissions } from '@reelqueue/shared/store/lifecycle/submissions'
@@ -61,7 +62,7 @@ it('from the mark on, nothing that is queued is admitted or submitted, and reade
   const { data } = JSON.parse((await client.get(`/v1/generations?batch_id=${id}`)).text)
   expect(data.filter((one: { cancel_requested_at: string | null }) => one.cancel_requested_at !== null)).toHaveLength(5)
 
-  expect((await admitGenerations(app.database, 100)).admitted).toEqual([])
+  expect((await admitGenerations(app.database, CONFIGURED, 100)).admitted).toEqual([])
   expect(await beginSubmissions(app.database, [beginRequestFor(first)], 'test', 60_000)).toEqual([null])
   expect(await beginSubmission(app.database, beginRequestFor(second), 'test', 60_000)).toEqual({ kind: 'held' })
   expect(await prisma.generation.findUnique({ where: { id: second } })).toMatchObject({ admittedAt: null, dueAt: null })

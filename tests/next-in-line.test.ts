@@ -3,14 +3,14 @@
 import { newId } from '@reelqueue/contract/terms/ids'
 import { FAILURES_MAX } from '@reelqueue/shared/domain/gate-signal'
 import { type GateInLine, type Line, nextInLine } from '@reelqueue/shared/domain/next-in-line'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Seed, seedDatabase } from './support/seed.ts'
 
 const RUNS = 80
-const OWN = 'globalai'
-const MODELS = ['openAiSora2', 'openAiSora2Plus', 'openAiSora2Pro']
+const MODELS = [...CONFIGURED.models, 'a model of another upstream']
 
 let seed: Seed
 beforeAll(async () => {
@@ -38,6 +38,7 @@ const lineArbitrary = fc
   .record({
     slots: fc.integer({ min: 0, max: 9 }),
     slotsPerModel: fc.dictionary(fc.constantFrom(...MODELS), fc.integer({ min: 0, max: 5 }), { maxKeys: 2 }),
+    other: fc.constantFrom<GateKind>('open', 'closed', 'half_open', 'trial'),
     gate: fc.constantFrom('open', 'open', 'open', 'closed', 'half_open', 'trial', 'after a refusal', 'after a refusal'),
     projects: fc.array(projectArbitrary, { minLength: 2, maxLength: 5 }),
     waiting: fc.array(waitingArbitrary, { minLength: 4, maxLength: 25, size: 'max' }),
@@ -45,13 +46,16 @@ const lineArbitrary = fc
   })
   .map(lineOf)
 
-type Drawn = { slots: number; slotsPerModel: Record<string, number>; gate: string } & {
+type GateKind = GateInLine['kind']
+type Drawn = { slots: number; slotsPerModel: Record<string, number>; gate: string; other: GateKind } & {
   projects: { isPaused: boolean; maxInFlight: number | null; lastAdmittedAt: number | null }[]
   waiting: { project: number; model: string; priority: number; row: string }[]
   taken: { project: number; model: string; kind: 'starting' | 'rendering' | 'kept' }[]
 }
 
 interface Case extends Line {
+  /** The gate of another upstream, which must change nothing. */
+  readonly other: GateInLine
   readonly rows: readonly string[]
 }
 
@@ -63,9 +67,11 @@ function lineOf(drawn: Drawn): Case {
       ? { kind: drawn.gate }
       : { kind: 'trial', refusedProjectId: drawn.gate === 'trial' ? null : projectOf(0) }
   return {
+    models: CONFIGURED.models,
     slots: drawn.slots,
     slotsPerModel: drawn.slotsPerModel,
     gate,
+    other: drawn.other === 'trial' ? { kind: 'trial', refusedProjectId: projectOf(1) } : { kind: drawn.other },
     projects,
     waiting: drawn.waiting.map(({ project, model, priority, row }) => ({
       id: newId('generation'),
@@ -81,7 +87,7 @@ function lineOf(drawn: Drawn): Case {
 }
 
 /** Stores the line in an empty database. */
-async function store({ gate, projects, waiting, taken, rows }: Case): Promise<void> {
+async function store({ gate, other, projects, waiting, taken, rows }: Case): Promise<void> {
   await seed.sql('TRUNCATE projects, upstream_gates, unstorable_rows CASCADE')
   const json = (value: unknown) => [JSON.stringify(value)]
   await seed.sql(
@@ -114,12 +120,17 @@ async function store({ gate, projects, waiting, taken, rows }: Case): Promise<vo
      FROM jsonb_to_recordset($1::jsonb) AS given ("projectId" text, model text, kind text)`,
     json(taken),
   )
+  await storeGate(CONFIGURED.name, gate)
+  await storeGate('another', other)
+}
+
+async function storeGate(upstream: string, gate: GateInLine): Promise<void> {
   if (gate.kind === 'open') return
   await seed.sql(
     `INSERT INTO upstream_gates (upstream, paused_at, silences, account_retry_at, refused_project_id)
      VALUES ($1, CASE WHEN $2 = 'closed' THEN now() END, CASE WHEN $2 = 'half_open' THEN ${FAILURES_MAX - 1} ELSE 0 END,
        CASE WHEN $2 = 'trial' THEN now() - interval '1 s' END, $3)`,
-    [OWN, gate.kind, gate.kind === 'trial' ? gate.refusedProjectId : null],
+    [upstream, gate.kind, gate.kind === 'trial' ? gate.refusedProjectId : null],
   )
 }
 
@@ -127,7 +138,7 @@ it('the statement of admission and its model choose the same generations', async
   await fc.assert(
     fc.asyncProperty(lineArbitrary, async (line) => {
       await store(line)
-      const { admitted } = await admitGenerations(seed.database, line.slots, line.slotsPerModel)
+      const { admitted } = await admitGenerations(seed.database, CONFIGURED, line.slots, line.slotsPerModel)
       expect(admitted.map((row) => row.id).sort()).toEqual(nextInLine(line).sort())
     }),
     { numRuns: RUNS },

@@ -1,5 +1,6 @@
 // Admission with more waiting projects than admission compares: projects without a slot come first.
 
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { insertGenerations } from '@reelqueue/shared/store/intake/generations'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -28,7 +29,7 @@ async function crowd(model: string): Promise<string[]> {
 }
 /** Admits until nothing more can be admitted. @returns the generations in flight by project */
 async function fill(slots: number, perModel = {}): Promise<Map<string, number>> {
-  while ((await admitGenerations(seed.database, slots, perModel)).againMs === 0);
+  while ((await admitGenerations(seed.database, CONFIGURED, slots, perModel)).againMs === 0);
   const rows = await seed.sql<{ id: string; count: number }>(
     'SELECT project_id AS id, count(*)::int AS count FROM generations WHERE admitted_at IS NOT NULL GROUP BY project_id',
   )

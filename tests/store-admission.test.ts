@@ -1,6 +1,7 @@
 // Admission on a real Postgres: the limit holds when several processes admit at the same instant, and the order is
 // fair.
 
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
 import { openDatabase } from '@reelqueue/shared/store/database'
 import { insertGenerations } from '@reelqueue/shared/store/intake/generations'
@@ -17,7 +18,7 @@ beforeEach(async () => {
 afterEach(() => seed.close())
 
 async function admit(slots: number, database = seed.database): Promise<{ ids: string[]; againMs: number | null }> {
-  const { admitted, againMs } = await admitGenerations(database, slots)
+  const { admitted, againMs } = await admitGenerations(database, CONFIGURED, slots)
   return { ids: admitted.map((row) => row.id), againMs }
 }
 
@@ -42,6 +43,8 @@ describe('the cap', () => {
     await queue(8 * 30)
     const processes = Array.from({ length: 8 }, () => openDatabase(seed.url, console.error, 2))
     try {
+      // Connected before: a contender waits for the lock for two seconds only.
+      await Promise.all(processes.map((database) => database.prisma.$queryRaw`SELECT 1`))
       // All transactions are held at the start, by the lock that serialises them. A process that counted free slots
       // before taking the lock would give out the same slots twice.
       const results = await seed.collide(
@@ -144,22 +147,22 @@ describe('limits', () => {
     const slow = await queue(50, PRO)
     await insert([newGeneration(other, PRO)])
     const fast = await queue(3)
-    const { admitted } = await admitGenerations(seed.database, 10, { openAiSora2Pro: 2 })
+    const { admitted } = await admitGenerations(seed.database, CONFIGURED, 10, { openAiSora2Pro: 2 })
     const ids = admitted.map((row) => row.id)
     expect(ids).toEqual(expect.arrayContaining(fast))
     expect(ids).toHaveLength(5)
-    expect((await admitGenerations(seed.database, 10, { openAiSora2Pro: 2 })).admitted).toEqual([])
+    expect((await admitGenerations(seed.database, CONFIGURED, 10, { openAiSora2Pro: 2 })).admitted).toEqual([])
     expect(slow.filter((id) => ids.includes(id))).toHaveLength(1)
   })
 
   it('of a model that is full do not hold up another model of a project that may have but one', async () => {
     const { id: other } = await ensureProject(seed.database, 'other', () => 'sealed')
     await insert([newGeneration(other, PRO)])
-    expect((await admitGenerations(seed.database, 10, { openAiSora2Pro: 1 })).admitted).toHaveLength(1)
+    expect((await admitGenerations(seed.database, CONFIGURED, 10, { openAiSora2Pro: 1 })).admitted).toHaveLength(1)
     await seed.sql('UPDATE projects SET max_in_flight = 1')
     await queue(1, PRO)
     const [behind] = await queue(1)
-    const { admitted } = await admitGenerations(seed.database, 10, { openAiSora2Pro: 1 })
+    const { admitted } = await admitGenerations(seed.database, CONFIGURED, 10, { openAiSora2Pro: 1 })
     expect(admitted.map((row) => row.id)).toEqual([behind])
   })
 
@@ -167,18 +170,18 @@ describe('limits', () => {
     const id = await seed.processing(PRO)
     await cancelGeneration(seed.database, id, SETTLING.renderMaxMs)
     await queue(2, PRO)
-    expect((await admitGenerations(seed.database, 10, { openAiSora2Pro: 2 })).admitted).toHaveLength(1)
+    expect((await admitGenerations(seed.database, CONFIGURED, 10, { openAiSora2Pro: 2 })).admitted).toHaveLength(1)
   })
 
   it('keep nothing of a paused project in flight that was not submitted, and give it its place back', async () => {
     const waiting = await queue(4)
     await admit(2)
     await pauseProject(seed.database, seed.projectId, true)
-    expect(await releaseAdmitted(seed.database, seed.projectId)).toBe(2)
+    expect(await releaseAdmitted(seed.database, seed)).toBe(2)
     expect((await admit(10)).ids).toEqual([])
     expect(await inFlight()).toBe(0)
     await pauseProject(seed.database, seed.projectId, false)
-    const again = await admitGenerations(seed.database, 2)
+    const again = await admitGenerations(seed.database, CONFIGURED, 2)
     expect(again.admitted.map((row) => row.id)).toEqual(waiting.slice(0, 2))
     // A job kept from the first time must not swallow the new job.
     expect(again.admitted.map((row) => row.dispatchCount)).toEqual([1, 1])

@@ -2,6 +2,7 @@
 
 import { newId } from '@reelqueue/contract/terms/ids'
 import { batchAtEvent } from '@reelqueue/contract/wire/batch'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { findLastPosition } from '@reelqueue/shared/store/admission/queue-position'
 import {
   countByStatus,
@@ -54,7 +55,7 @@ it('the last of a batch is the one of the least priority, whatever its age', asy
   const { id, items } = await batchOf(3)
   await seed.sql('UPDATE generations SET priority = -5 WHERE id = $1', [items[0]])
   await seed.sql('UPDATE generations SET priority = 5 WHERE id = $1', [items[2]])
-  expect((await findLastPosition(seed.database, id, 15))?.ahead).toBe(2)
+  expect((await findLastPosition(seed.database, CONFIGURED, id, 15))?.ahead).toBe(2)
 })
 
 describe('finishing a batch', () => {

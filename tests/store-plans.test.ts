@@ -3,6 +3,7 @@
 // explained with the same parameters.
 
 import { newId } from '@reelqueue/contract/terms/ids'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { findLastPosition } from '@reelqueue/shared/store/admission/queue-position'
 import { PLANNING } from '@reelqueue/shared/store/database'
@@ -284,10 +285,10 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
     ['projects to fan out for', 'pending_fan_outs_pkey', () => nextToFanOut(database(), '')],
     ['a page of a fan-out', 'pending_fan_outs_pkey', () => fanOutPage(database(), seed.projectId, 5)],
     ['changes that nobody carries out', 'batches_changing_idx', () => claimChange(database(), { not: [] })],
-    ['the last of a batch', /generations_(batch|backlog)/, () => findLastPosition(database(), batchId, 15)],
+    ['the last of a batch', /generations_(batch|backlog)/, () => findLastPosition(database(), CONFIGURED, batchId, 15)],
     ['metrics', 'generations_slots_idx', () => countOpenWork(database())],
-    ['admission', 'generations_backlog_idx', () => admitGenerations(database(), 1_000)],
-    ['slots', 'generations_slots_idx', () => admitGenerations(database(), 1_000)],
+    ['admission', 'generations_backlog_idx', () => admitGenerations(database(), CONFIGURED, 1_000)],
+    ['slots', 'generations_slots_idx', () => admitGenerations(database(), CONFIGURED, 1_000)],
     [
       'beginning',
       'submissions_generation_id_id_idx',

@@ -1,6 +1,7 @@
 // The queries and writes of the pollers, on a real Postgres.
 
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
 import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion'
@@ -56,7 +57,7 @@ describe('claiming', () => {
   it('counts the time since the submission, never the time in the queue: the deadline counts from the submission', async () => {
     const id = await seed.queued()
     await seed.sql(`UPDATE generations SET created_at = now() - interval '9 hours' WHERE id = $1`, [id])
-    await admitGenerations(seed.database, 100)
+    await admitGenerations(seed.database, CONFIGURED, 100)
     const { submissionId } = intentOf(await beginSubmission(seed.database, beginRequestFor(id), 'globalai', LEASE_MS))
     await seed.sql(`UPDATE submissions SET started_at = now() - interval '1 hour' WHERE id = $1`, [submissionId])
     await recordOutcome(seed.database, submissionId, { kind: 'accepted', taskId: taskIdOf(id) }, SETTLING)

@@ -1,6 +1,7 @@
 // New attempts of failed generations, on a real Postgres. Interleavings are forced by locks; the test sees the
 // contenders wait.
 
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { cancelGeneration } from '@reelqueue/shared/store/lifecycle/cancellation'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -41,10 +42,10 @@ describe('a retry', () => {
 
   it('has job ids of its own: a job kept from the first attempt cannot suppress them', async () => {
     const id = await seed.queued()
-    const first = (await admitGenerations(seed.database, 100_000)).admitted.find((one) => one.id === id)
+    const first = (await admitGenerations(seed.database, CONFIGURED, 100_000)).admitted.find((one) => one.id === id)
     await attempts.recordResult(intentOf(await attempts.begin(id)).submissionId, REFUSED)
     await attempts.retry(id)
-    const second = (await admitGenerations(seed.database, 100_000)).admitted.find((one) => one.id === id)
+    const second = (await admitGenerations(seed.database, CONFIGURED, 100_000)).admitted.find((one) => one.id === id)
     expect(second?.dispatchCount).toBeGreaterThan(first?.dispatchCount ?? Number.NaN)
   })
 
@@ -152,7 +153,7 @@ describe('slots', () => {
 /** The generations admitted with `slots` slots in total. */
 async function admittedBeyond(slots: number): Promise<string[]> {
   const waiting = await seed.queued()
-  const { admitted } = await admitGenerations(seed.database, slots)
+  const { admitted } = await admitGenerations(seed.database, CONFIGURED, slots)
   await cancelGeneration(seed.database, waiting, 0)
   return admitted.map((one) => one.id)
 }

@@ -3,6 +3,7 @@
 // store's own, recorded on the way to Postgres.
 
 import { newId } from '@reelqueue/contract/terms/ids'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { noteAcceptance, noteFailure } from '@reelqueue/shared/store/admission/gate-answers'
 import { findLastPosition } from '@reelqueue/shared/store/admission/queue-position'
 import { takeRequests } from '@reelqueue/shared/store/admission/request-rate'
@@ -133,15 +134,15 @@ async function runStatements(): Promise<void> {
   await claimOverdueGenerations(database, 10, ['submit', 'complete'])
   await endedBatches(database, 10)
   await finishBatches(database, [batchId])
-  await findLastPosition(database, batchId, 15)
+  await findLastPosition(database, CONFIGURED, batchId, 15)
   await markCancelled(database, batchId, true)
   await claimChange(database, { not: [] })
   await changePage(database, batchId, { after: '', rows: 5 }, 1)
   await nextToFanOut(database, '')
   await fanOutPage(database, projectId, 5)
-  await readGate(database)
+  await readGate(database, CONFIGURED.name)
   await noteFailure(database, 'globalai', false, 1)
-  await noteAcceptance(database, 'globalai')
+  await noteAcceptance(database, CONFIGURED)
   await takeRequests(database, 'globalai', 1, 60)
   await claimDuePolls(database, 10, 1_000)
   await cancelGeneration(database, id, 60_000)

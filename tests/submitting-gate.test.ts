@@ -3,6 +3,7 @@
 
 import { silentTrialWaitMs } from '@reelqueue/shared/domain/gate-signal'
 import { createGlobalAi } from '@reelqueue/shared/providers/globalai/adapter'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
 import { noteFailure, openHalf } from '@reelqueue/shared/store/admission/gate-answers'
 import { takeRequests } from '@reelqueue/shared/store/admission/request-rate'
@@ -68,7 +69,7 @@ describe('a refusal of the account', () => {
       mayBeCharged: false,
     })
     for (const other of others) expect(await seed.row(other)).toMatchObject({ status: 'queued', admittedAt: null })
-    expect(await readGate(seed.database)).toMatchObject({
+    expect(await readGate(seed.database, CONFIGURED.name)).toMatchObject({
       isOpen: false,
       refusal: expect.any(String),
       refusalClass: 'account',
@@ -91,22 +92,22 @@ describe('a refusal of the account', () => {
     await submitOne()
     await seed.sql(`UPDATE upstream_gates SET account_retry_at = now() - interval '1 ms'`)
     for (let n = 0; n < 3; n++) await seed.queued()
-    const { admitted } = await admitGenerations(seed.database, 100)
+    const { admitted } = await admitGenerations(seed.database, CONFIGURED, 100)
     expect(admitted).toHaveLength(1)
-    expect((await admitGenerations(seed.database, 100)).admitted).toEqual([])
+    expect((await admitGenerations(seed.database, CONFIGURED, 100)).admitted).toEqual([])
     provider.play(accepted)
     await submit(deps, admitted[0]?.id ?? '')
-    expect(await readGate(seed.database)).toMatchObject({ isOpen: true, refusal: null })
-    expect((await admitGenerations(seed.database, 100)).admitted.length).toBeGreaterThan(1)
+    expect(await readGate(seed.database, CONFIGURED.name)).toMatchObject({ isOpen: true, refusal: null })
+    expect((await admitGenerations(seed.database, CONFIGURED, 100)).admitted.length).toBeGreaterThan(1)
   })
 
   it('is tried again at once when a worker starts, perhaps with another key', async () => {
     provider.play(answer(402, {}))
     await submitOne()
     await seed.queued()
-    expect((await admitGenerations(seed.database, 100)).admitted).toEqual([])
+    expect((await admitGenerations(seed.database, CONFIGURED, 100)).admitted).toEqual([])
     await tryNow(seed.database, upstream.name)
-    expect((await admitGenerations(seed.database, 100)).admitted).toHaveLength(1)
+    expect((await admitGenerations(seed.database, CONFIGURED, 100)).admitted).toHaveLength(1)
   })
 
   it('waits for longer each time that it is refused again', async () => {
@@ -114,7 +115,7 @@ describe('a refusal of the account', () => {
     provider.play(answer(402, {}))
     for (let n = 0; n < 3; n++) {
       await submitOne()
-      waits.push(Number((await readGate(seed.database)).refusalRetryAt) - Date.now())
+      waits.push(Number((await readGate(seed.database, CONFIGURED.name)).refusalRetryAt) - Date.now())
       await seed.sql(`UPDATE upstream_gates SET account_retry_at = now() - interval '1 ms'`)
     }
     expect(waits[1]).toBeGreaterThan((waits[0] ?? 0) * 1.5)
@@ -130,13 +131,13 @@ describe('a refusal of the account', () => {
     provider.play(answer(403, { message: 'not allowed' }))
     await submit(deps, id)
     expect(await seed.row(id)).toMatchObject({ status: 'failed', errorCode: 'upstream_http_403', mayBeCharged: false })
-    expect((await readGate(seed.database)).isOpen).toBe(true)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(true)
   })
 
   it('is not read into what a refusal of the request quotes', async () => {
     provider.play(answer(400, { message: 'the prompt "insufficient balance" is too short' }))
     expect(await statusOf(await submitOne())).toBe('failed')
-    expect((await readGate(seed.database)).isOpen).toBe(true)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(true)
   })
 
   it('ends in cancelled for what was to be cancelled', async () => {
@@ -166,7 +167,7 @@ describe('the same refusal of requests', () => {
       const statuses = await Promise.all(ids.map(statusOf))
       expect(statuses.filter((status) => status === 'failed')).toHaveLength(costs)
       expect(statuses.filter((status) => status === 'queued')).toHaveLength(ids.length - costs)
-      expect(await readGate(seed.database)).toMatchObject({ isOpen: false, refusalClass })
+      expect(await readGate(seed.database, CONFIGURED.name)).toMatchObject({ isOpen: false, refusalClass })
     },
   )
 
@@ -175,7 +176,7 @@ describe('the same refusal of requests', () => {
     provider.play(refusal)
     const ids = await Promise.all(Array.from({ length: 6 }, () => seed.admitted()))
     for (const id of ids.slice(0, 5)) await submit(deps, id)
-    expect((await readGate(seed.database)).isOpen).toBe(false)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(false)
     const [last = ''] = ids.slice(5)
     expect(await seed.row(last)).toMatchObject({ status: 'queued', admittedAt: null })
     const { id: project } = await ensureProject(seed.database, 'other', () => 'sealed')
@@ -184,16 +185,16 @@ describe('the same refusal of requests', () => {
     // This project had a slot later than the refused project, so the ordinary turns would put it second.
     await seed.sql(`UPDATE projects SET last_admitted_at = now() + interval '1 min' * (id = $1)::int`, [project])
     await seed.sql(`UPDATE upstream_gates SET account_retry_at = now() - interval '1 ms'`)
-    const { admitted } = await admitGenerations(seed.database, 100)
+    const { admitted } = await admitGenerations(seed.database, CONFIGURED, 100)
     expect(admitted.map(({ id }) => id)).toEqual([other])
     provider.play(accepted)
     await submit(deps, other)
-    expect((await readGate(seed.database)).isOpen).toBe(true)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(true)
     provider.play(refusal)
-    await admitGenerations(seed.database, 100)
+    await admitGenerations(seed.database, CONFIGURED, 100)
     await submit(deps, last)
     expect(await statusOf(last)).toBe('failed')
-    expect((await readGate(seed.database)).isOpen).toBe(true)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(true)
   })
 
   it.each([
@@ -205,7 +206,7 @@ describe('the same refusal of requests', () => {
       provider.play(reply(n))
       await submitOne()
     }
-    expect(await readGate(seed.database)).toMatchObject({ isOpen: true, refusal: null })
+    expect(await readGate(seed.database, CONFIGURED.name)).toMatchObject({ isOpen: true, refusal: null })
   })
 
   it('of content is that of one prompt, with a code of its own', async () => {
@@ -222,10 +223,10 @@ describe('an outage behind a CDN', () => {
     const ids = await Promise.all(Array.from({ length: 8 }, () => seed.admitted()))
     for (const id of ids) await submit(deps, id)
     for (const id of ids) expect(await seed.row(id)).toMatchObject({ errorCode: null, mayBeCharged: false })
-    expect((await readGate(seed.database)).isOpen).toBe(false)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(false)
     provider.play(answer(404, { error: 'no such task' }))
     await probe(deps)
-    expect((await readGate(seed.database)).isOpen).toBe(true)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(true)
   })
 
   it('that left outcomes unknown keeps a quarter of the slots at most, and none once submissions are accepted again', async () => {
@@ -241,7 +242,7 @@ describe('an outage behind a CDN', () => {
     provider.play(answer(404, { error: 'no such task' }))
     await probe(deps)
     await seed.queued()
-    const [first] = (await admitGenerations(seed.database, 4)).admitted
+    const [first] = (await admitGenerations(seed.database, CONFIGURED, 4)).admitted
     provider.play(accepted)
     await submit(deps, first?.id ?? '')
     const kept = await seed.sql<{ count: number }>(
@@ -249,7 +250,7 @@ describe('an outage behind a CDN', () => {
     )
     expect(kept[0]?.count).toBe(0)
     for (let n = 0; n < 4; n++) await seed.queued()
-    expect((await admitGenerations(seed.database, 4)).admitted).toHaveLength(3)
+    expect((await admitGenerations(seed.database, CONFIGURED, 4)).admitted).toHaveLength(3)
   })
 })
 
@@ -257,7 +258,7 @@ it('a 429 holds all submissions back for as long as it says; its own waits with 
   provider.play(answer(429, {}, { 'retry-after': '120' }))
   const id = await submitOne()
   expect(await statusOf(id)).toBe('submitting')
-  const { isOpen, holdUntil } = await readGate(seed.database)
+  const { isOpen, holdUntil } = await readGate(seed.database, CONFIGURED.name)
   expect(isOpen).toBe(false)
   expect(Number(holdUntil) - Date.now()).toBeGreaterThan(100_000)
   expect(await seed.row(await submitOne())).toMatchObject({ status: 'queued', admittedAt: null })
@@ -278,33 +279,39 @@ describe('submissions in a row without an answer', () => {
     provider.play(cut)
     const other = await seed.admitted()
     for (let n = 0; n < 5; n++) expect(await statusOf(await submitOne())).toBe('failed')
-    expect(await readGate(seed.database)).toMatchObject({ isOpen: false, unreachableSince: expect.any(Date) })
+    expect(await readGate(seed.database, CONFIGURED.name)).toMatchObject({
+      isOpen: false,
+      unreachableSince: expect.any(Date),
+    })
     expect(await seed.row(other)).toMatchObject({ status: 'queued', admittedAt: null })
     expect(await statusOf(await submitOne())).toBe('queued')
     expect(creates()).toBe(5)
     await probe(deps)
     provider.play(answer(502, 'bad gateway'))
     await probe(deps)
-    expect((await readGate(seed.database)).isOpen).toBe(false)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(false)
     provider.play(answer(404, { error: 'no such task' }))
     await probe(deps)
     expect(creates()).toBe(0)
-    expect((await readGate(seed.database)).isOpen).toBe(true)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(true)
     // A single trial at a time; another failure closes the gate again.
     await seed.queued()
-    const { admitted } = await admitGenerations(seed.database, 100)
+    const { admitted } = await admitGenerations(seed.database, CONFIGURED, 100)
     expect(admitted).toHaveLength(1)
     provider.play(cut)
     await submit(deps, admitted[0]?.id ?? '')
-    expect(await readGate(seed.database)).toMatchObject({ isOpen: false, unreachableSince: expect.any(Date) })
+    expect(await readGate(seed.database, CONFIGURED.name)).toMatchObject({
+      isOpen: false,
+      unreachableSince: expect.any(Date),
+    })
     await probe(deps)
-    expect((await readGate(seed.database)).isOpen).toBe(false)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(false)
     await seed.sql(`UPDATE upstream_gates SET unreachable_since = unreachable_since - interval '2 s'`)
     // An error in an envelope is an answer too.
     provider.play(answer(200, { code: 1001, msg: 'no such task' }))
     await probe(deps)
     provider.play(accepted)
-    const [next] = (await admitGenerations(seed.database, 100)).admitted
+    const [next] = (await admitGenerations(seed.database, CONFIGURED, 100)).admitted
     let asked = 0
     const afterCommit = afterCommitOf(app, () => {
       asked++
@@ -314,7 +321,7 @@ describe('submissions in a row without an answer', () => {
     expect(asked).toBe(1)
     await seed.queued()
     await seed.queued()
-    expect((await admitGenerations(seed.database, 100)).admitted.length).toBeGreaterThan(1)
+    expect((await admitGenerations(seed.database, CONFIGURED, 100)).admitted.length).toBeGreaterThan(1)
   })
 
   it('are also those that name the task of another: nothing was taken', async () => {
@@ -335,7 +342,7 @@ describe('submissions in a row without an answer', () => {
       return response.end(JSON.stringify({ id, status: 'failed', error: 'content policy' }))
     })
     for (let n = 0; n < 3; n++) await submit({ ...deps, isProven: () => false }, await seed.admitted())
-    expect((await readGate(seed.database)).isOpen).toBe(true)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(true)
     expect(creates()).toBe(3)
   })
 
@@ -351,7 +358,7 @@ describe('submissions in a row without an answer', () => {
     expect([await close(false, 2), await close(true, 2), await close(true, 2)]).toEqual([false, false, true])
     expect(await close(true)).toBe(false)
     const waitsMs = async () => {
-      const { silentTrials, unreachableForMs } = await readGate(seed.database)
+      const { silentTrials, unreachableForMs } = await readGate(seed.database, CONFIGURED.name)
       return unreachableForMs === null ? null : silentTrialWaitMs(silentTrials, true)
     }
     expect(await waitsMs()).toBe(0)
@@ -365,7 +372,7 @@ describe('submissions in a row without an answer', () => {
     expect(provider.received).toHaveLength(0)
     await tryNow(seed.database, upstream.name)
     await probe(deps)
-    expect((await readGate(seed.database)).isOpen).toBe(true)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(true)
   })
 
   it('are counted anew after any answer, also a refusal', async () => {
@@ -375,7 +382,7 @@ describe('submissions in a row without an answer', () => {
         await submitOne()
       }
     }
-    expect((await readGate(seed.database)).isOpen).toBe(true)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(true)
   })
 })
 
@@ -383,7 +390,7 @@ it('an operator pauses all submitting, and resumes it', async () => {
   provider.play(accepted)
   const id = await seed.admitted()
   await setPaused(seed.database, upstream.name, true)
-  await releaseAdmitted(seed.database, null)
+  await releaseAdmitted(seed.database, CONFIGURED)
   await submit(deps, id)
   expect(await seed.row(id)).toMatchObject({ status: 'queued', admittedAt: null })
   expect(await seed.row(await seed.admitted())).toMatchObject({ admittedAt: null })
@@ -434,7 +441,7 @@ describe('the rate limit', () => {
     expect(provider.received).toHaveLength(0)
     await probe(deps)
     expect(provider.received).toHaveLength(1)
-    expect((await readGate(seed.database)).isOpen).toBe(true)
+    expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(true)
   })
 
   it('delays submissions and polls, and loses none', async () => {

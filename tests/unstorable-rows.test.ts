@@ -3,6 +3,7 @@
 
 import { newId } from '@reelqueue/contract/terms/ids'
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { createLogger } from '@reelqueue/shared/runtime/log'
 import { admitGenerations, releaseAdmitted } from '@reelqueue/shared/store/admission/admission'
 import { noteAcceptance } from '@reelqueue/shared/store/admission/gate-answers'
@@ -225,13 +226,13 @@ const CASES: Record<string, Case> = {
   admissions: {
     table: 'generations',
     prepare: () => generations('priority = 0'),
-    act: () => admitGenerations(database, ROWS),
+    act: () => admitGenerations(database, CONFIGURED, ROWS),
     moved: `generations WHERE admitted_at IS NOT NULL`,
   },
   'slots that are given back': {
     table: 'generations',
     prepare: () => generations('admitted_at = now(), due_at = now()'),
-    act: () => releaseAdmitted(database, null),
+    act: () => releaseAdmitted(database, CONFIGURED),
     moved: `generations WHERE admitted_at IS NULL`,
   },
   'slots kept for what an outage left': {
@@ -244,7 +245,7 @@ const CASES: Record<string, Case> = {
     },
     act: async () => {
       await seed.sql(`UPDATE upstream_gates SET silences = 100`)
-      await noteAcceptance(database, 'globalai')
+      await noteAcceptance(database, CONFIGURED)
     },
     moved: `generations WHERE slot_until IS NULL`,
   },

@@ -1,6 +1,7 @@
 // A base URL that leads to another server than the provider, while a backlog waits: the whole pipeline, with newly
 // started workers and a server with the same reply to every request.
 
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { readGate } from '@reelqueue/shared/store/admission/submitting-gate'
 import { afterAll, expect, it } from 'vitest'
 import { clientOf, send } from './support/api.ts'
@@ -46,7 +47,7 @@ it.each<[string, Act]>([
   try {
     // A trial was submitted after the gate had closed, and closed the gate again.
     await until('the gate stays closed', async () => {
-      const { unreachableSince, silentTrials } = await readGate(api.database)
+      const { unreachableSince, silentTrials } = await readGate(api.database, CONFIGURED.name)
       return unreachableSince !== null && silentTrials > 0
     })
     expect((await send('GET', `${api.url}/readyz`)).text).toMatch(/UPSTREAM_BASE_URL is wrong/)

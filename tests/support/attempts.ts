@@ -2,6 +2,7 @@
 
 import type { FailureCode } from '@reelqueue/contract/terms/failure'
 import type { TerminalAnswer } from '@reelqueue/shared/domain/terminal-answer'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { type Adoption, adoptTask } from '@reelqueue/shared/store/lifecycle/adoption'
 import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion'
@@ -29,7 +30,13 @@ export const VIDEO = {
 export const NO_VIDEO = { kind: 'failed', code: 'upstream_failed', message: 'no', cost: null } satisfies TerminalAnswer
 
 /** The provider was asked, and slots are free. */
-const BY_OPERATOR = { isOperator: true, task: 'rendering', slots: 100_000, slotsPerModel: {} } as const
+const BY_OPERATOR = {
+  isOperator: true,
+  task: 'rendering',
+  upstream: CONFIGURED,
+  slots: 100_000,
+  slotsPerModel: {},
+} as const
 
 export const lockOf = (id: string) => `SELECT 1 FROM generations WHERE id = '${id}' FOR UPDATE`
 
@@ -39,7 +46,7 @@ export function attemptsOn(seed: Seed) {
     recordOutcome(database, submissionId, result, SETTLING)
   const retry = (id: string) => retryGeneration(database, id)
   const admit = async () => {
-    await admitGenerations(database, 100_000)
+    await admitGenerations(database, CONFIGURED, 100_000)
   }
   return {
     begin: (id: string, ...asked: string[]) =>

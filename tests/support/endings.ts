@@ -1,5 +1,6 @@
 // Ends a generation by the store's own moves, like a worker, for tests that need an ended generation without a provider.
 
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import type { Database } from '@reelqueue/shared/store/database'
 import { completeGeneration } from '@reelqueue/shared/store/lifecycle/completion'
@@ -15,7 +16,7 @@ export const VIDEO_URL = 'https://videos.example/clip.mp4'
 
 /** Submits a queued generation. @returns the id of its open submission */
 export async function openSubmission(database: Database, id: string): Promise<string> {
-  while ((await admitGenerations(database, 100_000)).againMs === 0);
+  while ((await admitGenerations(database, CONFIGURED, 100_000)).againMs === 0);
   const begun = await beginSubmission(database, beginRequestFor(id), 'test', MINUTE_MS)
   if (begun.kind !== 'begun') throw new Error(`${id} could not be submitted: ${begun.kind}`)
   return begun.intent.submissionId

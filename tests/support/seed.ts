@@ -2,6 +2,7 @@
 // seen waiting for the lock before the lock is released.
 
 import { newId } from '@reelqueue/contract/terms/ids'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { admitGenerations } from '@reelqueue/shared/store/admission/admission'
 import { type Database, openDatabase } from '@reelqueue/shared/store/database'
 import { type Event, insertGenerations, type NewGeneration } from '@reelqueue/shared/store/intake/generations'
@@ -65,7 +66,7 @@ export async function seedDatabase(): Promise<Seed> {
   }
   const admitted: Seed['admitted'] = async (fields) => {
     const id = await queued(fields)
-    await admitGenerations(database, 100_000)
+    await admitGenerations(database, CONFIGURED, 100_000)
     return id
   }
   const submitting: Seed['submitting'] = async (fields) => {

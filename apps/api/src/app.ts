@@ -22,6 +22,7 @@ import { adoptionRoute, operatorAdoptionRoute } from './routes/adoption.ts'
 import { batchActionRoutes } from './routes/batch-actions.ts'
 import { batchIntake } from './routes/batch-intake.ts'
 import { batchRoutes } from './routes/batches.ts'
+import { globalAiRoutes } from './routes/compat/globalai.ts'
 import { generationActionRoutes } from './routes/generation-actions.ts'
 import { generationRoutes } from './routes/generations.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -29,7 +30,6 @@ import { metricsRoute } from './routes/metrics.ts'
 import { projectRoutes } from './routes/project.ts'
 import { queueDashboard } from './routes/queue-dashboard.ts'
 import { submittingRoutes } from './routes/submitting.ts'
-import { upstreamShapeRoutes } from './routes/upstream-shape.ts'
 import { webhookDeliveryRoutes } from './routes/webhook-deliveries.ts'
 import { webhookEndpointActionRoutes } from './routes/webhook-endpoint-actions.ts'
 import { webhookEndpointRoutes } from './routes/webhook-endpoints.ts'
@@ -105,7 +105,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     await keyed.register(async (intake) => batchIntake(intake, deps))
     batchRoutes(serve, deps)
     batchActionRoutes(serve, deps)
-    upstreamShapeRoutes(serve, deps)
+    globalAiRoutes(serve, deps)
     projectRoutes(serve, deps)
     webhookEndpointRoutes(serve, deps)
     webhookEndpointActionRoutes(serve, deps)

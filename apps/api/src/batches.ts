@@ -4,6 +4,7 @@ import { Problem } from '@reelqueue/contract/terms/problem'
 import { type BatchJson, type batchEstimate, toBatchJson } from '@reelqueue/contract/wire/batch'
 import { type EstimateInput, estimateBatch, type ProfileCount } from '@reelqueue/shared/domain/batch-estimate'
 import { RATE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { findLastPosition } from '@reelqueue/shared/store/admission/queue-position'
 import { readGate } from '@reelqueue/shared/store/admission/submitting-gate'
 import { type Batch, countByStatus, findBatch, profilesOf } from '@reelqueue/shared/store/intake/batches'
@@ -42,7 +43,7 @@ export async function withEstimate(deps: ApiDeps, project: CallingProject, batch
   if (open === 0 || profiles === null || json.status === 'cancelling') return json
   const sinceMinutes = (Date.now() - batch.createdAt.getTime()) / 60_000
   // The admission rate covers only the time since the batch exists.
-  const position = await findLastPosition(deps.database, batch.id, Math.min(RATE_MINUTES, sinceMinutes))
+  const position = await findLastPosition(deps.database, CONFIGURED, batch.id, Math.min(RATE_MINUTES, sinceMinutes))
   const estimate = await estimateOf(deps, project, {
     profiles,
     open,
@@ -58,7 +59,7 @@ export async function estimateAhead(deps: ApiDeps, project: CallingProject, prof
   const total = profiles.reduce((sum, { count }) => sum + count, 0)
   const [waiting, gate] = await Promise.all([
     countWaiting(deps.database, project.id, WAITING_MAX),
-    readGate(deps.database),
+    readGate(deps.database, CONFIGURED.name),
   ])
   const isHeld = !gate.isOpen || project.pausedAt !== null
   const estimate = await estimateOf(deps, project, {

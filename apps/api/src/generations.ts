@@ -7,6 +7,7 @@ import { type GenerationJson, type GenerationRow, toGenerationJson } from '@reel
 import type { NormalRequest } from '@reelqueue/contract/wire/generation-request'
 import { estimateWaitMs, keptSlotsTaken, RATE_MINUTES } from '@reelqueue/shared/domain/queue-estimate'
 import { remainingMs } from '@reelqueue/shared/domain/render-times'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { findQueuePosition } from '@reelqueue/shared/store/admission/queue-position'
 import { findByIdempotencyKey, findGeneration } from '@reelqueue/shared/store/intake/generation-reads'
 import type { Generation, NewGeneration, Stored } from '@reelqueue/shared/store/intake/generations'
@@ -168,7 +169,7 @@ export async function withRenderEstimate(deps: ApiDeps, row: Generation): Promis
 }
 
 async function positionOf({ database, settings }: ApiDeps, row: Generation): Promise<GenerationJson['queue'] & object> {
-  const position = await findQueuePosition(database, row, RATE_MINUTES)
+  const position = await findQueuePosition(database, CONFIGURED, row, RATE_MINUTES)
   const { ahead, rate, isProjectPaused, slotsInFlight, slotsKept } = position
   const isSubmittingHeld = position.isSubmittingHeld || !settings.hasUpstreamKey
   const held = isProjectPaused || isSubmittingHeld

@@ -47,7 +47,7 @@ export function replyNotFound({ methodsOf }: KnownRoutes) {
 }
 
 /** On these routes clients read `message` or `error` of a refusal. */
-const UPSTREAM_SHAPED = /^\/v1\/(sora|result)(\/|\?|$)/
+const OF_GLOBALAI = /^\/v1\/(sora|result)(\/|\?|$)/
 
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   const { code, errors, total } = problem
@@ -71,7 +71,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     code,
     detail,
     request_id: id,
-    ...(UPSTREAM_SHAPED.test(url) && { message: detail, error: detail }),
+    ...(OF_GLOBALAI.test(url) && { message: detail, error: detail }),
     errors: told,
     total,
   }

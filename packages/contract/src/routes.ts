@@ -1,16 +1,16 @@
 // The table of all routes. The key of a row is its operation id: generated clients name their methods by it, so it never changes.
 
 import { batchRoutes } from './routes/batches.ts'
+import { globalAiRoutes } from './routes/compat/globalai.ts'
 import { generationRoutes } from './routes/generations.ts'
 import { operationRoutes } from './routes/operation.ts'
 import { projectRoutes } from './routes/project.ts'
-import { upstreamShapeRoutes } from './routes/upstream-shape.ts'
 import { webhookRoutes } from './routes/webhooks.ts'
 
 export const ROUTES = {
   ...generationRoutes,
   ...batchRoutes,
-  ...upstreamShapeRoutes,
+  ...globalAiRoutes,
   ...projectRoutes,
   ...webhookRoutes,
   ...operationRoutes,

@@ -62,7 +62,12 @@ export function openAppContext(config: Config, log: Logger): AppContext {
     admit: async () =>
       config.UPSTREAM_API_KEY === undefined
         ? { admitted: [], againMs: null }
-        : await admitGenerations(database, config.UPSTREAM_MAX_IN_FLIGHT, config.UPSTREAM_MAX_IN_FLIGHT_PER_MODEL),
+        : await admitGenerations(
+            database,
+            CONFIGURED,
+            config.UPSTREAM_MAX_IN_FLIGHT,
+            config.UPSTREAM_MAX_IN_FLIGHT_PER_MODEL,
+          ),
     enqueue: (admitted) => afterCommit({ due: { submit: admitted } }),
     onError: (error) => log.warn({ event: 'admit.failed', err: error }),
     stopping: stopping.signal,

@@ -44,10 +44,12 @@ const CLASSES: Readonly<Partial<Record<string, RefusalClass>>> = {
   forbidden_content: 'moderation',
 }
 
+const MODELS = ['openAiSora2Pro']
+
 export const secondProvider: Provider = {
   name: NAME,
   facts: FACTS,
-  models: ['openAiSora2Pro'],
+  models: MODELS,
   open: createSecond,
 }
 
@@ -58,6 +60,7 @@ function createSecond({ baseUrl, apiKey, timeoutMs }: UpstreamOptions): Upstream
   const get = (path: string) => exchange(agent, { origin, path, method: 'GET', headers }, timeoutMs)
   return {
     name: NAME,
+    models: MODELS,
     facts: FACTS,
     async submit(request) {
       const create = {

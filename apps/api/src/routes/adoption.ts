@@ -3,6 +3,7 @@
 
 import { Later, Problem } from '@reelqueue/contract/terms/problem'
 import { type GenerationJson, toGenerationJson } from '@reelqueue/contract/wire/generation'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { findAnyGeneration } from '@reelqueue/shared/store/intake/generation-reads'
 import type { Generation } from '@reelqueue/shared/store/intake/generations'
 import { type Adoption, adoptTask } from '@reelqueue/shared/store/lifecycle/adoption'
@@ -43,7 +44,7 @@ async function adopt(deps: ApiDeps, { id, projectId }: Generation, taskId: strin
   const { database, afterCommit, askTask, settings } = deps
   const { slots, slotsPerModel } = settings
   const adoptWhen = (task: Adoption['task']) =>
-    adoptTask(database, id, { taskId, isOperator, task, slots, slotsPerModel })
+    adoptTask(database, id, { taskId, isOperator, task, upstream: CONFIGURED, slots, slotsPerModel })
   let result = await adoptWhen(null)
   if (result.kind === 'ask') result = await adoptWhen(await askTask(projectId, taskId))
   switch (result.kind) {

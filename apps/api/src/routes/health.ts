@@ -3,6 +3,7 @@
 import type { ReadinessCheck as Check } from '@reelqueue/contract/wire/readiness'
 import { explainRedisRefusal } from '@reelqueue/shared/domain/redis-refusal'
 import { type PollsSeen, pollsRefusedSince } from '@reelqueue/shared/domain/refused-polls'
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { withTimeout } from '@reelqueue/shared/runtime/clock'
 import { type Gate, readGate } from '@reelqueue/shared/store/admission/submitting-gate'
 import { createWriteTest, type Overdue, overdueWork } from '@reelqueue/shared/store/operator/health'
@@ -30,7 +31,7 @@ export function healthRoutes(serve: Serve<'anyone'>, { database, backend, settin
       probe(async () => overdueWork(database, overdueToleranceMs(settings))),
       probe(testWrite),
       probe(async () => backend.ping()),
-      probe(async () => readGate(database)),
+      probe(async () => readGate(database, CONFIGURED.name)),
       probe(async () => countKeptSlots(database)),
       probe(async () => readPollsSeen(database)),
       probe(async () => countUnstorable(database)),

@@ -1,6 +1,7 @@
 // GET /metrics for Prometheus: open, held and overdue work. Read from Postgres at each scrape, so every process reports
 // the same; only open work is counted, so the cost of a scrape does not grow with the history.
 
+import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { readGate } from '@reelqueue/shared/store/admission/submitting-gate'
 import { countSlowRenders } from '@reelqueue/shared/store/lifecycle/render-stats'
 import { readAnswerCounts } from '@reelqueue/shared/store/operator/answer-counts'
@@ -22,7 +23,7 @@ export function metricsRoute(serve: Serve<'operator'>, deps: ApiDeps): void {
 async function scrape({ database, settings }: ApiDeps): Promise<string> {
   const [open, gate, overdue, slow, answers, unstorable] = await Promise.all([
     countOpenWork(database),
-    readGate(database),
+    readGate(database, CONFIGURED.name),
     overdueWork(database, overdueToleranceMs(settings)),
     countSlowRenders(database),
     readAnswerCounts(database),

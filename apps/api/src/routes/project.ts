@@ -32,7 +32,7 @@ export function projectRoutes(serve: Serve<'key'>, { database, afterCommit, seal
 
   serve('pauseProject', async ({ project }) => {
     const paused = await pauseProject(database, project.id, true)
-    await releaseAdmitted(database, project.id)
+    await releaseAdmitted(database, { projectId: project.id })
     afterCommit({ admissionDue: true })
     return toProjectJson(paused)
   })

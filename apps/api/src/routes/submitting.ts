@@ -8,17 +8,17 @@ import type { ApiDeps } from '../deps.ts'
 import type { Serve } from '../typed-app.ts'
 
 export function submittingRoutes(serve: Serve<'operator'>, { database, afterCommit }: ApiDeps): void {
-  serve('getSubmitting', async () => toGateJson(await readGate(database)))
+  serve('getSubmitting', async () => toGateJson(await readGate(database, CONFIGURED.name)))
 
   serve('pauseSubmitting', async () => {
     await setPaused(database, CONFIGURED.name, true)
-    await releaseAdmitted(database, null)
-    return toGateJson(await readGate(database))
+    await releaseAdmitted(database, CONFIGURED)
+    return toGateJson(await readGate(database, CONFIGURED.name))
   })
 
   serve('resumeSubmitting', async () => {
     await setPaused(database, CONFIGURED.name, false)
     afterCommit({ admissionDue: true })
-    return toGateJson(await readGate(database))
+    return toGateJson(await readGate(database, CONFIGURED.name))
   })
 }

@@ -40,7 +40,7 @@ export async function probe({
   settings,
   isProven,
 }: UpstreamDeps): Promise<boolean> {
-  const { unreachableForMs, silentTrials } = await readGate(database)
+  const { unreachableForMs, silentTrials } = await readGate(database, upstream.name)
   if (unreachableForMs === null) return false
   if (unreachableForMs < silentTrialWaitMs(silentTrials, isProven())) return true
   const { requestsPerMinute } = settings

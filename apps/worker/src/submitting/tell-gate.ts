@@ -30,13 +30,13 @@ async function writeGate(deps: UpstreamDeps, signal: GateSignal, intent: Intent,
   try {
     switch (signal.kind) {
       case 'answered':
-        await (isAccepted ? noteAcceptance : noteAnswer)(database, upstream.name)
+        await (isAccepted ? noteAcceptance(database, upstream) : noteAnswer(database, upstream.name))
         afterCommit({ admissionDue: true })
         return
       case 'failure':
         if (await noteFailure(database, upstream.name, intent.isAfterFailure, isProven() ? 1 : UNPROVEN_WEIGHT)) {
           // Release the admitted generations, so that only generations admitted for the trial are submitted.
-          log.error({ event: 'gate.closed', cause: 'unreachable', released: await releaseAdmitted(database, null) })
+          log.error({ event: 'gate.closed', cause: 'unreachable', released: await releaseAdmitted(database, upstream) })
         }
         return
       case 'hold':
@@ -58,9 +58,9 @@ export async function releaseOthers(
   deps: UpstreamDeps,
   { class: cause, refusal }: GateSignal & { kind: 'refusal' },
 ): Promise<void> {
-  const { database, log } = deps
+  const { database, upstream, log } = deps
   try {
-    const released = await releaseAdmitted(database, null)
+    const released = await releaseAdmitted(database, upstream)
     log.error({ event: 'gate.closed', cause, refusal, released })
   } catch (error) {
     log.error({ event: 'gate.unrecorded', signal: 'refusal', err: error })

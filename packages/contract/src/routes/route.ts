@@ -10,7 +10,7 @@ export type Caller = 'key' | 'operator' | 'anyone'
 export const TAGS = {
   Generations: 'One request for one video, from accepting to its end.',
   Batches: 'Many generations accepted together.',
-  'Upstream-shaped': "The provider's own wire shape: change the base URL of an existing client, nothing else.",
+  GlobalAI: "The provider's own wire shape: change the base URL of an existing client, nothing else.",
   Webhooks: 'Endpoints, and the deliveries of events.',
   Project: 'The tenant that a key belongs to, and its defaults.',
   Operation: 'For load balancers and operators.',

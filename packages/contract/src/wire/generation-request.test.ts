@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { generationRequest, normalForm, upstreamShapedRequest } from './generation-request.ts'
+import { generationRequest, globalAiRequest, normalForm } from './generation-request.ts'
 
 const VALID = { model: 'openAiSora2Plus', prompt: 'a fox' }
 const normal = (body: unknown) => normalForm(generationRequest.parse(body))
@@ -72,6 +72,6 @@ describe('normalForm', () => {
 
   it('ignores unknown fields only in the shape of the upstream, as the upstream does', () => {
     expect(generationRequest.safeParse({ ...VALID, n: 2 }).success).toBe(false)
-    expect(normalForm(upstreamShapedRequest.parse({ ...VALID, n: 2 }))).toEqual(normal(VALID))
+    expect(normalForm(globalAiRequest.parse({ ...VALID, n: 2 }))).toEqual(normal(VALID))
   })
 })

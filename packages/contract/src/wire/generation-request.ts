@@ -197,10 +197,7 @@ export const generationRequest = z
 export type GenerationRequest = z.output<typeof generationRequest>
 
 /** The same fields for clients of the upstream. Further fields are ignored, as the upstream does. */
-export const upstreamShapedRequest = z
-  .object(shape)
-  .check(together)
-  .meta({ id: 'UpstreamShapedRequest', example: EXAMPLE })
+export const globalAiRequest = z.object(shape).check(together).meta({ id: 'GlobalAiRequest', example: EXAMPLE })
 
 /** The fields of `defaults` in a batch: any field of its items. */
 export const generationDefaults = z.strictObject(shape).partial().meta({ id: 'GenerationDefaults', example: EXAMPLE })

@@ -37,7 +37,10 @@ export type GateInLine =
   | { readonly kind: 'open' | 'closed' | 'half_open' }
   | { readonly kind: 'trial'; readonly refusedProjectId: string | null }
 
+/** The line in front of one upstream. */
 export interface Line {
+  /** The models that the upstream renders. Generations of other models wait for another upstream. */
+  readonly models: readonly string[]
   readonly slots: number
   readonly slotsPerModel: Readonly<Record<string, number>>
   readonly gate: GateInLine
@@ -65,10 +68,11 @@ interface Place extends Waiting {
   readonly lastAdmittedAt: number
 }
 
-function freeSlots({ slots, gate, taken }: Line): number {
+function freeSlots({ models, slots, gate, taken }: Line): number {
+  const own = taken.filter((slot) => models.includes(slot.model))
   if (gate.kind === 'closed') return 0
-  if (gate.kind === 'trial' && taken.some((slot) => slot.kind === 'starting')) return 0
-  const free = Math.max(0, slots - takenOf(taken, slots))
+  if (gate.kind === 'trial' && own.some((slot) => slot.kind === 'starting')) return 0
+  const free = Math.max(0, slots - takenOf(own, slots))
   return gate.kind === 'open' ? free : Math.min(1, free)
 }
 
@@ -81,9 +85,9 @@ function takenOf(slots: readonly TakenSlot[], limit: number | null): number {
 
 /** The generations of a project that may get a slot: within a project, the order is by priority, then by age. */
 function placesOf(line: Line, project: ProjectInLine, free: number): Place[] {
-  const { gate, waiting, taken } = line
+  const { models, gate, waiting, taken } = line
   const own = waiting.filter((one) => one.projectId === project.id)
-  const models = [...new Set(own.map((one) => one.model))]
+  // A project's slots count at whatever upstream they are.
   const before = takenOf(
     taken.filter((slot) => slot.projectId === project.id),
     project.maxInFlight,

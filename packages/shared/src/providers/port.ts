@@ -7,6 +7,7 @@ import type { ProviderFacts } from '../domain/provider-facts.ts'
 import type { RefusalClass } from '../domain/refusal.ts'
 import type { RenderRequest } from '../domain/render-request.ts'
 import type { TerminalAnswer } from '../domain/terminal-answer.ts'
+import type { UpstreamModels } from '../domain/upstream-models.ts'
 
 /** The outcome of a paid submission. */
 export type SubmitOutcome = SubmitReading & {
@@ -57,9 +58,8 @@ export type PollAnswer =
       readonly isUnknownTask?: boolean
     }
 
-export interface Upstream {
-  /** Stored with every task id: ids are unique only within an upstream. */
-  readonly name: string
+/** The name is stored with every task id: ids are unique only within an upstream. */
+export interface Upstream extends UpstreamModels {
   readonly facts: ProviderFacts
   /** Submits once; network and provider errors never throw. */
   submit(request: RenderRequest): Promise<SubmitOutcome>
@@ -83,11 +83,8 @@ export interface UpstreamOptions {
 }
 
 /** A provider in the registry. */
-export interface Provider {
-  readonly name: string
+export interface Provider extends UpstreamModels {
   readonly facts: ProviderFacts
-  /** The names of the models that the provider renders. */
-  readonly models: readonly string[]
   /** @throws Error for an unusable base URL or key; later calls never throw */
   open(options: UpstreamOptions): Upstream
 }

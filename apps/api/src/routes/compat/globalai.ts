@@ -1,20 +1,20 @@
-// Routes in the provider's shape: a client changes only the base URL and gains durability.
+// Routes in the shape of GlobalAI: a client changes only the base URL and gains durability.
 
+import { toGlobalAiTaskJson } from '@reelqueue/contract/wire/compat/globalai'
 import { normalForm } from '@reelqueue/contract/wire/generation-request'
-import { toUpstreamTaskJson } from '@reelqueue/contract/wire/upstream-shape'
-import type { ApiDeps } from '../deps.ts'
-import { acceptGeneration, readWaiting } from '../generations.ts'
-import type { Serve } from '../typed-app.ts'
+import type { ApiDeps } from '../../deps.ts'
+import { acceptGeneration, readWaiting } from '../../generations.ts'
+import type { Serve } from '../../typed-app.ts'
 
-export function upstreamShapeRoutes(serve: Serve<'key'>, deps: ApiDeps): void {
+export function globalAiRoutes(serve: Serve<'key'>, deps: ApiDeps): void {
   serve(
-    'createUpstreamShaped',
+    'createGlobalAiTask',
     async (request, reply) =>
-      toUpstreamTaskJson(await acceptGeneration(deps, request, reply, '/v1/sora/videos', normalForm(request.body))),
+      toGlobalAiTaskJson(await acceptGeneration(deps, request, reply, '/v1/sora/videos', normalForm(request.body))),
     { looksAtKey: true },
   )
 
-  serve('getUpstreamShaped', async (request) =>
-    toUpstreamTaskJson(await readWaiting(deps, request, request.params.id, request.query.wait)),
+  serve('getGlobalAiTask', async (request) =>
+    toGlobalAiTaskJson(await readWaiting(deps, request, request.params.id, request.query.wait)),
   )
 }

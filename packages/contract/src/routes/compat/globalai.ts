@@ -1,32 +1,32 @@
-// Routes in the wire shape of the provider, for clients of the provider that change nothing but their base URL.
+// Routes in the wire shape of GlobalAI, for clients of GlobalAI that change nothing but their base URL.
 
-import { upstreamShapedRequest } from '../wire/generation-request.ts'
-import { byId, idempotencyHeaders, waitQuery } from '../wire/parameters.ts'
-import { upstreamTaskJson } from '../wire/upstream-shape.ts'
-import { CREATION_PROBLEMS } from './generations.ts'
-import type { Route } from './route.ts'
+import { globalAiTaskJson } from '../../wire/compat/globalai.ts'
+import { globalAiRequest } from '../../wire/generation-request.ts'
+import { byId, idempotencyHeaders, waitQuery } from '../../wire/parameters.ts'
+import { CREATION_PROBLEMS } from '../generations.ts'
+import type { Route } from '../route.ts'
 
-export const upstreamShapeRoutes = {
-  createUpstreamShaped: {
+export const globalAiRoutes = {
+  createGlobalAiTask: {
     method: 'POST',
     path: '/v1/sora/videos',
     caller: 'key',
-    tag: 'Upstream-shaped',
-    summary: 'Accept a generation, in the shape of the provider',
+    tag: 'GlobalAI',
+    summary: 'Accept a generation, in the shape of GlobalAI',
     headers: idempotencyHeaders,
-    body: upstreamShapedRequest,
-    replies: { 200: upstreamTaskJson },
+    body: globalAiRequest,
+    replies: { 200: globalAiTaskJson },
     problems: CREATION_PROBLEMS,
   },
-  getUpstreamShaped: {
+  getGlobalAiTask: {
     method: 'GET',
     path: '/v1/result/{id}',
     caller: 'key',
-    tag: 'Upstream-shaped',
-    summary: 'Read a generation, in the shape of the provider',
+    tag: 'GlobalAI',
+    summary: 'Read a generation, in the shape of GlobalAI',
     params: byId,
     query: waitQuery,
-    replies: { 200: upstreamTaskJson },
+    replies: { 200: globalAiTaskJson },
     problems: ['not_found', 'validation_failed'],
   },
 } as const satisfies Record<string, Route>

@@ -1,10 +1,10 @@
-// The upstream's own wire format, so that existing clients of the upstream work against Reelqueue. Times are unix
+// The wire format of GlobalAI, so that existing clients of GlobalAI work against Reelqueue. Times are unix
 // seconds here.
 
 import { z } from 'zod'
-import type { GenerationRow } from './generation.ts'
+import type { GenerationRow } from '../generation.ts'
 
-export const upstreamTaskJson = z
+export const globalAiTaskJson = z
   .object({
     id: z.string(),
     object: z.literal('video.generation'),
@@ -15,10 +15,10 @@ export const upstreamTaskJson = z
     actualDuration: z.number().nullable(),
     error: z.string().nullable(),
   })
-  .meta({ id: 'UpstreamTask' })
-export type UpstreamTaskJson = z.output<typeof upstreamTaskJson>
+  .meta({ id: 'GlobalAiTask' })
+export type GlobalAiTaskJson = z.output<typeof globalAiTaskJson>
 
-const UPSTREAM_STATUS = {
+const STATUSES = {
   queued: 'queued',
   submitting: 'queued',
   processing: 'processing',
@@ -27,13 +27,13 @@ const UPSTREAM_STATUS = {
   cancelled: 'failed',
 } as const
 
-export function toUpstreamTaskJson(row: GenerationRow): UpstreamTaskJson {
+export function toGlobalAiTaskJson(row: GenerationRow): GlobalAiTaskJson {
   return {
     id: row.id,
     object: 'video.generation',
     created: Math.floor(row.createdAt.getTime() / 1_000),
     model: row.model,
-    status: UPSTREAM_STATUS[row.status],
+    status: STATUSES[row.status],
     video_url: row.videoUrl,
     actualDuration: row.actualDuration,
     error:

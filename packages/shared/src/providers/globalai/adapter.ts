@@ -54,6 +54,7 @@ export function createGlobalAi({ baseUrl, apiKey, timeoutMs, proxy = null }: Ups
 
   return {
     name: NAME,
+    models: Object.keys(CREATE_PATHS),
     facts: FACTS,
 
     async submit(request) {

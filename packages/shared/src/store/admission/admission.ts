@@ -1,6 +1,7 @@
 // Admission: the backlog waits in Postgres, and only as many generations as there are slots go to the queue.
 
 import type { RowToEnqueue } from '../../domain/row-to-enqueue.ts'
+import type { UpstreamModels } from '../../domain/upstream-models.ts'
 import { type Database, type Sql, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
 import { sql } from '../sql.ts'
@@ -8,10 +9,10 @@ import { sqlState } from '../sql-state.ts'
 import { isCommonFailure } from '../unavailable.ts'
 import { isStorable } from '../unstorable.ts'
 import { claimStorable, withoutUnstorable } from '../unstorable-search.ts'
-import { BACKLOG_HEADS } from './backlog-heads.ts'
-import { GATE_OPENS_MS } from './submitting-gate.ts'
+import { backlogHeads } from './backlog-heads.ts'
+import { gateOpensMs } from './submitting-gate.ts'
 import { type SlotsPerModel, takenSlots } from './taken-slots.ts'
-import { TURNS } from './turns.ts'
+import { turns } from './turns.ts'
 
 /** Time for the submit job to begin. Afterwards the next round of reconcile enqueues an admitted row again. */
 const LOST_JOB_MS = 2_000
@@ -31,27 +32,28 @@ export interface Admission {
 }
 
 /**
- * Admits queued generations while slots are free. The project with the fewest slots is next, so a backlog of any length
+ * Admits queued generations of one upstream while slots are free. The project with the fewest slots is next, so a backlog of any length
  * delays no other project. Within a project the order is by priority, then oldest first. A paused project gets no
- * slots, and while submitting is paused no project gets slots. A slot is a condition on rows, so slots survive any
+ * slots, and while the upstream's gate is closed no project gets slots. A slot is a condition on rows, so slots survive any
  * crash.
  * @param slots the maximum number of generations in flight upstream, over all processes
  * @returns the admitted generations, to enqueue after the commit
  */
 export async function admitGenerations(
   database: Database,
+  upstream: UpstreamModels,
   slots: number,
   slotsPerModel: SlotsPerModel = {},
 ): Promise<Admission> {
-  const admit = () =>
-    withRetry(() => database.prisma.$transaction((tx) => giveSlots(tx, slots, slotsPerModel, ADMITTING)))
+  const give = (tx: Sql, act: Prisma.Sql) => giveSlots(tx, upstream, slots, slotsPerModel, act)
+  const admit = () => withRetry(() => database.prisma.$transaction((tx) => give(tx, ADMITTING)))
   try {
     return await admit()
   } catch (error) {
     if (sqlState(error) === LOCK_NOT_AVAILABLE) return { admitted: [], againMs: LOCK_WAIT_MS }
     if (isCommonFailure(error)) throw error
     // A row may be the cause. The rows whose turn it is are tried; a refused row is skipped from then on.
-    const { admitted } = await undoing(database, (tx) => giveSlots(tx, slots, slotsPerModel, LOOKING))
+    const { admitted } = await undoing(database, (tx) => give(tx, LOOKING))
     await withoutUnstorable(database, 'admit', admitted, async (rows) => {
       const ids = rows.map((row) => row.id)
       await undoing(database, (tx) =>
@@ -119,19 +121,25 @@ async function undoing<T>({ prisma }: Database, run: (tx: Sql) => Promise<T>): P
 
 const UNDONE = new Error('undone')
 
-async function giveSlots(tx: Sql, slots: number, slotsPerModel: SlotsPerModel, act: Prisma.Sql): Promise<Admission> {
+async function giveSlots(
+  tx: Sql,
+  upstream: UpstreamModels,
+  slots: number,
+  slotsPerModel: SlotsPerModel,
+  act: Prisma.Sql,
+): Promise<Admission> {
   // A separate statement: inside the next statement, the snapshot would be older than the lock, and two processes could
   // exceed the cap.
   await tx.$executeRaw(sql.named('lockAdmission')`
     SELECT set_config('lock_timeout', ${String(LOCK_WAIT_MS)}, true),
       pg_advisory_xact_lock(${ADMISSION_LOCK})`)
-  const tables = [...takenSlots(slots, slotsPerModel), ...BACKLOG_HEADS, ...TURNS]
+  const tables = [...takenSlots(upstream, slots, slotsPerModel), ...backlogHeads(upstream), ...turns(upstream)]
   const [row] = await tx.$queryRaw<AdmissionRow[]>(sql.named('giveSlots')`
     WITH RECURSIVE ${Prisma.join(tables)}, admitted AS (${act}), ${COUNTED}, ${MARKED}
     SELECT coalesce(
         jsonb_agg(jsonb_build_object('id', id, 'dispatchCount', wakes)), '[]'
       ) AS admitted,
-      ${GATE_OPENS_MS} AS "opensInMs", (SELECT slots FROM free)::int AS slots,
+      ${gateOpensMs(upstream.name)} AS "opensInMs", (SELECT slots FROM free)::int AS slots,
       (SELECT n FROM room)::int AS room, (SELECT "isCrowded" FROM room) AS "isCrowded",
       (SELECT count(*) FROM next)::int AS next
     FROM admitted`)
@@ -164,17 +172,22 @@ function againAfter({ admitted, opensInMs, slots, room, isCrowded, next }: Admis
 const RELEASE_PAGE = 500
 
 /**
- * Gives back the slots of generations that were admitted and not yet submitted, of one project or of all projects. The
- * generations wait in their places again. Works in pages and skips locked rows: the submit step gives their slots back.
+ * Gives back the slots of generations that were admitted and not yet submitted: of one project, or of the models of one
+ * upstream. The generations wait in their places again. Works in pages and skips locked rows: the submit step gives their slots back.
  */
-export async function releaseAdmitted(database: Database, projectId: string | null): Promise<number> {
-  const ofProject = projectId === null ? Prisma.empty : Prisma.sql`AND project_id = ${projectId}`
+export async function releaseAdmitted(
+  database: Database,
+  of: { readonly projectId: string } | UpstreamModels,
+): Promise<number> {
+  const whose =
+    'projectId' in of ? Prisma.sql`project_id = ${of.projectId}` : Prisma.sql`model = ANY (${of.models}::text[])`
   const pick = (among: Prisma.Sql) => Prisma.sql`
     SELECT id
     FROM generations
     WHERE admitted_at IS NOT NULL
       AND status IN ('queued', 'submitting', 'processing')
-      AND status = 'queued' ${ofProject}
+      AND status = 'queued'
+      AND ${whose}
       AND ${isStorable('generations.id')} ${among}
     ORDER BY id
     LIMIT ${RELEASE_PAGE}

@@ -1,7 +1,7 @@
 // Fragments of the statement of admission: which projects and models are compared. While few projects wait, all of them
 // are compared; otherwise only the projects whose turn is next, so the work of one call has a bound.
 
-import { models } from '@reelqueue/contract/terms/models'
+import type { UpstreamModels } from '../../domain/upstream-models.ts'
 import { Prisma } from '../generated/client.ts'
 
 /** Rows admitted by one call, and rows compared by one call: bounds for the transaction that holds the lock. */
@@ -16,25 +16,21 @@ export const EXTRA_ROWS = 50
 export const WAITS = Prisma.sql`status = 'queued' AND admitted_at IS NULL`
 
 /**
- * SQL condition: a generation of the project waits, for a model that is not full. Looked up project by project, until
- * there are enough projects.
+ * SQL condition: a generation of the project waits, for a model of the upstream that is not full. Looked up project by
+ * project, until there are enough projects.
  */
-const HAS_WORK = Prisma.sql`
-  CASE
-    WHEN EXISTS (SELECT 1 FROM cap WHERE taken >= slots)
-      THEN EXISTS (
+const hasWork = (models: readonly string[]) => Prisma.sql`
+  EXISTS (
+    SELECT 1
+    FROM unnest(${models}::text[]) AS of (model)
+    WHERE of.model NOT IN (SELECT model FROM cap WHERE taken >= slots)
+      AND EXISTS (
         SELECT 1
-        FROM unnest(${Object.keys(models)}::text[]) AS of (model)
-        WHERE of.model NOT IN (SELECT model FROM cap WHERE taken >= slots)
-          AND EXISTS (
-            SELECT 1
-            FROM generations
-            WHERE project_id = projects.id AND generations.model = of.model AND ${WAITS}
-            OFFSET 0
-          )
+        FROM generations
+        WHERE project_id = projects.id AND generations.model = of.model AND ${WAITS}
+        OFFSET 0
       )
-    ELSE EXISTS (SELECT 1 FROM generations WHERE project_id = projects.id AND ${WAITS} OFFSET 0)
-  END`
+  )`
 
 /** The projects with a backlog, by id: one probe of the index for each project, whatever waits behind it. */
 const OWNER = Prisma.sql`
@@ -75,14 +71,14 @@ const ROOM = Prisma.sql`
   )`
 
 /** In a crowd: projects without a slot. The project that has waited longest for a slot is first. */
-const IDLE = Prisma.sql`
+const idle = (models: readonly string[]) => Prisma.sql`
   idle AS MATERIALIZED (
     SELECT id AS project_id
     FROM projects
     WHERE (SELECT "isCrowded" FROM room)
       AND paused_at IS NULL
       AND id NOT IN (SELECT project_id FROM held)
-      AND ${HAS_WORK}
+      AND ${hasWork(models)}
     ORDER BY last_admitted_at NULLS FIRST, id
     LIMIT (SELECT n FROM room) + ${EXTRA_ROWS}::int
   )`
@@ -134,4 +130,4 @@ const WAITING = Prisma.sql`
     ) next
   )`
 
-export const BACKLOG_HEADS = [OWNER, FEW, ROOM, IDLE, SHARE, CHOSEN, WAITING]
+export const backlogHeads = ({ models }: UpstreamModels) => [OWNER, FEW, ROOM, idle(models), SHARE, CHOSEN, WAITING]

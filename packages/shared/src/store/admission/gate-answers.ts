@@ -1,6 +1,7 @@
 // What the upstream's answers do to the gate.
 
 import { FAILURES_MAX } from '../../domain/gate-signal.ts'
+import type { UpstreamModels } from '../../domain/upstream-models.ts'
 import type { Database } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
 import { sql } from '../sql.ts'
@@ -8,9 +9,13 @@ import { isStorable } from '../unstorable.ts'
 import { claimStorable } from '../unstorable-search.ts'
 import { NO_REFUSAL } from './submitting-gate.ts'
 
-/** SQL condition: an acceptance is worth noting. */
-export const AFTER_TROUBLE = Prisma.sql`
-  EXISTS (SELECT 1 FROM upstream_gates WHERE silences > 0 OR account_retry_at IS NOT NULL)`
+/** SQL condition: an acceptance by the upstream is worth noting. */
+export const isAfterTrouble = (upstream: string) => Prisma.sql`
+  EXISTS (
+    SELECT 1
+    FROM upstream_gates
+    WHERE upstream = ${upstream} AND (silences > 0 OR account_retry_at IS NOT NULL)
+  )`
 
 const GIVE_BACK_PAGE = 500
 
@@ -78,13 +83,14 @@ export async function noteAnswer({ prisma }: Database, upstream: string): Promis
  * After an outage the provider accepts again, so the provider is not full: slots kept for unknown outcomes of the
  * outage are given back, in pages. The rows stay as they are, and are never submitted again without a request.
  */
-async function giveBackSlots(database: Database): Promise<void> {
+async function giveBackSlots(database: Database, models: readonly string[]): Promise<void> {
   const pick = (among: Prisma.Sql) => Prisma.sql`
     SELECT id
     FROM generations
     WHERE slot_until > now()
       AND slot_until IS NOT NULL
       AND error_code = 'submission_unknown'
+      AND model = ANY (${models}::text[])
       AND ${isStorable('generations.id')} ${among}
     ORDER BY id
     LIMIT ${GIVE_BACK_PAGE}
@@ -100,14 +106,14 @@ async function giveBackSlots(database: Database): Promise<void> {
 }
 
 /** The provider accepted a submission: a gate closed by refusals is open, unless a refusal has just closed the gate. */
-export async function noteAcceptance(database: Database, upstream: string): Promise<void> {
+export async function noteAcceptance(database: Database, { name: upstream, models }: UpstreamModels): Promise<void> {
   const [gate] = await database.prisma.$queryRaw<{ failures: number }[]>(sql.named('readSilences')`
     SELECT silences AS failures
     FROM upstream_gates
     WHERE upstream = ${upstream}`)
   await noteAnswer(database, upstream)
   // With fewer silences there was no outage, and submissions with an unknown outcome may well be rendering.
-  if ((gate?.failures ?? 0) >= FAILURES_MAX) await giveBackSlots(database)
+  if ((gate?.failures ?? 0) >= FAILURES_MAX) await giveBackSlots(database, models)
   await database.prisma.$executeRaw(sql.named('noteAcceptance')`
     UPDATE upstream_gates
     SET ${NO_REFUSAL}

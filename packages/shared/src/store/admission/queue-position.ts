@@ -1,10 +1,10 @@
 // The queue position of a queued generation within its project, and the recent admission rate of the project.
 
-import { models } from '@reelqueue/contract/terms/models'
 import type { AdmissionRate } from '../../domain/queue-estimate.ts'
+import type { UpstreamModels } from '../../domain/upstream-models.ts'
 import type { Database } from '../database.ts'
 import { sql } from '../sql.ts'
-import { AFTER_REFUSAL, SUBMITTING_PAUSED } from './submitting-gate.ts'
+import { isAfterRefusal, isClosed } from './submitting-gate.ts'
 
 /** The queue position of a generation is counted up to this. */
 const POSITIONS_MAX = 10_000
@@ -14,12 +14,12 @@ const POSITIONS_MAX = 10_000
 const BATCH_POSITIONS_MAX = 100_000
 
 export interface QueuePosition {
-  /** Generations of the project ahead of this generation, up to a bound. */
+  /** Generations of the project ahead of this generation at the same upstream, up to a bound. */
   readonly ahead: number
   readonly isProjectPaused: boolean
-  /** No generation of any project is admitted. */
+  /** The upstream admits no generation of any project. */
   readonly isSubmittingHeld: boolean
-  /** Slots of generations in flight, counted up to a bound. */
+  /** Slots of generations in flight at the upstream, counted up to a bound. */
   readonly slotsInFlight: number
   /** Slots kept for renders that no generation waits for, counted up to the same bound. */
   readonly slotsKept: number
@@ -29,6 +29,7 @@ export interface QueuePosition {
 /** The queue position of a generation that waits for admission. Reads the backlog index and a few minutes of counts. */
 export async function findQueuePosition(
   { prisma }: Database,
+  { name: upstream, models }: UpstreamModels,
   { id, projectId, priority }: { readonly id: string; readonly projectId: string; readonly priority: number },
   overMinutes: number,
   positionsMax = POSITIONS_MAX,
@@ -36,7 +37,7 @@ export async function findQueuePosition(
   const [row] = await prisma.$queryRaw<(Omit<QueuePosition, 'rate'> & AdmissionRate)[]>(sql.named('findQueuePosition')`
     SELECT (
         SELECT least(${positionsMax}, coalesce(sum(ahead), 0))::int
-        FROM unnest(${Object.keys(models)}::text[]) AS of (model),
+        FROM unnest(${models}::text[]) AS of (model),
           -- Two ranges of the index for each model; nothing behind the generation is looked at.
           LATERAL (
             SELECT count(*) AS ahead
@@ -67,13 +68,15 @@ export async function findQueuePosition(
           ) AS counted
       ) AS ahead,
       (SELECT paused_at IS NOT NULL FROM projects WHERE id = ${projectId}) AS "isProjectPaused",
-      ${SUBMITTING_PAUSED} OR ${AFTER_REFUSAL} AS "isSubmittingHeld",
+      ${isClosed(upstream)} OR ${isAfterRefusal(upstream)} AS "isSubmittingHeld",
       (
         SELECT count(*)::int
         FROM (
           SELECT 1
           FROM generations
-          WHERE admitted_at IS NOT NULL AND status IN ('queued', 'submitting', 'processing')
+          WHERE admitted_at IS NOT NULL
+            AND status IN ('queued', 'submitting', 'processing')
+            AND model = ANY (${models}::text[])
           LIMIT ${POSITIONS_MAX}
         ) AS own
       ) AS "slotsInFlight",
@@ -82,7 +85,7 @@ export async function findQueuePosition(
         FROM (
           SELECT 1
           FROM generations
-          WHERE slot_until > now() AND slot_until IS NOT NULL
+          WHERE slot_until > now() AND slot_until IS NOT NULL AND model = ANY (${models}::text[])
           LIMIT ${POSITIONS_MAX}
         ) AS late
       ) AS "slotsKept",
@@ -101,6 +104,7 @@ export async function findQueuePosition(
  */
 export async function findLastPosition(
   database: Database,
+  upstream: UpstreamModels,
   batchId: string,
   overMinutes: number,
 ): Promise<QueuePosition | null> {
@@ -112,7 +116,7 @@ export async function findLastPosition(
     WHERE batch_id = ${batchId} AND status = 'queued' AND admitted_at IS NULL
     ORDER BY priority, id DESC
     LIMIT 1`)
-  return last ? await findQueuePosition(database, last, overMinutes, BATCH_POSITIONS_MAX) : null
+  return last ? await findQueuePosition(database, upstream, last, overMinutes, BATCH_POSITIONS_MAX) : null
 }
 
 /** Deletes admission counts that no estimate reads. */

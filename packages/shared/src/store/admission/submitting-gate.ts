@@ -1,4 +1,4 @@
-// The submission gate, over all workers: what an operator paused, and what the provider's answers have closed. Rows in
+// The submission gate of each upstream, over all workers: what an operator paused, and what the provider's answers have closed. Rows in
 // Postgres, so wiping Redis opens no gate.
 
 import { FAILURES_MAX } from '../../domain/gate-signal.ts'
@@ -7,29 +7,35 @@ import type { Database } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
 import { sql } from '../sql.ts'
 
-/** SQL condition without a table, for statements that admit or submit: some gate is closed. */
-export const SUBMITTING_PAUSED = Prisma.sql`
+/** SQL condition without a table, for statements that admit or submit: the upstream's gate is closed. */
+export const isClosed = (upstream: string) => Prisma.sql`
   EXISTS (
     SELECT 1
     FROM upstream_gates
-    WHERE paused_at IS NOT NULL
-      OR unreachable_since IS NOT NULL
-      OR account_retry_at > now()
-      OR hold_until > now()
+    WHERE upstream = ${upstream}
+      AND (
+        paused_at IS NOT NULL
+        OR unreachable_since IS NOT NULL
+        OR account_retry_at > now()
+        OR hold_until > now()
+      )
   )`
 
 /** Milliseconds until the wait requested by the provider is over; null while another cause holds the gate. */
-export const GATE_OPENS_MS = Prisma.sql`
+export const gateOpensMs = (upstream: string) => Prisma.sql`
   (
-    SELECT ceil(
-      extract(epoch FROM max(greatest(hold_until, account_retry_at)) - now()) * 1000
-    )::float8
+    SELECT ceil(extract(epoch FROM greatest(hold_until, account_retry_at) - now()) * 1000)::float8
     FROM upstream_gates
-    WHERE paused_at IS NULL AND unreachable_since IS NULL
+    WHERE upstream = ${upstream} AND paused_at IS NULL AND unreachable_since IS NULL
   )`
 
 /** SQL condition: a refusal had closed the gate. One submission at a time is tried, until a submission is accepted. */
-export const AFTER_REFUSAL = Prisma.sql`EXISTS (SELECT 1 FROM upstream_gates WHERE account_retry_at IS NOT NULL)`
+export const isAfterRefusal = (upstream: string) => Prisma.sql`
+  EXISTS (
+    SELECT 1
+    FROM upstream_gates
+    WHERE upstream = ${upstream} AND account_retry_at IS NOT NULL
+  )`
 
 export interface Gate {
   /** Paused by an operator or by a start, until an operator resumes. */
@@ -69,8 +75,8 @@ const OPEN: Gate = {
   isOpen: true,
 }
 
-/** The row of the alphabetically first upstream, with `isOpen` over all upstreams; without a row, an open gate. */
-export async function readGate({ prisma }: Database): Promise<Gate> {
+/** The gate of the upstream; without a row, an open gate. */
+export async function readGate({ prisma }: Database, upstream: string): Promise<Gate> {
   const [row] = await prisma.$queryRaw<Gate[]>(sql.named('readGate')`
     SELECT paused_at AS "pausedAt", paused_reason AS "pausedReason",
       unreachable_since AS "unreachableSince",
@@ -83,10 +89,9 @@ export async function readGate({ prisma }: Database): Promise<Gate> {
       greatest(0, silences - ${FAILURES_MAX})::int AS "silentTrials",
       extract(epoch FROM now() - unreachable_since)::float8 * 1000 AS "unreachableForMs",
       CASE WHEN hold_until > now() THEN hold_until END AS "holdUntil",
-      NOT (${SUBMITTING_PAUSED} OR ${AFTER_REFUSAL}) AS "isOpen"
+      NOT (${isClosed(upstream)} OR ${isAfterRefusal(upstream)}) AS "isOpen"
     FROM upstream_gates
-    ORDER BY upstream
-    LIMIT 1`)
+    WHERE upstream = ${upstream}`)
   return row ?? OPEN
 }
 

@@ -2,8 +2,9 @@
 // table expression, named like its constant, and may name the fragments before.
 
 import { FAILURES_MAX } from '../../domain/gate-signal.ts'
+import type { UpstreamModels } from '../../domain/upstream-models.ts'
 import { Prisma } from '../generated/client.ts'
-import { AFTER_REFUSAL, SUBMITTING_PAUSED } from './submitting-gate.ts'
+import { isAfterRefusal, isClosed } from './submitting-gate.ts'
 
 /**
  * Slots taken out of `cap`: slots in flight, and slots kept for renders that no generation waits for. Kept slots take a
@@ -47,25 +48,41 @@ const HELD = Prisma.sql`
  * Whether a refusal had closed the gate, and the refused project. Then one generation at a time is tried: of another
  * project if another project waits, and a generation that was not refused.
  */
-const TRIAL = Prisma.sql`
+const trial = (upstream: string) => Prisma.sql`
   trial AS (
-    SELECT ${AFTER_REFUSAL} AS "isOn",
-      (SELECT max(refused_project_id) FROM upstream_gates) AS refused_project_id
+    SELECT ${isAfterRefusal(upstream)} AS "isOn",
+      (
+        SELECT refused_project_id
+        FROM upstream_gates
+        WHERE upstream = ${upstream}
+      ) AS refused_project_id
   )`
 
-/** The number of free slots. After missing answers one at a time, until the provider has answered a submission. */
-const free = (slots: number) => Prisma.sql`
+/** Taken slots of the upstream. */
+const own = (models: readonly string[]) => Prisma.sql`
+  own AS MATERIALIZED (
+    SELECT *
+    FROM held
+    WHERE model = ANY (${models}::text[])
+  )`
+
+/** The number of free slots of the upstream. After missing answers one at a time, until the provider has answered a submission. */
+const free = (slots: number, upstream: string) => Prisma.sql`
   free AS (
     SELECT CASE
-      WHEN ${SUBMITTING_PAUSED} THEN 0
-      WHEN (SELECT "isOn" FROM trial) AND (SELECT sum(starting) FROM held) > 0 THEN 0
+      WHEN ${isClosed(upstream)} THEN 0
+      WHEN (SELECT "isOn" FROM trial) AND (SELECT sum(starting) FROM own) > 0 THEN 0
       ELSE least(
         CASE
           WHEN (SELECT "isOn" FROM trial)
-            OR EXISTS (SELECT 1 FROM upstream_gates WHERE silences >= ${FAILURES_MAX - 1})
+            OR EXISTS (
+              SELECT 1
+              FROM upstream_gates
+              WHERE upstream = ${upstream} AND silences >= ${FAILURES_MAX - 1}
+            )
             THEN 1
         END,
-        greatest(0, ${slots} - (SELECT ${taken(Prisma.sql`${slots}::int`)} FROM held))
+        greatest(0, ${slots} - (SELECT ${taken(Prisma.sql`${slots}::int`)} FROM own))
       )
     END AS slots
   )`
@@ -92,10 +109,11 @@ const BUSY = Prisma.sql`
     ) each
   )`
 
-export const takenSlots = (slots: number, slotsPerModel: SlotsPerModel) => [
+export const takenSlots = ({ name, models }: UpstreamModels, slots: number, slotsPerModel: SlotsPerModel) => [
   HELD,
-  TRIAL,
-  free(slots),
+  trial(name),
+  own(models),
+  free(slots, name),
   cap(slotsPerModel),
   BUSY,
 ]

@@ -1,6 +1,7 @@
 // Fragments of the statement of admission: whose turn is next among the heads of the backlog. `domain/next-in-line.ts`
 // has the same rule in TypeScript; a property test compares both.
 
+import type { UpstreamModels } from '../../domain/upstream-models.ts'
 import { Prisma } from '../generated/client.ts'
 import { isStorable } from '../unstorable.ts'
 import { EXTRA_ROWS, WAITS } from './backlog-heads.ts'
@@ -75,7 +76,7 @@ const UNTRIED = first(Prisma.sql`(trial."isOn")::int`, Prisma.sql`0`, Prisma.sql
  * The compared rows with their turns. The turn is the number of slots of the project when the row has its slot. In a
  * trial, the refused project comes last, and so does a row that was tried.
  */
-const CANDIDATE = Prisma.sql`
+const candidate = (models: readonly string[]) => Prisma.sql`
   candidate AS (
     SELECT first.id, first.priority,
       CASE
@@ -100,6 +101,7 @@ const CANDIDATE = Prisma.sql`
       UNION ALL
       (${UNTRIED})
     ) first
+    WHERE waiting.model = ANY (${models}::text[])
   )`
 
 /** The candidates within the limits of their projects, with their turns among the candidates of their models. */
@@ -138,4 +140,4 @@ const LOCKED = Prisma.sql`
     FOR UPDATE SKIP LOCKED
   )`
 
-export const TURNS = [CANCELLED, UNSTORABLE, CANDIDATE, RANKED, NEXT, LOCKED]
+export const turns = ({ models }: UpstreamModels) => [CANCELLED, UNSTORABLE, candidate(models), RANKED, NEXT, LOCKED]

@@ -5,6 +5,7 @@ import { newId } from '@reelqueue/contract/terms/ids'
 import type { Status } from '@reelqueue/contract/terms/status'
 import { canHaveMadeTask } from '../../domain/lifecycle/asked.ts'
 import { decide } from '../../domain/lifecycle/decide.ts'
+import type { UpstreamModels } from '../../domain/upstream-models.ts'
 import { ADMISSION_LOCK } from '../admission/admission.ts'
 import type { SlotsPerModel } from '../admission/taken-slots.ts'
 import { type Database, isUniqueViolation, type Sql, withRetry } from '../database.ts'
@@ -19,6 +20,7 @@ export interface Adoption {
   readonly isOperator: boolean
   /** The provider's answer about the task; null: the provider has not been asked. */
   readonly task: 'rendering' | 'ended' | null
+  readonly upstream: UpstreamModels
   /** The same slots as for admission: a task that still renders takes a slot. */
   readonly slots: number
   readonly slotsPerModel: SlotsPerModel
@@ -91,7 +93,7 @@ async function isOfOther(tx: Sql, id: string, taskId: string): Promise<boolean> 
  * Whether admission would find no slot for another generation of this project and model. Kept slots are not counted:
  * the generation itself may have had a kept slot.
  */
-async function isFull(tx: Sql, id: string, { slots, slotsPerModel }: Adoption): Promise<boolean> {
+async function isFull(tx: Sql, id: string, { upstream, slots, slotsPerModel }: Adoption): Promise<boolean> {
   // A separate statement, as in admission: generations admitted at this moment are counted.
   await tx.$executeRaw(sql.named('lockAdmissionForAdoption')`SELECT pg_advisory_xact_lock(${ADMISSION_LOCK})`)
   const [generation] = await tx.$queryRaw<{ projectId: string; model: string }[]>(sql.named('readAdopted')`
@@ -100,7 +102,7 @@ async function isFull(tx: Sql, id: string, { slots, slotsPerModel }: Adoption): 
     WHERE id = ${id}`)
   const { projectId = '', model = '' } = generation ?? {}
   const [row] = await tx.$queryRaw<{ isFull: boolean }[]>(sql.named('isFull')`
-    SELECT count(*) >= ${slots}::int
+    SELECT count(*) FILTER (WHERE model = ANY (${upstream.models}::text[])) >= ${slots}::int
       OR count(*) FILTER (WHERE model = ${model}) >= ${slotsPerModel[model] ?? slots}::int
       OR coalesce(
         count(*) FILTER (WHERE project_id = ${projectId}) >= (

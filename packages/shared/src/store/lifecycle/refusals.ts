@@ -55,7 +55,7 @@ export async function countRefusal(
             -- Ids ascend with age.
             SELECT 1
             FROM submissions
-            WHERE id > gate.refusals_from AND state = 'accepted'
+            WHERE id > gate.refusals_from AND upstream = gate.upstream AND state = 'accepted'
           )
           THEN gate.refusals + 1
         ELSE 1
@@ -65,7 +65,7 @@ export async function countRefusal(
           AND NOT EXISTS (
             SELECT 1
             FROM submissions
-            WHERE id > gate.refusals_from AND state = 'accepted'
+            WHERE id > gate.refusals_from AND upstream = gate.upstream AND state = 'accepted'
           )
           THEN gate.refusals_from
         ELSE excluded.refusals_from
@@ -120,6 +120,7 @@ async function wasRefusedAlone(tx: Sql, generationId: string, code: string): Pro
           SELECT 1
           FROM submissions other
           WHERE other.id > mine.id
+            AND other.upstream = mine.upstream
             AND other.state = 'accepted'
             AND other.generation_id <> mine.generation_id
         )

@@ -3,8 +3,8 @@
 import { beginning, type Beginning as Decided } from '../../domain/lifecycle/begin.ts'
 import type { Snapshot } from '../../domain/lifecycle/snapshot.ts'
 import type { RenderRequest } from '../../domain/render-request.ts'
-import { AFTER_TROUBLE } from '../admission/gate-answers.ts'
-import { GATE_OPENS_MS, SUBMITTING_PAUSED } from '../admission/submitting-gate.ts'
+import { isAfterTrouble } from '../admission/gate-answers.ts'
+import { gateOpensMs, isClosed } from '../admission/submitting-gate.ts'
 import { type Database, type Sql, transact, withRetry } from '../database.ts'
 import { Prisma } from '../generated/client.ts'
 import { sql } from '../sql.ts'
@@ -96,7 +96,7 @@ async function beginOrdinary(
         AND status = 'queued'
         AND admitted_at IS NOT NULL
         AND attempt = 1
-        AND NOT ${SUBMITTING_PAUSED}
+        AND NOT ${isClosed(upstream)}
         AND NOT EXISTS (
           SELECT 1
           FROM projects
@@ -118,7 +118,7 @@ async function beginOrdinary(
     current_submission_id AS "submissionId", model, prompt, size, seconds,
     input_reference AS "inputReference",
     (SELECT count(*)::int FROM submissions s WHERE s.generation_id = g.id) AS "submissionsBefore",
-    ${AFTER_TROUBLE} AS "isAfterFailure"`
+    ${isAfterTrouble(upstream)} AS "isAfterFailure"`
   const which = Prisma.sql`id IN (SELECT generation_id FROM intent)`
   const { rows, preparedAtMs } = await transact(database, async (tx) => ({
     rows: await moveGenerations<Beginning>(tx, which, 'submit', { ctes, set, extraColumns }),
@@ -160,8 +160,9 @@ export async function beginSubmission(
   return await withRetry(() =>
     transact(database, async (tx) => {
       const [generation] = await tx.$queryRaw<LockedGeneration[]>(sql.named('readGateForSubmission')`
-        SELECT ${AFTER_TROUBLE} AS "isAfterFailure", ${GATE_OPENS_MS} AS "gateOpensMs",
-          ${SUBMITTING_PAUSED}
+        SELECT ${isAfterTrouble(upstream)} AS "isAfterFailure",
+          ${gateOpensMs(upstream)} AS "gateOpensMs",
+          ${isClosed(upstream)}
             OR ${BEING_CANCELLED}
             OR EXISTS (
               SELECT 1
