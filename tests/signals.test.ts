@@ -24,7 +24,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-describe.runIf(process.platform === 'linux')('a signal', () => {
+describe.runIf(process.platform === 'linux')('a signal', { timeout: 180_000 }, () => {
   it.each([
     ['start', 'SIGINT', 130],
     ['start-worker', 'SIGTERM', 143],

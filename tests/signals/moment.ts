@@ -27,7 +27,8 @@ export function after(ms: number): Moment {
   return () => delay(ms)
 }
 
-export function printed(text: string, timeoutMs = 30_000): Moment {
+/** @param timeoutMs a busy machine may take a minute to start a command */
+export function printed(text: string, timeoutMs = 90_000): Moment {
   return ({ output }) => until(`it prints ${text}`, () => output().includes(text), { timeoutMs })
 }
 
