@@ -124,12 +124,12 @@ describe.each(BACKENDS)('on %s, with no worker and nothing that reconciles,', (b
       return await counting.following(() => writeAnswers(counting.deps, answers))
     }
 
-    it('that hears of a video is followed by all that an end leads to', async () => {
+    it('that reads of a video is followed by all that an end leads to', async () => {
       const id = await counting.seed.processing(await fields())
       expect(await polled(id, VIDEO)).toEqual({ deliver: 1, maintain: 1, submit: 1, rendersNoted: 1 })
     })
 
-    it('that hears of a failure leads to the complete step, and that to all that an end leads to', async () => {
+    it('that reads of a failure leads to the complete step, and then to all that an end leads to', async () => {
       const id = await counting.seed.processing(await fields())
       expect(await polled(id, NO_VIDEO)).toEqual({ complete: 1 })
       const after = await counting.following(() => complete(counting.deps, id))
@@ -170,7 +170,7 @@ describe.each(BACKENDS)('on %s, with no worker and nothing that reconciles,', (b
       expect(await attempted(await pending())).toEqual({ retriesSoon: 1 })
     })
 
-    it('to an endpoint that is gone has the others told', async () => {
+    it('to an endpoint that is gone enqueues the others', async () => {
       const gone = await endpoint((response) => response.writeHead(410).end())
       await counting.endpoint(gone.url, ['generation.completed'])
       await counting.endpoint(HOOK, ['endpoint.disabled'])

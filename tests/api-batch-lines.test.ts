@@ -173,7 +173,7 @@ describe('JSON Lines', () => {
     expect(problemOf(reply).errors).toMatchObject([{ field, rule }])
   })
 
-  it('beyond 200 MiB are refused once they have been sent, also when nobody said how many there are', async () => {
+  it('beyond 200 MiB are refused once they have been sent, also without a declared length', async () => {
     const piece = Buffer.from(lines(1_000, () => JSON.stringify({ ...MINIMAL, metadata: { text: 'x'.repeat(4_000) } })))
     const count = Math.ceil((200 * 1024 * 1024) / piece.length) + 1
     const reply = await upload(Array<Buffer>(count).fill(piece))

@@ -112,7 +112,7 @@ it.each(['completed', 'failed'] as const)('refuses to cancel a %s generation and
   expect(generationOf(await client.get(`/v1/generations/${id}`))).toEqual(before)
 })
 
-it('does not know an id that nobody has', async () => {
+it('does not know an id that does not exist', async () => {
   const reply = await client.post('/v1/generations/gen_01jd0000000000000000000000/cancel')
   expect(reply.status).toBe(404)
   expect(problemOf(reply).code).toBe('not_found')

@@ -67,7 +67,7 @@ describe('a full backlog', () => {
   })
 })
 
-it('a key that asks too often is told when to come back; another key is not', async () => {
+it('a key that sends too many requests learns when to try again; another key is not affected', async () => {
   const client = clientOf(limited.url, limited.key)
   const replies = []
   for (let n = 0; n < 6; n++) replies.push(await client.get('/v1/project'))

@@ -181,7 +181,7 @@ describe.each(['postgres', 'redis'] as const)('the queue dashboard on %s', (back
     expect(await app.queues.queues.maintain.isPaused()).toBe(false)
   })
 
-  it('nobody can touch the pollers: the server refuses every change of their queue, and all other queues can be paused', async () => {
+  it('the pollers cannot be changed: the server refuses every change of their queue, and all other queues can be paused', async () => {
     const { poll, submit } = app.queues.queues
     await ensurePollers(poll, ['lane-0', 'lane-1'], 'busy')
     const pollers = async () => (await poll.getJobSchedulers()).map(({ key, every }) => `${key} every ${every}`).sort()
@@ -318,7 +318,7 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
     expect(JSON.stringify(rows)).not.toContain(password)
   })
 
-  it('open with a new password at once, and with the former no more', async () => {
+  it('open with a new password at once, and no longer with the previous password', async () => {
     const next = (await makeOperatorPassword(apps[1]?.context.database as Database, true)) ?? ''
     expect(await statusOf(basic(password))).toBe(401)
     expect(await statusOf(basic(next))).toBe(200)
@@ -412,7 +412,7 @@ describe('the operator pages without OPERATOR_PASSWORD', () => {
     await runSql(database.url, "DELETE FROM login_guesses WHERE key LIKE 'name %'")
   })
 
-  it('let nobody guess on by claiming another address, unless a trusted proxy says so', async () => {
+  it('do not let a client guess on by claiming another address, unless a trusted proxy says so', async () => {
     const untrusting = await startTestApp({ databaseUrl: database.url, api: true, env: { OPERATOR_PASSWORD: '' } })
     try {
       const statuses: number[] = []

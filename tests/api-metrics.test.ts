@@ -19,7 +19,7 @@ async function scrape(): Promise<Map<string, number>> {
   )
 }
 
-it('tells of what is open, and of what holds it back', async () => {
+it('shows open work, and what holds it back', async () => {
   const items = Array.from({ length: 5 }, () => ({ ...MINIMAL, webhook_url: 'https://hooks.example/' }))
   const { id: batchId } = JSON.parse((await client.post('/v1/batches', { items })).text) as { id: string }
   expect((await scrape()).get('reelqueue_generations_waiting')).toBe(5)
@@ -64,7 +64,7 @@ it('is for operators', async () => {
   expect((await send('GET', `${app.url}/metrics`, undefined, headers)).status).toBe(401)
 })
 
-it('tells how the provider answered, over all workers', async () => {
+it('shows how the provider answered, over all workers', async () => {
   const refused = { upstream: 'globalai', call: 'poll', class: 'refused', count: 2 }
   await addAnswerCounts(app.database, [refused, { ...refused, call: 'create', class: 'accepted', count: 1 }])
   await addAnswerCounts(app.database, [refused])

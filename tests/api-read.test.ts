@@ -257,7 +257,7 @@ describe('GET /v1/generations', () => {
 describe('GET /v1/generations/{id}/events', () => {
   const timeline = z.strictObject({ data: z.array(eventJson.strict()), next_cursor: z.string().nullable() })
 
-  it('tells the whole life in order, without gaps', async () => {
+  it('has the whole life of a generation in order, without gaps', async () => {
     const { id } = await accept()
     await endGeneration(app.database, id, 'completed')
     const { data, next_cursor } = timeline.parse(JSON.parse((await client.get(`/v1/generations/${id}/events`)).text))

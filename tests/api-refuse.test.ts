@@ -371,7 +371,7 @@ describe('an address', () => {
 })
 
 describe('one refusal', () => {
-  it('tells everything at once: headers, query and body, with what was meant, in words', async () => {
+  it('reports all errors at once: headers, query and body, with the received text, in words', async () => {
     const body = { model: 'openaisora2plus', prompt: 7, seconds: 5, size: '720x1280', aspect_ratio: '9:16', sise: 1 }
     const reply = await client.post('/v1/generations?wait=1', body, { 'idempotency-key': '' })
     const { errors, detail } = problemJson.parse(JSON.parse(reply.text))
@@ -389,7 +389,7 @@ describe('one refusal', () => {
     expect(detail).toContain('And 3 more')
   })
 
-  it('tells what is wrong with the query, the headers and the body of a batch', async () => {
+  it('reports what is wrong with the query, the headers and the body of a batch', async () => {
     const reply = await client.post('/v1/batches?dry_run=maybe', { items: 7 }, { 'idempotency-key': 'x'.repeat(300) })
     expect(
       problemOf(reply)

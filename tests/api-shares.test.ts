@@ -11,7 +11,7 @@ import { until } from './support/wait.ts'
 
 const { database, app, client } = await startApi()
 
-it('two hundred changes that wait for a locked row keep nobody else waiting, and end', async () => {
+it('two hundred changes that wait for a locked row delay no other request, and end', async () => {
   const quiet = await clientOfNewProject(app, 'quiet')
   const { id } = generationOf(await client.post('/v1/generations', MINIMAL))
   const holder = await openClient(database.url)
@@ -86,7 +86,7 @@ it('eighty endpoints that are made at once become fifty', async () => {
   expect(refused).toHaveLength(30)
 })
 
-it('adoptions that wait for a provider which does not answer keep nobody from changing anything', async () => {
+it('adoptions that wait for a silent provider delay no other change', async () => {
   const simulator = buildSimulator({ speed: 1 })
   const upstream = await simulator.listen({ host: '127.0.0.1', port: 0 })
   await simulator.inject({ method: 'POST', url: '/control/faults', payload: { on: 'poll', fault: 'hang' } })

@@ -184,7 +184,7 @@ describe('an endpoint', () => {
     await add({ url: urls[0] }, by)
   })
 
-  it('is nobody else’s', async () => {
+  it('belongs to no other project', async () => {
     const { id } = await add()
     const other = await clientOfNewProject(app, 'others')
     expect((await other.get(`/v1/webhook_endpoints/${id}`)).status).toBe(404)

@@ -84,7 +84,7 @@ describe('cancelling a batch', () => {
     expect(rows).toHaveLength(2)
   })
 
-  it('cancels what is rendering too when it is told to, truthfully', async () => {
+  it('cancels renders too when asked, and says what may be charged', async () => {
     const { id, processing, submitting } = await underWay()
     const batch = batchOf(await client.post(`/v1/batches/${id}/cancel`, { rendering: 'cancel' }))
     expect(batch.counts).toEqual({ ...NONE, completed: 1, submitting: 1, cancelled: 3 })

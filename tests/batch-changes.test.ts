@@ -86,7 +86,7 @@ it('with what is rendering, nothing of it is submitted again, and what is accept
   expect((await read(id)).counts.cancelled).toBe(3)
 })
 
-it('what somebody holds comes later: the answer says that it goes on, and counts add up', async () => {
+it('a locked row comes later: the answer says that the change goes on, and counts add up', async () => {
   const { id, ids } = await accept(20)
   const release = await hold(ids[3] ?? '')
   const reply = await client.post(`/v1/batches/${id}/cancel`)

@@ -136,7 +136,7 @@ describe('behind a plain proxy without PUBLIC_URL', () => {
     expect((await send('POST', resume(), undefined, browser)).status).toBe(200)
   })
 
-  it('one that only tells its origin is refused with what to set', async () => {
+  it('a request that only names its origin is refused with the setting to change', async () => {
     const reply = await send('POST', resume(), undefined, { ...login, origin: SITE })
     expect(reply.status).toBe(403)
     expect(problemOf(reply).detail).toContain('PUBLIC_URL')
@@ -150,7 +150,7 @@ describe('behind a plain proxy without PUBLIC_URL', () => {
 describe('behind a plain proxy without OPERATOR_PASSWORD', () => {
   const running = behind({ style: 'plain' }, { OPERATOR_PASSWORD: '' })
 
-  it('a stranger may change and see nothing, though every request comes from this machine', async () => {
+  it('a request without a login may change and see nothing, although every request comes from this machine', async () => {
     for (const [method, path] of [
       ['POST', '/admin/submitting/pause'],
       ['GET', '/admin/submitting'],

@@ -181,7 +181,7 @@ describe('headers of its own', () => {
 })
 
 describe('an endpoint', () => {
-  it('that answers 410 is disabled with all that was still to come, and the other endpoints are told', async () => {
+  it('that answers 410 is disabled with its pending deliveries, and the other endpoints receive the event', async () => {
     const gone = await endpoint((response) => response.writeHead(410).end())
     const other = await endpoint()
     const { id } = await addEndpoint(gone.url)
@@ -258,7 +258,7 @@ describe('an endpoint', () => {
     })
   })
 
-  it('that moved gets at its new URL what is delivered anew, and what was being made for the old one', async () => {
+  it('that moved receives redeliveries and pending deliveries at its new URL', async () => {
     const server = await endpoint()
     const made = await addEndpoint('http://127.0.0.1:1/old')
     const [failed, straggler] = [await testEndpoint(seed.database, made), await testEndpoint(seed.database, made)]
@@ -326,7 +326,7 @@ describe('an endpoint', () => {
     expect(await redeliverFailed(seed.database, { id: made.id, projectId: seed.projectId }, new Date(0))).toBe(0)
   })
 
-  it('that is disabled with more to come than fits into a page is done with by reconcile, whoever died in between', async () => {
+  it('that is disabled with more pending deliveries than fit into a page is finished by reconcile, also after a crash', async () => {
     const made = await addEndpoint('http://127.0.0.1:1/hook')
     const [{ event_id: eventId } = { event_id: '' }] = await seed.sql<{ event_id: string }>(
       'SELECT event_id FROM deliveries WHERE id = $1',

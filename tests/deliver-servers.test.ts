@@ -211,7 +211,7 @@ it('one job is enough for all that is due for a server that answers', async () =
   expect(server.seen.requests).toHaveLength(30)
 })
 
-it('delivering anew outlives the attempt that was under way, whatever came of it', async () => {
+it('a redelivery outlives the attempt that was under way, whatever its outcome', async () => {
   const ids = await pending('http://127.0.0.1:1/', 2)
   for (const [n, id] of ids.entries()) {
     await seed.sql('UPDATE deliveries SET attempts = 9 WHERE id = $1', [id])
@@ -233,7 +233,7 @@ it('delivering anew outlives the attempt that was under way, whatever came of it
   }
 })
 
-it('a delivery that is made anew begins at the first step of the schedule', async () => {
+it('a redelivery begins at the first step of the schedule', async () => {
   const server = await endpoint((response) => response.writeHead(500).end())
   const [id = ''] = await pending(server.url)
   await seed.sql('UPDATE deliveries SET attempts = 9 WHERE id = $1', [id])
@@ -249,7 +249,7 @@ it('a delivery that is made anew begins at the first step of the schedule', asyn
   expect((row.nextAttemptAt?.getTime() ?? 0) - Date.now()).toBeLessThan(6_100)
 })
 
-it('readiness tells deliveries that nobody attempts from those that wait for others', async () => {
+it('readiness distinguishes deliveries without attempts from deliveries that wait for others', async () => {
   const ids = await pending('http://queue.example/', 3)
   await seed.sql(`UPDATE deliveries SET due_at = now() - interval '1 hour' WHERE id = ANY ($1)`, [ids])
   await seed.sql('DELETE FROM delivery_attempts')

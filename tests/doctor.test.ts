@@ -139,7 +139,7 @@ describe('Redis', () => {
     expect(await findings({ REDIS_URL: saving.url })).toEqual(['upstream: warning'])
   })
 
-  test('that forbids CONFIG, as managed ones do, still tells its eviction policy', async () => {
+  test('that forbids CONFIG, as managed servers do, still reports its eviction policy', async () => {
     const { url } = await redisWith({
       'rename-command': ['CONFIG', 'HIDDEN'],
       appendonly: 'no',
@@ -199,14 +199,14 @@ describe('Redis', () => {
     await expect(refused({ REDIS_URL: unnamed.url })).rejects.toThrow(/redis_commands.*RPOPLPUSH.*rename-command/s)
   })
 
-  test('that is full is told by name, and keeps nobody from starting; nothing is left of what was tried', async () => {
+  test('that is full is named, and prevents no start; nothing is left of what was tried', async () => {
     const full = await redisWith({ maxmemory: '1' })
     expect(await findings({ REDIS_URL: full.url })).toContain('redis_commands: down')
     await refused({ REDIS_URL: full.url })
     expect(await full.run('DBSIZE')).toContain(':0')
   })
 
-  test('that hangs keeps nobody from starting, and is a line in the log', async () => {
+  test('that hangs prevents no start, and is a line in the log', async () => {
     const redis = await redisWith({})
     process.kill(redis.pid, 'SIGSTOP')
     const beganAt = performance.now()
@@ -408,7 +408,7 @@ describe('the provider', () => {
     expect(await findings({ ...env, ...(await provider(500)) })).toEqual([])
   })
 
-  test('that hangs keeps nobody from starting, and is a line in the log when its time is over', async () => {
+  test('that hangs prevents no start, and is a line in the log when its time is over', async () => {
     const env = { REDIS_URL: (await redisWith({})).url, ...(await provider('silence')) }
     const worker = await start('start-worker', env, '"check":"upstream"')
     await until('the worker has started', () => worker.output().includes('worker.started'))

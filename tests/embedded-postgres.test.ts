@@ -247,7 +247,7 @@ test('a disk that is full is named, with what to do', async () => {
   await expect(starting).rejects.toThrow(/No space left.*The disk is full: free some space, or set DATA_DIR/s)
 })
 
-test('a first start that was cut short is begun anew', async () => {
+test('a first start that was interrupted begins again', async () => {
   await mkdir(join(dataDir, 'postgres.new'), { recursive: true })
   await writeFile(join(dataDir, 'postgres.new', 'half'), '')
   await writeFile(join(dataDir, 'postgres.password'), 'old', { mode: 0o600 })

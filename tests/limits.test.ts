@@ -69,7 +69,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'bin/api.ts': 'packages/shared/src/runtime/micro-batch.ts',
 }
 
-test('every file in which somebody waits for a turn or a lock is on the page', () => {
+test('every file that waits for a turn or a lock is on the page', () => {
   const files = SOURCES.filter((path) => WAITS.test(read(path)))
   expect(files.length).toBeGreaterThan(8)
   expect(files.filter((path) => !(path in ELSEWHERE) && !page.includes(path))).toEqual([])

@@ -9,7 +9,7 @@ import { until } from './support/wait.ts'
 
 const HOUR_MS = 3_600_000
 
-it('finds a job that nobody told it of, within seconds', async () => {
+it('finds a job without a notification within seconds', async () => {
   const database = await createDatabase()
   const noError = (error: Error) => {
     throw error

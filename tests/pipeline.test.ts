@@ -79,7 +79,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     expect(paid).toEqual(plain.map(() => 1))
   })
 
-  it(`tells of each by one verified webhook with an id of its own`, async () => {
+  it(`sends one verified webhook with an id of its own for each`, async () => {
     const about = () => pipeline.receipts().filter((receipt) => plain.includes(receipt.data.id))
     await until(`${PLAIN} webhooks`, () => about().length >= PLAIN, { timeoutMs: 30_000 })
     expect(about().map((receipt) => receipt.type)).toEqual(plain.map(() => 'generation.completed'))
@@ -100,7 +100,7 @@ describe.each(BACKENDS)('on %s', (backend) => {
     expect(more).toEqual([])
   })
 
-  it('tells of a batch once, when the last of it has ended', async () => {
+  it('sends one webhook for a batch, when its last generation has ended', async () => {
     const about = () => pipeline.receipts().filter((receipt) => receipt.data.id === batch)
     await until('batch.completed', () => about().length > 0, { timeoutMs: 30_000 })
     expect(about().map((receipt) => receipt.type)).toEqual(['batch.completed'])

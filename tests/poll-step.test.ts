@@ -165,7 +165,7 @@ it('claims for as long as a poll may take and a quarter of a minute, whatever a 
   await polling.idle()
 })
 
-it('asks no more when it is told to stop, and hands back what nobody has answered', async () => {
+it('polls no more after the signal to stop, and releases unanswered polls', async () => {
   const ids = await due(450)
   const stopping = new AbortController()
   provider.play((response) => {
@@ -196,7 +196,7 @@ it('writes what it was answered while one poll is still silent, and gives that o
   expect(silent).toMatchObject([{ status: 'processing', pollFailures: 1 }])
 })
 
-it('completes at once what it hears of, in the same statement that creates the deliveries', async () => {
+it('completes a reported success at once, in the same statement that creates the deliveries', async () => {
   const [id = ''] = await due(1)
   provider.play(answer(200, { ...COMPLETED, actualDuration: 4.042 }))
   await run()

@@ -114,7 +114,7 @@ it('a process opens no more connections than its settings say, for its own state
   await app.close()
 })
 
-it('a connection that dies while it sets them fails whoever asked for it, and nobody else', async () => {
+it('a connection that dies during its settings fails its caller only', async () => {
   const pool = openPool(
     database.url,
     'public',
@@ -126,7 +126,7 @@ it('a connection that dies while it sets them fails whoever asked for it, and no
   await pool.end()
 })
 
-it('a connection that cannot set them is not used, and the next one is tried anew', async () => {
+it('a connection without its settings is not used, and the next connection tries again', async () => {
   const pool = openPool(database.url, 'public', `SELECT 1 / (SELECT count(*) FROM ready)`, { max: 1 }, () => undefined)
   await expect(pool.query('SELECT 1')).rejects.toThrow('ready')
   await runSql(database.url, 'CREATE TABLE ready AS SELECT 1')

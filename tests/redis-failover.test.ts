@@ -70,7 +70,7 @@ it('is followed when a replica is promoted and the old primary goes on answering
   await until('the workers wait at the new primary', () => second && isServing(second))
 })
 
-it('is connected to anew when its connections die without a word', async () => {
+it('is connected again when its connections die silently', async () => {
   const { relay, ids, ...rest } = await underWay()
   relay.swallow()
   relay.serve()

@@ -92,7 +92,7 @@ const HANGS: Readonly<
 }
 
 describe.each(Object.keys(HANGS))('a Redis that %s', (name) => {
-  it('delays nobody who asks, is named by readiness, and is waited for', async () => {
+  it('delays no request, is named by readiness, and is waited for', async () => {
     const { redis, relay, client, accept, acceptBatch, readyz, allCompleted, totalSubmissions } = await start()
     const before = await Promise.all([accept(), accept()])
     HANGS[name]?.begin(redis, relay)

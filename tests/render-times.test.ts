@@ -99,7 +99,7 @@ describe('finished clips', () => {
     expect(await readRenderTimes(seed.database, 'another')).toEqual([])
   })
 
-  it('are all remembered when two workers record at once, and a histogram of other buckets is begun anew', async () => {
+  it('are all kept when two workers record at once, and a histogram of other buckets starts empty', async () => {
     const ids = await completed(usual.slice(0, 40))
     await Promise.all([0, 10, 20, 30].map((from) => recordRenders(seed.database, ids.slice(from, from + 10))))
     const clips = ids.reduce((sum, id) => sum + clipsFor(id), 0)

@@ -64,7 +64,7 @@ const endpointRow = (id: string) => seed.database.prisma.webhookEndpoint.findUni
 const previousOf = (sealer: Sealer, id: string, previous: unknown) =>
   readPreviousSecrets(previous).map((one) => sealer.open(one.secret, secretPlace(id)))
 
-describe('sealing anew', () => {
+describe('sealing again', () => {
   it('leaves every secret, those before it, and every header to the new key alone, over several pages', async () => {
     const ids = await Promise.all(Array.from({ length: 120 }, (_, n) => project(`p${n}`)))
     const endpointId = await endpointOf(ids[7] ?? '')

@@ -146,7 +146,7 @@ it('notices an earlier state that was put back into the same tables', async () =
   await restored.close()
 })
 
-it('a stop in order over night, and a crash over night beside its mark, need nobody', async () => {
+it('a clean stop over night, and a crash over night beside its mark, need no operator', async () => {
   for (const change of ['', 'stopped_at = NULL,']) {
     const first = await start(database.url)
     await send('POST', `${first.app.url}/admin/submitting/pause`, undefined, first.app.login)

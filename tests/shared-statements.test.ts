@@ -40,7 +40,7 @@ describe('the intents of several', () => {
     expect((await seed.row(queued)).submissions).toEqual([])
   })
 
-  it('do not wait for one that somebody has locked', async () => {
+  it('do not wait for a locked generation', async () => {
     const [locked, free] = [await seed.admitted(), await seed.admitted()]
     const results = await seed.holding(lockOf(locked), () => begin(locked, free))
     expect(results.map((result) => result?.kind ?? null)).toEqual([null, 'begun'])
@@ -133,7 +133,7 @@ async function cancelled(urls: readonly string[]) {
 }
 
 describe('deliveries of several', () => {
-  it('are told of with the generation that they are about, and few for one server', async () => {
+  it('are returned with their generation, and few for one server', async () => {
     const told = await cancelled(['http://one.example', 'http://other.example'])
     const events = await seed.sql<{ url: string }>('SELECT url FROM deliveries WHERE id = ANY ($1) ORDER BY id', [
       told.flat(),
@@ -147,7 +147,7 @@ describe('deliveries of several', () => {
     expect(many.flat()).toHaveLength(20)
   })
 
-  it('are handed out once each, whoever asks and how often; one that somebody has locked is left', async () => {
+  it('are each claimed once by concurrent callers; a locked row is left', async () => {
     const [one = '', two = '', three = '', locked = ''] = (
       await cancelled(['http://a.example/1', 'http://a.example/2', 'http://a.example/3', 'http://a.example/4'])
     ).flat()

@@ -12,7 +12,7 @@ const SILENT = 4
 let pipeline: Pipeline
 afterEach(() => pipeline.close())
 
-it.each(BACKENDS)('one per cent of silent polls holds up nobody on %s', { timeout: 300_000 }, async (backend) => {
+it.each(BACKENDS)('one per cent of silent polls delays no other poll on %s', { timeout: 300_000 }, async (backend) => {
   // Polls time out after 15 s here; silent tasks are polled again and occupy places all the time.
   const env = { UPSTREAM_TIMEOUT_MS: '60000', UPSTREAM_MAX_IN_FLIGHT: '500' }
   pipeline = await startPipeline({ backend, workers: 1, env })

@@ -308,7 +308,7 @@ describe('faults on a poll', () => {
     expect((await poll(base, id)).status).toBe(200)
   })
 
-  it('forgets a task for good once its end was told', async () => {
+  it('forgets a task for good after its end was reported', async () => {
     const base = await start()
     const id = await createTask(base, '[sim:render=0][sim:forgetdone]')
     expect((await poll(base, id)).status).toBe(200)

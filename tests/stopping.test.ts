@@ -85,7 +85,7 @@ const accept: Act = (response, one) => {
   answer(200, { id, status: 'queued' })(response, one)
 }
 
-describe.each(BACKENDS)('a worker on %s that is told to stop', (backend) => {
+describe.each(BACKENDS)('a worker on %s that receives the signal to stop', (backend) => {
   beforeEach(() => open(backend))
 
   it('lets the submissions under way end, records their tasks, begins no other, and leaves the rest to others', async () => {
@@ -146,7 +146,7 @@ describe.each(BACKENDS)('a worker on %s that is told to stop', (backend) => {
     expect(creates()).toHaveLength(1)
   })
 
-  it('hands back the polls that nobody answers, and lets the delivery under way end', async () => {
+  it('releases unanswered polls, and lets the delivery under way end', async () => {
     const held: (() => void)[] = []
     const hook = await endpoint((response) => held.push(() => response.writeHead(204).end()))
     upstream.play(hang)
@@ -176,7 +176,7 @@ describe.each(BACKENDS)('a worker on %s that is told to stop', (backend) => {
   })
 })
 
-describe('an API that is told to stop', () => {
+describe('an API that receives the signal to stop', () => {
   beforeEach(() => open('postgres'))
 
   it('answers the requests that it has begun to hear, and ends with code 0', async () => {

@@ -36,7 +36,7 @@ async function fill(slots: number, perModel = {}): Promise<Map<string, number>> 
   return new Map(rows.map((row) => [row.id, row.count]))
 }
 
-it('nobody gets a second slot before all have one, and who has waited longer is first', async () => {
+it('no project gets a second slot before all have one, and the project that has waited longer is first', async () => {
   const ids = await crowd('openAiSora2Plus')
   await seed.sql(`UPDATE projects SET last_admitted_at = now() WHERE id <> ALL ($1)`, [ids.slice(100, 120)])
   expect([...(await fill(20)).keys()].sort()).toEqual(ids.slice(100, 120).sort())

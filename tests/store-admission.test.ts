@@ -60,7 +60,7 @@ describe('the cap', () => {
     }
   })
 
-  it('waits neither for a row that somebody has locked nor for long for another process', async () => {
+  it('waits neither for a locked row nor for long for another process', async () => {
     const { id: other } = await ensureProject(seed.database, 'other', () => 'sealed')
     const [first] = await queue(1)
     const late = newGeneration(other)
@@ -99,7 +99,7 @@ describe('the cap', () => {
     },
   )
 
-  it('keeps a quarter of the slots at the most for renders that nobody waits for, and never the last one', async () => {
+  it('keeps at most a quarter of the slots for abandoned renders, and never the last slot', async () => {
     for (let n = 0; n < 8; n++) await cancelGeneration(seed.database, await seed.processing(), SETTLING.renderMaxMs)
     await queue(12)
     expect((await admit(1)).ids).toHaveLength(1)
@@ -166,7 +166,7 @@ describe('limits', () => {
     expect(admitted.map((row) => row.id)).toEqual([behind])
   })
 
-  it('count what may still be rendering although nobody waits for it', async () => {
+  it('count abandoned generations that may still render', async () => {
     const id = await seed.processing(PRO)
     await cancelGeneration(seed.database, id, SETTLING.renderMaxMs)
     await queue(2, PRO)
@@ -251,7 +251,7 @@ describe('the order', () => {
   })
 })
 
-it('an idempotency key is taken once, whoever inserts at the same instant', async () => {
+it('an idempotency key is taken once by concurrent inserts', async () => {
   const rows = Array.from({ length: 4 }, () => newGeneration(seed.projectId, { idempotencyKey: 'k' }))
   const inserted = await seed.collide(
     'LOCK TABLE generations IN EXCLUSIVE MODE',

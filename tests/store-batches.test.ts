@@ -176,7 +176,7 @@ describe('inserting a batch', () => {
     expect((await countByStatus(seed.database, [batch.id])).get(batch.id)).toMatchObject({ queued: 0 })
   })
 
-  it('takes an idempotency key once, whoever comes at the same instant; the loser inserts nothing', async () => {
+  it('takes an idempotency key once from concurrent requests; the loser inserts nothing', async () => {
     const batches = [1, 2, 3].map(() => newBatch({ idempotencyKey: 'key', idempotencyHash: 'hash' }))
     const inserted = await seed.collide(
       'LOCK TABLE batches IN EXCLUSIVE MODE',

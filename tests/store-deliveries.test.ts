@@ -71,7 +71,7 @@ describe('a claim', () => {
     })
   })
 
-  it('carries what no event tells of the generation, as its row has it', async () => {
+  it('carries the fields that are in no event, as the row has them', async () => {
     const id = await pending()
     const { event } = await seed.database.prisma.delivery.findUniqueOrThrow({
       where: { id },

@@ -45,7 +45,7 @@ const delivered = async () => {
   return rows.map((row) => `${row.event.generationId} ${row.url}`).toSorted()
 }
 
-it('notes the events that somebody is to hear of, and the pages create each delivery once', async () => {
+it('notes the events that have a receiver, and the pages create each delivery once', async () => {
   await cancelled(2)
   expect(await noted()).toBe(0)
   await endpoints('https://a.example/1', 'https://b.example/2')
@@ -73,7 +73,7 @@ it('enqueues few deliveries for each server', async () => {
   expect(await delivered()).toHaveLength(3 * ENQUEUED_PER_ORIGIN)
 })
 
-it('is shared by two processes, and passes over what somebody holds', async () => {
+it('is shared by two processes, and skips locked rows', async () => {
   await endpoints('https://a.example/1')
   const ids = await cancelled(200)
   const pages = await Promise.all([page(60), page(60), page(60), page(60)])

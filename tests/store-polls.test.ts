@@ -236,7 +236,7 @@ describe('a deadline', () => {
     ])
   })
 
-  it('is told once: a late failure changes neither code nor timeline, and ends the asking', async () => {
+  it('is reported once: a late failure changes neither code nor timeline, and ends the polls', async () => {
     const [id = ''] = await due(1)
     await fail(id)
     await write(record(id, { answer: FAILED }))

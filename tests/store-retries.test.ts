@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => seed.close())
 
 describe('a retry', () => {
-  it('queues a failed generation as its next attempt, to be admitted and paid for anew', async () => {
+  it('queues a failed generation as its next attempt, which is admitted and paid for again', async () => {
     const { id } = await attempts.unknown()
     expect(await attempts.retry(id)).toMatchObject({ kind: 'retried', moved: [{ id }] })
     expect(await seed.row(id)).toMatchObject({
@@ -72,7 +72,7 @@ describe('a retry', () => {
     expect((await seed.row(id)).attempt).toBe(2)
   })
 
-  it('counts unknown outcomes anew: each attempt may be resubmitted once, and no more', async () => {
+  it('counts unknown outcomes from zero: each attempt may be resubmitted once, and no more', async () => {
     const { id, submissionId } = await seed.submitting({ onUnknownSubmission: 'resubmit' })
     await attempts.recordResult(submissionId, UNKNOWN)
     await attempts.recordResult(intentOf(await attempts.begin(id)).submissionId, UNKNOWN)

@@ -286,7 +286,7 @@ describe('a cancel while a submission is open', () => {
     expect((await seed.row(id)).cancelRequestedAt).toEqual(cancelRequestedAt)
   })
 
-  it('either comes before the intent, and nothing is paid, or is told to wait for the outcome', async () => {
+  it('either comes before the intent, and nothing is paid, or waits for the outcome', async () => {
     const first = await seed.admitted()
     const [cancelled, late] = await seed.collide<unknown>(lockOf(first), [() => cancel(first), () => begin(first)])
     expect([cancelled, late]).toMatchObject([{ kind: 'cancelled' }, { kind: 'moved_on' }])

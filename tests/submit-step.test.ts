@@ -63,7 +63,7 @@ function withCommits(around: (commit: () => Promise<unknown>) => Promise<unknown
 }
 
 describe('the intent', () => {
-  it('is committed with a lease of the timeout and half a minute before the provider hears of it', async () => {
+  it('is committed, with a lease of the timeout and half a minute, before the provider receives the request', async () => {
     const id = await seed.admitted()
     let committed: Awaited<ReturnType<typeof seed.row>> | undefined
     provider.play(async (response) => {
@@ -140,7 +140,7 @@ describe('an outcome', () => {
     expect(before).toBe(1)
   })
 
-  it('that nobody knows is submitted once more when the caller asked for it, and never a third time', async () => {
+  it('of an unknown outcome is submitted once more when the caller asked for it, and never a third time', async () => {
     const id = await seed.admitted({ onUnknownSubmission: 'resubmit' })
     provider.play(hang)
     expect(await run(id)).toEqual({ kind: 'later', delayMs: 0 })

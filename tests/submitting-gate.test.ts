@@ -122,7 +122,7 @@ describe('a refusal of the account', () => {
     expect(waits[2]).toBeGreaterThan((waits[1] ?? 0) * 1.5)
   })
 
-  it('that only one generation meets again, while others are accepted, fails that one and stops nobody', async () => {
+  it('that only one generation receives again, while others are accepted, fails that generation and closes nothing', async () => {
     provider.play(answer(403, { message: 'not allowed' }))
     const id = await submitOne()
     await setPaused(seed.database, upstream.name, false)
@@ -375,7 +375,7 @@ describe('submissions in a row without an answer', () => {
     expect((await readGate(seed.database, CONFIGURED.name)).isOpen).toBe(true)
   })
 
-  it('are counted anew after any answer, also a refusal', async () => {
+  it('are counted from zero after any answer, also a refusal', async () => {
     for (const replies of [[cut, cut, cut, cut], [answer(400, {})], [cut, cut, cut, cut]]) {
       for (const reply of replies) {
         provider.play(reply)

@@ -428,7 +428,7 @@ describe('requests that come together', () => {
 })
 
 describe('a row that is refused again and again', () => {
-  it('is tried later each time, ten minutes at the most, and stands in nobody’s way meanwhile', async () => {
+  it('is tried later each time, after ten minutes at most, and delays no other row', async () => {
     const [bad = ''] = await rendering()
     await refuse('generations', bad)
     const waits: number[] = []

@@ -10,7 +10,7 @@ const GENERATIONS = 60
 const KILLS = 8
 
 describe.each(BACKENDS)('a storm on %s', (backend) => {
-  it('loses nothing, pays nothing twice, and tells of everything exactly as it happened', {
+  it('loses nothing, pays nothing twice, and its webhooks match the history', {
     timeout: 600_000,
   }, async () => {
     const options = { backend, seed: SEED, minutes: 0.3, generations: GENERATIONS, kills: KILLS }

@@ -84,7 +84,7 @@ describe('the admitter', () => {
     expect(enqueued).toEqual(['a'])
   })
 
-  it('runs again by itself when it is told to, unless it is stopping', async () => {
+  it('runs again by itself when asked, unless it is stopping', async () => {
     const { admitter, stopping, enqueued, next, turn, runs } = scripted()
     admitter.admit()
     ;(await next()).resolve({ admitted: [], againMs: 5 })

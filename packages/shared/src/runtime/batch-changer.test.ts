@@ -71,7 +71,7 @@ it('two hundred who wait for what another process does look together, and hear o
   expect(new Set(await Promise.all(longer))).toEqual(new Set([true]))
 })
 
-it('has no lease while it waits for its turn, and begins nothing when it is told to stop meanwhile', async () => {
+it('has no lease while it waits for its turn, and begins nothing when it receives the signal to stop', async () => {
   const { ports, leased, pages, stopping } = leases('bat_1', 'bat_2')
   const held = holdPage(ports, 'bat_1')
   const changer = createBatchChanger(held.ports)

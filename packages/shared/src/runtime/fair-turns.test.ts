@@ -35,7 +35,7 @@ describe('fair turns', () => {
     expect(names()).toBe('aabcaba')
   })
 
-  it('give back once, also when told twice', async () => {
+  it('are given back once, also when released twice', async () => {
     const shares = fairTurns({ ...BOUNDS, max: 1, maxPerKey: 1 })
     const first = shares.tryTake('a')
     first?.()

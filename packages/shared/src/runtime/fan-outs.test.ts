@@ -60,7 +60,7 @@ it('begins nothing once the process stops', async () => {
   expect(pages).toEqual([])
 })
 
-it('tells of an error, and begins again when it is told to', async () => {
+it('reports an error, and begins again when asked', async () => {
   const { left, ports } = waiting({ a: 1 })
   const errors: unknown[] = []
   let fails = true

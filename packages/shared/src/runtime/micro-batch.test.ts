@@ -91,7 +91,7 @@ describe('a micro-batch', () => {
     expect(most).toBe(3)
   })
 
-  it('leaves to themselves those that need a closer look, and nobody waits for them', async () => {
+  it('handles rows that need a closer look one by one, and no other row waits for them', async () => {
     let release: () => void = () => undefined
     const released = new Promise<void>((resolve) => {
       release = resolve

@@ -26,13 +26,13 @@ describe('the kind of an error', () => {
     expect(kindOfError(new Error(one))).toBe(kindOfError(new Error(other)))
   })
 
-  test('tells causes apart, by code as well', () => {
+  test('distinguishes causes, by code as well', () => {
     const away = Object.assign(new Error('it failed'), { code: 'ECONNREFUSED' })
     const kinds = [oom('1'), 'READONLY x', 'LOADING x', 'Command timed out', away, 'it failed'].map(kindOfError)
     expect(new Set(kinds).size).toBe(kinds.length)
   })
 
-  test("tells the causes of Prisma's errors apart, which all begin alike", () => {
+  test("distinguishes the causes of Prisma's errors, which all begin alike", () => {
     const raw = (state: string, call = 'queryRaw') =>
       `\nInvalid \`prisma.$${call}()\` invocation:\n\n\nRaw query failed. Code: \`${state}\`. Message: \`in any words\``
     expect(kindOfError(new Error(raw('53300')))).not.toBe(kindOfError(new Error(raw('25006'))))

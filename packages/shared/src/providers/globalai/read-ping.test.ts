@@ -23,7 +23,7 @@ test.each([
   expect(of(code)).toEqual({ kind, code, message: 'words' })
 })
 
-test('a server that tells of a task that nobody made tells of anything', () => {
+test('a server that reports a task that was never created reports anything', () => {
   const states = [
     { kind: 'pending', status: 'queued', completedWithoutUrl: false },
     { kind: 'failed', code: 'c', message: 'm', cost: null },
