@@ -12,6 +12,11 @@ const PREFIXES = {
   endpoint: 'ep',
   delivery: 'dlv',
   attempt: 'att',
+  operator: 'op',
+  session: 'ses',
+  audit: 'aud',
+  operation: 'opn',
+  process: 'prc',
 } as const
 export type Noun = keyof typeof PREFIXES
 
