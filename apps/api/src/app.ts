@@ -112,6 +112,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     webhookDeliveryRoutes(serve, deps)
   })
   await fastify.register(async (operators) => {
+    operators.decorateRequest('operator')
     operators.addHook('onRequest', async (request, reply) => deps.operators.require(request, reply))
     const serve = routesFor<'operator'>(operators)
     submittingRoutes(serve, deps)

@@ -3,15 +3,31 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { Later, Problem } from '@reelqueue/contract/terms/problem'
+import type { Role } from '@reelqueue/contract/terms/roles'
 import { ADDRESS_LIMIT, NAME_LIMIT } from '@reelqueue/shared/domain/login-guess'
 import { clientOf } from '@reelqueue/shared/runtime/client-address'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'
+import type { Actor } from '@reelqueue/shared/store/operator/audit'
 import { countWrong, purgeGuesses, readLogin, type StoredLogin } from '@reelqueue/shared/store/operator/operator-login'
 import type { Sealer } from '@reelqueue/shared/webhooks/seal'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isCrossSite } from './cross-site.ts'
 import { createKnownDevices } from './known-device.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who sent the request; set before any handler of a route for operators runs. */
+    operator: CurrentOperator
+  }
+}
+
+/** The operator who sent a request. */
+export interface CurrentOperator extends Actor {
+  readonly role: Role
+  /** The project of a member; null for other roles. */
+  readonly projectId: string | null
+}
 
 export interface OperatorLogin {
   /**
@@ -100,6 +116,14 @@ export function createOperatorLogin({ database, sealer, log }: LoginParts, setti
       // Operators only: each new device has a separate number of guesses at the operator's password.
       if (role === 'operator' && device === null) devices.remember(request, reply)
       if (role === 'viewer' && !safe) throw new Problem('read_only')
+      request.operator = {
+        name: role,
+        role,
+        projectId: null,
+        via: 'password',
+        address: clientOf(request.ip),
+        requestId: request.id,
+      }
     },
   }
 }

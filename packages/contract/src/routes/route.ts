@@ -3,6 +3,7 @@
 
 import type { z } from 'zod'
 import type { ProblemCode } from '../terms/problem.ts'
+import type { Permission } from '../terms/roles.ts'
 
 /** Who may call a route: a program with an API key, an operator with a password, or anyone. */
 export type Caller = 'key' | 'operator' | 'anyone'
@@ -14,6 +15,7 @@ export const TAGS = {
   Webhooks: 'Endpoints, and the deliveries of events.',
   Project: 'The tenant that a key belongs to, and its defaults.',
   Operation: 'For load balancers and operators.',
+  Console: 'For operators, across all projects: what the console at `/` shows and does.',
 } as const
 
 /** A reply that is not one JSON document. */
@@ -29,6 +31,8 @@ export interface Route {
   /** As OpenAPI writes it: `/v1/generations/{id}`. */
   readonly path: `/${string}`
   readonly caller: Caller
+  /** Of a route for operators: what its caller must be allowed. Absent: `see_all` for GET, else `act`. */
+  readonly permission?: Permission
   readonly tag: keyof typeof TAGS
   readonly summary: string
   readonly description?: string
@@ -56,3 +60,8 @@ export function problemsOf({ caller, method, problems }: Route): readonly Proble
 
 /** The problems of a JSON body. */
 export const BODY_PROBLEMS = ['malformed_json', 'unsupported_media_type', 'validation_failed'] as const
+
+/** What the caller of a route for operators must be allowed. */
+export function permissionOf({ method, permission }: Route): Permission {
+  return permission ?? (method === 'GET' ? 'see_all' : 'act')
+}
