@@ -10,7 +10,7 @@ import { BUILDS, currentBundle, SOURCES, stampOf } from './built.mjs'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
 /** The commands of an installation; commands of development run the sources. */
-const COMMANDS = ['demo', 'start', 'start-api', 'start-worker', 'simulator', 'migrate', 'keys', 'doctor']
+const COMMANDS = ['demo', 'start', 'start-api', 'start-worker', 'simulator', 'migrate', 'keys', 'operators', 'doctor']
 
 /** Files that decide what a bundle becomes and that no source imports. */
 const SETTINGS = ['tsconfig.json', 'package-lock.json', 'bin/bundle.ts', 'bin/built.mjs']

@@ -33,7 +33,16 @@ const TOOLS = {
 const ELSEWHERE = { chaos: 'tests/chaos/command.ts', bench: 'bench/command.ts' }
 
 /** Commands of a real installation, configured by `.env` too. The demo and the tests must not touch a real installation. */
-const READ_ENV_FILE = new Set(['start', 'start-api', 'start-worker', 'migrate', 'keys', 'doctor', 'simulator'])
+const READ_ENV_FILE = new Set([
+  'start',
+  'start-api',
+  'start-worker',
+  'migrate',
+  'keys',
+  'operators',
+  'doctor',
+  'simulator',
+])
 
 /** Commands that need the tools of development too. */
 const NEEDS_ALL = new Set(['test', 'check', 'chaos', 'bench', 'migration', 'docs'])

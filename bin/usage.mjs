@@ -37,6 +37,19 @@ export const COMMANDS = {
       'operator-password                          makes and prints a new password, once',
     ],
   },
+  operators: {
+    line: 'operators -- create NAME | list | disable NAME',
+    about: 'Manages who may log in to the console, with which role.',
+    options: { role: text, project: text, 'password-stdin': flag },
+    words: 2,
+    details: [
+      'create NAME [--role viewer]   adds an operator, a viewer or a member, and prints a password, once',
+      '  --project PROJECT           the project of a member: the only one that it reads',
+      '  --password-stdin            the password is the first line of stdin, and is not printed',
+      'list                          shows all operators',
+      'disable NAME                  the operator cannot log in, and its sessions end',
+    ],
+  },
   doctor: {
     line: 'doctor',
     about: 'Checks everything that the configuration names, and says what to do. Changes nothing.',

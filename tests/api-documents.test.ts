@@ -2,7 +2,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { ROUTES } from '@reelqueue/contract/routes'
+import { type OperationId, ROUTES } from '@reelqueue/contract/routes'
 import { LINES_TYPES } from '@reelqueue/contract/routes/batches'
 import { ENDPOINT_EVENT_TYPES, ENDPOINT_TEST } from '@reelqueue/contract/terms/event-types'
 import type { FastifyInstance, RouteOptions } from 'fastify'
@@ -201,14 +201,17 @@ describe('/openapi.json', () => {
   })
 
   it('describes refusals as problems, and asks for a key under /v1', () => {
-    for (const { name, path, responses, security } of operations()) {
+    for (const { name, path, operationId, responses, security } of operations()) {
       for (const [status, { content }] of Object.entries(responses)) {
         if (path.startsWith('/v1/') && Number(status) >= 400)
           expect(Object.keys(content), `${name} ${status}`).toEqual(['application/problem+json'])
       }
       if (path.startsWith('/v1/')) expect(responses, name).toHaveProperty('401')
-      const operators = path.startsWith('/admin/') || path === '/metrics' ? [{ operator: [] }] : []
+      const { caller } = ROUTES[operationId as OperationId]
+      const operators = caller === 'operator' ? [{ operator: [] }, { session: [] }] : []
       expect(security, name).toEqual(path.startsWith('/v1/') ? undefined : operators)
+      const isForOperators = operationId !== 'logIn' && (path.startsWith('/admin/') || path === '/metrics')
+      expect(caller === 'operator', name).toBe(isForOperators)
     }
   })
 

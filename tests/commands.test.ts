@@ -181,6 +181,7 @@ describe('words', () => {
     'simulator',
     'migrate',
     'keys',
+    'operators',
     'doctor',
     'build',
     'test',
@@ -222,6 +223,8 @@ describe('words', () => {
       [['start-worker', 'now'], 'npm run start:worker takes no word "now".'],
       [['simulator', '--speed'], "Option '--speed <value>' argument missing."],
       [['keys', 'revoke', 'key_1', 'key_2'], 'npm run keys takes no word "key_2".'],
+      [['operators', 'create', 'mona', '--rolle', 'viewer'], "Unknown option '--rolle'."],
+      [['operators', 'disable', 'mona', 'lisa'], 'npm run operators takes no word "lisa".'],
       [['migrate', '-x'], "Unknown option '-x'."],
       [['sturt'], 'There is no command "sturt".'],
     ] as const

@@ -48,6 +48,7 @@ export function configurationPage(): string {
       ]),
     ),
     'API and workers of one installation share `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `UPSTREAM_API_KEY` and `UPSTREAM_MAX_IN_FLIGHT`: API and workers admit generations, and the limit holds over all processes together.',
+    "`OPERATOR_PASSWORD` and `VIEWER_PASSWORD` open the operator pages, and the login of the console with any name that is no operator's; `npm run operators -- create NAME` adds logins with a password and a role of their own (operator, viewer, or member of one project).",
     '## Commands',
     '`npm run` lists the commands, and `-- --help` after a command shows its arguments. `npm run demo` uses free ports where the usual ports are taken, unless `PORT` or `SIMULATOR_PORT` names a port; the other commands say which setting to change.',
     table(

@@ -51,7 +51,7 @@ export async function httpApiPage(): Promise<string> {
   return page(
     'The HTTP API',
     "the API's own OpenAPI document",
-    'A running API serves the full description, with every field, at `/openapi.json`, and as pages to read and try at `/docs`. [integrating.md](integrating.md) shows the common calls with their replies. Bodies are JSON in UTF-8; a number that JSON parsers would change (`unsafe_number`) and a name that occurs twice in one object (`duplicate_key`) are refused. Routes below `/v1` require `Authorization: Bearer <key>`. [problems.md](problems.md) explains the refusals.',
+    'A running API serves the full description, with every field, at `/openapi.json`, and as pages to read and try at `/docs`. [integrating.md](integrating.md) shows the common calls with their replies. Bodies are JSON in UTF-8; a number that JSON parsers would change (`unsafe_number`) and a name that occurs twice in one object (`duplicate_key`) are refused. Routes below `/v1` require `Authorization: Bearer <key>`; routes below `/admin` require the operator's password (Basic), or the cookie of a session. [problems.md](problems.md) explains the refusals.',
     'Every reply has `X-Request-Id`: the id of the request, or a new id; the log and each problem have the same id. Every 429 and 503 has `Retry-After`, the seconds to wait. Where `REQUESTS_PER_MINUTE_PER_KEY` limits a key, each reply also shows the remaining requests, as `RateLimit-Policy: "key";q=100;w=60` (100 requests in 60 s) and `RateLimit: "key";r=42;t=17` (42 are left for the next 17 s), as in the [IETF draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/10/).',
     'Lists are `{data, next_cursor}`, newest first; pass `next_cursor` as `cursor` for the next page.',
     ...sections,
@@ -78,7 +78,14 @@ export async function openapiDocument(): Promise<unknown> {
     ...context,
     waiter: { wait: async () => undefined, close: () => undefined },
     keys: { find: async () => null, recall: () => null },
-    operators: { require: async () => undefined },
+    operators: {
+      require: async () => undefined,
+      logIn: async () => {
+        throw new Error('no operator logs in while documents are written')
+      },
+      hashFor: async () => '',
+      dropCookie: () => undefined,
+    },
     accept: async () => null,
     askTask: async () => 'ended',
     backlog: { take: async () => undefined, takeMany: (_project, _count, insert) => insert() },

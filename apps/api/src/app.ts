@@ -12,12 +12,15 @@ import { serveDocuments } from './documents.ts'
 import { limitKeys } from './key-limit.ts'
 import { noteRoutes } from './known-routes.ts'
 import { requireProject } from './login.ts'
+import { withoutLoginPage } from './login-challenge.ts'
 import { openapiOptions } from './openapi.ts'
 import { guardPages } from './page-origin.ts'
 import { replyNotFound, replyWithProblem } from './problem-reply.ts'
 import { prefixLocations, publicPathOf, withoutPublicPath } from './public-address.ts'
 import { answerExpectations, answerRawErrors, nameRequests, newRequestId } from './request-id.ts'
 import { takeRequestTurns } from './request-turns.ts'
+import { operatorRoutes } from './routes/admin/operators.ts'
+import { logInRoute, sessionRoutes } from './routes/admin/sessions.ts'
 import { adoptionRoute, operatorAdoptionRoute } from './routes/adoption.ts'
 import { batchActionRoutes } from './routes/batch-actions.ts'
 import { batchIntake } from './routes/batch-intake.ts'
@@ -80,6 +83,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   packReplies(fastify)
   endUnreadBodies(fastify)
   logRequests(fastify)
+  withoutLoginPage(fastify)
   prefixLocations(fastify, publicPath)
   fastify.setErrorHandler(replyWithProblem)
   const notFound = replyNotFound(noteRoutes(fastify))
@@ -92,6 +96,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
   serveDocuments(fastify)
 
   healthRoutes(routesFor<'anyone'>(fastify), deps)
+  logInRoute(routesFor<'anyone'>(fastify), deps)
   await fastify.register(async (keyed) => {
     keyed.decorateRequest('project')
     keyed.decorateRequest('keyHash')
@@ -118,6 +123,8 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     submittingRoutes(serve, deps)
     operatorAdoptionRoute(serve, deps)
     metricsRoute(serve, deps)
+    sessionRoutes(serve, deps)
+    operatorRoutes(serve, deps)
   })
   await queueDashboard(fastify, deps)
   refuseGaps()

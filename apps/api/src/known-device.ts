@@ -13,8 +13,10 @@ const KNOWN_SECONDS = 30 * 24 * 3_600
 export interface KnownDevices {
   /** An identifier of the browser that sent the request; null without a valid cookie. */
   recognise(request: FastifyRequest): string | null
-  /** Sets the cookie. Only browsers get a cookie: other programs do not request HTML. */
-  remember(request: FastifyRequest, reply: FastifyReply): void
+  /**
+   * Sets the cookie. Operators only: each new device has a separate number of guesses at the operator's password.
+   */
+  remember(reply: FastifyReply): void
 }
 
 export function createKnownDevices(sealer: Sealer, publicUrl: string | undefined): KnownDevices {
@@ -35,8 +37,7 @@ export function createKnownDevices(sealer: Sealer, publicUrl: string | undefined
       if (cookie === undefined || !isOurs(cookie)) return null
       return createHash('sha256').update(cookie).digest('hex').slice(0, 32)
     },
-    remember({ headers }, reply) {
-      if (!headers.accept?.includes('text/html')) return
+    remember(reply) {
       const value = sealer.seal(String(Date.now() + KNOWN_SECONDS * 1_000), PURPOSE)
       reply.header(
         'set-cookie',

@@ -7,6 +7,8 @@ import { PROBLEM_TYPE, problemJson } from '@reelqueue/contract/wire/problem-body
 import type { FastifySchema } from 'fastify'
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import { completeDocument } from './document-parts.ts'
+import { SESSION_COOKIE } from './session-cookie.ts'
+import { VERSION } from './version.ts'
 
 /** `publicUrl`: the server URL in the document; undefined: the URL of the document itself. */
 export const openapiOptions = (publicUrl: string | undefined): FastifyDynamicSwaggerOptions => ({
@@ -14,7 +16,7 @@ export const openapiOptions = (publicUrl: string | undefined): FastifyDynamicSwa
     openapi: '3.1.0',
     info: {
       title: 'Reelqueue',
-      version: '0.1.0',
+      version: VERSION,
       description:
         'A durable job queue for AI video generation. A request answered with 2xx is stored; a generation is paid for once. Errors are RFC 9457 problems with a stable `code`.',
       license: { name: 'MIT', identifier: 'MIT' },
@@ -25,6 +27,12 @@ export const openapiOptions = (publicUrl: string | undefined): FastifyDynamicSwa
       securitySchemes: {
         apiKey: { type: 'http', scheme: 'bearer', description: 'A key made by `npm run keys -- create`.' },
         operator: { type: 'http', scheme: 'basic', description: "Any user name, and the operator's password." },
+        session: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: SESSION_COOKIE,
+          description: 'Set by `POST /admin/v1/session`.',
+        },
       },
     },
     security: [{ apiKey: [] }],
@@ -47,7 +55,7 @@ export function schemaOf(operationId: string, row: Route): FastifySchema {
     tags: [tag],
     summary,
     ...(description !== undefined && { description }),
-    ...(caller !== 'key' && { security: caller === 'operator' ? [{ operator: [] }] : [] }),
+    ...(caller !== 'key' && { security: caller === 'operator' ? [{ operator: [] }, { session: [] }] : [] }),
     ...(params && { params }),
     ...(query && { querystring: query }),
     ...(headers && { headers }),

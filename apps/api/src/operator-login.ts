@@ -1,19 +1,24 @@
-// Operator login, by password only: neither a header nor a socket address proves a local user. Wrong passwords are
-// counted in Postgres, together for all API processes. A request without a login costs no statement.
+// Login of operators: the cookie of a session, or Basic with a built-in password for scripts and Prometheus. Neither a
+// header nor a socket address proves a local user. A request without a login costs no statement.
 
-import { createHash, timingSafeEqual } from 'node:crypto'
-import { Later, Problem } from '@reelqueue/contract/terms/problem'
-import type { Role } from '@reelqueue/contract/terms/roles'
-import { ADDRESS_LIMIT, NAME_LIMIT } from '@reelqueue/shared/domain/login-guess'
+import { ROUTES } from '@reelqueue/contract/routes'
+import { permissionOf, type Route } from '@reelqueue/contract/routes/route'
+import { Problem } from '@reelqueue/contract/terms/problem'
+import { may, type Role } from '@reelqueue/contract/terms/roles'
 import { clientOf } from '@reelqueue/shared/runtime/client-address'
 import type { Logger } from '@reelqueue/shared/runtime/log'
 import type { Database } from '@reelqueue/shared/store/database'
 import type { Actor } from '@reelqueue/shared/store/operator/audit'
-import { countWrong, purgeGuesses, readLogin, type StoredLogin } from '@reelqueue/shared/store/operator/operator-login'
+import type { Session } from '@reelqueue/shared/store/operator/sessions'
 import type { Sealer } from '@reelqueue/shared/webhooks/seal'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { createBuiltInPasswords, type PasswordSettings } from './built-in-passwords.ts'
 import { isCrossSite } from './cross-site.ts'
+import { createGuessThrottle } from './guess-throttle.ts'
 import { createKnownDevices } from './known-device.ts'
+import { createLoginForm, type LoginForm } from './login-form.ts'
+import { createSessionCookie } from './session-cookie.ts'
+import { createSessionLookup } from './session-lookup.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -27,28 +32,28 @@ export interface CurrentOperator extends Actor {
   readonly role: Role
   /** The project of a member; null for other roles. */
   readonly projectId: string | null
+  /** Null: the request has a password. */
+  readonly session: Session | null
 }
 
-export interface OperatorLogin {
+/** The project that a member is bound to: handlers read nothing else for a member. Undefined: all projects. */
+export function scopeOf({ operator }: Pick<FastifyRequest, 'operator'>): string | undefined {
+  return operator.projectId ?? undefined
+}
+
+export interface OperatorLogin extends LoginForm {
   /**
-   * @throws Problem `operator_login_required`, `too_many_guesses`, `cross_site`, or `read_only` when a viewer requests
-   * a change
+   * @throws Problem `operator_login_required`, `too_many_guesses`, `cross_site`; `read_only` for a change, and
+   * `not_allowed` for a read, that the role may not make
    */
   require(request: FastifyRequest, reply: FastifyReply): Promise<void>
 }
 
-export interface LoginSettings {
-  /** Undefined: the password generated at the first start is valid. */
-  readonly operatorPassword: string | undefined
-  /** Password of viewers: read-only access. */
-  readonly viewerPassword: string | undefined
+export interface LoginSettings extends PasswordSettings {
   readonly publicUrl: string | undefined
 }
 
 const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS']
-/** The user name does not matter, so all guesses count for a single name. */
-const NAME_KEY = 'name operator'
-const REMEMBERED_MAX = 1_000
 
 export interface LoginParts {
   readonly database: Database
@@ -57,78 +62,58 @@ export interface LoginParts {
 }
 
 export function createOperatorLogin({ database, sealer, log }: LoginParts, settings: LoginSettings): OperatorLogin {
-  const devices = createKnownDevices(sealer, settings.publicUrl)
-  /** Blocked clients with the end of the wait: a flood of guesses costs no statement. */
-  const waiting = new Map<string, number>()
-  /** Clients that gave the right password before: guesses of other clients do not block them. */
-  const letIn = new Set<string>()
+  const { publicUrl } = settings
+  const devices = createKnownDevices(sealer, publicUrl)
+  const throttle = createGuessThrottle(database, log)
+  const builtIn = createBuiltInPasswords(settings)
+  const cookie = createSessionCookie(publicUrl)
+  const findSession = createSessionLookup(database, cookie, builtIn)
 
-  function refuseFor(client: string, waitMs: number): never {
-    if (!waiting.has(client)) {
-      if (waiting.size >= REMEMBERED_MAX) waiting.clear()
-      log.warn({ event: 'operator.login_blocked', client, waitMs: Math.ceil(waitMs) })
+  async function byPassword(request: FastifyRequest, reply: FastifyReply): Promise<CurrentOperator> {
+    const password = basicPassword(request.headers.authorization)
+    if (password === null) throw new Problem('operator_login_required')
+    const device = devices.recognise(request)
+    const guess = await throttle.begin(request, device)
+    const role = builtIn.roleOf(password, guess.madeHash)
+    if (role === null) {
+      await throttle.wrong(request, guess, 'unknown')
+      throw new Problem('operator_login_required')
     }
-    waiting.set(client, performance.now() + waitMs)
-    throw tooMany(waitMs)
-  }
-
-  function checkWaiting(client: string): void {
-    const leftMs = (waiting.get(client) ?? 0) - performance.now()
-    if (leftMs > 0) throw tooMany(leftMs)
-    waiting.delete(client)
-  }
-
-  async function refuseWrong(client: string): Promise<never> {
-    if (!(await countWrong(database, client, ADDRESS_LIMIT))) {
-      const { addressWaitMs } = await readLogin(database, client, NAME_KEY)
-      refuseFor(client, addressWaitMs ?? 1_000)
-    }
-    await countWrong(database, NAME_KEY, NAME_LIMIT)
-    await purgeGuesses(database, ADDRESS_LIMIT.purgedAfterMs)
-    throw new Problem('operator_login_required')
-  }
-
-  function roleOf(password: string, { hash }: StoredLogin): 'operator' | 'viewer' | null {
-    const { operatorPassword, viewerPassword } = settings
-    const expected = operatorPassword === undefined ? hash : hashOf(operatorPassword)
-    const given = hashOf(password)
-    if (expected !== null && sameHash(given, expected)) return 'operator'
-    return viewerPassword !== undefined && sameHash(given, hashOf(viewerPassword)) ? 'viewer' : null
+    throttle.right(guess)
+    // Only browsers get a cookie: other programs do not request HTML.
+    const isBrowser = request.headers.accept?.includes('text/html') ?? false
+    if (role === 'operator' && device === null && isBrowser) devices.remember(reply)
+    return { name: role, role, projectId: null, via: 'password', session: null, ...originOf(request) }
   }
 
   return {
+    ...createLoginForm({ database, devices, throttle, builtIn, cookie, publicUrl }),
     async require(request, reply) {
-      const safe = SAFE_METHODS.includes(request.method)
+      const isSafe = SAFE_METHODS.includes(request.method)
       // A browser adds the login by itself: a page of another site must not use the login.
-      if (!safe && isCrossSite(request, settings.publicUrl)) throw new Problem('cross_site')
-      const password = basicPassword(request.headers.authorization)
-      if (password === null) throw new Problem('operator_login_required')
-      const device = devices.recognise(request)
-      const client = device === null ? `address ${clientOf(request.ip)}` : `device ${device}`
-      checkWaiting(client)
-      const stored = await readLogin(database, client, NAME_KEY)
-      if (stored.addressWaitMs !== null) refuseFor(client, stored.addressWaitMs)
-      if (stored.nameWaitMs !== null && device === null && !letIn.has(client)) throw tooMany(stored.nameWaitMs)
-      const role = roleOf(password, stored)
-      if (role === null) return await refuseWrong(client)
-      if (letIn.size >= REMEMBERED_MAX) letIn.clear()
-      letIn.add(client)
-      // Operators only: each new device has a separate number of guesses at the operator's password.
-      if (role === 'operator' && device === null) devices.remember(request, reply)
-      if (role === 'viewer' && !safe) throw new Problem('read_only')
-      request.operator = {
-        name: role,
-        role,
-        projectId: null,
-        via: 'password',
-        address: clientOf(request.ip),
-        requestId: request.id,
-      }
+      if (!isSafe && isCrossSite(request, publicUrl)) throw new Problem('cross_site')
+      const session = await findSession(request)
+      const operator = session === null ? await byPassword(request, reply) : ofSession(session, request)
+      checkPermission(request, operator.role, isSafe)
+      request.operator = operator
     },
   }
 }
 
-const tooMany = (waitMs: number) => new Later('too_many_guesses', Math.ceil(waitMs / 1_000))
+function ofSession(session: Session, request: FastifyRequest): CurrentOperator {
+  const { name, role, projectId } = session
+  return { name, role, projectId, via: 'session', session, ...originOf(request) }
+}
+
+const originOf = ({ ip, id }: FastifyRequest) => ({ address: clientOf(ip), requestId: id })
+
+/** Routes without a row, such as those of the queue dashboard: anyone who sees all projects may read. */
+function checkPermission({ routeOptions }: FastifyRequest, role: Role, isSafe: boolean): void {
+  const { operationId } = routeOptions.config
+  const row: Route | undefined = operationId === undefined ? undefined : ROUTES[operationId]
+  const permission = row ? permissionOf(row) : isSafe ? 'see_all' : 'act'
+  if (!may(role, permission)) throw new Problem(isSafe ? 'not_allowed' : 'read_only')
+}
 
 function basicPassword(header: string | undefined): string | null {
   const [, encoded] = /^Basic +(\S+)$/i.exec(header ?? '') ?? []
@@ -137,7 +122,3 @@ function basicPassword(header: string | undefined): string | null {
   const colon = decoded.indexOf(':')
   return colon < 0 ? null : decoded.slice(colon + 1)
 }
-
-/** Comparing hashes keeps content and length out of the time taken. */
-const hashOf = (text: string) => createHash('sha256').update(text).digest('hex')
-const sameHash = (one: string, other: string) => timingSafeEqual(Buffer.from(one), Buffer.from(other))

@@ -9,6 +9,7 @@ import { AWAY, whyUnavailable } from '@reelqueue/shared/store/unavailable'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { isBrokenGzip } from './compression.ts'
 import type { KnownRoutes } from './known-routes.ts'
+import { asksForBasic, redirectToLogin } from './login-challenge.ts'
 import { REPLY_HEADERS } from './page-origin.ts'
 import { withOtherParts } from './validation.ts'
 
@@ -31,7 +32,9 @@ export function replyWithProblem(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  return sendProblem(reply, asProblem(error, request))
+  const problem = asProblem(error, request)
+  const redirected = problem.code === 'operator_login_required' ? redirectToLogin(request, reply) : null
+  return redirected ?? sendProblem(reply, problem)
 }
 
 /** Fastify's handler for unknown paths, and for known paths with a method not allowed. */
@@ -52,7 +55,8 @@ const OF_GLOBALAI = /^\/v1\/(sora|result)(\/|\?|$)/
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   const { code, errors, total } = problem
   const { status, title, fix } = PROBLEMS[code]
-  if (code === 'operator_login_required') reply.header('www-authenticate', 'Basic realm="Reelqueue", charset="UTF-8"')
+  if (code === 'operator_login_required' && asksForBasic(reply.request))
+    reply.header('www-authenticate', 'Basic realm="Reelqueue", charset="UTF-8"')
   if (code === 'unauthorized') reply.header('www-authenticate', 'Bearer')
   if (code === 'unavailable') reply.header('retry-after', '5')
   if (code === 'backlog_full') reply.header('retry-after', '60')

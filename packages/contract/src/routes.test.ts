@@ -44,6 +44,14 @@ const PROMISED = [
   'pauseSubmitting: POST /admin/submitting/pause',
   'resumeSubmitting: POST /admin/submitting/resume',
   'adoptTaskAsOperator: POST /admin/generations/{id}/adopt',
+  'logIn: POST /admin/v1/session',
+  'getMe: GET /admin/v1/session',
+  'logOut: DELETE /admin/v1/session',
+  'listSessions: GET /admin/v1/sessions',
+  'endSession: DELETE /admin/v1/sessions/{id}',
+  'listOperators: GET /admin/v1/operators',
+  'createOperator: POST /admin/v1/operators',
+  'changeOperator: PATCH /admin/v1/operators/{id}',
 ]
 
 const rows: readonly (readonly [string, Route])[] = Object.entries(ROUTES)

@@ -4,6 +4,7 @@ import { batchRoutes } from './routes/batches.ts'
 import { globalAiRoutes } from './routes/compat/globalai.ts'
 import { generationRoutes } from './routes/generations.ts'
 import { operationRoutes } from './routes/operation.ts'
+import { sessionRoutes } from './routes/operator/sessions.ts'
 import { projectRoutes } from './routes/project.ts'
 import { webhookRoutes } from './routes/webhooks.ts'
 
@@ -14,6 +15,7 @@ export const ROUTES = {
   ...projectRoutes,
   ...webhookRoutes,
   ...operationRoutes,
+  ...sessionRoutes,
 } as const
 
 export type OperationId = keyof typeof ROUTES

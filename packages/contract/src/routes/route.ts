@@ -51,11 +51,13 @@ export interface Route {
 }
 
 /** Every problem that a route documents. */
-export function problemsOf({ caller, method, problems }: Route): readonly ProblemCode[] {
+export function problemsOf(route: Route): readonly ProblemCode[] {
+  const { caller, method, problems } = route
   if (caller === 'anyone') return problems
   if (caller === 'key') return [...problems, 'unauthorized', 'rate_limited', 'too_many_at_once', 'busy']
-  const changes: readonly ProblemCode[] = method === 'GET' ? [] : ['cross_site', 'read_only']
-  return [...problems, 'operator_login_required', 'too_many_guesses', ...changes]
+  const refusals: ProblemCode[] = method === 'GET' ? [] : ['cross_site']
+  if (permissionOf(route) !== 'see') refusals.push(method === 'GET' ? 'not_allowed' : 'read_only')
+  return [...problems, 'operator_login_required', 'too_many_guesses', ...refusals]
 }
 
 /** The problems of a JSON body. */

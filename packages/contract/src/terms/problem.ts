@@ -18,6 +18,11 @@ export const PROBLEMS = {
     title: 'This page is for operators',
     fix: "Log in with any user name and the operator's password: OPERATOR_PASSWORD, or else the one that was printed at the first start (`npm run keys -- operator-password` makes another).",
   },
+  wrong_password: {
+    status: 401,
+    title: 'The name or the password is wrong',
+    fix: "Check both. The operator's password works with any name that is no operator's name; `npm run operators -- create` adds an operator.",
+  },
   cross_site: {
     status: 403,
     title: 'A page of another site asked for this change',
@@ -27,6 +32,11 @@ export const PROBLEMS = {
     status: 403,
     title: 'This login may read, but not change anything',
     fix: "Log in with the operator's password.",
+  },
+  not_allowed: {
+    status: 403,
+    title: 'This login may not read this',
+    fix: 'Log in as an operator. A member reads one project only, and only operators manage logins.',
   },
   not_found: {
     status: 404,
@@ -67,6 +77,11 @@ export const PROBLEMS = {
     status: 409,
     title: 'The batch has no failed generation that was not retried already',
     fix: 'Generations that failed again are in the child batches: `GET /v1/batches?parent_batch_id=…`. Cancelled generations are not retried.',
+  },
+  operator_exists: {
+    status: 409,
+    title: 'Another operator has that name',
+    fix: 'Choose another name, or change that operator: `GET /admin/v1/operators` lists all operators.',
   },
   endpoint_exists: {
     status: 409,

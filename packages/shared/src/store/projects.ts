@@ -92,6 +92,12 @@ export async function createProject(
   return stored === 1
 }
 
+/** The id of the project with this name, or null. */
+export async function findProjectId({ prisma }: Database, name: string): Promise<string | null> {
+  const project = await prisma.project.findUnique({ where: { name }, select: { id: true } })
+  return project?.id ?? null
+}
+
 export interface ProjectChanges {
   readonly onUnknownSubmission?: 'fail' | 'resubmit' | undefined
   readonly maxInFlight?: number | null | undefined

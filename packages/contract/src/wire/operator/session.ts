@@ -1,9 +1,10 @@
 // A login to the console: who is logged in, and what the login may do.
 
 import { z } from 'zod'
-import { ROLES } from '../../terms/roles.ts'
+import { ROLES, type Role } from '../../terms/roles.ts'
 
 const instant = z.iso.datetime()
+const iso = (at: Date | null) => at?.toISOString() ?? null
 
 export const loginRequest = z
   .strictObject({
@@ -29,6 +30,39 @@ export const sessionJson = z
   .meta({ id: 'Session' })
 export type SessionJson = z.output<typeof sessionJson>
 
+export interface SessionRow {
+  readonly id: string
+  readonly name: string
+  readonly role: Role
+  readonly projectId: string | null
+  readonly createdAt: Date
+  readonly seenAt: Date
+  readonly expiresAt: Date
+  readonly address: string | null
+  readonly userAgent: string | null
+}
+
+/** `currentId`: the session of the request, if there is one. */
+export function toSessionJson(row: SessionRow, currentId: string | undefined): SessionJson {
+  return {
+    object: 'session',
+    id: row.id,
+    name: row.name,
+    role: row.role,
+    project_id: row.projectId,
+    created_at: iso(row.createdAt),
+    seen_at: iso(row.seenAt),
+    expires_at: iso(row.expiresAt),
+    address: row.address,
+    user_agent: row.userAgent,
+    is_current: row.id === currentId,
+  }
+}
+
+export const sessionsEnded = z
+  .object({ ended: z.int().describe('The number of sessions that this request has ended.') })
+  .meta({ id: 'SessionsEnded' })
+
 /** The first request of the console. */
 export const meJson = z
   .object({
@@ -53,3 +87,76 @@ export const operatorJson = z
   })
   .meta({ id: 'Operator' })
 export type OperatorJson = z.output<typeof operatorJson>
+
+export interface OperatorRow {
+  readonly id: string
+  readonly name: string
+  readonly role: Role
+  readonly projectId: string | null
+  readonly disabledAt: Date | null
+  readonly createdAt: Date
+}
+
+export function toOperatorJson(row: OperatorRow): OperatorJson {
+  return {
+    object: 'operator',
+    id: row.id,
+    name: row.name,
+    role: row.role,
+    project_id: row.projectId,
+    disabled_at: iso(row.disabledAt),
+    created_at: row.createdAt.toISOString(),
+  }
+}
+
+export const operatorWithPassword = operatorJson
+  .extend({
+    password: z
+      .string()
+      .nullable()
+      .describe('A password that Reelqueue has made, shown only in this reply; null when none was made.'),
+  })
+  .meta({ id: 'OperatorWithPassword' })
+
+/** Names in the audit of requests without an operator of the table. */
+const RESERVED_NAMES = ['operator', 'viewer', 'unknown', 'command']
+
+/** Without spaces at its ends, and without characters that cannot be seen. */
+export const operatorName = z
+  .string()
+  .min(1)
+  .max(100)
+  .refine((name) => name.trim() === name && !/\p{C}/u.test(name), {
+    params: { rule: 'visible', allowed: 'a name without invisible characters, and without spaces at its ends' },
+  })
+  .refine((name) => !RESERVED_NAMES.includes(name.toLowerCase()), {
+    params: { rule: 'reserved', allowed: `another name than ${RESERVED_NAMES.join(', ')}` },
+  })
+
+export const PASSWORD_CHARS_MIN = 12
+const newPassword = z.string().min(PASSWORD_CHARS_MIN).max(1_000)
+const projectOfMember = z.string().min(1).max(100).describe('The project of a member; other roles have none.')
+
+export const operatorCreation = z
+  .strictObject({
+    name: operatorName.describe('Unique, whatever the case of its letters.'),
+    role: z.enum(ROLES),
+    project_id: projectOfMember.nullish(),
+    password: newPassword.nullish().describe('Absent or null: Reelqueue makes one, and only this reply shows it.'),
+  })
+  .meta({ id: 'OperatorCreation', example: { name: 'mona', role: 'viewer' } })
+
+export const operatorChange = z
+  .strictObject({
+    role: z.enum(ROLES).optional(),
+    project_id: projectOfMember.optional(),
+    disabled: z.boolean().optional().describe('True: the operator cannot log in.'),
+    password: newPassword
+      .nullable()
+      .optional()
+      .describe('Null: Reelqueue makes one, and only this reply shows it.'),
+  })
+  .refine((change) => Object.keys(change).length > 0, {
+    params: { rule: 'not_empty', allowed: 'an object with at least one change' },
+  })
+  .meta({ id: 'OperatorChange', example: { disabled: true } })

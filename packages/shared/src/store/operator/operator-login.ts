@@ -33,12 +33,12 @@ export async function readLogin({ prisma }: Database, addressKey: string, nameKe
 
 /**
  * Counts a wrong password. Concurrent guesses are counted one after another.
- * @returns false when an earlier guess made this guess wait: then this guess is not counted, and must not have been
- * answered
+ * @returns the wait in ms that begins with this guess (0: none); null when an earlier guess made this guess wait: then
+ * this guess is not counted, and must not have been answered
  */
-export async function countWrong({ prisma }: Database, key: string, limit: GuessLimit): Promise<boolean> {
+export async function countWrong({ prisma }: Database, key: string, limit: GuessLimit): Promise<number | null> {
   const { waitsMs, purgedAfterMs } = limit
-  const counted = await prisma.$executeRaw(sql.named('countWrongGuess')`
+  const [counted] = await prisma.$queryRaw<{ waitMs: number }[]>(sql.named('countWrongGuess')`
     INSERT INTO login_guesses AS known (key)
     VALUES (${key})
     ON CONFLICT (key) DO UPDATE
@@ -54,8 +54,9 @@ export async function countWrong({ prisma }: Database, key: string, limit: Guess
           ) * interval '1 ms'
       END,
       changed_at = now()
-    WHERE known.blocked_until IS NULL OR known.blocked_until <= now()`)
-  return counted === 1
+    WHERE known.blocked_until IS NULL OR known.blocked_until <= now()
+    RETURNING coalesce(extract(epoch FROM blocked_until - now()) * 1000, 0)::float8 AS "waitMs"`)
+  return counted?.waitMs ?? null
 }
 
 /** Deletes guesses that are older than every limit's memory. */
