@@ -302,3 +302,35 @@ describe('keys', () => {
     await database.drop()
   })
 })
+
+describe('operators', () => {
+  it('adds one with a password that is shown once, lists and disables', async () => {
+    const database = await createDatabase()
+    const env = { DATABASE_URL: database.url, SECRET_KEY }
+    const created = command(['operators', 'create', 'mona', '--role', 'operator'], env)
+    expect(await created.ended, created.output()).toBe(0)
+    const password = created.output().trim().split('\n').at(-1) ?? ''
+    expect(password).toMatch(/^[\w-]{24}$/)
+    const [row] = await runSql<{ hash: string }>(database.url, 'SELECT password_hash AS hash FROM operators')
+    expect(row?.hash).toMatch(/^scrypt\$/)
+    const listed = command(['operators', 'list'], env)
+    const refused = [
+      command(['operators', 'create', 'MONA'], env),
+      command(['operators', 'create', 'lisa', '--role', 'member'], env),
+      command(['operators', 'create', 'lisa', '--password-stdin'], env),
+      command(['operators', 'disable', 'lisa'], env),
+    ]
+    await listed.ended
+    expect(listed.output()).toMatch(/op_\w+.*mona.*operator/)
+    expect(listed.output()).not.toContain(password)
+    for (const one of refused) expect(await one.ended, one.output()).toBe(1)
+    const disabled = command(['operators', 'disable', 'Mona'], env)
+    expect(await disabled.ended, disabled.output()).toBe(0)
+    const audit = await runSql(database.url, 'SELECT action, via FROM audit_entries ORDER BY id')
+    expect(audit).toEqual([
+      { action: 'createOperator', via: 'command' },
+      { action: 'changeOperator', via: 'command' },
+    ])
+    await database.drop()
+  })
+})

@@ -3,6 +3,7 @@
 // store's own, recorded on the way to Postgres.
 
 import { newId } from '@reelqueue/contract/terms/ids'
+import { ADDRESS_LIMIT } from '@reelqueue/shared/domain/login-guess'
 import { CONFIGURED } from '@reelqueue/shared/providers/registry'
 import { noteAcceptance, noteFailure } from '@reelqueue/shared/store/admission/gate-answers'
 import { findLastPosition } from '@reelqueue/shared/store/admission/queue-position'
@@ -39,8 +40,16 @@ import { readAnswerCounts } from '@reelqueue/shared/store/operator/answer-counts
 import { overdueWork } from '@reelqueue/shared/store/operator/health'
 import { hasSubmission, ledgerState } from '@reelqueue/shared/store/operator/ledger-watch'
 import { countKeptSlots, countOpenWork, readPollsSeen } from '@reelqueue/shared/store/operator/metrics'
-import { readLogin } from '@reelqueue/shared/store/operator/operator-login'
+import { countWrong, readLogin } from '@reelqueue/shared/store/operator/operator-login'
+import { changeOperator, createOperator, findOperator, listOperators } from '@reelqueue/shared/store/operator/operators'
 import { findProjectsByKeys } from '@reelqueue/shared/store/projects'
+import {
+  createSession,
+  endSession,
+  findSession,
+  listSessions,
+  readServerTime,
+} from '@reelqueue/shared/store/operator/sessions'
 import { nameOf } from '@reelqueue/shared/store/sql'
 import { countUnstorable, noteUnstorable, refusedAmong } from '@reelqueue/shared/store/unstorable'
 import pg from 'pg'
@@ -102,6 +111,8 @@ async function runStatements(): Promise<void> {
   await countUnstorable(database)
   await findProjectsByKeys(database, ['hash'])
   await readLogin(database, 'an address', 'a name')
+  await countWrong(database, 'an address', ADDRESS_LIMIT)
+  await runSessionStatements()
   await readAnswerCounts(database)
   await hasSubmission(database, 'sub_none')
   await ledgerState(database)
@@ -146,6 +157,22 @@ async function runStatements(): Promise<void> {
   await takeRequests(database, 'globalai', 1, 60)
   await claimDuePolls(database, 10, 1_000)
   await cancelGeneration(database, id, 60_000)
+}
+
+async function runSessionStatements(): Promise<void> {
+  const { database, projectId } = seed
+  await createOperator(database, { name: 'a member', role: 'member', projectId, passwordHash: 'a hash' })
+  await listOperators(database, 10)
+  const operator = await findOperator(database, 'A member')
+  if (operator === null) throw new Error('no operator')
+  const { id: operatorId, ...rest } = operator
+  const none = { passwordProof: null, userAgent: null, address: null }
+  const session = await createSession(database, { operatorId, ...rest, ...none, tokenHash: 'a token' })
+  await findSession(database, 'a token')
+  await listSessions(database, session, 10)
+  await endSession(database, null, session?.id ?? '')
+  await changeOperator(database, operatorId, { disabled: true })
+  await readServerTime(database)
 }
 
 /** The columns of each named statement, by name, with the ids of their types. */
