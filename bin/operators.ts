@@ -72,17 +72,18 @@ async function readPassword(): Promise<string> {
   return password
 }
 
-/** The audit names the user of the machine: the command needs no login. */
+/** The command needs no login: the audit names the user of the machine. */
 function actor(): Actor {
-  const name = (() => {
-    try {
-      return `command (${userInfo().username})`
-    } catch {
-      // A user id of a container may have no name.
-      return 'command'
-    }
-  })()
-  return { name, via: 'command', address: null, requestId: null }
+  return { name: userName(), via: 'command', address: null, requestId: null }
+}
+
+function userName(): string {
+  try {
+    return `command (${userInfo().username})`
+  } catch {
+    // A user id of a container may have no name.
+    return 'command'
+  }
 }
 
 async function create(

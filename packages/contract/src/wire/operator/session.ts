@@ -6,9 +6,18 @@ import { ROLES, type Role } from '../../terms/roles.ts'
 const instant = z.iso.datetime()
 const iso = (at: Date | null) => at?.toISOString() ?? null
 
+/** Without spaces at its ends, and without characters that cannot be seen: the audit shows the name. */
+const visibleName = z
+  .string()
+  .min(1)
+  .max(100)
+  .refine((name) => name.trim() === name && !/\p{C}/u.test(name), {
+    params: { rule: 'visible', allowed: 'a name without invisible characters, and without spaces at its ends' },
+  })
+
 export const loginRequest = z
   .strictObject({
-    name: z.string().min(1).max(100).describe('The name of an operator; any name with the built-in passwords.'),
+    name: visibleName.describe('The name of an operator; any name with the built-in passwords.'),
     password: z.string().min(1).max(1_000),
   })
   .meta({ id: 'LoginRequest', example: { name: 'operator', password: 'a long password' } })
@@ -121,17 +130,9 @@ export const operatorWithPassword = operatorJson
 /** Names in the audit of requests without an operator of the table. */
 const RESERVED_NAMES = ['operator', 'viewer', 'unknown', 'command']
 
-/** Without spaces at its ends, and without characters that cannot be seen. */
-export const operatorName = z
-  .string()
-  .min(1)
-  .max(100)
-  .refine((name) => name.trim() === name && !/\p{C}/u.test(name), {
-    params: { rule: 'visible', allowed: 'a name without invisible characters, and without spaces at its ends' },
-  })
-  .refine((name) => !RESERVED_NAMES.includes(name.toLowerCase()), {
-    params: { rule: 'reserved', allowed: `another name than ${RESERVED_NAMES.join(', ')}` },
-  })
+export const operatorName = visibleName.refine((name) => !RESERVED_NAMES.includes(name.toLowerCase()), {
+  params: { rule: 'reserved', allowed: `another name than ${RESERVED_NAMES.join(', ')}` },
+})
 
 export const PASSWORD_CHARS_MIN = 12
 const newPassword = z.string().min(PASSWORD_CHARS_MIN).max(1_000)

@@ -36,7 +36,8 @@ export async function isPassword(password: string, stored: string): Promise<bool
   const expected = Buffer.from(hash, 'base64url')
   const cost = { N: Number(N), r: Number(r), p: Number(p) }
   const given = await derive(password, Buffer.from(salt, 'base64url'), cost, expected.length)
-  return timingSafeEqual(given, expected)
+  // An empty hash would be equal to that of every password.
+  return expected.length === HASH_BYTES && timingSafeEqual(given, expected)
 }
 
 /** Two ways to type the same letter give the same bytes. */
