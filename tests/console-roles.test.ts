@@ -125,7 +125,9 @@ describe.each(rows)('%s', (_id, row) => {
 const forMembers = rows.filter(([, row]) => may('member', permissionOf(row)))
 
 /** What tells something of a project: no reply to a member of another project has it. */
-const secretsOf = ({ subject: _, upstreams: __, created_after: ___, ...marks }: Marks) => [...new Set(Object.values(marks))]
+const secretsOf = ({ subject: _, upstreams: __, created_after: ___, ...marks }: Marks) => [
+  ...new Set(Object.values(marks)),
+]
 
 describe.each(forMembers)('to a member, %s', (_id, row) => {
   it("shows nothing of another project, also when asked with that project's ids", async () => {

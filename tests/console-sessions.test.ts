@@ -65,7 +65,12 @@ describe('a login', () => {
     )
     for (const { url } of apps) {
       const shown = await me(headers, url)
-      expect(json<Me>(shown).session).toMatchObject({ name: 'somebody', role, user_agent: 'a browser', is_current: true })
+      expect(json<Me>(shown).session).toMatchObject({
+        name: 'somebody',
+        role,
+        user_agent: 'a browser',
+        is_current: true,
+      })
     }
     const rows = await runSql(database.url, 'SELECT * FROM sessions')
     expect(JSON.stringify(rows)).not.toContain(headers.cookie?.split('=')[1])
@@ -422,7 +427,12 @@ describe('operators', () => {
   it('leave a trace of what they do: who, from where, with which login', async () => {
     await operator('Tracy')
     const { headers } = await logIn(base, 'Tracy', MONA, from('192.0.2.7'))
-    const made = await send('POST', base + path, { name: 'traced', role: 'viewer' }, { ...headers, ...from('192.0.2.8') })
+    const made = await send(
+      'POST',
+      base + path,
+      { name: 'traced', role: 'viewer' },
+      { ...headers, ...from('192.0.2.8') },
+    )
     const { id, password } = json<{ id: string; password: string }>(made)
     await send('PATCH', `${base}${path}/${id}`, { disabled: true, password: null }, headers)
     await send('DELETE', `${base}/admin/v1/session`, undefined, headers)

@@ -42,7 +42,6 @@ import { hasSubmission, ledgerState } from '@reelqueue/shared/store/operator/led
 import { countKeptSlots, countOpenWork, readPollsSeen } from '@reelqueue/shared/store/operator/metrics'
 import { countWrong, readLogin } from '@reelqueue/shared/store/operator/operator-login'
 import { changeOperator, createOperator, findOperator, listOperators } from '@reelqueue/shared/store/operator/operators'
-import { findProjectsByKeys } from '@reelqueue/shared/store/projects'
 import {
   createSession,
   endSession,
@@ -50,6 +49,7 @@ import {
   listSessions,
   readServerTime,
 } from '@reelqueue/shared/store/operator/sessions'
+import { findProjectsByKeys } from '@reelqueue/shared/store/projects'
 import { nameOf } from '@reelqueue/shared/store/sql'
 import { countUnstorable, noteUnstorable, refusedAmong } from '@reelqueue/shared/store/unstorable'
 import pg from 'pg'

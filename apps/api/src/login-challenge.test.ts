@@ -26,7 +26,12 @@ describe('a request without a login', () => {
     ['/admin/queues', page, false, [401, 'Basic']],
     ['/metrics', {}, true, [401, 'Basic']],
     ['/admin/queues', page, true, [302, '../login?next=admin%2Fqueues']],
-    ['/admin/queues/queue/poll?page=2', page, true, [302, '../../../login?next=admin%2Fqueues%2Fqueue%2Fpoll%3Fpage%3D2']],
+    [
+      '/admin/queues/queue/poll?page=2',
+      page,
+      true,
+      [302, '../../../login?next=admin%2Fqueues%2Fqueue%2Fpoll%3Fpage%3D2'],
+    ],
     ['/', page, true, [302, './login?next=']],
     ['/generations', page, true, [302, './login?next=generations']],
     ['//evil.example/x', page, true, [302, '../../login?next=evil.example%2Fx']],

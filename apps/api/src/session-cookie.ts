@@ -2,8 +2,8 @@
 // cookie only with links (SameSite=Lax), never with a change.
 
 import { randomBytes } from 'node:crypto'
-import { hashOf } from '@reelqueue/shared/store/projects'
 import { SESSION_SECONDS_MAX } from '@reelqueue/shared/store/operator/sessions'
+import { hashOf } from '@reelqueue/shared/store/projects'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { publicPathOf } from './public-address.ts'
 

@@ -1,7 +1,7 @@
 // Finds the session of a request by its cookie. One indexed statement; a second one at most once a minute.
 
-import { findSession, noteSeen, type Session } from '@reelqueue/shared/store/operator/sessions'
 import type { Database } from '@reelqueue/shared/store/database'
+import { findSession, noteSeen, type Session } from '@reelqueue/shared/store/operator/sessions'
 import type { FastifyRequest } from 'fastify'
 import type { BuiltInPasswords } from './built-in-passwords.ts'
 import { type SessionCookie, tokenHashOf } from './session-cookie.ts'

@@ -23,7 +23,7 @@ export const operatorGenerationJson = generationJson
   .meta({ id: 'OperatorGeneration' })
 export type OperatorGenerationJson = z.output<typeof operatorGenerationJson>
 
-/** Which generations: for the list, for an export, and for an operation on all of them. */
+/** The generations that are meant: for the list, for an export, and for an operation on all of them. */
 export const generationFilter = z.strictObject({
   project_id: z.string().min(1).optional(),
   status: z

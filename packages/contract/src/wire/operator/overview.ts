@@ -39,9 +39,7 @@ export const attentionItem = z
   .meta({ id: 'AttentionItem' })
 export type AttentionItem = z.output<typeof attentionItem>
 
-export const attentionJson = z
-  .object({ data: z.array(attentionItem), checked_at: instant })
-  .meta({ id: 'Attention' })
+export const attentionJson = z.object({ data: z.array(attentionItem), checked_at: instant }).meta({ id: 'Attention' })
 export type AttentionJson = z.output<typeof attentionJson>
 
 export const processJson = z

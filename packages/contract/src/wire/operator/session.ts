@@ -152,10 +152,7 @@ export const operatorChange = z
     role: z.enum(ROLES).optional(),
     project_id: projectOfMember.optional(),
     disabled: z.boolean().optional().describe('True: the operator cannot log in.'),
-    password: newPassword
-      .nullable()
-      .optional()
-      .describe('Null: Reelqueue makes one, and only this reply shows it.'),
+    password: newPassword.nullable().optional().describe('Null: Reelqueue makes one, and only this reply shows it.'),
   })
   .refine((change) => Object.keys(change).length > 0, {
     params: { rule: 'not_empty', allowed: 'an object with at least one change' },

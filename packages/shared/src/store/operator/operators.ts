@@ -113,8 +113,7 @@ export async function changeOperator(
     const isDisabled = disabled ?? before.disabledAt !== null
     const [operator] = await tx.$queryRaw<Operator[]>(sql.named('changeOperator')`
       UPDATE operators
-      SET role = ${nextRole},
-        project_id = ${nextProject},
+      SET role = ${nextRole}, project_id = ${nextProject},
         disabled_at = CASE WHEN ${isDisabled} THEN coalesce(disabled_at, now()) END,
         password_hash = ${passwordHash ?? before.passwordHash}
       WHERE id = ${id}

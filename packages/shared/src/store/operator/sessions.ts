@@ -64,8 +64,11 @@ export async function createSession(
       const same = await tx.$queryRaw<{ id: string }[]>(sql.named('lockUnchangedOperator')`
         SELECT id
         FROM operators
-        WHERE id = ${operatorId} AND disabled_at IS NULL AND role = ${role}
-          AND project_id IS NOT DISTINCT FROM ${projectId} AND password_hash = ${passwordHash}
+        WHERE id = ${operatorId}
+          AND disabled_at IS NULL
+          AND role = ${role}
+          AND project_id IS NOT DISTINCT FROM ${projectId}
+          AND password_hash = ${passwordHash}
         FOR SHARE`)
       if (same.length === 0) return null
     }
@@ -75,10 +78,14 @@ export async function createSession(
         WHERE token_hash = ${replaced}`)
     }
     const [created] = await tx.$queryRaw<Session[]>(sql.named('createSession')`
-      INSERT INTO sessions (id, token_hash, operator_id, name, role, project_id, password_proof,
-        expires_at, user_agent, address)
-      VALUES (${newId('session')}, ${tokenHash}, ${operatorId}, ${name}, ${role}, ${projectId},
-        ${passwordProof}, now() + ${IDLE_MAX}, ${userAgent}, ${address})
+      INSERT INTO sessions (
+        id, token_hash, operator_id, name, role, project_id, password_proof, expires_at, user_agent,
+        address
+      )
+      VALUES (
+        ${newId('session')}, ${tokenHash}, ${operatorId}, ${name}, ${role}, ${projectId},
+        ${passwordProof}, now() + ${IDLE_MAX}, ${userAgent}, ${address}
+      )
       RETURNING ${COLUMNS}`)
     return created ?? null
   })
@@ -108,15 +115,17 @@ export async function findSession({ prisma }: Database, tokenHash: string): Prom
 export async function noteSeen({ prisma }: Database, id: string): Promise<void> {
   await prisma.$executeRaw(sql.named('noteSessionSeen')`
     UPDATE sessions
-    SET seen_at = now(),
-      expires_at = least(now() + ${IDLE_MAX}, created_at + ${TOTAL_MAX})
+    SET seen_at = now(), expires_at = least(now() + ${IDLE_MAX}, created_at + ${TOTAL_MAX})
     WHERE id = ${id} AND seen_at < now() - ${SEEN_EVERY} AND expires_at > now()`)
 }
 
 const isOf = ({ operatorId, name, role }: SessionOwner) => Prisma.sql`
-  sessions.name = ${name} AND operator_id IS NOT DISTINCT FROM ${operatorId}
+  sessions.name = ${name}
+  AND operator_id IS NOT DISTINCT FROM ${operatorId}
   AND sessions.role = ${role}`
 const ofOwner = (owner: SessionOwner | null) => (owner === null ? Prisma.empty : Prisma.sql`AND ${isOf(owner)}`)
+
+const olderThan = (id: string | undefined) => (id === undefined ? Prisma.empty : Prisma.sql`AND id < ${id}`)
 
 /**
  * Up to `limit` live sessions older than `before`, newest first.
@@ -131,8 +140,7 @@ export async function listSessions(
   return await prisma.$queryRaw<Session[]>(sql.named('listSessions')`
     SELECT ${COLUMNS}
     FROM sessions
-    WHERE expires_at > now() ${ofOwner(owner)}
-      ${before === undefined ? Prisma.empty : Prisma.sql`AND id < ${before}`}
+    WHERE expires_at > now() ${ofOwner(owner)} ${olderThan(before)}
     ORDER BY id DESC
     LIMIT ${limit}`)
 }
@@ -159,11 +167,7 @@ export async function endSession(
  * @param except the id of the session that stays; null: none stays
  * @returns their number
  */
-export async function endSessionsOf(
-  { prisma }: Database,
-  owner: SessionOwner,
-  except: string | null,
-): Promise<number> {
+export async function endSessionsOf({ prisma }: Database, owner: SessionOwner, except: string | null): Promise<number> {
   return await prisma.$executeRaw(sql.named('endSessionsOf')`
     DELETE FROM sessions
     WHERE ${isOf(owner)} AND id IS DISTINCT FROM ${except}`)
@@ -174,13 +178,7 @@ export async function purgeSessions({ prisma }: Database, owner: SessionOwner): 
   await prisma.$executeRaw(sql.named('purgeSessions')`
     DELETE FROM sessions
     WHERE id = ANY (
-        ARRAY(
-          SELECT id
-          FROM sessions
-          WHERE expires_at < now()
-          LIMIT 1000
-          FOR UPDATE SKIP LOCKED
-        )
+        ARRAY(SELECT id FROM sessions WHERE expires_at < now() LIMIT 1000 FOR UPDATE SKIP LOCKED)
       )
       OR id = ANY (
         ARRAY(
