@@ -23,6 +23,7 @@ export const LONG_FILES = [
   'tests/webhook-names.test.ts',
   'tests/redis-wiped.test.ts',
   'tests/stopping.test.ts',
+  'tests/console-sessions.test.ts',
   'tests/pipeline.test.ts',
   'tests/outage.test.ts',
   'tests/store-admission.test.ts',
