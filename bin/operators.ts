@@ -116,7 +116,9 @@ async function create(
   if (given === null) console.log(`The password, shown only once:\n${password}`)
 }
 
-const isRole = (text: string): text is Role => ROLES.some((role) => role === text)
+function isRole(text: string): text is Role {
+  return ROLES.some((role) => role === text)
+}
 
 async function list(database: Database): Promise<void> {
   const operators: Operator[] = []

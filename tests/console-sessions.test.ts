@@ -322,6 +322,14 @@ describe('a session', () => {
     await runSql(database.url, "UPDATE sessions SET expires_at = now() - interval '1 s' WHERE name = 'lister'")
     await logIn(base, 'x', OPERATOR)
     expect(await runSql(database.url, "SELECT 1 FROM sessions WHERE name = 'lister'")).toEqual([])
+    await runSql(
+      database.url,
+      `INSERT INTO sessions (id, token_hash, name, role, expires_at)
+       SELECT 'ses_0' || n, n, 'many', 'viewer', now() + interval '1 hour' FROM generate_series(1, 120) AS n`,
+    )
+    const { headers } = await logIn(base, 'many', VIEWER)
+    expect(await runSql(database.url, "SELECT 1 FROM sessions WHERE name = 'many'")).toHaveLength(100)
+    expect((await me(headers)).status).toBe(200)
   })
 })
 

@@ -178,18 +178,16 @@ export async function purgeSessions({ prisma }: Database, owner: SessionOwner): 
   await prisma.$executeRaw(sql.named('purgeSessions')`
     DELETE FROM sessions
     WHERE id = ANY (
-        ARRAY(SELECT id FROM sessions WHERE expires_at < now() LIMIT 1000 FOR UPDATE SKIP LOCKED)
+      ARRAY(SELECT id FROM sessions WHERE expires_at < now() LIMIT 1000 FOR UPDATE SKIP LOCKED)
+      || ARRAY(
+        SELECT id
+        FROM sessions
+        WHERE ${isOf(owner)}
+        ORDER BY id DESC
+        OFFSET ${SESSIONS_MAX}
+        LIMIT 1000
       )
-      OR id = ANY (
-        ARRAY(
-          SELECT id
-          FROM sessions
-          WHERE ${isOf(owner)}
-          ORDER BY id DESC
-          OFFSET ${SESSIONS_MAX}
-          LIMIT 1000
-        )
-      )`)
+    )`)
 }
 
 /** The present time of Postgres. */
