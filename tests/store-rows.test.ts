@@ -37,6 +37,9 @@ import {
   recordRenders,
 } from '@reelqueue/shared/store/lifecycle/render-stats'
 import { readAnswerCounts } from '@reelqueue/shared/store/operator/answer-counts'
+import { findAnything } from '@reelqueue/shared/store/operator/find'
+import { readGenerationFacts } from '@reelqueue/shared/store/operator/generation-facts'
+import { listAllGenerations, readAllGenerations } from '@reelqueue/shared/store/operator/generation-list'
 import { overdueWork } from '@reelqueue/shared/store/operator/health'
 import { hasSubmission, ledgerState } from '@reelqueue/shared/store/operator/ledger-watch'
 import { countKeptSlots, countOpenWork, readPollsSeen } from '@reelqueue/shared/store/operator/metrics'
@@ -139,6 +142,15 @@ async function runStatements(): Promise<void> {
   await changeEndpoint(database, endpoint.id, { description: 'another' })
   await disableEndpoint(database, endpoint, 'gone')
   await listGenerations(database, projectId, { status: 'queued' }, 10)
+  await listAllGenerations(database, { statuses: ['queued', 'failed'] }, 10)
+  await readGenerationFacts(database, await readAllGenerations(database, [id], undefined), {
+    upstream: CONFIGURED,
+    slots: 10,
+    slotsPerModel: {},
+    hasUpstreamKey: true,
+  })
+  await findAnything(database, id, ['globalai'], undefined)
+  await findAnything(database, 'a name', ['globalai'], undefined)
   await countWaiting(database, projectId, 10)
   await endedAmong(database, [id])
   await countByStatus(database, [batchId])

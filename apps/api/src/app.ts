@@ -19,6 +19,7 @@ import { replyNotFound, replyWithProblem } from './problem-reply.ts'
 import { prefixLocations, publicPathOf, withoutPublicPath } from './public-address.ts'
 import { answerExpectations, answerRawErrors, nameRequests, newRequestId } from './request-id.ts'
 import { takeRequestTurns } from './request-turns.ts'
+import { operatorGenerationRoutes } from './routes/admin/generations.ts'
 import { operatorRoutes } from './routes/admin/operators.ts'
 import { logInRoute, sessionRoutes } from './routes/admin/sessions.ts'
 import { adoptionRoute, operatorAdoptionRoute } from './routes/adoption.ts'
@@ -124,6 +125,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     operatorAdoptionRoute(serve, deps)
     metricsRoute(serve, deps)
     sessionRoutes(serve, deps)
+    operatorGenerationRoutes(serve, deps)
     operatorRoutes(serve, deps)
   })
   await queueDashboard(fastify, deps)

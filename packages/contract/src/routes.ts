@@ -4,6 +4,7 @@ import { batchRoutes } from './routes/batches.ts'
 import { globalAiRoutes } from './routes/compat/globalai.ts'
 import { generationRoutes } from './routes/generations.ts'
 import { operationRoutes } from './routes/operation.ts'
+import { operatorGenerationRoutes } from './routes/operator/generations.ts'
 import { sessionRoutes } from './routes/operator/sessions.ts'
 import { projectRoutes } from './routes/project.ts'
 import { webhookRoutes } from './routes/webhooks.ts'
@@ -15,6 +16,7 @@ export const ROUTES = {
   ...projectRoutes,
   ...webhookRoutes,
   ...operationRoutes,
+  ...operatorGenerationRoutes,
   ...sessionRoutes,
 } as const
 

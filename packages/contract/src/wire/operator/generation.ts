@@ -25,16 +25,16 @@ export type OperatorGenerationJson = z.output<typeof operatorGenerationJson>
 
 /** The generations that are meant: for the list, for an export, and for an operation on all of them. */
 export const generationFilter = z.strictObject({
-  project_id: z.string().min(1).optional(),
+  project_id: z.string().min(1).optional().describe('Only generations of this project.'),
   status: z
     .string()
     .regex(new RegExp(`^(${STATUSES.join('|')})(,(${STATUSES.join('|')}))*$`))
     .optional()
     .describe('One status, or several with commas between.'),
-  error_code: z.string().min(1).max(100).optional(),
-  model: z.string().min(1).max(100).optional(),
-  batch_id: z.string().min(1).optional(),
-  custom_id: z.string().min(1).max(64).optional(),
+  error_code: z.string().min(1).max(100).optional().describe('Only failed generations with this code.'),
+  model: z.string().min(1).max(100).optional().describe('Only generations of this model.'),
+  batch_id: z.string().min(1).optional().describe('Only generations of this batch.'),
+  custom_id: z.string().min(1).max(64).optional().describe('Only generations with this `custom_id`.'),
   metadata: z
     .string()
     .min(3)
@@ -47,14 +47,14 @@ export const generationFilter = z.strictObject({
     .min(2)
     .max(200)
     .optional()
-    .describe('Words in the prompt. One request looks through 100,000 generations; `next_cursor` goes on from there.'),
+    .describe('Words in the prompt. One request looks at 20,000 generations; `next_cursor` goes on from there.'),
   paid_without_video: z
     .literal('true')
     .optional()
     .describe('Ended without a video although something may have been paid.'),
   unknown: z.literal('true').optional().describe('Failed because the outcome of a submission is unknown.'),
-  created_after: instant.optional(),
-  created_before: instant.optional(),
+  created_after: instant.optional().describe('Only generations accepted at this time or later.'),
+  created_before: instant.optional().describe('Only generations accepted before this time.'),
 })
 export type GenerationFilter = z.output<typeof generationFilter>
 
