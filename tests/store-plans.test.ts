@@ -31,6 +31,8 @@ import {
 } from '@reelqueue/shared/store/lifecycle/overdue'
 import { claimDuePolls, isPollDueWithin } from '@reelqueue/shared/store/lifecycle/polling'
 import { beginSubmission } from '@reelqueue/shared/store/lifecycle/submissions'
+import { findAnything } from '@reelqueue/shared/store/operator/find'
+import { listAllGenerations } from '@reelqueue/shared/store/operator/generation-list'
 import { overdueWork } from '@reelqueue/shared/store/operator/health'
 import { countOpenWork } from '@reelqueue/shared/store/operator/metrics'
 import { isPrepared } from '@reelqueue/shared/store/sql'
@@ -285,6 +287,24 @@ describe.each(PLANNERS)(`with ${ROWS} generations, %s plans use an index and rea
     ['projects to fan out for', 'pending_fan_outs_pkey', () => nextToFanOut(database(), '')],
     ['a page of a fan-out', 'pending_fan_outs_pkey', () => fanOutPage(database(), seed.projectId, 5)],
     ['changes that nobody carries out', 'batches_changing_idx', () => claimChange(database(), { not: [] })],
+    ['operators: newest of all projects', 'generations_pkey', () => listAllGenerations(database(), {}, 50, anyId)],
+    [
+      'operators: by code',
+      'generations_error_code_idx',
+      () => listAllGenerations(database(), { errorCode: 'rare' }, 50),
+    ],
+    [
+      'operators: by status',
+      'generations_ended_idx',
+      () => listAllGenerations(database(), { statuses: ['failed'] }, 50),
+    ],
+    ['operators: queued', 'generations_queued_idx', () => listAllGenerations(database(), { statuses: ['queued'] }, 50)],
+    [
+      'operators: by custom id',
+      'generations_custom_id_idx',
+      () => listAllGenerations(database(), { customId: 'none' }, 50),
+    ],
+    ['operators: find a name', 'submissions_upstream', () => findAnything(database(), 'none', ['globalai'], undefined)],
     ['the last of a batch', /generations_(batch|backlog)/, () => findLastPosition(database(), CONFIGURED, batchId, 15)],
     ['metrics', 'generations_slots_idx', () => countOpenWork(database())],
     ['admission', 'generations_backlog_idx', () => admitGenerations(database(), CONFIGURED, 1_000)],

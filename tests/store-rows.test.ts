@@ -143,6 +143,7 @@ async function runStatements(): Promise<void> {
   await disableEndpoint(database, endpoint, 'gone')
   await listGenerations(database, projectId, { status: 'queued' }, 10)
   await listAllGenerations(database, { statuses: ['queued', 'failed'] }, 10)
+  await listAllGenerations(database, { prompt: 'a prompt that nothing has' }, 10)
   await readGenerationFacts(database, await readAllGenerations(database, [id], undefined), {
     upstream: CONFIGURED,
     slots: 10,

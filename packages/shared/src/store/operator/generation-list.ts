@@ -2,7 +2,7 @@
 // cursor goes on where the request has stopped looking.
 
 import type { Database } from '../database.ts'
-import { type Generation, Prisma } from '../generated/client.ts'
+import { type Generation, Prisma, type PrismaClient } from '../generated/client.ts'
 import { sql } from '../sql.ts'
 import { filterSql, idRange, type OperatorFilter } from './generation-filter.ts'
 
@@ -25,29 +25,30 @@ export async function listAllGenerations(
   before?: string,
 ): Promise<GenerationPage> {
   const older = before === undefined ? Prisma.empty : Prisma.sql`AND id < ${before}`
-  const found = await prisma.$queryRaw<{ id: string | null; lookedTo: string | null; looked: number }[]>(sql.named(
-    'listAllGenerations',
-  )`
-    WITH looked AS MATERIALIZED (${source(filter, older, limit)}), page AS (
-      SELECT id
-      FROM looked
-      WHERE true ${filterSql(filter)}
-      ORDER BY id DESC
-      LIMIT ${limit + 1}
-    )
-    SELECT page.id, (SELECT min(id) FROM looked) AS "lookedTo",
-      (SELECT count(*)::int FROM looked) AS looked
-    FROM (SELECT 1) AS one
-    LEFT JOIN page ON true
-    ORDER BY page.id DESC`)
-  const ids = found.flatMap((row) => row.id ?? [])
-  const shown = ids.slice(0, limit)
+  const isExact = isServedByIndex(filter)
+  const looked = source(filter, older, isExact ? limit + 1 : LOOKED_MAX)
+  const found = await prisma.$queryRaw<{ id: string }[]>(sql.named('listAllGenerations')`
+    SELECT id
+    FROM (${looked}) looked
+    WHERE true ${filterSql(filter)}
+    ORDER BY id DESC
+    LIMIT ${limit + 1}`)
+  const shown = found.slice(0, limit).map((row) => row.id)
   const rows = await prisma.generation.findMany({ where: { id: { in: shown } }, orderBy: { id: 'desc' } })
-  if (ids.length > limit) return { rows, next: shown.at(-1) ?? null, lookedBackTo: null }
-  const [{ looked, lookedTo } = { looked: 0, lookedTo: null }] = found
-  if (lookedTo === null || looked < sizeOf(filter, limit)) return { rows, next: null, lookedBackTo: null }
-  const oldest = await prisma.generation.findUnique({ where: { id: lookedTo }, select: { createdAt: true } })
-  return { rows, next: lookedTo, lookedBackTo: oldest?.createdAt ?? null }
+  if (found.length > limit) return { rows, next: shown.at(-1) ?? null, lookedBackTo: null }
+  const last = isExact ? null : await lastLooked(prisma, looked)
+  return { rows, next: last?.id ?? null, lookedBackTo: last?.createdAt ?? null }
+}
+
+/** The last row that may be looked at; null when all older rows were looked at. */
+async function lastLooked(prisma: PrismaClient, looked: Prisma.Sql): Promise<{ id: string; createdAt: Date } | null> {
+  const [row] = await prisma.$queryRaw<{ id: string; createdAt: Date }[]>(sql.named('lastLooked')`
+    SELECT id, created_at AS "createdAt"
+    FROM (${looked}) looked
+    ORDER BY id DESC
+    OFFSET ${LOOKED_MAX - 1}
+    LIMIT 1`)
+  return row ?? null
 }
 
 /** Generations by id, newest first. */
@@ -63,18 +64,18 @@ export async function readAllGenerations(
 }
 
 /** The rows to look at, newest first: from the index that fits the filter best. */
-function source(filter: OperatorFilter, older: Prisma.Sql, limit: number): Prisma.Sql {
+function source(filter: OperatorFilter, older: Prisma.Sql, take: number): Prisma.Sql {
   const range = idRange(filter)
   const bounds = range.length === 0 ? older : Prisma.sql`${older} AND ${Prisma.join(range, ' AND ')}`
   const columns = Prisma.sql`
     id, project_id, status, error_code, model, batch_id, custom_id, metadata, prompt,
-    may_be_charged, video_url`
+    may_be_charged, video_url, created_at`
   const from = (which: Prisma.Sql) => Prisma.sql`
     SELECT ${columns}
     FROM generations
     WHERE ${which} ${bounds}
     ORDER BY id DESC
-    LIMIT ${LOOKED_MAX}`
+    LIMIT ${take}`
   if (filter.batchId !== undefined)
     return from(Prisma.sql`
       project_id = (SELECT project_id FROM batches WHERE id = ${filter.batchId})
@@ -82,7 +83,7 @@ function source(filter: OperatorFilter, older: Prisma.Sql, limit: number): Prism
   const errorCode = filter.errorCode ?? (filter.isUnknown ? 'submission_unknown' : undefined)
   if (errorCode !== undefined) return from(Prisma.sql`status = 'failed' AND error_code = ${errorCode}`)
   const ofProject = filter.projectId === undefined ? Prisma.empty : Prisma.sql`WHERE projects.id = ${filter.projectId}`
-  const eachProject = (which: Prisma.Sql, take: number) => Prisma.sql`
+  const eachProject = (which: Prisma.Sql) => Prisma.sql`
     SELECT each.*
     FROM projects
     CROSS JOIN LATERAL (
@@ -92,28 +93,30 @@ function source(filter: OperatorFilter, older: Prisma.Sql, limit: number): Prism
       ORDER BY id DESC
       LIMIT ${take}
     ) each ${ofProject}`
-  if (filter.customId !== undefined) return eachProject(Prisma.sql`custom_id = ${filter.customId}`, limit + 1)
-  if (isStatusAlone(filter)) {
-    const each = (filter.statuses ?? []).map((status) => eachProject(statusSql(status), limit + 1))
+  if (filter.customId !== undefined) return eachProject(Prisma.sql`custom_id = ${filter.customId}`)
+  if (filter.statuses !== undefined && isServedByIndex(filter)) {
+    const each = filter.statuses.map((status) => eachProject(statusSql(status)))
     return Prisma.join(each, ' UNION ALL ')
   }
   return from(filter.projectId === undefined ? Prisma.sql`true` : Prisma.sql`project_id = ${filter.projectId}`)
 }
 
-/** Whether an index has exactly the rows of the filter: status, and perhaps project and time. */
-function isStatusAlone({
-  statuses,
-  projectId: _project,
+/** Whether an index has exactly the rows of the filter: one condition, and perhaps project and time. */
+function isServedByIndex({
+  projectId,
   createdAfter: _after,
   createdBefore: _before,
   ...rest
-}: OperatorFilter) {
-  return statuses !== undefined && Object.values(rest).every((value) => value === undefined || value === false)
+}: OperatorFilter): boolean {
+  const conditions = Object.entries(rest).filter(([, value]) => value !== undefined && value !== false)
+  if (conditions.length === 0) return true
+  if (conditions.length > 1) return false
+  const [[name] = ['']] = conditions
+  return ['statuses', 'customId'].includes(name) || (projectId === undefined && IN_ORDER_OF_IDS.includes(name))
 }
 
-/** With this number of looked rows or more, older rows may be left. */
-const sizeOf = (filter: OperatorFilter, limit: number) =>
-  filter.customId !== undefined || isStatusAlone(filter) ? limit + 1 : LOOKED_MAX
+/** Conditions whose index is in the order of ids, over all projects. */
+const IN_ORDER_OF_IDS = ['batchId', 'errorCode', 'isUnknown']
 
 /** A constant of the statement, not a parameter: only then does the planner use the partial index for these rows. */
 const statusSql = (status: string) =>
