@@ -48,7 +48,12 @@ export const ROOMS: readonly Room[] = [
     rooms: [...STORE, ...shared('store/deliveries', 'store/admission', 'store/intake')],
     packages: PRISMA,
   },
-  { path: `${SHARED}store/operator`, rooms: [...STORE, ...shared('store/deliveries')], packages: PRISMA },
+  // Operators see everything: the other rooms of the store may be asked, and none of them asks back.
+  {
+    path: `${SHARED}store/operator`,
+    rooms: [...STORE, ...shared('store/deliveries', 'store/admission', 'store/intake', 'store/lifecycle')],
+    packages: PRISMA,
+  },
   // Only queues/ constructs BullMQ objects.
   { path: `${SHARED}queues`, rooms: BASE, packages: ['bullmq', 'ioredis', 'pg'] },
   // Only providers/ and webhooks/ send requests.
