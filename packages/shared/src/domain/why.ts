@@ -57,7 +57,7 @@ export interface WhyContext {
 export interface Why {
   readonly code: WhyCode
   readonly since: Date | null
-  /** When the state ends by itself; null when nobody knows. */
+  /** When the state ends by itself; null without an estimate. */
   readonly until: Date | null
 }
 

@@ -10,7 +10,7 @@ export const whyJson = z
     code: z.enum(WHY_CODES),
     words: z.string().describe('One sentence for people.'),
     since: instant.nullable(),
-    until: instant.nullable().describe('When it changes by itself; null when nobody knows.'),
+    until: instant.nullable().describe('When it changes by itself; null without an estimate.'),
     next: z.enum(WHO_ACTS).describe('Who acts next.'),
     actions: z
       .array(z.enum(['retry', 'cancel', 'adopt', 'resume_submitting', 'resume_project', 'raise_slots', 'start_worker']))

@@ -100,7 +100,7 @@ async function readTakenSlots({ prisma }: Database): Promise<TakenSlots> {
   return { byModel, kept: kept?.count ?? 0 }
 }
 
-/** Which limit leaves no slot for a generation. */
+/** The limits that leave no slot for a generation. */
 function fullnessOf({ byModel, kept }: TakenSlots, { upstream, slots, slotsPerModel }: InstallationSettings) {
   const sumOf = (which: (row: TakenSlots['byModel'][number]) => boolean) =>
     byModel.filter(which).reduce((sum, row) => sum + row.count, 0)

@@ -1,4 +1,4 @@
-// Which generations an operator asks for: the filter of the list, of an export, and of an operation, as SQL.
+// The filter of an operator over generations as SQL: for the list, an export, and an operation.
 
 import { idBefore } from '@reelqueue/contract/terms/ids'
 import { Prisma } from '../generated/client.ts'
