@@ -5,6 +5,7 @@ import { ROUTES } from '@reelqueue/contract/routes'
 import { permissionOf, type Route } from '@reelqueue/contract/routes/route'
 import { newId } from '@reelqueue/contract/terms/ids'
 import { may, ROLES, type Role } from '@reelqueue/contract/terms/roles'
+import { listSessions } from '@reelqueue/shared/store/operator/sessions'
 import { ensureProject, listApiKeys } from '@reelqueue/shared/store/projects'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -37,6 +38,9 @@ async function seedProject(name: string): Promise<Marks> {
   const endpoint = await made('/v1/webhook_endpoints', { url: `http://127.0.0.1:9/${name}` })
   const delivery = await made(`/v1/webhook_endpoints/${endpoint}/test`)
   const { id: project } = await ensureProject(app.database, name, () => '')
+  await sessionOf(app.database, 'member', project)
+  const member = { operatorId: null, name: 'a member', role: 'member', projectId: project } as const
+  const [session] = await listSessions(app.database, member, 1)
   const key = (await listApiKeys(app.database)).find((one) => one.projectId === project)?.id ?? ''
   return {
     generations: generation,
@@ -47,7 +51,7 @@ async function seedProject(name: string): Promise<Marks> {
     deliveries: delivery,
     projects: project,
     keys: key,
-    sessions: newId('session'),
+    sessions: session?.id ?? '',
     operators: newId('operator'),
     operations: newId('operation'),
     processes: newId('process'),
@@ -122,6 +126,17 @@ describe.each(rows)('%s', (_id, row) => {
   })
 })
 
+/** Of these, `seedProject` makes one that a member may read. */
+const READABLE = [
+  'generations',
+  'batches',
+  'webhook_endpoints',
+  'endpoints',
+  'webhook_deliveries',
+  'deliveries',
+  'projects',
+]
+
 const forMembers = rows.filter(([, row]) => may('member', permissionOf(row)))
 
 /** What tells something of a project: no reply to a member of another project has it. */
@@ -130,6 +145,14 @@ const secretsOf = ({ subject: _, upstreams: __, created_after: ___, ...marks }: 
 ]
 
 describe.each(forMembers)('to a member, %s', (_id, row) => {
+  it.runIf(row.method === 'GET' && READABLE.some((noun) => row.path.includes(`/${noun}/{`)))(
+    'shows what belongs to its project',
+    async () => {
+      const { status, text } = await ask(row, addressOf(row, own), await headersOf('member', own))
+      expect(status, text).toBe(200)
+    },
+  )
+
   it("shows nothing of another project, also when asked with that project's ids", async () => {
     const names = row.query instanceof z.ZodObject ? Object.keys(row.query.shape) : []
     const asked = names.filter((name) => other[name] !== undefined)

@@ -85,7 +85,8 @@ export function sessionRoutes(serve: Serve<'operator'>, deps: ApiDeps): void {
 const managesAll = ({ role }: CurrentOperator) => may(role, 'manage')
 
 /** A request with a password belongs to the sessions that began with the same password and its name. */
-const ownerOf = ({ session, name, role }: CurrentOperator): SessionOwner => session ?? { operatorId: null, name, role }
+const ownerOf = ({ session, name, role, projectId }: CurrentOperator): SessionOwner =>
+  session ?? { operatorId: null, name, role, projectId }
 
 function currentJson({ session, name, role, projectId }: CurrentOperator): SessionJson {
   if (session) return toSessionJson(session, session.id)

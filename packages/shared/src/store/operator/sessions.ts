@@ -21,11 +21,12 @@ export interface SessionOwner {
   readonly operatorId: string | null
   readonly name: string
   readonly role: Role
+  /** The project of a member; null for other roles. */
+  readonly projectId: string | null
 }
 
 export interface Session extends SessionOwner {
   readonly id: string
-  readonly projectId: string | null
   readonly createdAt: Date
   readonly seenAt: Date
   readonly expiresAt: Date
@@ -39,7 +40,6 @@ const COLUMNS = Prisma.sql`
   expires_at AS "expiresAt", user_agent AS "userAgent", address`
 
 export interface NewSession extends SessionOwner {
-  readonly projectId: string | null
   readonly tokenHash: string
   /** Of a password of the settings: the session ends when another password is set. Otherwise null. */
   readonly passwordProof: string | null
@@ -119,10 +119,11 @@ export async function noteSeen({ prisma }: Database, id: string): Promise<void> 
     WHERE id = ${id} AND seen_at < now() - ${SEEN_EVERY} AND expires_at > now()`)
 }
 
-const isOf = ({ operatorId, name, role }: SessionOwner) => Prisma.sql`
+const isOf = ({ operatorId, name, role, projectId }: SessionOwner) => Prisma.sql`
   sessions.name = ${name}
   AND operator_id IS NOT DISTINCT FROM ${operatorId}
-  AND sessions.role = ${role}`
+  AND sessions.role = ${role}
+  AND sessions.project_id IS NOT DISTINCT FROM ${projectId}`
 const ofOwner = (owner: SessionOwner | null) => (owner === null ? Prisma.empty : Prisma.sql`AND ${isOf(owner)}`)
 
 const olderThan = (id: string | undefined) => (id === undefined ? Prisma.empty : Prisma.sql`AND id < ${id}`)
