@@ -12,6 +12,11 @@ const PREFIXES: Readonly<Record<Noun, string>> = {
   endpoint: 'ep',
   delivery: 'dlv',
   attempt: 'att',
+  operator: 'op',
+  session: 'ses',
+  audit: 'aud',
+  operation: 'opn',
+  process: 'prc',
 }
 const NOUNS = Object.keys(PREFIXES) as Noun[]
 

@@ -17,4 +17,3 @@ export const whyJson = z
       .describe('What an operator may do about it.'),
   })
   .meta({ id: 'Why' })
-export type WhyJson = z.output<typeof whyJson>
