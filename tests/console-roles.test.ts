@@ -144,15 +144,15 @@ const secretsOf = ({ subject: _, upstreams: __, created_after: ___, ...marks }: 
   ...new Set(Object.values(marks)),
 ]
 
-describe.each(forMembers)('to a member, %s', (_id, row) => {
-  it.runIf(row.method === 'GET' && READABLE.some((noun) => row.path.includes(`/${noun}/{`)))(
-    'shows what belongs to its project',
-    async () => {
-      const { status, text } = await ask(row, addressOf(row, own), await headersOf('member', own))
-      expect(status, text).toBe(200)
-    },
-  )
+const ofOneObject = forMembers.filter(
+  ([, row]) => row.method === 'GET' && READABLE.some((noun) => row.path.includes(`/${noun}/{`)),
+)
+it.each(ofOneObject)('to a member, %s shows what belongs to its project', async (_id, row) => {
+  const { status, text } = await ask(row, addressOf(row, own), await headersOf('member', own))
+  expect(status, text).toBe(200)
+})
 
+describe.each(forMembers)('to a member, %s', (_id, row) => {
   it("shows nothing of another project, also when asked with that project's ids", async () => {
     const names = row.query instanceof z.ZodObject ? Object.keys(row.query.shape) : []
     const asked = names.filter((name) => other[name] !== undefined)

@@ -19,6 +19,7 @@ import { replyNotFound, replyWithProblem } from './problem-reply.ts'
 import { prefixLocations, publicPathOf, withoutPublicPath } from './public-address.ts'
 import { answerExpectations, answerRawErrors, nameRequests, newRequestId } from './request-id.ts'
 import { takeRequestTurns } from './request-turns.ts'
+import { auditRoutes } from './routes/admin/audit.ts'
 import { operatorGenerationRoutes } from './routes/admin/generations.ts'
 import { operatorRoutes } from './routes/admin/operators.ts'
 import { logInRoute, sessionRoutes } from './routes/admin/sessions.ts'
@@ -126,6 +127,7 @@ export async function buildApp(deps: ApiDeps): Promise<FastifyInstance> {
     metricsRoute(serve, deps)
     sessionRoutes(serve, deps)
     operatorGenerationRoutes(serve, deps)
+    auditRoutes(serve, deps)
     operatorRoutes(serve, deps)
   })
   await queueDashboard(fastify, deps)

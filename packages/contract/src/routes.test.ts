@@ -48,6 +48,7 @@ const PROMISED = [
   'readGeneration: GET /admin/v1/generations/{id}',
   'readTimeline: GET /admin/v1/generations/{id}/timeline',
   'find: GET /admin/v1/find',
+  'listAudit: GET /admin/v1/audit',
   'logIn: POST /admin/v1/session',
   'getMe: GET /admin/v1/session',
   'logOut: DELETE /admin/v1/session',

@@ -4,6 +4,7 @@ import { batchRoutes } from './routes/batches.ts'
 import { globalAiRoutes } from './routes/compat/globalai.ts'
 import { generationRoutes } from './routes/generations.ts'
 import { operationRoutes } from './routes/operation.ts'
+import { auditRoutes } from './routes/operator/audit.ts'
 import { operatorGenerationRoutes } from './routes/operator/generations.ts'
 import { sessionRoutes } from './routes/operator/sessions.ts'
 import { projectRoutes } from './routes/project.ts'
@@ -17,6 +18,7 @@ export const ROUTES = {
   ...webhookRoutes,
   ...operationRoutes,
   ...operatorGenerationRoutes,
+  ...auditRoutes,
   ...sessionRoutes,
 } as const
 

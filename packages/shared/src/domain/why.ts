@@ -29,7 +29,7 @@ export interface WhySubmission {
 }
 
 /** What holds submitting, over all projects. */
-export interface WhyGate {
+interface WhyGate {
   readonly pausedAt: Date | null
   readonly refusalClass: string | null
   readonly refusalRetryAt: Date | null
@@ -89,7 +89,7 @@ export function why(row: WhyRow, context: WhyContext): Why {
 }
 
 /** What holds every submission; null when the gate is open. */
-export function ofGate({ now, gate, hasUpstreamKey }: Pick<WhyContext, 'now' | 'gate' | 'hasUpstreamKey'>): Why | null {
+function ofGate({ now, gate, hasUpstreamKey }: Pick<WhyContext, 'now' | 'gate' | 'hasUpstreamKey'>): Why | null {
   if (!hasUpstreamKey) return because('no_upstream_key', null)
   if (gate.pausedAt) return because('paused_by_operator', gate.pausedAt)
   if (gate.refusalRetryAt) {

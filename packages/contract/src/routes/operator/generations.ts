@@ -56,7 +56,9 @@ export const operatorGenerationRoutes = {
     method: 'GET',
     path: '/admin/v1/find',
     summary: 'Find what an id, an upstream task, a `custom_id`, an address or a name means',
-    query: z.strictObject({ q: z.string().trim().min(1).max(2_000).describe('The text, as it was pasted.') }),
+    query: z.strictObject({
+      q: z.string().trim().min(1).max(2_000).describe('The text, as it was pasted.').meta({ example: 'order-1138' }),
+    }),
     replies: { 200: z.object({ data: z.array(foundJson) }) },
     problems: ['validation_failed'],
   },

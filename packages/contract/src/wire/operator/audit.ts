@@ -19,3 +19,30 @@ export const auditJson = z
   })
   .meta({ id: 'AuditEntry' })
 export type AuditJson = z.output<typeof auditJson>
+
+/** A row of the audit; `at` as Date. */
+export interface AuditRow {
+  readonly id: string
+  readonly at: Date
+  readonly actor: string
+  readonly via: string
+  readonly address: string | null
+  readonly action: string
+  readonly subject: string | null
+  readonly projectId: string | null
+  readonly changes: unknown
+  readonly reason: string | null
+  readonly requestId: string | null
+}
+
+export function toAuditJson({ projectId, requestId, at, changes, via, ...row }: AuditRow): AuditJson {
+  return {
+    object: 'audit_entry',
+    ...row,
+    at: at.toISOString(),
+    via: via as AuditJson['via'],
+    project_id: projectId,
+    changes: changes as AuditJson['changes'],
+    request_id: requestId,
+  }
+}

@@ -73,7 +73,6 @@ function joining(tx: Transaction): PrismaClient {
 
 export interface AuditFilter {
   readonly actor?: string | undefined
-  readonly action?: string | undefined
   readonly subject?: string | undefined
   readonly projectId?: string | undefined
 }
@@ -85,11 +84,10 @@ export async function listAudit(
   limit: number,
   before?: string,
 ): Promise<AuditEntry[]> {
-  const { actor, action, subject, projectId } = filter
+  const { actor, subject, projectId } = filter
   return await prisma.auditEntry.findMany({
     where: {
       ...(actor !== undefined && { actor }),
-      ...(action !== undefined && { action }),
       ...(subject !== undefined && { subject }),
       ...(projectId !== undefined && { projectId }),
       ...(before !== undefined && { id: { lt: before } }),
